@@ -1,0 +1,127 @@
+"""The configuration file -> one frozen Config, checked whole before anything uses it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import yaml
+from pydantic import Field
+
+from afdp_exporter import promql
+from afdp_exporter.analysis import AnalysisSettings
+from afdp_exporter.errors import ConfigError, SourceRefused
+from afdp_exporter.handlers.access import Token
+from afdp_exporter.metrics import Exposure
+from afdp_exporter.model import Metric, Occasion, Service
+from afdp_exporter.settings import STRICT, build, parse
+from afdp_exporter.sources import Source
+from afdp_exporter.watch import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """Thresholds and limits, each block owned by the part that obeys it."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    watch: Schedule = Schedule()
+    analysis: AnalysisSettings = AnalysisSettings()
+    exposure: Exposure = Exposure()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """The blocks of the file; plugins are built from theirs in a second step."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    sources: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    metrics: tuple[Metric, ...] = ()
+    services: tuple[Service, ...] = ()
+    calendar: tuple[Occasion, ...] = ()
+    policy: Policy = Policy()
+    tokens: tuple[Token, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that the configuration says, ready to use."""
+
+    sources: Mapping[str, Source]
+    metrics: tuple[Metric, ...] = ()
+    services: Mapping[str, Service] = field(default_factory=dict)
+    calendar: tuple[Occasion, ...] = ()
+    policy: Policy = Policy()
+    tokens: tuple[Token, ...] = ()
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError with the place of the fault."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or "cannot be read") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
+    return read(content)
+
+
+def read(content: object) -> Config:
+    """Check the content of a configuration file. Raises ConfigError with the place of the fault."""
+    file = parse(_File, content, "")
+    sources = _sources(file.sources)
+    _check_metrics(file.metrics, sources)
+    _check_services(file.services, file.metrics)
+    return Config(
+        sources=sources,
+        metrics=file.metrics,
+        services={service.name: service for service in file.services},
+        calendar=file.calendar,
+        policy=file.policy,
+        tokens=file.tokens,
+    )
+
+
+def _sources(blocks: list[dict[str, Any]]) -> dict[str, Source]:
+    sources: dict[str, Source] = {}
+    for index, block in enumerate(blocks):
+        where = f"sources[{index}]"
+        rest = {key: value for key, value in block.items() if key not in {"name", "kind"}}
+        name = block.get("name", block.get("kind"))
+        if not isinstance(name, str) or name in sources:
+            raise ConfigError(f"{where}.name", "each source needs a name of its own")
+        sources[name] = build("sources", block.get("kind"), rest, where)
+    return sources
+
+
+def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -> None:
+    names = [metric.name for metric in metrics]
+    for index, metric in enumerate(metrics):
+        where = f"metrics[{index}]"
+        if names.count(metric.name) > 1:
+            raise ConfigError(f"{where}.name", f"{metric.name} is there twice")
+        if metric.source is not None and metric.source not in sources:
+            raise ConfigError(f"{where}.source", f"no source is named {metric.source}; known: {', '.join(sources)}")
+        for missing in sorted(set(metric.leads_to) - set(names)):
+            raise ConfigError(f"{where}.leads_to", f"no metric is named {missing}")
+        for key, query in (("query", metric.query), ("control", metric.control)):
+            if query is not None:
+                _check_query(f"{where}.{key}", query)
+
+
+def _check_query(where: str, query: str) -> None:
+    unknown = promql.unknown_variables(query)
+    if unknown:
+        raise ConfigError(where, f"${unknown[0]} is unknown; known: $service, $environment, $version, $label_NAME")
+    try:
+        promql.check(query)
+    except SourceRefused as error:
+        raise ConfigError(where, str(error)) from None
+
+
+def _check_services(services: tuple[Service, ...], metrics: tuple[Metric, ...]) -> None:
+    known = {metric.name for metric in metrics}
+    for index, service in enumerate(services):
+        for missing in sorted(set(service.metrics or ()) - known):
+            raise ConfigError(f"services[{index}].metrics", f"no metric is named {missing}")

@@ -1,0 +1,1 @@
+"""A shop with a known truth: its history, its deployments and what each of them did."""

@@ -1,0 +1,1 @@
+"""Series -> what happened in it. Pure; one question a file."""

@@ -1,0 +1,109 @@
+"""Everything that can go wrong, as one tree.
+
+AFDPError
+├── ConfigError          the configuration file is wrong; names the place
+├── BadInput             a body or a parameter is wrong; every fault at once, by field
+├── NotFound             no such thing
+├── Conflict             the same id stands for something else
+├── Unauthorised         no valid credential
+├── Forbidden            a valid credential without the needed scope
+├── TooLarge             more bytes than this route takes
+├── SourceError          a metrics system did not give what was asked
+│   ├── SourceUnavailable    away, overloaded or late: asking again may help
+│   └── SourceRefused        the question itself is wrong: asking again cannot help
+├── StoreError           the store cannot do its work
+│   ├── StoreFull            no space left; accepted again once there is
+│   └── StoreDamaged         the file is no store of ours, or broken
+├── DeliveryError        a notification did not reach its receiver
+└── AnalysisError        an analysis ended without an answer (deadline, crash of its worker)
+"""
+
+from dataclasses import dataclass
+
+
+class AFDPError(Exception):
+    """Base of all errors that this program raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with an input: where (`labels.team`, `started_at`) and what."""
+
+    field: str
+    message: str
+
+
+class ConfigError(AFDPError):
+    """The configuration cannot be used: `where` is its place, such as `sources[0].urll`."""
+
+    def __init__(self, where: str, message: str) -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.where = where
+
+
+class BadInput(AFDPError):
+    """An input from outside is wrong; `faults` lists everything that is."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
+        self.faults = faults
+
+
+class NotFound(AFDPError):
+    """No such deployment, page or kind."""
+
+
+class Conflict(AFDPError):
+    """The request contradicts what is stored."""
+
+
+class Unauthorised(AFDPError):
+    """No credential, or one that is not known."""
+
+
+class Forbidden(AFDPError):
+    """The credential is known and does not allow this."""
+
+
+class TooLarge(AFDPError):
+    """The body is larger than this route takes."""
+
+
+class SourceError(AFDPError):
+    """A metrics system did not give what was asked; `reason` is a short word for a metric label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class SourceUnavailable(SourceError):
+    """The source is away, overloaded or late: asking again may help."""
+
+
+class SourceRefused(SourceError):
+    """The source refuses the question: asking again cannot help."""
+
+
+class StoreError(AFDPError):
+    """The store cannot do its work."""
+
+
+class StoreFull(StoreError):
+    """No space is left on the store's disk."""
+
+
+class StoreDamaged(StoreError):
+    """The file is broken, or was not written by this program."""
+
+
+class DeliveryError(AFDPError):
+    """A notification did not reach its receiver; `retry` says whether sending again may help."""
+
+    def __init__(self, message: str, *, retry: bool) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
+class AnalysisError(AFDPError):
+    """An analysis ended without an answer."""

@@ -1,0 +1,18 @@
+"""Query and window -> series. One file a metrics system; its name is the kind in the configuration."""
+
+from datetime import timedelta
+from typing import Protocol
+
+from afdp_exporter.model import Series, Window
+
+
+class Source(Protocol):
+    """Where series come from: a frozen dataclass of settings with this one method."""
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        """The series that `query` selects, on the grid start, start + step, ..., end; gaps stay gaps.
+
+        An empty list means that the source answered and has no such series. Raises SourceUnavailable where asking
+        again may help, SourceRefused where it cannot.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""What is kept, behind a few named operations; nobody else speaks SQL.
+
+Everything that an operation answers is committed and on disk. SQLite stands behind it today; another database needs
+this protocol and nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from afdp_exporter.model import Deployment, Impact, Look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A deployment as it is stored; `created` is False where it was there before."""
+
+    deployment: Deployment
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amendment:
+    """A deployment after a change, and its looks where they have to be planned anew (None: they stay)."""
+
+    deployment: Deployment
+    looks: tuple[Look, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of deployments, newest first; `cursor` leads to the next one, None on the last."""
+
+    deployments: tuple[Deployment, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The looks whose time has come and that have no answer yet."""
+
+    count: int
+    oldest_due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A deployment with what it did, as far as that is known."""
+
+    deployment: Deployment
+    impact: Impact | None = None
+
+
+class Store(Protocol):
+    """The named operations. All may raise StoreError."""
+
+    async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
+        """Keep a deployment, its looks and its idempotency key in one transaction; an id or key is taken once."""
+
+    async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
+        """Read, change and keep a deployment in one transaction; new looks replace those without an answer."""
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """One deployment. Raises NotFound."""
+
+    async def deployments(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of deployments by their start, newest first. Raises BadInput for a cursor that is none of ours."""
+
+    async def between(self, start: datetime, end: datetime) -> list[Deployment]:
+        """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
+
+    async def history(self, *, before: datetime, service: str | None = None, limit: int = 1000) -> list[Measured]:
+        """The newest measured deployments that ended before an instant, oldest first."""
+
+    async def recent(self, per_service: int) -> list[Measured]:
+        """The newest deployments of each service and environment."""
+
+    async def impact(self, deployment_id: str) -> Impact | None:
+        """What is known of a deployment's impact by now."""
+
+    async def looks(self, deployment_id: str) -> tuple[Look, ...]:
+        """All looks at a deployment in order of time."""
+
+    async def claim_looks(self, now: datetime, *, limit: int, lease: timedelta) -> list[Look]:
+        """Take looks whose time has come; one that is not finished within its lease is given out again."""
+
+    async def finish_look(self, look: Look, impact: Impact | None) -> None:
+        """Keep the answer of a look and the impact that it found, in one transaction."""
+
+    async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
+        """Let a look wait for a source that is away."""
+
+    async def next_look_at(self) -> datetime | None:
+        """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """How many looks are due without an answer, and since when."""
+
+    async def size_bytes(self) -> int:
+        """What the store takes on disk."""
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of the file."""
