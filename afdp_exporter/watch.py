@@ -1,11 +1,25 @@
 """Which looks are due: read from the store, so that a restart loses nothing."""
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, Protocol, TypeAlias
 
-from afdp_exporter.model import Deployment, Look
+import structlog
+
+from afdp_exporter.errors import AFDPError, SourceUnavailable, StoreError
+from afdp_exporter.model import Deployment, Impact, Look, LookState
 from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.store import Store
+
+log = structlog.get_logger(__name__)
+
+_LEASE = timedelta(minutes=5)
+_LONGEST_SLEEP = timedelta(seconds=15)
+_FIRST_RETRY = timedelta(seconds=15)
+_LONGEST_RETRY = timedelta(minutes=5)
+_TRIES = 3  # of a look whose analysis fails; a source that is away is asked for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +53,95 @@ def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Loo
     ]
     past = [look for look in looks if look.due_at <= now]
     return tuple(past[-1:] + [look for look in looks if look.due_at > now])
+
+
+Account: TypeAlias = Mapping[str, object]
+Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[tuple[Impact, Account]]]
+
+
+class Observer(Protocol):
+    """Who wants to know how the looks go."""
+
+    def looked(self, impact: Impact | None, seconds: float) -> None:
+        """A look has its answer, or has failed for good."""
+
+    async def changed(self) -> None:
+        """What the store holds has changed: show it."""
+
+
+class Watcher:
+    """Takes due looks from the store, has them answered, keeps the answers; a few at once."""
+
+    def __init__(
+        self, *, store: Store, analyse: Analyse, observer: Observer, clock: Callable[[], datetime], at_once: int
+    ) -> None:
+        self._store = store
+        self._analyse = analyse
+        self._observer = observer
+        self._clock = clock
+        self._at_once = at_once
+        self._called = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something due now."""
+        self._called.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; whatever is under way then is due again at the next start."""
+        while True:
+            busy = False
+            try:
+                busy = await self.work()
+            except* StoreError as group:
+                for error in group.exceptions:
+                    log.error("store does not answer", error=str(error))
+            if not busy:
+                await self._rest()
+
+    async def work(self) -> bool:
+        """Answer the looks that are due now; False when there were none."""
+        looks = await self._store.claim_looks(self._clock(), limit=self._at_once, lease=_LEASE)
+        async with asyncio.TaskGroup() as group:
+            for look in looks:
+                group.create_task(self._answer(look))
+        if looks:
+            await self._observer.changed()
+        return bool(looks)
+
+    async def _rest(self) -> None:
+        next_at = await self._store.next_look_at()
+        seconds = _LONGEST_SLEEP.total_seconds()
+        if next_at is not None:
+            seconds = min(seconds, max((next_at - self._clock()).total_seconds(), 0.05))
+        try:
+            await asyncio.wait_for(self._called.wait(), seconds)
+        except TimeoutError:
+            return
+        finally:
+            self._called.clear()
+
+    async def _answer(self, look: Look) -> None:
+        started = asyncio.get_running_loop().time()
+        try:
+            impact, account = await self._analyse(look, self._clock())
+        except SourceUnavailable as error:
+            wait = min(_FIRST_RETRY * 2 ** min(look.attempts, 10), _LONGEST_RETRY)
+            log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
+            await self._store.postpone_look(look, self._clock() + wait, str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - the outermost loop: one look that fails must not stop the others
+            await self._failed(look, error, asyncio.get_running_loop().time() - started)
+            return
+        done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
+        await self._store.finish_look(done, impact)
+        self._observer.looked(impact, asyncio.get_running_loop().time() - started)
+
+    async def _failed(self, look: Look, error: Exception, seconds: float) -> None:
+        expected = isinstance(error, AFDPError)
+        log.error("look failed", deployment=look.deployment_id, error=str(error), exc_info=None if expected else error)
+        reason = str(error) if expected else f"internal error: {type(error).__name__}"
+        if look.attempts + 1 < _TRIES:
+            await self._store.postpone_look(look, self._clock() + _FIRST_RETRY, reason)
+            return
+        await self._store.finish_look(replace(look, state=LookState.FAILED, done_at=self._clock(), reason=reason), None)
+        self._observer.looked(None, seconds)

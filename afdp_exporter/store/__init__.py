@@ -97,7 +97,7 @@ class Store(Protocol):
         """Keep the answer of a look and the impact that it found, in one transaction."""
 
     async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
-        """Let a look wait for a source that is away."""
+        """Let a look wait, for a source that is away or for another try; `attempts` counts how often it had to."""
 
     async def next_look_at(self) -> datetime | None:
         """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""
