@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -65,9 +66,9 @@ def parse(kind: type[T], block: object, where: str) -> T:
     except ValidationError as error:
         first = faults(error)[0]
         place = f"{where}.{first.field}" if where and first.field else where or first.field
-        known = getattr(kind, "__dataclass_fields__", {})
-        if first.message == "unknown key" and "." not in first.field and known:
-            raise ConfigError(place, f"unknown key; known: {', '.join(known)}") from None
+        if first.message == "unknown key" and "." not in first.field and is_dataclass(kind):
+            known = ", ".join(entry.name for entry in fields(kind))
+            raise ConfigError(place, f"unknown key; known: {known}") from None
         raise ConfigError(place, first.message) from None
 
 

@@ -2,11 +2,14 @@
 
 import click
 
-from afdp_exporter.settings import kinds
+from afdp_exporter import settings
 
 
 @click.command("kinds", epilog="Example: afdp kinds")
-def COMMAND() -> None:  # noqa: N802 - the name by which every command is found
+def kinds() -> None:
     """List the kinds of sources that the configuration can name."""
     for package in ("sources",):
-        click.echo(f"{package}: {', '.join(kinds(package))}")
+        click.echo(f"{package}: {', '.join(settings.kinds(package))}")
+
+
+COMMAND = kinds

@@ -1,0 +1,143 @@
+"""`afdp annotate`: tell a running exporter of a deployment, from a deploy script."""
+
+import json
+import os
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import click
+import requests
+import stamina
+
+from afdp_exporter.model import ChangeType, Status, Strategy
+
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+
+
+class _Again(Exception):
+    """An answer after which asking again may help."""
+
+
+@click.command(
+    "annotate",
+    epilog="Example: afdp annotate --service checkout --version v2.1.0 --id $CI_PIPELINE_ID --trait table_rows=1200000",
+)
+@click.option(
+    "--url", default="http://127.0.0.1:10333", show_default=True, help="Where the exporter listens (AFDP_URL)."
+)
+@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Holds a bearer token; or AFDP_TOKEN.")
+@click.option("--service", required=True)
+@click.option("--environment")
+@click.option("--version")
+@click.option("--previous-version")
+@click.option("--id", "id_", help="Yours, such as the number of the pipeline: telling twice is then harmless.")
+@click.option("--started-at", help="RFC 3339 or Unix time; now, when left out.")
+@click.option("--finished-at", help="RFC 3339 or Unix time.")
+@click.option("--status", type=click.Choice([word.value for word in Status]))
+@click.option("--actor")
+@click.option("--team")
+@click.option("--change-type", "change_types", multiple=True, type=click.Choice([word.value for word in ChangeType]))
+@click.option("--strategy", type=click.Choice([word.value for word in Strategy]))
+@click.option("--traffic-ratio", type=click.FloatRange(0, 1))
+@click.option("--link", help="A page about the deployment.")
+@click.option("--commit")
+@click.option("--description")
+@click.option("--trait", "traits", multiple=True, metavar="KEY=VALUE", help="A fact to learn from; repeatable.")
+@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
+@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20))
+@click.option("--fail", is_flag=True, help="Exit with 1 when it could not be told; a deploy is not stopped otherwise.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def annotate(
+    url: str,
+    token_file: str | None,
+    *,
+    timeout: float,
+    tries: int,
+    fail: bool,
+    output: str,
+    **told: Any,  # noqa: ANN401 - click's values
+) -> None:
+    """Tell a running exporter of a deployment. Tries again for a while, and never fails the deploy unless asked."""
+    body = _body(told)
+    token = _token(token_file)
+    try:
+        answer = _post(f"{url.rstrip('/')}/api/v1/deployments", body, token, timeout=timeout, tries=tries)
+    except (_Again, requests.RequestException) as error:
+        _end(f"the exporter could not be told: {_plain(error)}", fail=fail)
+        return
+    if not answer.ok:
+        _end(f"the exporter refused with {answer.status_code}: {_faults(answer)}", fail=fail)
+        return
+    stored = answer.json()
+    click.echo(json.dumps(stored) if output == "json" else f"told: deployment {stored['id']} of {stored['service']}")
+
+
+def _body(told: dict[str, Any]) -> dict[str, Any]:
+    body = {key: value for key, value in told.items() if value is not None and value != ()}
+    renamed = {"id_": "id", "link": "url"}
+    body = {renamed.get(key, key): list(value) if isinstance(value, tuple) else value for key, value in body.items()}
+    for key, read in (("traits", _trait), ("labels", str)):
+        if key in body:
+            body[key] = dict(_pair(pair, read) for pair in body[key])
+    for key in ("started_at", "finished_at"):
+        if key in body:
+            body[key] = _trait(body[key])
+    return body
+
+
+def _pair(text: str, read: Any) -> tuple[str, Any]:  # noqa: ANN401
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+    return key, read(value)
+
+
+def _trait(text: str) -> str | float | bool:
+    if text in {"true", "false"}:
+        return text == "true"
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _token(file: str | None) -> str | None:
+    if file is None:
+        return os.environ.get("AFDP_TOKEN")
+    return Path(file).read_text(encoding="utf-8").strip()
+
+
+def _post(url: str, body: dict[str, Any], token: str | None, *, timeout: float, tries: int) -> requests.Response:
+    headers = {"Idempotency-Key": str(uuid.uuid4())} | ({"Authorization": f"Bearer {token}"} if token else {})
+    again = stamina.retry_context((_Again, requests.ConnectionError, requests.Timeout), attempts=tries, timeout=60)
+    for attempt in again:
+        with attempt:
+            answer = requests.post(url, json=body, headers=headers, timeout=timeout, allow_redirects=False)
+            if answer.status_code in _RETRIED:
+                raise _Again(f"status {answer.status_code}")
+    return answer
+
+
+def _faults(answer: requests.Response) -> str:
+    try:
+        problem = answer.json()
+        told = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
+        return "; ".join(told) or str(problem.get("detail", ""))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return "(no reason given)"
+
+
+def _plain(error: Exception) -> str:
+    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+
+
+def _end(message: str, *, fail: bool) -> None:
+    click.echo(f"afdp annotate: {message}", err=True)
+    if fail:
+        sys.exit(1)
+
+
+COMMAND = annotate

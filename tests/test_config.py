@@ -1,0 +1,104 @@
+"""One file, read whole: a fault anywhere stops it and names its place."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from afdp_exporter import config
+from afdp_exporter.errors import ConfigError
+from afdp_exporter.model import Layer, Money, OccasionKind, Worse
+
+GOOD = """
+sources:
+  - {name: shop, kind: recording, path: .}
+metrics:
+  - name: request_latency_p95_seconds
+    layer: technical
+    query: histogram_quantile(0.95, sum by (le) (rate(http_request_duration_seconds_bucket{service="$service"}[2m])))
+    worse: up
+    leads_to: [revenue_usd_per_hour]
+  - name: revenue_usd_per_hour
+    layer: business
+    query: 3600 * sum(rate(shop_revenue_usd_total[2m]))
+    worse: down
+    money: {currency: USD, per_unit: 1}
+services:
+  - {name: checkout, metrics: [revenue_usd_per_hour], depends_on: [api], team: payments}
+calendar:
+  - {name: spring-sale, kind: sale, start: 2026-03-01T00:00:00Z, end: 2026-03-03T00:00:00Z}
+policy:
+  watch: {looks: [2m, 1h]}
+  analysis: {history: 5d}
+tokens:
+  - {name: ci, token: s3cret, scopes: [annotate]}
+"""
+
+
+def read(**changes: object) -> config.Config:
+    return config.read(yaml.safe_load(GOOD) | changes)
+
+
+def test_a_good_file_becomes_one_config(tmp_path: Path) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text(GOOD)
+    found = config.load(file)
+    latency, revenue = found.metrics
+    assert (latency.layer, latency.worse, latency.leads_to) == (Layer.TECHNICAL, Worse.UP, ("revenue_usd_per_hour",))
+    assert revenue.money == Money(currency="USD", per_unit=1.0)
+    assert found.services["checkout"].depends_on == ("api",)
+    assert found.calendar[0].kind is OccasionKind.SALE
+    assert found.calendar[0].start == datetime(2026, 3, 1, tzinfo=UTC)
+    assert found.policy.watch.looks == (timedelta(minutes=2), timedelta(hours=1))
+    assert found.policy.analysis.history == timedelta(days=5)
+    assert list(found.sources) == ["shop"]
+    assert "s3cret" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sourcez": []}, r"^sourcez: unknown key"),
+        ({"sources": []}, r"^sources: "),
+        ({"sources": [{"kind": "recording", "pathh": "."}]}, r"^sources\[0\]\.pathh: unknown key; known: "),
+        ({"sources": [{"kind": "carbon"}]}, r"^sources\[0\]\.kind: unknown kind 'carbon'"),
+        ({"sources": [{"kind": "recording", "path": "."}] * 2}, r"^sources\[1\]\.name: each source needs a name"),
+        ({"metrics": [{"name": "a", "layer": "user", "query": "sum(a"}]}, r"^metrics\[0\]\.query: this is not PromQL"),
+        (
+            {"metrics": [{"name": "a", "layer": "user", "query": 'a{b="$srv"}'}]},
+            r"^metrics\[0\]\.query: \$srv is unknown",
+        ),
+        ({"metrics": [{"name": "a", "layer": "usr", "query": "a"}]}, r"^metrics\[0\]\.layer: "),
+        ({"metrics": [{"name": "a", "layer": "user", "query": "a"}] * 2}, r"^metrics\[0\]\.name: a is there twice"),
+        (
+            {"metrics": [{"name": "a", "layer": "user", "query": "a", "source": "x"}]},
+            r"^metrics\[0\]\.source: no source",
+        ),
+        ({"metrics": [{"name": "a", "layer": "user", "query": "a", "leads_to": ["b"]}]}, r"^metrics\[0\]\.leads_to: "),
+        ({"services": [{"name": "x", "metrics": ["nope"]}]}, r"^services\[0\]\.metrics: no metric is named nope"),
+        ({"policy": {"watch": {"looks": ["0s"]}}}, r"^policy\.watch: at least one look"),
+        ({"policy": {"watch": {"looks": ["soon"]}}}, r"^policy\.watch\.looks\[0\]: a duration"),
+        ({"policy": {"exposure": {"series": 1}}}, r"^policy\.exposure\.series: "),
+        ({"tokens": [{"name": "ci"}]}, r"^tokens\[0\]: exactly one of token and token_file"),
+        ({"tokens": [{"name": "ci", "token": "x", "scopes": ["root"]}]}, r"^tokens\[0\]\.scopes\[0\]: "),
+    ],
+)
+def test_a_fault_is_told_in_one_line_that_names_its_place(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"afdp\.yml: No such file"):
+        config.load(tmp_path / "afdp.yml")
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1\n- 2", "just words", "\x00"])
+def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        config.load(file)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,48 @@
+"""The house as it is drawn, and the house as it stands."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "afdp_exporter"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_can_be_read_in_one_sitting(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= (400 if module.name == "model.py" else 300)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_function_fits_on_a_screen_and_hides_no_import_of_ours(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 50, f"{module.name}: {node.name}"
+            hidden = [inner for inner in ast.walk(node) if isinstance(inner, ast.ImportFrom)]
+            assert not any((entry.module or "").startswith("afdp_exporter") for entry in hidden), node.name
+
+
+def test_no_file_has_a_name_that_says_nothing() -> None:
+    empty = {"utils", "helpers", "core", "common", "base", "manager", "misc"}
+    assert not [path for path in PACKAGE.rglob("*") if path.stem in empty]
+
+
+def test_every_place_of_the_architecture_page_exists() -> None:
+    table = (ROOT / "docs/architecture.md").read_text().split("## The tree")[1].split("## ")[0]
+    named = {
+        name for row in re.findall(r"^\|([^|]+)\|", table, re.MULTILINE) for name in re.findall(r"`([\w/.]+)`", row)
+    }
+    missing = {name for name in named if not (PACKAGE / name).exists()}
+    assert not missing
+    told = {name.strip("/") for name in named}
+    present = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert present - {"__init__.py", "__main__.py"} <= told
+
+
+def test_every_place_of_the_readme_map_exists() -> None:
+    table = (ROOT / "README.md").read_text().split("## Map")[1]
+    missing = [name for name in re.findall(r"^\| `([\w/.]+)`", table, re.MULTILINE) if not (ROOT / name).exists()]
+    assert not missing
