@@ -269,10 +269,11 @@ class Rival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenBefore:
-    """Earlier deployments after which the same thing happened."""
+    """Earlier deployments after which the same thing happened, newest first; `scope` is service, team or all."""
 
     count: int = 0
     deployment_ids: tuple[str, ...] = ()
+    scope: str = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,6 +290,14 @@ class Impact:
     rivals: tuple[Rival, ...] = ()
     seen_before: SeenBefore = SeenBefore()
     story: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A deployment with what it did, as far as that is known."""
+
+    deployment: Deployment
+    impact: Impact | None = None
 
 
 class LookState(StrEnum):

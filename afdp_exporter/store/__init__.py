@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from afdp_exporter.model import Deployment, Impact, Look
+from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,14 +43,6 @@ class Backlog:
 
     count: int
     oldest_due_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """A deployment with what it did, as far as that is known."""
-
-    deployment: Deployment
-    impact: Impact | None = None
 
 
 class Store(Protocol):
