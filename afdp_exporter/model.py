@@ -75,15 +75,15 @@ class Outcome(StrEnum):
 
 
 class Attribution(StrEnum):
-    """The answer to "was it this deployment?" for one metric."""
+    """The answer to "was it this deployment?" for one metric, the strongest first."""
 
     ATTRIBUTED = "attributed"
-    NO_EFFECT = "no_effect"
     TRANSIENT = "transient"
     GRADUAL = "gradual"
     NOT_DISTINGUISHABLE = "not_distinguishable"
-    INSUFFICIENT_HISTORY = "insufficient_history"
     INCONCLUSIVE = "inconclusive"
+    INSUFFICIENT_HISTORY = "insufficient_history"
+    NO_EFFECT = "no_effect"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +290,12 @@ class Impact:
     rivals: tuple[Rival, ...] = ()
     seen_before: SeenBefore = SeenBefore()
     story: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Attribution:
+        """The strongest answer among its metrics."""
+        given = {shift.verdict for shift in self.shifts}
+        return next((verdict for verdict in Attribution if verdict in given), Attribution.INCONCLUSIVE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

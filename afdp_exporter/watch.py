@@ -62,8 +62,8 @@ Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[tuple[Impact, Account]
 class Observer(Protocol):
     """Who wants to know how the looks go."""
 
-    def looked(self, impact: Impact | None, seconds: float) -> None:
-        """A look has its answer, or has failed for good."""
+    def looked(self, verdict: str, seconds: float) -> None:
+        """A look has its answer; `failed` when it never will."""
 
     async def changed(self) -> None:
         """What the store holds has changed: show it."""
@@ -134,7 +134,7 @@ class Watcher:
             return
         done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
         await self._store.finish_look(done, impact)
-        self._observer.looked(impact, asyncio.get_running_loop().time() - started)
+        self._observer.looked(impact.verdict, asyncio.get_running_loop().time() - started)
 
     async def _failed(self, look: Look, error: Exception, seconds: float) -> None:
         expected = isinstance(error, AFDPError)
@@ -144,4 +144,4 @@ class Watcher:
             await self._store.postpone_look(look, self._clock() + _FIRST_RETRY, reason)
             return
         await self._store.finish_look(replace(look, state=LookState.FAILED, done_at=self._clock(), reason=reason), None)
-        self._observer.looked(None, seconds)
+        self._observer.looked("failed", seconds)
