@@ -10,9 +10,10 @@ class Source(Protocol):
     """Where series come from: a frozen dataclass of settings with this one method."""
 
     async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        """The series that `query` selects, on the grid start, start + step, ..., end; gaps stay gaps.
+        """The series that `query` selects, at the multiples of `step` (whole seconds) inside the window.
 
-        An empty list means that the source answered and has no such series. Raises SourceUnavailable where asking
+        A gap is NaN; a value that the source itself calls infinite stays so. All series of an answer share one grid
+        and carry all of its warnings; `metric` is empty where the query drops the name. An empty list means that the source answered and has no such series. Raises SourceUnavailable where asking
         again may help, SourceRefused where it cannot.
         """
         ...

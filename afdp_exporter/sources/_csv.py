@@ -1,0 +1,145 @@
+"""CSV files in long form (`timestamp`, `metric`, any labels, `value`) -> series."""
+
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from afdp_exporter.errors import SourceRefused
+from afdp_exporter.model import Floats, Series
+
+_REQUIRED = ("timestamp", "metric", "value")
+_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_LATEST = 1e11  # the year 5138 in seconds; a timestamp beyond it was written in ms or ns
+_UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
+
+_Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def read_folder(folder: Path) -> list[Series]:
+    """All series of the folder's `.csv` and `.csv.gz` files, joined across files, in order of time.
+
+    Of two samples of one series at one time the later row counts, of two files the later name. Raises SourceRefused
+    with file, line and column of the first fault.
+    """
+    files = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+    if not files:
+        raise SourceRefused("bad_recording", f"{folder} holds no .csv or .csv.gz file")
+    parts: dict[_Key, list[tuple[Floats, Floats]]] = {}
+    for path in files:
+        for key, times, values in _read(path):
+            parts.setdefault(key, []).append((times, values))
+    return [_join(key, pieces) for key, pieces in parts.items()]
+
+
+def _join(key: _Key, pieces: list[tuple[Floats, Floats]]) -> Series:
+    times = np.concatenate([piece[0] for piece in pieces])
+    values = np.concatenate([piece[1] for piece in pieces])
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], values[order]
+    last = np.append(times[1:] != times[:-1], True)
+    times, values = times[last], values[last]
+    times.setflags(write=False)
+    values.setflags(write=False)
+    return Series(metric=key[0], labels=dict(key[1]), times=times, values=values)
+
+
+def _read(path: Path) -> Iterator[tuple[_Key, Floats, Floats]]:
+    labels = _check_header(path)
+    texts = ["metric", *labels]
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype={"timestamp": "float64", "value": "float64", **dict.fromkeys(texts, "category")},
+            keep_default_na=False,
+            na_values={"timestamp": [""], "value": ["", "NaN", "nan"]},
+        )
+    except (ValueError, *_UNREADABLE) as error:  # pandas' own errors are ValueErrors; they do not tell the place
+        raise _fault(path) or _refusal(path, f"cannot be read: {error}") from None
+    if _suspicious(frame):
+        fault = _fault(path)
+        if fault is not None:
+            raise fault
+    for names, rows in frame.groupby(texts, observed=True, sort=False):
+        metric, *values = map(str, names)
+        key = (metric, tuple(sorted((label, value) for label, value in zip(labels, values, strict=True) if value)))
+        yield key, rows["timestamp"].to_numpy(), rows["value"].to_numpy()
+
+
+def _suspicious(frame: pd.DataFrame) -> bool:
+    """Whether pandas may have read more into the file than it says: it forgives rows that are too short or too long."""
+    shifted = not isinstance(frame.index, pd.RangeIndex)
+    in_time = frame["timestamp"].between(-_LATEST, _LATEST).all()
+    return shifted or not in_time or bool(frame["value"].isna().any() or (frame["metric"] == "").any())
+
+
+def _check_header(path: Path) -> list[str]:
+    """The label columns."""
+    try:
+        with _open(path) as file:
+            columns = next(csv.reader(file), [])
+    except _UNREADABLE as error:
+        raise _refusal(path, f"cannot be read: {error}") from None
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing:
+        raise _refusal(path, f"line 1: the column {missing[0]} is missing; there are: {', '.join(columns) or 'none'}")
+    for column in columns:
+        if not _LABEL.fullmatch(column) or columns.count(column) > 1:
+            raise _refusal(path, f"line 1, column {column!r}: not a label's name, or there twice")
+    return [column for column in columns if column not in _REQUIRED]
+
+
+def _fault(path: Path) -> SourceRefused | None:
+    """The first fault of a file, looked for line by line: slow, and only done when there is reason to."""
+    try:
+        with _open(path) as file:
+            reader = csv.reader(file, strict=True)
+            columns = next(reader)
+            for row in reader:
+                fault = _row_fault(columns, row)
+                if fault:
+                    return _refusal(path, f"line {reader.line_num}, {fault}")
+    except _UNREADABLE as error:
+        return _refusal(path, f"cannot be read: {error}")
+    return None
+
+
+def _row_fault(columns: list[str], row: list[str]) -> str | None:
+    if not row:
+        return None
+    if len(row) != len(columns):
+        return f"{len(row)} columns where the first line names {len(columns)}"
+    cells = dict(zip(columns, row, strict=True))
+    timestamp = _number(cells["timestamp"])
+    if timestamp is None or not abs(timestamp) <= _LATEST:
+        return f"column timestamp: {cells['timestamp']!r} is not a time in Unix seconds"
+    if not cells["metric"]:
+        return "column metric: a name is missing"
+    if cells["value"] and _number(cells["value"]) is None:
+        return f"column value: {cells['value']!r} is not a number"
+    return None
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
+    opened = gzip.open if path.name.endswith(".gz") else open
+    with opened(path, "rt", encoding="utf-8", newline="") as file:
+        yield file
+
+
+def _refusal(path: Path, fault: str) -> SourceRefused:
+    return SourceRefused("bad_recording", f"{path.name}: {fault}")

@@ -1,0 +1,26 @@
+"""The one grid that every source answers on."""
+
+import math
+from datetime import timedelta
+
+import numpy as np
+
+from afdp_exporter.errors import SourceRefused
+from afdp_exporter.model import Floats, Window
+
+
+def grid(window: Window, step: timedelta) -> Floats:
+    """The multiples of `step` (Unix seconds) inside the window, so that the same time is asked for in every look.
+
+    Raises SourceRefused unless the step is a whole number of seconds and the window holds at least one point.
+    """
+    seconds = step.total_seconds()
+    if seconds < 1 or seconds != int(seconds):
+        raise SourceRefused("bad_step", f"the step has to be a whole number of seconds, not {seconds:g} s")
+    first = math.ceil(window.start.timestamp() / seconds)
+    last = math.floor(window.end.timestamp() / seconds)
+    if last < first:
+        raise SourceRefused("bad_window", f"no multiple of {seconds:g} s lies between {window.start} and {window.end}")
+    points = np.arange(first, last + 1, dtype=np.float64) * seconds
+    points.setflags(write=False)
+    return points

@@ -1,0 +1,85 @@
+"""A recording: series held in memory, or read from a folder of CSV files. For the demo, offline use and backtests."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from threading import Lock
+from typing import ClassVar
+
+import numpy as np
+from pydantic import DirectoryPath
+
+from afdp_exporter.model import Floats, Series, Window
+from afdp_exporter.settings import STRICT
+from afdp_exporter.sources._csv import read_folder
+from afdp_exporter.sources._grid import grid
+from afdp_exporter.sources._selector import selector
+
+
+class Tape:
+    """Series in memory as a source; selecting costs a binary search, however long they are."""
+
+    def __init__(self, series: Iterable[Series]) -> None:
+        self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        """The selected series; at each point of the grid the last sample at or before it that is less than a step old.
+
+        A point without such a sample, or whose sample is NaN, is a gap; a series of nothing but gaps is left out.
+        Raises SourceRefused for anything but a selector.
+        """
+        selects = selector(query)
+        points = grid(window, step)
+        found = [each for each in self._series if selects({**each.labels, "__name__": each.metric})]
+        answers = [_at(each, points, step.total_seconds()) for each in found]
+        return [each for each in answers if not np.isnan(each.values).all()]
+
+
+class _Folder:
+    """A folder of files that is read once, by whoever asks first."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._tape: Tape | None = None
+
+    def tape(self, path: Path) -> Tape:
+        with self._lock:
+            if self._tape is None:
+                self._tape = Tape(read_folder(path))
+            return self._tape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A folder of `.csv` and `.csv.gz` files: columns `timestamp` (Unix s), `metric`, any labels, `value`.
+
+    The files are read once, at the first question. Queries are selectors such as `name{label="value"}`.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    path: DirectoryPath
+    _folder: _Folder = field(default_factory=_Folder, init=False, repr=False, compare=False)
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        """As `Tape.fetch`. Raises SourceRefused also for a file that is no recording, naming file, line and column."""
+        tape = await asyncio.to_thread(self._folder.tape, self.path)
+        return await tape.fetch(query, window, step)
+
+
+def _at(series: Series, points: Floats, step: float) -> Series:
+    """The series on the grid."""
+    values = np.full(len(points), np.nan)
+    latest = np.searchsorted(series.times, points, side="right") - 1
+    fresh = latest >= 0
+    fresh[fresh] = points[fresh] - series.times[latest[fresh]] < step
+    values[fresh] = series.values[latest[fresh]]
+    values.setflags(write=False)
+    return Series(
+        metric=series.metric, labels=dict(series.labels), times=points, values=values, warnings=series.warnings
+    )
+
+
+PLUGIN = Recording
