@@ -48,11 +48,18 @@ class Backlog:
 class Store(Protocol):
     """The named operations. All may raise StoreError."""
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it can still take in anything."""
+
     async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
         """Keep a deployment, its looks and its idempotency key in one transaction; an id or key is taken once."""
 
     async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
-        """Read, change and keep a deployment in one transaction; new looks replace those without an answer."""
+        """Read, change and keep a deployment in one transaction; whatever `change` raises reaches the caller.
+
+        New looks replace those without an answer; an answer stays, unless its look is now due at another time.
+        """
 
     async def deployment(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""
@@ -87,7 +94,11 @@ class Store(Protocol):
         """Take looks whose time has come; one that is not finished within its lease is given out again."""
 
     async def finish_look(self, look: Look, impact: Impact | None) -> None:
-        """Keep the answer of a look and the impact that it found, in one transaction."""
+        """Keep the answer of a look and the impact that it found, in one transaction.
+
+        Of several impacts the one measured last stays. Nothing is kept of a look that has its answer already, or was
+        planned anew while it was answered.
+        """
 
     async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
         """Let a look wait, for a source that is away or for another try; `attempts` counts how often it had to."""

@@ -1,0 +1,127 @@
+"""The file on disk: which SQLite may touch it, who holds it, whether it is whole, and what its errors mean."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlite_utils import Database
+
+from afdp_exporter.errors import StoreDamaged, StoreError, StoreFull
+from afdp_exporter.store.schema import migrations
+
+if TYPE_CHECKING:
+    import sqlite3
+else:  # the SQLite that sqlite-utils works with: pysqlite3 brings a newer one than most systems have
+    from sqlite_utils.utils import sqlite3
+
+Connection: TypeAlias = sqlite3.Connection
+Row: TypeAlias = sqlite3.Row
+SQLError: TypeAlias = sqlite3.Error
+
+_APPLICATION_ID = 0x41464450  # "AFDP" in the file's header
+_BUSY_SECONDS = 5.0
+_FULL = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
+_DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
+
+
+def translate(error: SQLError) -> StoreError:
+    """SQLite's error in our words."""
+    name = getattr(error, "sqlite_errorname", "") or ""
+    if name in _FULL:
+        return StoreFull("no space is left for the store; what was accepted before is kept")
+    if name in _DAMAGED or any(name.startswith(f"{prefix}_") for prefix in _DAMAGED):
+        return StoreDamaged(f"the store's file is damaged: {error}")
+    return StoreError(f"the store cannot do its work: {error}")
+
+
+def check_version(version: str = sqlite3.sqlite_version) -> None:
+    """Raises StoreError for a SQLite whose write-ahead log can be damaged by its reset (sqlite.org/wal.html)."""
+    parts = tuple(int(part) for part in version.split("."))
+    mended = parts >= (3, 51, 3) or (3, 50, 7) <= parts < (3, 51) or (3, 44, 6) <= parts < (3, 45)
+    if parts >= (3, 7) and not mended:
+        raise StoreError(
+            f"SQLite {version} can damage its write-ahead log; 3.51.3 or newer is needed: pip install pysqlite3"
+        )
+
+
+def lock(path: Path) -> int:
+    """Hold the file for this process, until the descriptor is closed or the process ends. Raises StoreError."""
+    beside = path.with_name(f"{path.name}.lock")
+    try:
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise StoreError(f"the store {path} is in use by another process") from None
+    return descriptor
+
+
+def open_writer(path: Path) -> Connection:
+    """The one connection that writes, over a checked file with today's schema. Raises StoreError."""
+    with _translated(path):
+        connection = _connect(path.absolute().as_uri())
+        try:
+            _verify(connection, path)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            if not _application(connection):
+                connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            migrations.apply(Database(connection, execute_plugins=False))
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> Connection:
+    """A connection that can only read; the file is there already. Raises StoreError."""
+    with _translated(path):
+        return _connect(f"{path.absolute().as_uri()}?mode=ro")
+
+
+def _connect(uri: str) -> Connection:
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=64
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _application(connection: Connection) -> int:
+    return int(connection.execute("PRAGMA application_id").fetchone()[0])
+
+
+def _verify(connection: Connection, path: Path) -> None:
+    application = _application(connection)
+    (things,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != _APPLICATION_ID and (application or things):
+        raise StoreDamaged(f"{path} was not written by this program")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise StoreDamaged(f"{path} is damaged: {' '.join(str(verdict).split())}")
+    known = {migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))}
+    applied = {migration.name for migration in migrations.applied(Database(connection, execute_plugins=False))}
+    if applied - known:
+        raise StoreError(f"{path} was written by a newer version of this program")
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of the file and of its write-ahead log."""
+    files = (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raised = translate(error)
+        raise type(raised)(f"{path}: {raised}") from error

@@ -1,0 +1,213 @@
+"""Domain to row and back; what a row cannot hold exactly is refused."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+
+import orjson
+from pydantic import TypeAdapter
+
+from afdp_exporter.errors import BadInput, Fault, StoreError
+from afdp_exporter.model import ChangeType, Deployment, Impact, Look, LookState, Outcome, Shift, Status, Strategy
+from afdp_exporter.store.connection import Row
+
+Values: TypeAlias = dict[str, str | int | float | None]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
+
+_impact = TypeAdapter(Impact)
+_account = TypeAdapter(dict[str, Any])
+
+
+def to_us(time: datetime) -> int:
+    """Whole microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def to_time(us: int) -> datetime:
+    """The instant, in UTC."""
+    return _EPOCH + timedelta(microseconds=us)
+
+
+def deployment_values(deployment: Deployment) -> Values:
+    """The columns of a deployment. Raises BadInput for what cannot be kept exactly."""
+    faults = [Fault(field=place, message=message) for place, message in _unstorable(deployment, "")]
+    if faults:
+        raise BadInput(*faults)
+    return {
+        "id": deployment.id,
+        "service": deployment.service,
+        "environment": deployment.environment,
+        "started_us": to_us(deployment.started_at),
+        "finished_us": _optional_us(deployment.finished_at),
+        "status": deployment.status,
+        "version": deployment.version,
+        "previous_version": deployment.previous_version,
+        "actor": deployment.actor,
+        "team": deployment.team,
+        "change_types": orjson.dumps(deployment.change_types).decode(),
+        "strategy": deployment.strategy,
+        "traffic_ratio": deployment.traffic_ratio,
+        "url": deployment.url,
+        "commit": deployment.commit,
+        "description": deployment.description,
+        "traits": orjson.dumps(dict(deployment.traits)).decode(),
+        "labels": orjson.dumps(dict(deployment.labels)).decode(),
+        "labelled_outcome": deployment.labelled_outcome,
+        "note": deployment.note,
+        "received_us": to_us(deployment.received_at),
+        "received_from": deployment.received_from,
+    }
+
+
+def deployment_of(row: Row) -> Deployment:
+    """The deployment that a row of `deployments` holds."""
+    return Deployment(
+        id=row["id"],
+        service=row["service"],
+        environment=row["environment"],
+        started_at=to_time(row["started_us"]),
+        finished_at=_optional_time(row["finished_us"]),
+        status=Status(row["status"]),
+        version=row["version"],
+        previous_version=row["previous_version"],
+        actor=row["actor"],
+        team=row["team"],
+        change_types=tuple(ChangeType(name) for name in orjson.loads(row["change_types"])),
+        strategy=Strategy(row["strategy"]) if row["strategy"] is not None else None,
+        traffic_ratio=row["traffic_ratio"],
+        url=row["url"],
+        commit=row["commit"],
+        description=row["description"],
+        traits=orjson.loads(row["traits"]),
+        labels=orjson.loads(row["labels"]),
+        labelled_outcome=_outcome(row["labelled_outcome"]),
+        note=row["note"],
+        received_at=to_time(row["received_us"]),
+        received_from=row["received_from"],
+    )
+
+
+def look_values(look: Look) -> Values:
+    """The columns of a look; one without an answer may be taken when it is due. Raises StoreError."""
+    _refuse_unstorable(look, f"a look at deployment {look.deployment_id!r}")
+    return {
+        "deployment_id": look.deployment_id,
+        "after_us": look.after // _MICROSECOND,
+        "due_us": to_us(look.due_at),
+        "ready_us": to_us(look.due_at) if look.state in _UNANSWERED else None,
+        "state": look.state,
+        "attempts": look.attempts,
+        "done_us": _optional_us(look.done_at),
+        "reason": look.reason,
+        "outcome": look.outcome,
+        "account": _account.dump_json(dict(look.account), fallback=str).decode(),
+    }
+
+
+def look_of(row: Row) -> Look:
+    """The look that a row of `looks` holds."""
+    return Look(
+        deployment_id=row["deployment_id"],
+        after=timedelta(microseconds=row["after_us"]),
+        due_at=to_time(row["due_us"]),
+        state=LookState(row["state"]),
+        attempts=row["attempts"],
+        done_at=_optional_time(row["done_us"]),
+        reason=row["reason"],
+        outcome=_outcome(row["outcome"]),
+        account=orjson.loads(row["account"]),
+    )
+
+
+def impact_values(impact: Impact) -> Values:
+    """The columns of an impact, itself whole as JSON. Raises StoreError for a figure that is not finite."""
+    _refuse_unstorable(impact, f"the impact of deployment {impact.deployment_id!r}")
+    return {
+        "deployment_id": impact.deployment_id,
+        "measured_us": to_us(impact.measured_at),
+        "outcome": impact.outcome,
+        "document": _impact.dump_json(impact).decode(),
+    }
+
+
+def impact_of(document: str) -> Impact:
+    """The impact that a document holds."""
+    return _impact.validate_json(document)
+
+
+def shift_values(impact: Impact, shift: Shift) -> Values:
+    """The columns of one shift of an impact."""
+    return {
+        "deployment_id": impact.deployment_id,
+        "metric": shift.metric,
+        "layer": shift.layer,
+        "verdict": shift.verdict,
+        "worse": shift.worse,
+        "onset_us": _optional_us(shift.onset),
+        "before": shift.before,
+        "after": shift.after,
+        "change": shift.change,
+        "low": shift.low,
+        "high": shift.high,
+        "change_ratio": shift.change_ratio,
+        "p_value": shift.p_value,
+        "attribution_ratio": shift.attribution_ratio,
+        "shape": shift.shape,
+        "duration_us": shift.duration // _MICROSECOND if shift.duration is not None else None,
+        "recovered_us": _optional_us(shift.recovered_at),
+        "primary": shift.primary,
+    }
+
+
+def _optional_us(time: datetime | None) -> int | None:
+    return None if time is None else to_us(time)
+
+
+def _optional_time(us: int | None) -> datetime | None:
+    return None if us is None else to_time(us)
+
+
+def _outcome(text: str | None) -> Outcome | None:
+    return None if text is None else Outcome(text)
+
+
+def _refuse_unstorable(value: object, name: str) -> None:
+    for place, message in _unstorable(value, ""):
+        raise StoreError(f"{name} cannot be kept: {place} {message}")
+
+
+def _unstorable(value: object, place: str) -> Iterator[tuple[str, str]]:
+    """Where a value holds a number that is not finite, or text that UTF-8 cannot carry."""
+    if isinstance(value, str) and not _encodes(value):
+        yield place.lstrip("."), "is no valid Unicode text"
+    if isinstance(value, float) and not math.isfinite(value):
+        yield place.lstrip("."), "is not a finite number"
+    for name, part in _parts(value):
+        yield from _unstorable(part, place + name)
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            name = ascii(key).strip("'")
+            yield f".{name}", key
+            yield f".{name}", entry
+    elif isinstance(value, (tuple, list)):
+        for index, entry in enumerate(value):
+            yield f"[{index}]", entry
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield f".{field.name}", getattr(value, field.name)
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,139 @@
+"""The tables, as a list of migrations: each is applied once, in a transaction of its own, and never changed afterwards.
+
+Times are whole microseconds since 1970 in UTC and durations whole microseconds, so that both come back exactly.
+`ready_us` is when a look without an answer may be taken: its time, its retry, or the end of its lease.
+"""
+
+from typing import TYPE_CHECKING
+
+from sqlite_utils.migrations import Migrations
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+migrations = Migrations("afdp_exporter")
+
+LONG_ROLLOUT_US = 86_400_000_000
+"""Rollouts above a day are rare and have an index of their own, so that a window finds all others by their start."""
+
+
+def _run(db: "Database", *statements: str) -> None:
+    for statement in statements:
+        db.execute(statement)
+
+
+@migrations()
+def create_deployments(db: "Database") -> None:
+    """What was told to us."""
+    _run(
+        db,
+        """
+        CREATE TABLE deployments (
+            id TEXT PRIMARY KEY,
+            service TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            started_us INTEGER NOT NULL,
+            finished_us INTEGER,
+            ended_us INTEGER NOT NULL GENERATED ALWAYS AS (coalesce(finished_us, started_us)) STORED,
+            status TEXT NOT NULL,
+            version TEXT,
+            previous_version TEXT,
+            actor TEXT,
+            team TEXT,
+            change_types TEXT NOT NULL,
+            strategy TEXT,
+            traffic_ratio REAL,
+            url TEXT,
+            "commit" TEXT,
+            description TEXT,
+            traits TEXT NOT NULL,
+            labels TEXT NOT NULL,
+            labelled_outcome TEXT,
+            note TEXT,
+            received_us INTEGER NOT NULL,
+            received_from TEXT NOT NULL,
+            measured INTEGER NOT NULL DEFAULT 0
+        ) STRICT
+        """,
+        "CREATE INDEX deployments_newest ON deployments (started_us, id)",
+        "CREATE INDEX deployments_newest_of_service ON deployments (service, started_us, id)",
+        "CREATE INDEX deployments_newest_of_environment ON deployments (environment, started_us, id)",
+        "CREATE INDEX deployments_newest_of_both ON deployments (service, environment, started_us, id)",
+        f"""
+        CREATE INDEX deployments_long ON deployments (ended_us)
+        WHERE ended_us - started_us > {LONG_ROLLOUT_US}
+        """,
+        "CREATE INDEX deployments_measured ON deployments (ended_us, id) WHERE measured = 1",
+        "CREATE INDEX deployments_measured_of_service ON deployments (service, ended_us, id) WHERE measured = 1",
+        """
+        CREATE TABLE idempotency_keys (
+            key TEXT PRIMARY KEY,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            received_us INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+    )
+
+
+@migrations()
+def create_looks(db: "Database") -> None:
+    """What is to be done, and what became of it."""
+    _run(
+        db,
+        """
+        CREATE TABLE looks (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            after_us INTEGER NOT NULL,
+            due_us INTEGER NOT NULL,
+            ready_us INTEGER,
+            state TEXT NOT NULL,
+            attempts INTEGER NOT NULL,
+            done_us INTEGER,
+            reason TEXT,
+            outcome TEXT,
+            account TEXT NOT NULL,
+            PRIMARY KEY (deployment_id, after_us)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX looks_ready ON looks (ready_us) WHERE ready_us IS NOT NULL",
+        "CREATE INDEX looks_unanswered ON looks (due_us) WHERE ready_us IS NOT NULL",
+    )
+
+
+@migrations()
+def create_impacts(db: "Database") -> None:
+    """What was found: the newest impact of each deployment whole, and its shifts as columns."""
+    _run(
+        db,
+        """
+        CREATE TABLE impacts (
+            deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+            measured_us INTEGER NOT NULL,
+            outcome TEXT NOT NULL,
+            document TEXT NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE shifts (
+            deployment_id TEXT NOT NULL REFERENCES impacts (deployment_id) ON DELETE CASCADE,
+            metric TEXT NOT NULL,
+            layer TEXT NOT NULL,
+            verdict TEXT NOT NULL,
+            worse TEXT NOT NULL,
+            onset_us INTEGER,
+            before REAL,
+            after REAL,
+            change REAL,
+            low REAL,
+            high REAL,
+            change_ratio REAL,
+            p_value REAL,
+            attribution_ratio REAL,
+            shape TEXT,
+            duration_us INTEGER,
+            recovered_us INTEGER,
+            "primary" INTEGER NOT NULL,
+            PRIMARY KEY (deployment_id, metric)
+        ) STRICT, WITHOUT ROWID
+        """,
+    )

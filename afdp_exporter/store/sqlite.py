@@ -1,0 +1,131 @@
+"""The store in one SQLite file: a writer thread with group commit, and a few readers beside it."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from afdp_exporter.model import Deployment, Impact, Look, Measured
+from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks
+from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk
+from afdp_exporter.store.readers import Readers
+from afdp_exporter.store.rows import deployment_values
+from afdp_exporter.store.writer import Writer
+
+
+class SQLiteStore:
+    """A `Store` in a file. One process holds it; every operation that has answered survives a crash and a power cut."""
+
+    def __init__(self, path: Path, lock_descriptor: int, writer: Writer, readers: Readers) -> None:
+        self._path = path
+        self._lock = lock_descriptor
+        self._writer = writer
+        self._readers = readers
+
+    @classmethod
+    async def open(cls, path: Path) -> "SQLiteStore":
+        """Make or open the file, bring its schema up to date, give back looks that an ended process had taken.
+
+        Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken or not ours.
+        """
+        check_version()
+        held = await asyncio.to_thread(lock, path)
+        try:
+            connection = await asyncio.to_thread(open_writer, path)
+            readers = await asyncio.to_thread(Readers, path)
+        except BaseException:
+            os.close(held)
+            raise
+        store = cls(path, held, Writer(connection), readers)
+        await store._writer.write(looks.release)
+        return store
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it can still take in anything."""
+        return self._writer.alive
+
+    async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
+        """Keep a deployment, its looks and its idempotency key in one transaction; an id or key is taken once."""
+        values = deployment_values(deployment)
+        return await self._writer.write(lambda connection: deployments.record(connection, values, looks, key))
+
+    async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
+        """Read, change and keep a deployment in one transaction; `change` runs in the writer's thread."""
+        return await self._writer.write(lambda connection: deployments.amend(connection, deployment_id, change))
+
+    async def deployment(self, deployment_id: str) -> Deployment:
+        """One deployment. Raises NotFound."""
+        return await self._readers.read(lambda connection: deployments.find(connection, deployment_id))
+
+    async def deployments(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        since: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """A page of deployments by their start, newest first. Raises BadInput for a cursor that is none of ours."""
+        return await self._readers.read(
+            lambda connection: deployments.page(
+                connection, service=service, environment=environment, since=since, cursor=cursor, limit=limit
+            )
+        )
+
+    async def between(self, start: datetime, end: datetime) -> list[Deployment]:
+        """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
+        return await self._readers.read(lambda connection: deployments.between(connection, start, end))
+
+    async def history(self, *, before: datetime, service: str | None = None, limit: int = 1000) -> list[Measured]:
+        """The newest measured deployments that ended before an instant, oldest first."""
+        return await self._readers.read(lambda connection: deployments.history(connection, before, service, limit))
+
+    async def recent(self, per_service: int) -> list[Measured]:
+        """The newest deployments of each service and environment."""
+        return await self._readers.read(lambda connection: deployments.recent(connection, per_service))
+
+    async def impact(self, deployment_id: str) -> Impact | None:
+        """What is known of a deployment's impact by now."""
+        return await self._readers.read(lambda connection: impacts.find(connection, deployment_id))
+
+    async def looks(self, deployment_id: str) -> tuple[Look, ...]:
+        """All looks at a deployment in order of time."""
+        return await self._readers.read(lambda connection: looks.of_deployment(connection, deployment_id))
+
+    async def claim_looks(self, now: datetime, *, limit: int, lease: timedelta) -> list[Look]:
+        """Take looks whose time has come; one that is not finished within its lease is given out again."""
+        return await self._writer.write(lambda connection: looks.claim(connection, now, limit, lease))
+
+    async def finish_look(self, look: Look, impact: Impact | None) -> None:
+        """Keep the answer of a look and the impact that it found, in one transaction."""
+
+        def finish(connection: Connection) -> None:
+            if looks.finish(connection, look) and impact is not None:
+                impacts.keep(connection, impact)
+
+        await self._writer.write(finish)
+
+    async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
+        """Let a look wait for a source that is away."""
+        await self._writer.write(lambda connection: looks.postpone(connection, look, until, reason))
+
+    async def next_look_at(self) -> datetime | None:
+        """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""
+        return await self._readers.read(looks.next_at)
+
+    async def backlog(self, now: datetime) -> Backlog:
+        """How many looks are due without an answer, and since when."""
+        return await self._readers.read(lambda connection: looks.backlog(connection, now))
+
+    async def size_bytes(self) -> int:
+        """What the store takes on disk."""
+        return await asyncio.to_thread(size_on_disk, self._path)
+
+    async def close(self) -> None:
+        """Finish what was accepted and let go of the file."""
+        await asyncio.to_thread(self._readers.close)
+        await asyncio.to_thread(self._writer.close)
+        os.close(self._lock)

@@ -1,0 +1,237 @@
+"""What the store promises of deployments, over a real file."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afdp_exporter.errors import BadInput, Fault, NotFound, StoreError
+from afdp_exporter.model import Deployment, Impact, Look, Status
+from afdp_exporter.store import Amendment
+from afdp_exporter.store.sqlite import SQLiteStore
+
+
+async def ids_of_all_pages(store: SQLiteStore, **words: Any) -> list[str]:  # noqa: ANN401 - as the store takes them
+    """All ids, page by page."""
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = await store.deployments(cursor=cursor, **words)
+        found += [deployment.id for deployment in page.deployments]
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+async def test_what_was_recorded_is_there_after_the_store_is_opened_again(
+    path: Path, deployment: Callable[..., Deployment], look: Callable[..., Look]
+) -> None:
+    store = await SQLiteStore.open(path)
+    await store.record(deployment(version="v2"), (look(),))
+    await store.close()
+
+    again = await SQLiteStore.open(path)
+    assert await again.deployment("d1") == deployment(version="v2")
+    assert await again.looks("d1") == (look(),)
+    await again.close()
+
+
+async def test_an_id_is_taken_once_and_the_first_one_stays(
+    store: SQLiteStore, deployment: Callable[..., Deployment], look: Callable[..., Look]
+) -> None:
+    first = await store.record(deployment(version="v1"), (look(),))
+    second = await store.record(deployment(version="v2"), (look(minutes=5),))
+    assert (first.created, second.created) == (True, False)
+    assert second.deployment == first.deployment == await store.deployment("d1")
+    assert await store.looks("d1") == (look(),)
+
+
+async def test_an_idempotency_key_stands_for_the_first_deployment_that_came_with_it(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    await store.record(deployment("d1"), (), key="delivery")
+    again = await store.record(deployment("d2"), (), key="delivery")
+    assert not again.created
+    assert again.deployment.id == "d1"
+    with pytest.raises(NotFound):
+        await store.deployment("d2")
+
+
+async def test_a_key_that_comes_with_a_known_id_stands_for_it_from_then_on(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    await store.record(deployment("d1"), ())
+    await store.record(deployment("d1"), (), key="delivery")
+    assert (await store.record(deployment("d2"), (), key="delivery")).deployment.id == "d1"
+
+
+async def test_fifty_deliveries_of_one_event_at_once_make_one_deployment(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    told = await asyncio.gather(
+        *(store.record(deployment(f"d{number}"), (), key="delivery") for number in range(50)),
+        *(store.record(deployment("same"), ()) for _ in range(50)),
+    )
+    assert sum(one.created for one in told) == 2
+    assert len({one.deployment.id for one in told}) == 2
+    assert len((await store.deployments(limit=100)).deployments) == 2
+
+
+async def test_an_unknown_deployment_is_not_found(store: SQLiteStore) -> None:
+    with pytest.raises(NotFound, match="d9"):
+        await store.deployment("d9")
+    with pytest.raises(NotFound):
+        await store.amend("d9", Amendment)
+
+
+async def test_pages_follow_each_other_without_a_gap_while_more_deployments_come_in(
+    store: SQLiteStore, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    for number in range(10):  # two at each instant, so that the id has to decide
+        await store.record(deployment(f"d{number}", started_at=noon + timedelta(minutes=number // 2)), ())
+    first = await store.deployments(limit=3)
+    await store.record(deployment("later", started_at=noon + timedelta(hours=1)), ())
+    second = await store.deployments(limit=3, cursor=first.cursor)
+    assert [one.id for one in first.deployments + second.deployments] == ["d9", "d8", "d7", "d6", "d5", "d4"]
+    assert await ids_of_all_pages(store, limit=5) == ["later", *(f"d{number}" for number in reversed(range(10)))]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ({"service": "checkout"}, ["a", "b"]),
+        ({"environment": "staging"}, ["b", "c"]),
+        ({"service": "checkout", "environment": "staging"}, ["b"]),
+        ({"service": "checkout' OR 1=1 --"}, []),
+    ],
+)
+async def test_a_page_holds_only_what_was_asked_for(
+    store: SQLiteStore, deployment: Callable[..., Deployment], words: dict[str, Any], expected: list[str]
+) -> None:
+    await store.record(deployment("a"), ())
+    await store.record(deployment("b", environment="staging"), ())
+    await store.record(deployment("c", environment="staging", service="search"), ())
+    assert sorted(await ids_of_all_pages(store, limit=1, **words)) == expected
+
+
+async def test_since_counts_the_instant_itself(
+    store: SQLiteStore, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    await store.record(deployment("before", started_at=noon - timedelta(microseconds=1)), ())
+    await store.record(deployment("at"), ())
+    assert await ids_of_all_pages(store, since=noon) == ["at"]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["", "x", "W10=", "WzEsMl0=", "bnVsbA==", "Wy0xLCJcdWQ4MDAiXQ==", "é", "WzFlOTksIngiXQ=="]
+)
+async def test_a_cursor_that_no_page_gave_is_bad_input(store: SQLiteStore, cursor: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        await store.deployments(cursor=cursor)
+    assert caught.value.faults[0].field == "cursor"
+
+
+@pytest.mark.parametrize(
+    ("words", "touches"),
+    [
+        ({}, True),
+        ({"status": Status.PLANNED}, False),
+        ({"minutes": -1}, False),
+        ({"minutes": -1, "lasting": 1}, True),
+        ({"minutes": -60 * 24 * 30, "lasting": 60 * 24 * 30}, True),
+        ({"minutes": -60 * 24 * 30, "lasting": 60 * 24 * 40}, True),
+        ({"minutes": -60 * 24 * 30, "lasting": 60 * 24 * 29}, False),
+        ({"minutes": 10}, True),
+        ({"minutes": 10.1}, False),
+        ({"minutes": 11, "lasting": 60 * 24 * 2}, False),
+    ],
+)
+async def test_a_window_finds_every_rollout_that_touches_it(
+    store: SQLiteStore, deployment: Callable[..., Deployment], noon: datetime, words: dict[str, Any], touches: bool
+) -> None:
+    start = noon + timedelta(minutes=words.pop("minutes", 0))
+    lasting = words.pop("lasting", None)
+    finish = start + timedelta(minutes=lasting) if lasting is not None else None
+    await store.record(deployment(started_at=start, finished_at=finish, **words), ())
+    found = await store.between(noon, noon + timedelta(minutes=10))
+    assert [one.id for one in found] == (["d1"] if touches else [])
+
+
+async def test_an_amendment_is_read_changed_and_kept_at_once(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    await store.record(deployment(labels={"count": "0"}), ())
+
+    def count(stored: Deployment) -> Amendment:
+        return Amendment(deployment=replace(stored, labels={"count": str(int(stored.labels["count"]) + 1)}))
+
+    await asyncio.gather(*(store.amend("d1", count) for _ in range(50)))
+    assert (await store.deployment("d1")).labels == {"count": "50"}
+
+
+async def test_what_a_change_raises_reaches_the_caller_and_changes_nothing(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    await store.record(deployment(), ())
+
+    def refuse(stored: Deployment) -> Amendment:
+        raise BadInput(Fault("status", "cannot go back"))
+
+    with pytest.raises(BadInput, match="cannot go back"):
+        await store.amend("d1", refuse)
+    assert await store.deployment("d1") == deployment()
+
+
+async def test_an_amendment_that_cannot_be_kept_leaves_deployment_and_looks_alone(
+    store: SQLiteStore, deployment: Callable[..., Deployment], look: Callable[..., Look]
+) -> None:
+    await store.record(deployment(), (look(),))
+    twice = (look(minutes=5), look(minutes=5, reason="\ud800"))
+    with pytest.raises(StoreError):
+        await store.amend("d1", lambda stored: Amendment(deployment=replace(stored, version="v2"), looks=twice))
+    assert await store.deployment("d1") == deployment()
+    assert await store.looks("d1") == (look(),)
+
+
+async def test_what_text_and_numbers_cannot_carry_is_bad_input_with_its_place(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    odd = deployment(
+        service="\ud800", traffic_ratio=float("nan"), traits={"size": float("inf")}, labels={"a": "\udfff"}
+    )
+    with pytest.raises(BadInput) as caught:
+        await store.record(odd, ())
+    assert [fault.field for fault in caught.value.faults] == ["service", "traffic_ratio", "traits.size", "labels.a"]
+    await store.record(deployment(), ())
+
+
+async def test_recent_gives_the_newest_of_each_service_and_environment(
+    store: SQLiteStore,
+    deployment: Callable[..., Deployment],
+    impact: Callable[..., Impact],
+    look: Callable[..., Look],
+    noon: datetime,
+) -> None:
+    for number in range(5):
+        for service, environment in (("checkout", "production"), ("checkout", "staging"), ("search", "production")):
+            await store.record(
+                deployment(
+                    f"{service}-{environment}-{number}",
+                    service=service,
+                    environment=environment,
+                    started_at=noon + timedelta(minutes=number),
+                ),
+                (look(f"{service}-{environment}-{number}"),),
+            )
+    await store.finish_look(look("search-production-4"), impact("search-production-4"))
+    found = await store.recent(2)
+    assert sorted(one.deployment.id for one in found) == sorted(
+        f"{place}-{number}"
+        for place in ("checkout-production", "checkout-staging", "search-production")
+        for number in (3, 4)
+    )
+    assert [one.deployment.id for one in found if one.impact is not None] == ["search-production-4"]
