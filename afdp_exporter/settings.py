@@ -64,10 +64,11 @@ def parse(kind: type[T], block: object, where: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(block)
     except ValidationError as error:
-        first = faults(error)[0]
+        found = faults(error)
+        first = next((fault for fault in found if fault.message == "unknown key"), found[0])  # the cause of the others
         place = f"{where}.{first.field}" if where and first.field else where or first.field
         if first.message == "unknown key" and "." not in first.field and is_dataclass(kind):
-            known = ", ".join(entry.name for entry in fields(kind))
+            known = ", ".join(entry.name for entry in fields(kind) if entry.init)
             raise ConfigError(place, f"unknown key; known: {known}") from None
         raise ConfigError(place, first.message) from None
 

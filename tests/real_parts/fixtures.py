@@ -1,0 +1,83 @@
+"""The fixtures, and what a run says when the real parts are not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Protocol, TypeVar
+
+import pytest
+
+from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, missing
+
+S = TypeVar("S", bound=Server)
+
+_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start"}
+
+
+class Start(Protocol):
+    """Starts a server for one test: `start(Prometheus(tmp_path / "prometheus", {"scrape_configs": [...]}))`."""
+
+    def __call__(self, server: S) -> S: ...
+
+
+@contextmanager
+def running(server: S) -> Iterator[S]:
+    """The server, started; killed in the end."""
+    try:
+        server.start()
+        yield server
+    except Missing as error:
+        message = f"{error} is neither on PATH nor in .cache/real"
+        if os.environ.get("AFDP_REQUIRE_REAL") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """A real Prometheus that takes remote writes."""
+    with running(Prometheus(tmp_path_factory.mktemp("prometheus"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
+    """A real Alertmanager that tells nobody."""
+    with running(Alertmanager(tmp_path_factory.mktemp("alertmanager"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VictoriaMetrics]:
+    """A real VictoriaMetrics that takes remote writes."""
+    with running(VictoriaMetrics(tmp_path_factory.mktemp("victoria-metrics"))) as server:
+        yield server
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts servers that belong to one test, with the configuration that it needs."""
+    with ExitStack() as started:
+
+        def enter(server: S) -> S:
+            return started.enter_context(running(server))
+
+        yield enter
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("real")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    absent = missing()
+    if absent and reporter is not None and not hasattr(config, "workerinput"):
+        where = "not on PATH and not in .cache/real; ./scripts/test fetches Debian's packages where apt-get is there"
+        reporter.write_line(f"NOT TESTED against the real {', '.join(absent)}: {where}", red=True)
