@@ -13,7 +13,8 @@ class Source(Protocol):
         """The series that `query` selects, at the multiples of `step` (whole seconds) inside the window.
 
         A gap is NaN; a value that the source itself calls infinite stays so. All series of an answer share one grid
-        and carry all of its warnings; `metric` is empty where the query drops the name. An empty list means that the source answered and has no such series. Raises SourceUnavailable where asking
-        again may help, SourceRefused where it cannot.
+        and carry all of its warnings; `metric` is empty where the query drops the name. An empty list means that the
+        source answered and has no such series. Raises SourceUnavailable where asking again may help, SourceRefused
+        where it cannot.
         """
         ...
