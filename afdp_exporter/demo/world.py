@@ -1,0 +1,103 @@
+"""The demo's world: its series, its deployments, and the truth about what they did."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+from afdp_exporter.demo import shop
+from afdp_exporter.demo.deployments import deployments
+from afdp_exporter.demo.effects import Effect
+from afdp_exporter.demo.laws import effects_of, is_update, undone
+from afdp_exporter.demo.telemetry import telemetry
+from afdp_exporter.model import Deployment, Floats, Occasion, Series
+
+_DECIMALS = {shop.LATENCY: 5, shop.ERRORS: 6, shop.CPU: 4, shop.ABANDONMENT: 5, shop.LOCKS: 2, shop.REVENUE: 2}
+_WHOLE = (shop.REPLICAS, shop.BACKLOG, shop.SESSIONS, shop.TICKETS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """A shop with a known truth. Its series go on for a day after `end`, for whoever lives on in it."""
+
+    end: datetime
+    series: tuple[Series, ...]
+    deployments: tuple[Deployment, ...]  # oldest first
+    truth: tuple[Effect, ...]
+    sale: Occasion
+
+    @property
+    def update(self) -> Deployment:
+        """The newest update of the API: one of the two stories."""
+        return self._newest_that_moves(shop.ABANDONMENT)
+
+    @property
+    def migration(self) -> Deployment:
+        """The newest migration that hurt: the other one."""
+        return self._newest_that_moves(shop.LOCKS)
+
+    def effects(self, deployment_id: str) -> tuple[Effect, ...]:
+        """What one deployment truly did; nothing, for most of them."""
+        return tuple(effect for effect in self.truth if effect.deployment_id == deployment_id)
+
+    def _newest_that_moves(self, metric: str) -> Deployment:
+        culprits = {effect.deployment_id for effect in self.truth if effect.metric == metric and not effect.undoes}
+        return max((d for d in self.deployments if d.id in culprits), key=_start)
+
+
+def _start(deployment: Deployment) -> datetime:
+    return deployment.started_at
+
+
+def make_world(end: datetime, *, seed: int = 0, effects: bool = True) -> World:
+    """The eight weeks before `end` (an aware time, cut to the minute) and the day after it, every minute.
+
+    The same `end` and `seed` give the same world; without `effects` the same world in which no deployment does
+    anything: what the others' effects are measured against.
+    """
+    end = end.astimezone(UTC).replace(second=0, microsecond=0)
+    sale = shop.sale(end)
+    chance = np.random.default_rng(seed)
+    done = deployments(end, chance)
+    truth = _truth(done, sale, chance) if effects else ()
+    times = np.arange((end - shop.HISTORY).timestamp(), (end + shop.AHEAD).timestamp() + 1, shop.STEP.total_seconds())
+    times.setflags(write=False)
+    series = tuple(
+        _series(metric, service, times, values, truth)
+        for (metric, service), values in telemetry(times, sale, seed).items()
+    )
+    return World(end=end, series=series, deployments=done, truth=truth, sale=sale)
+
+
+def _truth(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Generator) -> tuple[Effect, ...]:
+    """The effects of all deployments, in the order of their onsets."""
+    truth: list[Effect] = []
+    for deployment, strength in zip(done, _strengths(done, sale, chance), strict=True):
+        if deployment.traits.get("hotfix"):
+            culprit = max((d for d in done if is_update(d) and d.started_at < deployment.started_at), key=_start)
+            ended, ends = undone(
+                [effect for effect in truth if effect.deployment_id == culprit.id], culprit, deployment
+            )
+            truth = [effect for effect in truth if effect.deployment_id != culprit.id] + ended + ends
+        else:
+            truth += effects_of(deployment, sale, strength)
+    return tuple(sorted(truth, key=lambda effect: effect.onset))
+
+
+def _strengths(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Generator) -> list[float]:
+    """How much stronger or weaker than documented each deployment's effects are; the newest of a kind is exact."""
+    strengths, told = [], set()
+    for deployment in reversed(done):
+        kind = tuple(effect.metric for effect in effects_of(deployment, sale, 1.0))
+        strengths.append(float(chance.uniform(0.85, 1.2)) if kind in told else 1.0)
+        told.add(kind)
+    return strengths[::-1]
+
+
+def _series(metric: str, service: str | None, times: Floats, values: Floats, truth: tuple[Effect, ...]) -> Series:
+    for effect in truth:
+        if (effect.metric, effect.service) == (metric, service) and not effect.undoes:
+            values = values + effect.course(times)
+    values = np.maximum(values, 0).round(0 if metric in _WHOLE else _DECIMALS.get(metric, 3))
+    values.setflags(write=False)
+    return Series(metric=metric, labels={"service": service} if service else {}, times=times, values=values)
