@@ -1,0 +1,96 @@
+"""One deployment and all that is known around it: what the other parts of this package are asked about."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Layer,
+    Measured,
+    Metric,
+    Occasion,
+    Service,
+    Shift,
+)
+from afdp_exporter.settings import STRICT, Duration
+
+MOVED = frozenset({Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL})
+"""The verdicts that say: this metric moved, and this deployment did it."""
+
+Ratio = Annotated[float, Field(gt=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lags:
+    """How long after its upstream shift a layer may still respond to it.
+
+    Machines answer at once, people after minutes, money after a visit has come to its end.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    technical: Duration = timedelta(minutes=15)
+    system: Duration = timedelta(minutes=15)
+    user: Duration = timedelta(minutes=30)
+    business: Duration = timedelta(minutes=60)
+    custom: Duration = timedelta(minutes=30)
+
+    def of(self, layer: Layer) -> timedelta:
+        """The lag of one layer."""
+        lag: timedelta = getattr(self, layer.value)
+        return lag
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpactSettings:
+    """From single shifts to an impact: lags, the family's false discovery rate, and when harm is a failure."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    lags: Lags = Lags()
+    false_discovery_ratio: Ratio = 0.1
+    severe_ratio: Ratio = 0.5  # a technical or system metric that is worse by this share of its level: a failure
+    severe_user_ratio: Ratio = 0.2  # the same for what users and the business feel
+    severe_points: Ratio = 0.1  # the same for metrics that are ratios themselves, in absolute terms
+    named_share_ratio: Ratio = 0.7  # the share of the blame from which on one of several deployments is named
+    remedy_within: Duration = timedelta(days=1)  # a rollback or hotfix this soon is a sign of failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A deployment, the metrics that are watched for it, and what happened around it.
+
+    `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest
+    first; `elsewhere` how other services' series of the same metrics moved at that time, by service.
+    """
+
+    deployment: Deployment
+    metrics: tuple[Metric, ...]
+    step: timedelta
+    now: datetime
+    others: tuple[Deployment, ...] = ()
+    services: Mapping[str, Service] = field(default_factory=dict)
+    calendar: tuple[Occasion, ...] = ()
+    past: tuple[Measured, ...] = ()
+    elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
+    settings: ImpactSettings = ImpactSettings()
+
+    @property
+    def short_window(self) -> timedelta:
+        """How long after the rollout a metric may respond that follows on nothing else."""
+        return max(timedelta(minutes=15), 4 * self.step)
+
+
+def onset_range(shift: Shift, step: timedelta) -> tuple[datetime, datetime]:
+    """The 5 % and 95 % points of a shift's onset; one step either way where only the onset itself is known.
+
+    Raises ValueError for a shift without an onset.
+    """
+    if shift.onset is None:
+        raise ValueError(f"{shift.metric} has no onset")
+    return shift.onset_low or shift.onset - step, shift.onset_high or shift.onset + step

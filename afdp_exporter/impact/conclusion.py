@@ -1,0 +1,45 @@
+"""From single shifts to one impact: each part of this package asked in its turn."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.cost import costs
+from afdp_exporter.impact.family import settle
+from afdp_exporter.impact.outcome import decide
+from afdp_exporter.impact.rivals import shared_blame
+from afdp_exporter.impact.seen import seen_before
+from afdp_exporter.impact.sequence import links, supported
+from afdp_exporter.impact.shock import common_shock
+from afdp_exporter.impact.story import story, told
+from afdp_exporter.model import Attribution, Impact, Shift
+
+
+def conclude(shifts: Iterable[Shift], case: Case) -> Impact:
+    """The impact of a deployment from the shifts of all its metrics, as each was judged by itself."""
+    settled = settle(shifts, case.settings.false_discovery_ratio)
+    blame = shared_blame(common_shock(settled, case), case)
+    final = _in_time(blame.shifts, case)
+    decision = decide(final, case)
+    impact = Impact(
+        deployment_id=case.deployment.id,
+        measured_at=case.now,
+        shifts=final,
+        outcome=decision.outcome,
+        outcome_reason=decision.reason,
+        links=tuple(told(link, final, case.step) for link in links(final, case)),
+        costs=costs(final, case),
+        rivals=blame.rivals,
+        seen_before=seen_before(final, case),
+    )
+    return replace(impact, story=story(impact, case))
+
+
+def _in_time(shifts: tuple[Shift, ...], case: Case) -> tuple[Shift, ...]:
+    """A late shift stands only as long as the upstream shift does that opened its window."""
+    late = {name for name, in_time in supported(shifts, case).items() if not in_time}
+    reason = "it moved too late for a direct effect, and nothing that it could have followed on moved before it"
+    return tuple(
+        replace(shift, verdict=Attribution.NO_EFFECT, reason=reason) if shift.metric in late else shift
+        for shift in shifts
+    )

@@ -1,0 +1,60 @@
+"""Several metrics of one deployment, judged together.
+
+With 195 metrics at p < .05 each, 98 % of innocent deployments would get something blamed. Benjamini and Hochberg's
+procedure (1995) over the primary metrics holds the expected share of false ones among those blamed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from afdp_exporter.impact.case import MOVED
+from afdp_exporter.model import Attribution, Shift
+
+
+def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
+    """The shifts with the verdicts that stand among all of them, in their order.
+
+    What passes stays as it was judged; a primary metric that was blamed alone and does not pass becomes inconclusive.
+    Where no primary metric is blamed, secondary ones only "also moved": they decide nothing.
+    """
+    family = tuple(shifts)
+    primary = [shift for shift in family if shift.primary and shift.p_value is not None]
+    passing = discoveries({shift.metric: shift.p_value or 0.0 for shift in primary}, false_discovery_ratio)
+    threshold = false_discovery_ratio * max(len(passing), 1) / max(len(primary), 1)
+    blamed = any(shift.verdict is Attribution.ATTRIBUTED and shift.metric in passing for shift in primary)
+    settled = []
+    for shift in family:
+        if not shift.primary:
+            settled.append(_secondary(shift, blamed=blamed))
+        elif shift.verdict is Attribution.ATTRIBUTED and shift.metric not in passing:
+            settled.append(_doubtful(shift, len(primary), threshold))
+        else:
+            settled.append(shift)
+    return tuple(settled)
+
+
+def discoveries(p_values: dict[str, float], false_discovery_ratio: float) -> frozenset[str]:
+    """The names that pass Benjamini and Hochberg's procedure at the given ratio."""
+    ordered = sorted(p_values, key=lambda name: p_values[name])
+    last = 0
+    for rank, name in enumerate(ordered, start=1):
+        if p_values[name] <= false_discovery_ratio * rank / len(ordered):
+            last = rank
+    return frozenset(ordered[:last])
+
+
+def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
+    reason = (
+        f"by itself it would count (p = {shift.p_value:.2g}), among {size} metrics it needs p <= {threshold:.2g}: "
+        f"the history is too short, or the change too small, for so many metrics"
+    )
+    return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
+
+
+def _secondary(shift: Shift, *, blamed: bool) -> Shift:
+    if shift.verdict not in MOVED:
+        return shift
+    if blamed:
+        return replace(shift, reason=f"also moved; {shift.reason}")
+    reason = "moved, but no primary metric did: a metric that is not primary is not blamed by itself"
+    return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)

@@ -1,0 +1,177 @@
+"""What became of a deployment, by rule, and what follows for DORA's two measures of stability.
+
+1. Its sender says that it failed or was rolled back, or a rollback or hotfix of the same service follows within a
+   day: failure.
+2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
+3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
+   judged: unknown. Missing data is never "no impact".
+4. Else success, improvements included.
+
+A human's label is kept apart and wins wherever an outcome is shown.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from afdp_exporter.impact.case import MOVED, Case, ImpactSettings
+from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Layer, Measured, Outcome, Shift, Status
+
+_REMEDY = re.compile(r"\b(hot-?fix|roll(ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
+_OPEN = frozenset({Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """An outcome with its reason as a sentence, and who says so: `human`, `rollback` or `rule`."""
+
+    outcome: Outcome
+    reason: str
+    label_source: str = "rule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """DORA's change failure rate with its 90 % interval, and how long restoring took (None: nothing to restore)."""
+
+    deployments: int
+    failures: int
+    change_failure_ratio: Estimate | None
+    time_to_restore: timedelta | None
+
+
+def decide(shifts: Iterable[Shift], case: Case) -> Decision:
+    """The outcome by rule, without regard to what a human says."""
+    sign = _sign_of_failure(case)
+    if sign is not None:
+        return Decision(outcome=Outcome.FAILURE, reason=sign, label_source="rollback")
+    primary = [shift for shift in shifts if shift.primary]
+    worse = [shift for shift in primary if shift.verdict in MOVED and shift.harmful]
+    severe = [shift.metric for shift in worse if _severe(shift, case.settings)]
+    if severe:
+        return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
+    if worse:
+        return Decision(outcome=Outcome.DEGRADATION, reason=f"worse: {', '.join(shift.metric for shift in worse)}")
+    unjudged = [shift.metric for shift in primary if shift.verdict in _OPEN]
+    if unjudged or not primary:
+        what = ", ".join(unjudged) or "no primary metric was measured"
+        return Decision(outcome=Outcome.UNKNOWN, reason=f"could not be judged: {what}")
+    better = [shift.metric for shift in primary if shift.verdict in MOVED and shift.harmful is False]
+    moved = f", better: {', '.join(better)}" if better else ""
+    return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{moved}")
+
+
+def shown(deployment: Deployment, impact: Impact | None) -> Decision:
+    """The outcome that people see: a human's label where there is one, else what was measured."""
+    if deployment.labelled_outcome is not None:
+        return Decision(
+            outcome=deployment.labelled_outcome, reason=deployment.note or "labelled by hand", label_source="human"
+        )
+    if impact is None:
+        return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
+    return Decision(outcome=impact.outcome, reason=impact.outcome_reason)
+
+
+def remedy(deployment: Deployment, later: Iterable[Deployment], within: timedelta) -> Deployment | None:
+    """The first rollback or hotfix of the same service and environment that followed within the given time."""
+    following = sorted(
+        (
+            other
+            for other in later
+            if other.service == deployment.service
+            and other.environment == deployment.environment
+            and other.id != deployment.id
+            and deployment.started_at < other.started_at <= deployment.ended_at + within
+            and other.status not in {Status.PLANNED, Status.CANCELLED}
+        ),
+        key=lambda other: other.started_at,
+    )
+    return next((other for other in following if returns_to(other, deployment) or _says_so(other)), None)
+
+
+def returns_to(later: Deployment, deployment: Deployment) -> bool:
+    """Whether a later deployment brings back what ran before."""
+    return (
+        later.version is not None
+        and later.version == deployment.previous_version
+        and later.version != deployment.version
+    )
+
+
+def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(days=1)) -> Stability:
+    """Change failure rate and time to restore over deployments, as DORA defines them.
+
+    A deployment counts once its outcome is known; degradations count as failures where a rollback or hotfix followed.
+    Restored is the service with the remedy's end, else when the last worse metric was back; the median over failures
+    that are restored. The interval is Wilson's at 90 %.
+    """
+    records = tuple(measured)
+    deployments = [record.deployment for record in records]
+    known = failed = 0
+    restored: list[timedelta] = []
+    for record in records:
+        outcome = shown(record.deployment, record.impact).outcome
+        mended = remedy(record.deployment, deployments, within)
+        if outcome is Outcome.UNKNOWN and mended is None:
+            continue
+        known += 1
+        if outcome is Outcome.FAILURE or mended is not None:
+            failed += 1
+            until = _restored_at(record, mended)
+            if until is not None:
+                restored.append(until - record.deployment.started_at)
+    return Stability(
+        deployments=known,
+        failures=failed,
+        change_failure_ratio=wilson(failed, known) if known else None,
+        time_to_restore=sorted(restored)[len(restored) // 2] if restored else None,
+    )
+
+
+def wilson(count: int, total: int) -> Estimate:
+    """A share with Wilson's interval (1927), 5 % and 95 % points."""
+    z = 1.6449
+    share = count / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5
+    return Estimate(low=max(middle - half, 0.0), median=share, high=min(middle + half, 1.0))
+
+
+def _sign_of_failure(case: Case) -> str | None:
+    deployment = case.deployment
+    if deployment.status is Status.FAILED:
+        return "its sender says that it failed"
+    if deployment.status is Status.ROLLED_BACK:
+        return "it was rolled back"
+    mended = remedy(deployment, case.others, case.settings.remedy_within)
+    if mended is None:
+        return None
+    what = "a rollback" if returns_to(mended, deployment) else "a rollback or hotfix"
+    return f"{what} followed: {mended.name} at {mended.started_at:%Y-%m-%d %H:%M}"
+
+
+def _says_so(deployment: Deployment) -> bool:
+    named = any(deployment.traits.get(name) is True for name in ("rollback", "hotfix"))
+    return named or bool(_REMEDY.search(f"{deployment.description or ''} {deployment.version or ''}"))
+
+
+def _severe(shift: Shift, settings: ImpactSettings) -> bool:
+    """Whether a lasting change is large enough to be called a failure."""
+    if shift.verdict is Attribution.TRANSIENT or shift.recovered_at is not None:
+        return False
+    if shift.metric.endswith("_ratio"):
+        return abs(shift.change or 0.0) >= settings.severe_points
+    felt = shift.layer in {Layer.USER, Layer.BUSINESS}
+    limit = settings.severe_user_ratio if felt else settings.severe_ratio
+    return abs(shift.change_ratio or 0.0) >= limit
+
+
+def _restored_at(record: Measured, mended: Deployment | None) -> datetime | None:
+    if mended is not None:
+        return mended.ended_at
+    if record.impact is None:
+        return None
+    worse = [shift.recovered_at for shift in record.impact.shifts if shift.verdict in MOVED and shift.harmful]
+    back = [at for at in worse if at is not None]
+    return max(back) if back and len(back) == len(worse) else None

@@ -1,0 +1,227 @@
+"""Who else may have done it: the other deployments at the time.
+
+Each deployment in reach of an onset gets a share of the blame by Bayes' rule: what is known beforehand from its scope
+(the service that the metric belongs to, then what that service calls, then others), times how well the onset's range
+fits a reaction to it: none before it, most within two samples of its rollout, fading over the minutes after. Shifts
+that began together are one event and are weighed jointly; what followed on them shares their blame.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from math import erf, exp, log, sqrt
+
+from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.outcome import remedy
+from afdp_exporter.impact.sequence import Paths, ordered
+from afdp_exporter.model import Attribution, Deployment, Metric, Rival, Shift, Status
+
+_SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
+_FADING = timedelta(minutes=3)  # a reaction that starts late is the less likely, the later
+_SAMPLES = 41
+_SELF = "it returned after the rollback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blame:
+    """The shifts with their share of the blame in the verdicts, and the deployments that have the rest of it."""
+
+    shifts: tuple[Shift, ...]
+    rivals: tuple[Rival, ...]
+
+
+def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
+    """Share the blame for what moved among the deployments around.
+
+    This deployment keeps what is at least `named_share_ratio` its own; what is another's to that degree is no effect
+    of it; the rest is not distinguishable, and the reason names the others.
+    """
+    all_shifts = tuple(shifts)
+    moved = [shift for shift in all_shifts if shift.verdict in MOVED and shift.onset is not None]
+    others = [other for other in case.others if _in_reach(other, moved, case)]
+    mended = remedy(case.deployment, case.others, case.settings.remedy_within)
+    if not moved or not others:
+        return Blame(shifts=tuple(_certain(shift, mended, case) for shift in all_shifts), rivals=())
+    candidates = [case.deployment, *others]
+    shares: dict[str, dict[str, float]] = {}
+    for event in _events(moved, case):
+        share = _posterior(event, candidates, case)
+        shares |= {shift.metric: share for shift in event}
+    judged = tuple(
+        _judged(shift, shares[shift.metric], others, mended, case) if shift.metric in shares else shift
+        for shift in all_shifts
+    )
+    return Blame(shifts=judged, rivals=_rivals(shares, others))
+
+
+def _in_reach(other: Deployment, moved: Sequence[Shift], case: Case) -> bool:
+    """Whether any onset may be a reaction to this other deployment."""
+    if other.id == case.deployment.id or other.environment != case.deployment.environment:
+        return False
+    if other.status in {Status.PLANNED, Status.CANCELLED}:
+        return False
+    for shift in moved:
+        low, high = onset_range(shift, case.step)
+        if other.started_at - case.step <= high and low <= other.ended_at + case.short_window:
+            return True
+    return False
+
+
+def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
+    """Shifts grouped by what they go back to: roots that began together, each with what followed on it."""
+    paths = Paths(case.metrics, case.services)
+    events: list[list[Shift]] = []
+    for shift in sorted(moved, key=lambda entry: onset_range(entry, case.step)):
+        home = next(
+            (
+                event
+                for event in reversed(events)  # what followed goes back to the nearest cause
+                if ordered(event[0], shift, case.step) == 0
+                or any(paths.allowed(cause.metric, shift.metric) for cause in event)
+            ),
+            None,
+        )
+        if home is None:
+            events.append([shift])
+        else:
+            home.append(shift)
+    return events
+
+
+def _posterior(event: Sequence[Shift], candidates: Sequence[Deployment], case: Case) -> dict[str, float]:
+    """The share of the blame for one event of each candidate, by its id."""
+    roots = [shift for shift in event if ordered(event[0], shift, case.step) == 0]
+    weights = {}
+    for candidate in candidates:
+        score = sum(log(max(_likelihood(shift, candidate, case), 1e-12)) for shift in roots)
+        weights[candidate.id] = score + log(max(_prior(shift, candidate, case) for shift in roots))
+    top = max(weights.values())
+    raised = {name: exp(weight - top) for name, weight in weights.items()}
+    total = sum(raised.values())
+    return {name: weight / total for name, weight in raised.items()}
+
+
+def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
+    owners = _owners(shift.metric, case)
+    if not owners or candidate.service in owners:
+        return _SAME
+    called = {name for owner in owners for name in _called_by(owner, case)}
+    return _CALLED if candidate.service in called else _OTHER
+
+
+def _owners(name: str, case: Case) -> set[str]:
+    """The services that a metric belongs to; none where its query is the same for all and no service names it."""
+    named = {service.name for service in case.services.values() if name in (service.metrics or ())}
+    metric: Metric | None = next((entry for entry in case.metrics if entry.name == name), None)
+    if metric is not None and "$service" in metric.query:
+        return {case.deployment.service}
+    return named
+
+
+def _called_by(service: str, case: Case) -> set[str]:
+    found: set[str] = set()
+    ahead = [service]
+    while ahead:
+        known = case.services.get(ahead.pop())
+        for name in known.depends_on if known else ():
+            if name not in found:
+                found.add(name)
+                ahead.append(name)
+    return found
+
+
+def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
+    """How well the onset fits a reaction to this deployment: the reaction's density, averaged over the onset's range.
+
+    The onset's range is read as a normal one around the onset; half a sample is added, since a change is seen at the
+    sample after it.
+    """
+    low, high = onset_range(shift, case.step)
+    step = case.step.total_seconds()
+    middle = (shift.onset or low).timestamp()
+    spread = max((high - low).total_seconds() / (2 * 1.645), step / 4)
+    start, end = candidate.started_at.timestamp(), candidate.ended_at.timestamp()
+    total = weights = 0.0
+    for index in range(_SAMPLES):
+        offset = -3 + 6 * index / (_SAMPLES - 1)
+        weight = exp(-offset * offset / 2)
+        total += weight * _reaction(middle + offset * spread, start, end, step)
+        weights += weight
+    return total / weights
+
+
+def _reaction(at: float, start: float, end: float, step: float) -> float:
+    """How likely, up to a factor, a reaction is to begin at this instant."""
+    begun = 0.5 * (1 + erf((at - start + step / 2) / (step / 2) / sqrt(2)))
+    late = max(at - (end + 2 * step), 0.0)
+    return begun * exp(-late / _FADING.total_seconds())
+
+
+def _judged(
+    shift: Shift,
+    share: Mapping[str, float],
+    others: Sequence[Deployment],
+    mended: Deployment | None,
+    case: Case,
+) -> Shift:
+    mine = share[case.deployment.id]
+    named = case.settings.named_share_ratio
+    if _returned(shift, mended, case):
+        return _certain(shift, mended, case)
+    if mine >= named:
+        return replace(shift, attribution_ratio=_times(shift.attribution_ratio, mine))
+    strongest = max(others, key=lambda other: share[other.id])
+    ratio = _times(shift.attribution_ratio, mine)
+    if share[strongest.id] >= named:
+        reason = f"{_told(strongest)} explains it better (its share of the blame is {share[strongest.id]:.0%})"
+        return replace(shift, verdict=Attribution.NO_EFFECT, attribution_ratio=ratio, reason=reason)
+    who = ", ".join(_told(other) for other in others if share[other.id] >= 0.1)
+    reason = f"not told apart from {who or _told(strongest)} (this deployment's share of the blame is {mine:.0%})"
+    return replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, attribution_ratio=ratio, reason=reason)
+
+
+def _times(ratio: float | None, share: float) -> float | None:
+    return None if ratio is None else ratio * share
+
+
+def _certain(shift: Shift, mended: Deployment | None, case: Case) -> Shift:
+    """Surer where the metric returned after the rollback: half of the remaining doubt is gone."""
+    if shift.verdict not in MOVED or not _returned(shift, mended, case):
+        return shift
+    ratio = shift.attribution_ratio
+    return replace(
+        shift,
+        attribution_ratio=None if ratio is None else 1 - (1 - ratio) / 2,
+        reason=f"{shift.reason}; {_SELF}",
+    )
+
+
+def _returned(shift: Shift, mended: Deployment | None, case: Case) -> bool:
+    if mended is None or shift.recovered_at is None:
+        return False
+    start = mended.started_at - case.step
+    return start <= shift.recovered_at <= mended.ended_at + case.short_window
+
+
+def _rivals(shares: Mapping[str, Mapping[str, float]], others: Sequence[Deployment]) -> tuple[Rival, ...]:
+    """The other deployments by their largest share; those below one in a hundred are no rivals."""
+    largest = {other.id: max(share[other.id] for share in shares.values()) for other in others}
+    found = [
+        Rival(
+            deployment_id=other.id,
+            service=other.service,
+            started_at=other.started_at,
+            share_ratio=largest[other.id],
+        )
+        for other in others
+        if largest[other.id] >= 0.01
+    ]
+    return tuple(sorted(found, key=lambda rival: -rival.share_ratio))
+
+
+def _told(deployment: Deployment) -> str:
+    return f"{deployment.name} at {_clock(deployment.started_at)}"
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%H:%M}"

@@ -1,0 +1,56 @@
+"""What moved everything at once: a sale, an outage of a provider. It blames nobody."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.sequence import ordered
+from afdp_exporter.model import Attribution, Occasion, OccasionKind, Shift
+
+
+def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
+    """Blame nobody for what moved everything at once.
+
+    That is: the same metric of at least half of the other services (two of them, where there are as many) moved the
+    same way at the same time; or an event of the calendar begins or ends at the onset.
+    """
+    return tuple(
+        replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, reason=reason)
+        if shift.verdict in MOVED and (reason := _shock(shift, case))
+        else shift
+        for shift in shifts
+    )
+
+
+def _shock(shift: Shift, case: Case) -> str | None:
+    occasion = next((entry for entry in case.calendar if _at_edge(shift, entry, case)), None)
+    elsewhere = [
+        service
+        for service, found in case.elsewhere.items()
+        if service != case.deployment.service and any(_together(shift, other, case.step) for other in found)
+    ]
+    watched = [service for service in case.elsewhere if service != case.deployment.service]
+    spread = bool(watched) and len(elsewhere) >= max(min(2, len(watched)), len(watched) / 2)
+    if occasion is not None:
+        also = f", and {', '.join(elsewhere)} moved the same way" if spread else ""
+        return f"at the same time as {occasion.name} ({occasion.kind}){also}: it is not told apart from that"
+    if spread:
+        return f"{', '.join(elsewhere)} moved the same way at the same time: a common cause, not this deployment"
+    return None
+
+
+def _at_edge(shift: Shift, occasion: Occasion, case: Case) -> bool:
+    """Whether the shift began when the event began or ended; nobody is blamed for a freeze."""
+    if shift.onset is None or occasion.kind is OccasionKind.FREEZE:
+        return False
+    low, high = onset_range(shift, case.step)
+    return any(low - case.short_window <= edge <= high + 2 * case.step for edge in (occasion.start, occasion.end))
+
+
+def _together(shift: Shift, other: Shift, step: timedelta) -> bool:
+    if other.metric != shift.metric or other.verdict not in MOVED or shift.onset is None or other.onset is None:
+        return False
+    if (shift.change or 0.0) * (other.change or 0.0) <= 0:
+        return False
+    return ordered(shift, other, step) == 0

@@ -1,0 +1,210 @@
+"""The one place where an impact becomes words, for the API, the pages, notifications and annotations.
+
+Plain text: who shows it escapes it. The order of events is told as an order ("followed", "later"), never as more than
+the evidence carries; every figure has its range.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.excursion import excursion
+from afdp_exporter.model import Attribution, Cost, Deployment, Estimate, Impact, Link, SeenBefore, Shift
+from afdp_exporter.units import called, change, money, span
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_SCOPES = {"service": "of this service", "team": "of this team", "all": "of other services"}
+
+_NEW_ORDER = (
+    "This order was not seen before: a second deployment with the same order, or a rollback after which it returns, "
+    "would make it surer."
+)
+
+
+def story(impact: Impact, case: Case) -> tuple[str, ...]:
+    """The full form: a sentence for what happened, then what it cost, what is over, what is open, what is surer."""
+    moved = _moved(impact.shifts)
+    sentences = [_chain(impact, moved, case) if moved else _nothing(impact, case)]
+    sentences += [_cost(cost, ended=cost.ended) for cost in impact.costs]
+    sentences += _recovery(moved, case)
+    sentences += [f"{_name(shift)}: {shift.reason}." for shift in impact.shifts if _told_apart(shift)]
+    sentences += _surer(impact, moved)
+    return tuple(sentences)
+
+
+def headline(impact: Impact, deployment: Deployment) -> str:
+    """The short form: one line for an annotation, an alert or a list."""
+    moved = [shift for shift in _moved(impact.shifts) if shift.primary]
+    who = f"{deployment.name} ({deployment.started_at:%H:%M})"
+    if not moved:
+        return f"{who}: {impact.outcome}, {impact.outcome_reason}"
+    parts = [f"{_name(shift)} {_signed(shift)}" for shift in moved]
+    parts += [_cost(cost, ended=cost.ended, short=True) for cost in impact.costs]
+    if impact.seen_before.count:
+        parts.append(f"as {_times(impact.seen_before)} before")
+    return f"{who}: {', '.join(parts)}"
+
+
+def told(link: Link, shifts: Iterable[Shift], step: timedelta) -> Link:
+    """The link with its sentence."""
+    by_name = {shift.metric: shift for shift in shifts}
+    cause, effect = by_name[link.cause], by_name[link.effect]
+    if link.together:
+        sentence = f"{_did(effect)} at the same time as {_did(cause)}: their order cannot be told"
+    else:
+        low, high = _lag_range(cause, effect, step)
+        range_ = f" [{span(low)}, {span(high)}]"
+        sentence = f"{_did(cause)}, followed {span(link.lag)}{range_} later by: {_did(effect)}"
+        sentence += f"; seen after {_count(link.seen_before, 'earlier deployment')}"
+    return replace(link, sentence=f"{sentence[0].upper()}{sentence[1:]}.")
+
+
+def _chain(impact: Impact, moved: Sequence[Shift], case: Case) -> str:
+    after = {link.effect: link for link in impact.links if not link.together}
+    beside = {link.effect: link for link in impact.links if link.together}
+    deployment = case.deployment
+    clauses: list[str] = []
+    previous: Shift | None = None
+    for shift in moved:
+        if previous is None:
+            clauses.append(f"Deployment {deployment.name} at {deployment.started_at:%H:%M} {_verb(shift)}")
+        elif shift.metric in after:
+            link = after[shift.metric]
+            where = "" if link.cause == previous.metric else f" than {called(link.cause)}"
+            clauses.append(f"{span(link.lag)} later{where} {_did_by(shift)}")
+        elif shift.metric in beside:
+            clauses.append(f"at the same time {_did_by(shift)}")
+        else:
+            clauses.append(f"{'it' if shift.primary else 'also,'} {_verb(shift) if shift.primary else _did_by(shift)}")
+        previous = shift
+    if impact.seen_before.count:
+        what = "sequence" if after else "effect"
+        clauses.append(f"the same {what} followed {_times(impact.seen_before, 'earlier deployment')}")
+    return "; ".join(clauses) + "."
+
+
+def _nothing(impact: Impact, case: Case) -> str:
+    who = f"Deployment {case.deployment.name} at {case.deployment.started_at:%H:%M}"
+    judged = [shift for shift in impact.shifts if shift.verdict is Attribution.NO_EFFECT]
+    if not impact.shifts:
+        return f"{who}: no metric was measured, so nothing is known of its effect."
+    if len(judged) == len(impact.shifts):
+        return f"{who} moved none of {_count(len(judged), 'metric')}."
+    return f"{who}: no effect on {len(judged)} of {_count(len(impact.shifts), 'metric')}, the others are open."
+
+
+def _cost(cost: Cost, *, ended: bool, short: bool = False) -> str:
+    gain = cost.per_hour.median < 0
+    rate = money(cost.currency, _size(cost.per_hour), per_hour=True)
+    if short:
+        return f"{'gains' if gain else 'costs'} {rate}"
+    total = None if cost.total is None else money(cost.currency, _size(cost.total))
+    lasted = "" if cost.duration is None else f" in {span(cost.duration)}"
+    if ended:
+        return f"It {'gained' if gain else 'cost'} {total or rate} in all{lasted if total else ''}; it is over."
+    so_far = f", {total} so far{lasted}" if total and cost.duration else ""
+    return f"It {'gains' if gain else 'costs'} {rate}{so_far}."
+
+
+def _recovery(moved: Sequence[Shift], case: Case) -> list[str]:
+    whole = excursion(moved)
+    if whole is None:
+        return []
+    by_name = {shift.metric: shift for shift in moved}
+    parts = []
+    for metric in whole.metrics:
+        shift = by_name[metric]
+        if shift.recovered_at is not None and shift.onset is not None:
+            lasted = shift.duration or shift.recovered_at - shift.onset
+            parts.append(f"{_name(shift)} was back at {shift.recovered_at:%H:%M} after {span(lasted)}")
+    since = whole.end - case.deployment.started_at
+    tail = f"; all of it was over {span(since)} after the deployment began" if len(parts) > 1 else ""
+    return [f"{'; '.join(parts)}{tail}."]
+
+
+def _surer(impact: Impact, moved: Sequence[Shift]) -> list[str]:
+    """What would make the order of events surer, where it is new."""
+    new = [link for link in impact.links if not link.together and not link.seen_before]
+    if not moved or not new or impact.seen_before.count:
+        return []
+    return [_NEW_ORDER]
+
+
+def _told_apart(shift: Shift) -> bool:
+    return shift.verdict is Attribution.NOT_DISTINGUISHABLE
+
+
+def _moved(shifts: Iterable[Shift]) -> list[Shift]:
+    """What moved, in order of time, gradual ones without an onset last, secondary ones behind primary ones."""
+    return sorted(
+        (shift for shift in shifts if shift.verdict in MOVED),
+        key=lambda shift: (not shift.primary, shift.onset is None, shift.onset.timestamp() if shift.onset else 0.0),
+    )
+
+
+def _name(shift: Shift) -> str:
+    return called(shift.metric)
+
+
+def _verb(shift: Shift) -> str:
+    word = "raised" if (shift.change or 0.0) > 0 else "lowered"
+    return f"{_slowly(shift)}{word} {_name(shift)} by {_by(shift)}"
+
+
+def _did(shift: Shift) -> str:
+    return f"{_name(shift)} {_slowly(shift)}{'rose' if (shift.change or 0.0) > 0 else 'fell'}"
+
+
+def _did_by(shift: Shift) -> str:
+    return f"{_did(shift)} by {_by(shift)}"
+
+
+def _slowly(shift: Shift) -> str:
+    return "gradually " if shift.verdict is Attribution.GRADUAL else ""
+
+
+def _by(shift: Shift) -> str:
+    better = ", an improvement" if shift.harmful is False else ""
+    size = _range(shift)
+    return f"{change(shift.metric, _size(size), shift.before)}{better}" if size else "an unknown amount"
+
+
+def _signed(shift: Shift) -> str:
+    size = _range(shift)
+    if size is None:
+        return "moved"
+    text = change(shift.metric, size, shift.before)
+    return f"+{text}" if size.median > 0 else text
+
+
+def _range(shift: Shift) -> Estimate | None:
+    if shift.change is None:
+        return None
+    low = shift.change if shift.low is None else shift.low
+    high = shift.change if shift.high is None else shift.high
+    return Estimate(low=low, median=shift.change, high=high)
+
+
+def _size(estimate: Estimate) -> Estimate:
+    """Without the sign, where a verb tells the direction."""
+    if estimate.median >= 0:
+        return estimate
+    return Estimate(low=-estimate.high, median=-estimate.median, high=-estimate.low)
+
+
+def _lag_range(cause: Shift, effect: Shift, step: timedelta) -> tuple[timedelta, timedelta]:
+    first, second = onset_range(cause, step), onset_range(effect, step)
+    return max(second[0] - first[1], timedelta(0)), second[1] - first[0]
+
+
+def _times(seen: SeenBefore, what: str = "time") -> str:
+    if what == "time":
+        return _count(seen.count, "time")
+    scope = "" if seen.scope == "service" else f" {_SCOPES[seen.scope]}"
+    return f"{_count(seen.count, what)}{scope}"
+
+
+def _count(number: int, what: str) -> str:
+    text = _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+    return f"{text} {what}" if number == 1 else f"{text} {what}s"

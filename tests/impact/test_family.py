@@ -1,0 +1,65 @@
+"""Several metrics of one deployment, judged together."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afdp_exporter.impact.family import discoveries, settle
+from afdp_exporter.model import Attribution, Layer, Metric, Shift
+
+
+def metric(index: int, **changes: object) -> Metric:
+    return Metric(name=f"m{index}", layer=Layer.TECHNICAL, query="q", **changes)
+
+
+def test_one_strong_metric_among_ten_stands(shift: Callable[..., Shift]) -> None:
+    quiet = [shift(metric(i), p_value=0.5, verdict=Attribution.NO_EFFECT) for i in range(9)]
+    settled = settle([*quiet, shift(metric(9), p_value=0.0005)], 0.1)
+    assert [entry.verdict for entry in settled] == [Attribution.NO_EFFECT] * 9 + [Attribution.ATTRIBUTED]
+
+
+def test_what_would_count_alone_is_inconclusive_among_many_and_says_what_it_needs(shift: Callable[..., Shift]) -> None:
+    quiet = [shift(metric(i), p_value=0.5, verdict=Attribution.NO_EFFECT) for i in range(9)]
+    weak = settle([*quiet, shift(metric(9), p_value=0.04)], 0.1)[-1]
+    assert weak.verdict is Attribution.INCONCLUSIVE
+    assert "among 10 metrics it needs p <= 0.01" in weak.reason
+    assert "history is too short" in weak.reason
+    assert settle([shift(metric(9), p_value=0.04)], 0.1)[0].verdict is Attribution.ATTRIBUTED
+
+
+def test_secondary_metrics_do_not_dilute_and_do_not_decide(shift: Callable[..., Shift]) -> None:
+    second = [shift(metric(i, primary=False), p_value=0.02) for i in range(30)]
+    alone = settle(second, 0.1)
+    assert {entry.verdict for entry in alone} == {Attribution.INCONCLUSIVE}
+    with_primary = settle([shift(metric(99), p_value=0.05), *second], 0.1)
+    assert with_primary[0].verdict is Attribution.ATTRIBUTED
+    assert all(entry.reason.startswith("also moved; ") for entry in with_primary[1:])
+
+
+@pytest.mark.parametrize("missing", [Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE])
+def test_metrics_without_a_p_value_are_no_part_of_the_family(shift: Callable[..., Shift], missing: Attribution) -> None:
+    unjudged = [shift(metric(i), p_value=None, verdict=missing) for i in range(9)]
+    settled = settle([*unjudged, shift(metric(9), p_value=0.04)], 0.1)
+    assert settled[-1].verdict is Attribution.ATTRIBUTED
+    assert settled[:-1] == tuple(unjudged)
+
+
+def test_the_share_of_false_ones_is_held() -> None:
+    rng = np.random.default_rng(11)
+    false_shares = []
+    for _ in range(1500):
+        p_values = {f"null{i}": float(p) for i, p in enumerate(rng.uniform(size=7))}
+        p_values |= {f"real{i}": float(p) for i, p in enumerate(rng.uniform(size=3) * 0.004)}
+        found = discoveries(p_values, 0.1)
+        false_shares.append(sum(name.startswith("null") for name in found) / max(len(found), 1))
+    assert np.mean(false_shares) <= 0.1
+
+
+@given(st.dictionaries(st.text(max_size=3), st.floats(0, 1), max_size=12))
+def test_what_passes_has_the_smallest_p_values(p_values: dict[str, float]) -> None:
+    found = discoveries(p_values, 0.1)
+    rest = p_values.keys() - found
+    assert not found or not rest or max(p_values[name] for name in found) <= min(p_values[name] for name in rest)
