@@ -1,0 +1,153 @@
+"""A raw series put on a regular grid, standardised, with the instants of the deployment as positions on it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afdp_exporter.model import Floats
+
+DAY = 86_400.0
+SHORT_GAP = 3  # steps that are interpolated as if they had been measured
+LONGEST = 20_000  # steps of history that are looked at
+REACH_SECONDS = 900.0
+REACH_STEPS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Grid:
+    """A series on a regular grid: `values` float64 (n,), standardised, without gaps; `real` says which were measured.
+
+    The deployment starts before position `deployed` and is over before position `finished`; its effect may begin up to
+    `reach` steps later. A value in the metric's own unit is `centre + scale * value`.
+    """
+
+    start: float
+    step: float
+    values: Floats
+    real: NDArray[np.bool_]
+    control: Floats | None
+    deployed: int
+    finished: int
+    reach: int
+    centre: float
+    scale: float
+
+    @property
+    def n(self) -> int:
+        """How many positions there are."""
+        return len(self.values)
+
+    @property
+    def n_after(self) -> int:
+        """How many positions lie after the deployment."""
+        return self.n - self.deployed
+
+    @property
+    def day(self) -> int:
+        """Steps of a day."""
+        return round(DAY / self.step)
+
+    @property
+    def knows_days(self) -> bool:
+        """Whether there is enough history to compare with the days before."""
+        return self.day > 1 and self.deployed >= 1.9 * self.day
+
+    @property
+    def last_onset(self) -> int:
+        """The last position at which an onset still belongs to the deployment."""
+        return min(self.finished + self.reach, self.n - 1)
+
+    def time(self, position: float) -> float:
+        """Unix seconds of a position."""
+        return self.start + position * self.step
+
+
+def prepare(
+    times: Floats,
+    values: Floats,
+    deployed_at: float,
+    *,
+    finished_at: float | None,
+    control: Floats | None,
+    step: float | None,
+    respond_within: float | None,
+) -> Grid | None:
+    """Sort, put on a grid, fill and standardise; None when there are not two distinct usable points.
+
+    Of several values in one step the last one counts; what is not finite counts as missing.
+    """
+    usable = np.isfinite(times) & np.isfinite(values)
+    order = np.flatnonzero(usable)[np.argsort(times[usable], kind="stable")]
+    if len(order) < 2 or not np.isfinite(deployed_at):
+        return None
+    at, raw = times[order], values[order]
+    step = step or _usual_step(at)
+    if step <= 0 or not np.isfinite(step):
+        return None
+    at, raw, order = _newest(at, raw, order, step)
+    position = np.rint((at - at[0]) / step).astype(np.int64)
+    filled, real = _fill(position, raw)
+    start = float(at[0])
+    deployed = int(np.clip(np.ceil((deployed_at - start) / step - 1e-6), 0, len(filled)))
+    end = deployed_at if finished_at is None or not np.isfinite(finished_at) else max(finished_at, deployed_at)
+    finished = int(np.clip(np.ceil((end - start) / step - 1e-6), deployed, len(filled)))
+    reach = round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step)
+    standard, centre, scale = standardise(filled, deployed)
+    other = None
+    if control is not None and np.isfinite(control[order]).mean() > 0.7:
+        known = np.isfinite(control[order])
+        other = standardise(_fill(position[known], control[order][known], len(filled))[0], deployed)[0]
+    return Grid(
+        start=start, step=step, values=standard, real=real, control=other, deployed=deployed, finished=finished,
+        reach=max(reach, 1), centre=centre, scale=scale,
+    )  # fmt: skip
+
+
+def standardise(values: Floats, deployed: int) -> tuple[Floats, float, float]:
+    """Centre on the median and scale by the robust deviation of the history; what does not vary stays unscaled.
+
+    Returns the standardised values and the centre and the scale that lead back. Powers of two keep 1e200 finite.
+    """
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    small = np.ldexp(values, -exponent)
+    past = small[:deployed] if deployed else small
+    centre = float(np.median(past))
+    spread = 1.4826 * float(np.median(np.abs(past - centre))) or float(past.std()) or float(small.std()) or 1.0
+    standard = (small - centre) / spread
+    with np.errstate(over="ignore"):
+        return standard, float(np.ldexp(centre, exponent)), float(np.ldexp(spread, exponent))
+
+
+def despike(values: Floats) -> Floats:
+    """Median of three: a single wild point disappears, a step stays where it is."""
+    out = values.copy()
+    if len(values) >= 3:
+        left, middle, right = values[:-2], values[1:-1], values[2:]
+        out[1:-1] = np.maximum(np.minimum(left, middle), np.minimum(np.maximum(left, middle), right))
+    return out
+
+
+def _usual_step(at: Floats) -> float:
+    gaps = np.diff(at[-200:])
+    gaps = gaps[gaps > 0]
+    return float(np.median(gaps)) if len(gaps) else 0.0
+
+
+def _fill(position: NDArray[np.int64], raw: Floats, n: int | None = None) -> tuple[Floats, NDArray[np.bool_]]:
+    n = n or int(position[-1]) + 1
+    values, real = np.zeros(n), np.zeros(n, dtype=bool)
+    values[position] = raw
+    real[position] = True
+    known = np.flatnonzero(real)
+    if len(known) < n:
+        values = np.interp(np.arange(n), known, values[known])
+        before = np.maximum.accumulate(np.where(real, np.arange(n), -n))
+        after = np.minimum.accumulate(np.where(real, np.arange(n), 2 * n)[::-1])[::-1]
+        real = real | (after - before - 1 <= SHORT_GAP)
+    return values, real
+
+
+def _newest(at: Floats, raw: Floats, order: NDArray[np.intp], step: float) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    keep = at > at[-1] - LONGEST * step
+    return at[keep], raw[keep], order[keep]

@@ -1,0 +1,210 @@
+"""How far the level moved after the deployment, judged by how far it moves by itself.
+
+Placebo in time (Abadie, Diamond and Hainmueller 2010): the change of the level is forecast directly from what was
+known before, by a robust ridge regression learned at many earlier instants of the same series; the errors made at
+those placebo instants say how large an error is nothing special. A variance taken from inside the window would not:
+production series are autocorrelated, seasonal and drifting.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.ndimage import median_filter
+
+from afdp_exporter.detectors.grid import REACH_SECONDS, Grid
+from afdp_exporter.model import Floats
+
+Ints = NDArray[np.int64]
+
+LEARN_FROM = 240  # placebo instants
+BLOCKS = 5  # of cross-validation
+PENALTY = 3.0  # ridge, divided by the number of independent windows
+OUTLIER = 2.5  # Huber 1964, in robust deviations
+CLIP = 8.0  # of a predictor, in robust deviations
+ROUNDS = 2  # of reweighting
+QUANTILES = np.array([0.68, 0.90, 0.95])
+SHARE_OF_HISTORY = 0.3  # the longest look back that is learned from
+MARGIN = 1.05  # for the quantiles of few placebos
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """The change of the level in standardised units, and what it is measured against.
+
+    `p_value` is two-sided, from a t distribution with `freedom` degrees; `error` is its scale: the robust deviation of
+    the same statistic at the placebo instants. The mean of `forward` steps, of which the first `gap` are left out, is
+    compared with the mean of `back` steps before the deployment.
+    """
+
+    change: float
+    error: float
+    freedom: float
+    p_value: float
+    independent: float
+    forward: int
+    back: int
+    gap: int
+
+    def half_width(self, coverage: float = 0.90) -> float:
+        """Half the width of the interval of the change."""
+        return float(stats.t.ppf(0.5 + coverage / 2, self.freedom)) * self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Designs:
+    """One way (row) of measuring the change for each pair of window lengths; lengths int64 (ways, 1)."""
+
+    forward: Ints
+    back: Ints
+    gap: Ints
+
+
+def level(grid: Grid) -> Level | None:
+    """Measure the change of the level; None when there are not enough placebo instants to learn from."""
+    designs = _designs(grid)
+    return None if designs is None else _measure(grid, designs)
+
+
+def _designs(grid: Grid) -> _Designs | None:
+    longest = min(grid.n_after, int(0.35 * grid.deployed))
+    rollout = grid.finished - grid.deployed
+    shortest = min(int(1.5 * grid.reach) + rollout, longest)
+    forwards = sorted({max(int(share * longest), shortest) for share in (1.0, 0.5, 0.25)})
+    pairs = [(f, b) for f in forwards for b in sorted({3, max(3, f // 4)}) if 3 <= f <= grid.deployed - 12]
+    if not pairs:
+        return None
+    forward = np.array([[f] for f, _ in pairs], dtype=np.int64)
+    settle = np.minimum(forward // 4, max(1, round(REACH_SECONDS / grid.step)))
+    return _Designs(
+        forward=forward,
+        back=np.array([[b] for _, b in pairs], dtype=np.int64),
+        gap=np.minimum(settle + rollout, forward - np.minimum(forward, 3)),
+    )
+
+
+def _measure(grid: Grid, designs: _Designs) -> Level | None:
+    looks_back = np.concatenate(
+        [designs.back * 2, designs.back * 4, designs.forward, designs.forward * 2, designs.forward * 4], axis=1
+    )
+    used = (looks_back > designs.back) & (looks_back <= SHARE_OF_HISTORY * grid.deployed)
+    first = np.maximum(np.where(used, looks_back, 0).max(axis=1, keepdims=True), designs.back)
+    first += grid.day if grid.knows_days else 0
+    last = grid.deployed - designs.forward
+    enough = (last - first >= 8)[:, 0]
+    if not enough.any():
+        return None
+    ways = _Designs(forward=designs.forward[enough], back=designs.back[enough], gap=designs.gap[enough])
+    first, last = first[enough], last[enough]
+    at = _placebos(grid, first, last)
+    change = _change(_totals(grid.values), ways, at)
+    predictors = _predictors(grid, ways, at, np.where(used[enough], looks_back[enough], 0))
+    independent = (last - first)[:, 0] / ways.forward[:, 0] + 2.0
+    return _choose(ways, change, predictors, independent)
+
+
+def _placebos(grid: Grid, first: Ints, last: Ints) -> Ints:
+    """Evenly spread instants (ways, m + 1), of which the last one is the deployment itself."""
+    m = int(min(LEARN_FROM, (last - first).max() + 1) // BLOCKS * BLOCKS)
+    at = np.rint(first + (last - first) * np.linspace(0.0, 1.0, m)).astype(np.int64)
+    return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
+
+
+def _totals(values: Floats) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(median_filter(values, 5, mode="nearest"))])
+
+
+def _mean(totals: Floats, begin: Ints, end: Ints) -> Floats:
+    return (totals[end] - totals[begin]) / (end - begin)
+
+
+def _change(totals: Floats, ways: _Designs, at: Ints) -> Floats:
+    return _mean(totals, at + ways.gap, at + ways.forward) - _mean(totals, at - ways.back, at)
+
+
+def _predictors(grid: Grid, ways: _Designs, at: Ints, looks_back: Ints) -> Floats:
+    """What is known before (ways, instants, predictors): longer pasts, the days before, the control."""
+    totals = _totals(grid.values)
+    base = _mean(totals, at - ways.back, at)
+    columns = []
+    for k in range(looks_back.shape[1]):
+        length = looks_back[:, k : k + 1]
+        past = _mean(totals, at - np.maximum(length, 1), at)
+        columns.append(np.where(length > 0, past - base, 0.0))
+    if grid.knows_days:
+        columns += _days_before(grid, totals, ways, at, base)
+    if grid.control is not None:
+        other = np.concatenate([[0.0], np.cumsum(grid.control)])
+        after = _mean(other, at + ways.gap, at + ways.forward)
+        columns += [
+            after - _mean(other, at - ways.back, at),
+            after - _mean(other, np.maximum(at - ways.forward, 0), at),
+        ]
+    return np.stack(columns, axis=-1)
+
+
+def _days_before(grid: Grid, totals: Floats, ways: _Designs, at: Ints, base: Floats) -> list[Floats]:
+    yesterday = at - grid.day
+    same = _change(totals, ways, yesterday)
+    earlier = [at - days * grid.day for days in (2, 3)]
+    reached = [(day >= ways.back).astype(np.float64) for day in earlier]
+    changes = [_change(totals, ways, np.maximum(day, ways.back)) for day in earlier]
+    count = reached[0] + reached[1]
+    average = (changes[0] * reached[0] + changes[1] * reached[1]) / np.maximum(count, 1.0)
+    return [same, np.where(count > 0, average, same), base - _mean(totals, yesterday - ways.back, yesterday)]
+
+
+def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Floats) -> Level | None:
+    """Forecast with every way, keep the one whose placebo errors are smallest, and measure with it."""
+    scaled = _scaled(predictors)
+    learned, y = scaled[:, :-1], change[:, :-1]
+    penalty = PENALTY / independent * y.shape[1]
+    residual, _ = _ridge(learned, y, np.ones_like(y), penalty)
+    error = _error(residual) * (1.0 + 2.0 / independent)
+    best = slice(int(np.argmin(error)), int(np.argmin(error)) + 1)
+    learned, y, penalty = learned[best], y[best], penalty[best]
+    residual = residual[best]
+    weights = np.zeros(0)
+    for _ in range(ROUNDS):
+        usual = 1.4826 * np.median(np.abs(residual)) or 1e-12
+        residual, weights = _ridge(
+            learned, y, np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300)), penalty
+        )
+    moved = float(change[best][0, -1] - scaled[best][0, -1] @ weights[0])
+    scale = max(float(_error(residual)[0]), 1e-9)
+    n_independent = float(independent[best][0])
+    freedom = float(np.clip(0.6 * n_independent, 1.5, 8.0))
+    return Level(
+        change=moved, error=scale, freedom=freedom, independent=n_independent,
+        p_value=float(2.0 * stats.t.sf(abs(moved) / scale, freedom)),
+        forward=int(ways.forward[best][0, 0]), back=int(ways.back[best][0, 0]), gap=int(ways.gap[best][0, 0]),
+    )  # fmt: skip
+
+
+def _scaled(predictors: Floats) -> Floats:
+    learned = predictors[:, :-1]
+    deviation = 1.4826 * np.median(np.abs(learned), axis=1, keepdims=True)
+    deviation = np.maximum(deviation, 1e-3 * np.sqrt((learned**2).mean(axis=1, keepdims=True)))
+    return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
+
+
+def _error(residual: Floats) -> Floats:
+    """The robust deviation of the errors (ways,): the largest that their middle or their tail asks for."""
+    at = np.quantile(np.abs(residual), QUANTILES, axis=1)
+    error: Floats = MARGIN * (at / stats.norm.isf((1.0 - QUANTILES) / 2.0)[:, None]).max(axis=0)
+    return error
+
+
+def _ridge(x: Floats, y: Floats, weights: Floats, penalty: Floats) -> tuple[Floats, Floats]:
+    """Weighted ridge for every way at once: errors of block cross-validation (ways, m), weights on all of it."""
+    ways, m, p = x.shape
+    blocks = x.reshape(ways, BLOCKS, m // BLOCKS, p)
+    weighted = (blocks * weights.reshape(ways, BLOCKS, -1, 1)).swapaxes(-1, -2)
+    gram = weighted @ blocks
+    moment = weighted @ y.reshape(ways, BLOCKS, -1, 1)
+    ridge = (penalty * np.maximum(weights.mean(axis=1), 0.1))[:, None, None] * np.eye(p)
+    whole, right = gram.sum(axis=1), moment.sum(axis=1)
+    held_out = np.linalg.solve(whole[:, None] - gram + ridge[:, None], right[:, None] - moment)
+    forecast = (blocks @ held_out).reshape(ways, m)
+    return y - forecast, np.linalg.solve(whole + ridge, right)[..., 0]

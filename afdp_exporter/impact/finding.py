@@ -1,0 +1,37 @@
+"""What is said of one metric after one deployment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from afdp_exporter.model import Attribution
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one metric did after a deployment, and whether the deployment did it.
+
+    Times are Unix seconds; `change`, `low` and `high` are in the metric's own unit; low and high are the 5 % and 95 %
+    points; `change_ratio` is the change as a share of `before`. `shape` is level, transient, gradual, spread or None.
+    `score` orders findings: every attributed one stands above every other. `n_history` counts the points before the
+    deployment, and `account` holds the settings and the intermediate figures of this one analysis.
+    """
+
+    attributed: bool
+    verdict: Attribution
+    reason: str
+    p_value: float = 1.0
+    score: float = 0.0
+    onset: float | None = None
+    onset_low: float | None = None
+    onset_high: float | None = None
+    before: float | None = None
+    after: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    change_ratio: float | None = None
+    shape: str | None = None
+    duration_seconds: float | None = None
+    recovered_at: float | None = None
+    n_history: int = 0
+    account: Mapping[str, float | int | str | None] = field(default_factory=dict)
