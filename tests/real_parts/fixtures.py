@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import pytest
@@ -11,7 +12,7 @@ from real_parts.servers import Alertmanager, Missing, Prometheus, Server, Victor
 
 S = TypeVar("S", bound=Server)
 
-_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start"}
+_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start", "promtool", "amtool"}
 
 
 class Start(Protocol):
@@ -23,16 +24,23 @@ class Start(Protocol):
 @contextmanager
 def running(server: S) -> Iterator[S]:
     """The server, started; killed in the end."""
+    with _told_when_missing():
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+
+@contextmanager
+def _told_when_missing() -> Iterator[None]:
     try:
-        server.start()
-        yield server
+        yield
     except Missing as error:
         message = f"{error} is neither on PATH nor in .cache/real"
         if os.environ.get("AFDP_REQUIRE_REAL") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +62,20 @@ def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victo
     """A real VictoriaMetrics that takes remote writes."""
     with running(VictoriaMetrics(tmp_path_factory.mktemp("victoria-metrics"))) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """The path of promtool, which comes with Prometheus."""
+    with _told_when_missing():
+        return Path(Prometheus.program()).with_name("promtool")
+
+
+@pytest.fixture(scope="session")
+def amtool() -> Path:
+    """The path of amtool, which comes with Alertmanager."""
+    with _told_when_missing():
+        return Path(Alertmanager.program()).with_name("amtool")
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""Tables of deployments and of what they did, for any selector."""
+
+from grafana_foundation_sdk.builders import table
+
+from panels import Column, grid
+
+_ONE_METRIC = "deployment_id, service, environment, metric"
+
+
+def deployments(selector: str, *, height: int = 9) -> table.Panel:
+    """One line a deployment: who, what, when, its outcome and its cost."""
+    facts = "deployment_id, service, environment, version, team, strategy, change_type"
+    costs = "deployment_id, currency"
+    columns = {
+        "deployment_id": Column(heading="Deployment"),
+        "service": Column(heading="Service"),
+        "environment": Column(heading="Environment"),
+        "version": Column(heading="Version"),
+        "team": Column(heading="Team"),
+        "strategy": Column(heading="Strategy"),
+        "change_type": Column(heading="Changes"),
+        "outcome": Column(heading="Outcome"),
+        "started": _largest("Started", "afdp_deployment_timestamp_seconds", selector, unit="dateTimeAsIso", times=1000),
+        "low": _largest("Cost per hour, low", "afdp_cost_per_hour_lower", selector, by=costs),
+        "median": _largest("Cost per hour", "afdp_cost_per_hour", selector, by=costs),
+        "high": _largest("Cost per hour, high", "afdp_cost_per_hour_upper", selector, by=costs),
+        "currency": Column(heading="Currency"),
+        "facts": _largest("Facts", "afdp_deployment_info", selector, by=facts),
+        "judged": _largest("Judged", "afdp_deployment_outcome", selector, by="deployment_id, outcome"),
+    }
+    description = (
+        "The newest deployments of each service with outcome and loss per hour (a gain is negative), low and high being"
+        " the 5 % and 95 % points. A click on a deployment leads to its details."
+    )
+    return grid("Deployments", description, columns, hidden=("facts", "judged"), height=height)
+
+
+def impacts(selector: str, *, height: int = 9) -> table.Panel:
+    """One line a metric that a deployment moved."""
+    columns = {
+        "deployment_id": Column(heading="Deployment"),
+        "service": Column(heading="Service"),
+        "environment": Column(heading="Environment"),
+        "metric": Column(heading="Metric"),
+        "low": _largest("Low", "afdp_impact_change_lower", selector, by=_ONE_METRIC),
+        "change": _largest("Change", "afdp_impact_change", selector, by=_ONE_METRIC),
+        "high": _largest("High", "afdp_impact_change_upper", selector, by=_ONE_METRIC),
+        "ratio": _largest("Relative", "afdp_impact_change_ratio", selector, by=_ONE_METRIC, unit="percentunit"),
+        "attribution": _largest(
+            "Attribution", "afdp_impact_attribution_ratio", selector, by=_ONE_METRIC, unit="percentunit"
+        ),
+        "duration": _largest("Lasted", "afdp_impact_duration_seconds", selector, by=_ONE_METRIC, unit="s"),
+    }
+    description = (
+        "What the deployments did, metric by metric, in the unit that ends the metric's name; low and high are the 5 %"
+        " and 95 % points of the change, attribution is how sure it is that this deployment did it."
+    )
+    return grid("What they did", description, columns, height=height)
+
+
+def _largest(
+    heading: str, metric: str, selector: str, *, by: str = "deployment_id", unit: str = "none", times: int = 1
+) -> Column:
+    factor = f" * {times}" if times != 1 else ""
+    return Column(heading=heading, expr=f"max by ({by}) ({metric}{{{selector}}}){factor}", unit=unit)
