@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-import yaml
 from pydantic import Field
 
 from afdp_exporter import promql
@@ -14,7 +13,7 @@ from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
-from afdp_exporter.settings import STRICT, build, parse
+from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
 from afdp_exporter.watch import Schedule
 
@@ -58,13 +57,7 @@ class Config:
 
 def load(path: Path) -> Config:
     """Read and check a configuration file. Raises ConfigError with the place of the fault."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(str(path), error.strerror or "cannot be read") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
-    return read(content)
+    return read(read_yaml(path))
 
 
 def read(content: object) -> Config:

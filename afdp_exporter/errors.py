@@ -54,7 +54,11 @@ class NotFound(AFDPError):
 
 
 class Conflict(AFDPError):
-    """The request contradicts what is stored."""
+    """The request contradicts what is stored; `faults` says where."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
+        self.faults = faults
 
 
 class Unauthorised(AFDPError):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import yaml
 from pydantic import BeforeValidator, ConfigDict, SecretStr, TypeAdapter, ValidationError
 
 from afdp_exporter.errors import ConfigError, Fault
@@ -38,6 +39,16 @@ def parse_duration(text: object) -> timedelta:
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    """The content of a YAML file. Raises ConfigError where it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(str(path), error.strerror or "cannot be read") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
 
 
 def read_secret(value: SecretStr | None, file: Path | None) -> str | None:

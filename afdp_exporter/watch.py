@@ -65,8 +65,8 @@ class Observer(Protocol):
     def looked(self, verdict: str, seconds: float) -> None:
         """A look has its answer; `failed` when it never will."""
 
-    async def changed(self) -> None:
-        """What the store holds has changed: show it."""
+    def measured(self, impact: Impact) -> None:
+        """What a deployment did is stored: show it."""
 
 
 class Watcher:
@@ -104,8 +104,6 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             for look in looks:
                 group.create_task(self._answer(look))
-        if looks:
-            await self._observer.changed()
         return bool(looks)
 
     async def _rest(self) -> None:
@@ -134,6 +132,7 @@ class Watcher:
             return
         done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
         await self._store.finish_look(done, impact)
+        self._observer.measured(impact)
         self._observer.looked(impact.verdict, asyncio.get_running_loop().time() - started)
 
     async def _failed(self, look: Look, error: Exception, seconds: float) -> None:

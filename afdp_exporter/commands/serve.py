@@ -1,0 +1,59 @@
+"""`afdp serve`: run the exporter."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from afdp_exporter import logs, server
+from afdp_exporter.handlers import tls
+from afdp_exporter.server import Serving
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class _Address(click.ParamType[tuple[str, int]]):
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:/@]*)):(\d{1,5})", str(value))
+        if match is None or int(match[3]) > 65535:
+            self.fail(f"{value} is no HOST:PORT; :10333 means every address", param, ctx)
+        return match[1] or match[2], int(match[3])
+
+
+def _option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: ANN401 - click's own
+    """A flag, and the environment variable that mirrors it: `--log.level`, AFDP_LOG_LEVEL."""
+    variable = "AFDP_" + re.sub(r"\W", "_", flag.removeprefix("--")).upper()
+    return click.option(flag, name, envvar=variable, show_envvar=True, show_default=True, **words)
+
+
+@click.command("serve", epilog="Example: afdp serve --config.file=afdp.yml --storage.path=data/")
+@_option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What to watch.")
+@_option(
+    "--web.listen-address",
+    "address",
+    type=_Address(),
+    default="127.0.0.1:10333",
+    help="Port 0 takes a free one; the log tells which.",
+)
+@_option("--web.config.file", "web_config_file", type=_FILE, help="TLS, in the format of Prometheus' exporters.")
+@_option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
+@_option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
+@_option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
+def serve(
+    *, config_file: Path, address: tuple[str, int], web_config_file: Path | None, storage: Path, level: str, form: str
+) -> None:
+    """Run the exporter: take in deployments, watch what they do, and tell it on /metrics and over HTTP."""
+    logs.set_up(level, form)
+    host, port = address
+    block = tls.load(web_config_file) if web_config_file else None
+    asyncio.run(server.serve(Serving(config_file=config_file, host=host, port=port, storage=storage, tls=block)))
+
+
+COMMAND = serve

@@ -1,0 +1,132 @@
+"""`/api/v1/deployments`: told, changed, listed, and what they did."""
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import structlog
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from afdp_exporter.errors import Conflict, Fault, NotFound
+from afdp_exporter.handlers.answers import answer
+from afdp_exporter.handlers.reading import read_json, read_key, read_query
+from afdp_exporter.handlers.state import STATE
+from afdp_exporter.intake import ID, Name, Time, apply, read_change, read_deployment
+from afdp_exporter.model import Deployment, Look, Status
+from afdp_exporter.report import deployment_json, report_json
+from afdp_exporter.store import Amendment
+from afdp_exporter.watch import Schedule, plan
+
+log = structlog.get_logger(__name__)
+
+KIND = "api"
+_PATH = "/api/v1/deployments"
+
+
+class _Filter(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Name | None = None
+    environment: Name | None = None
+    since: Time | None = None
+    cursor: Annotated[str, Field(max_length=512, pattern=r"^[\x21-\x7e]+$")] | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+async def create(request: web.Request) -> web.Response:
+    """Record a deployment. Answered once it is committed: 201, or 200 where it was there before."""
+    state = request.app[STATE]
+    key = read_key(request)
+    body = await read_json(request)
+    now = state.clock()
+    told = read_deployment(body, now=now, new_id=str(uuid.uuid4()), received_from=KIND)
+    recorded = await state.store.record(told, plan(told, state.rules.schedule, now), key=key)
+    stored = recorded.deployment
+    if not recorded.created:
+        _check_same(told, stored)
+        return answer(_stored(stored), headers={"Location": _link(stored)})
+    state.instruments.received(KIND)
+    state.instruments.show(stored)
+    state.due()
+    log.info("deployment recorded", id=stored.id, service=stored.service, environment=stored.environment)
+    return answer(_stored(stored), 201, {"Location": _link(stored)})
+
+
+async def change(request: web.Request) -> web.Response:
+    """Change what is known of a deployment; its looks are planned anew where its end changes."""
+    state = request.app[STATE]
+    deployment_id = _id(request)
+    wanted = read_change(await read_json(request))
+    now = state.clock()
+
+    def amend(deployment: Deployment) -> Amendment:
+        changed = apply(wanted, deployment, now=now)
+        looks = _planned_anew(deployment, changed, state.rules.schedule, now)
+        return Amendment(deployment=changed, looks=looks)
+
+    stored = await state.store.amend(deployment_id, amend)
+    state.instruments.received(KIND)
+    state.instruments.show(stored)
+    state.due()
+    log.info("deployment changed", id=stored.id, fields=sorted(wanted.model_fields_set))
+    return answer(_stored(stored))
+
+
+async def get(request: web.Request) -> web.Response:
+    """The whole report."""
+    store = request.app[STATE].store
+    deployment = await store.deployment(_id(request))
+    impact = await store.impact(deployment.id)
+    looks = await store.looks(deployment.id)
+    return answer(report_json(deployment, impact, looks) | {"links": _links(deployment)})
+
+
+async def list_(request: web.Request) -> web.Response:
+    """A page of deployments, newest first, and the address of the next one."""
+    query = read_query(_Filter, request)
+    page = await request.app[STATE].store.deployments(**query.model_dump())
+    following = None
+    if page.cursor is not None:
+        following = f"{_PATH}?{urlencode({**request.query, 'cursor': page.cursor})}"
+    return answer(
+        {
+            "deployments": [_stored(deployment) for deployment in page.deployments],
+            "cursor": page.cursor,
+            "links": {"next": following},
+        }
+    )
+
+
+def _planned_anew(before: Deployment, after: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...] | None:
+    if before.planned and after.status is Status.CANCELLED:
+        return ()  # it never happened
+    same = before.planned is after.planned and before.ended_at == after.ended_at
+    return None if same else plan(after, schedule, now)
+
+
+def _check_same(told: Deployment, stored: Deployment) -> None:
+    for field in ("service", "environment", "version"):
+        mine, theirs = getattr(told, field), getattr(stored, field)
+        if mine is not None and theirs is not None and mine != theirs:
+            raise Conflict(Fault("id", f"stands for another deployment already, whose {field} is {theirs}"))
+
+
+def _id(request: web.Request) -> str:
+    deployment_id = request.match_info["id"]
+    if not ID.fullmatch(deployment_id):
+        raise NotFound("no deployment has this id")
+    return deployment_id
+
+
+def _stored(deployment: Deployment) -> dict[str, Any]:
+    return deployment_json(deployment) | {"links": _links(deployment)}
+
+
+def _links(deployment: Deployment) -> dict[str, str]:
+    return {"self": _link(deployment), "report": _link(deployment)}
+
+
+def _link(deployment: Deployment) -> str:
+    return f"{_PATH}/{deployment.id}"

@@ -1,0 +1,25 @@
+"""`/-/healthy`, `/-/ready`, `/-/reload`, as Prometheus has them."""
+
+from aiohttp import web
+
+from afdp_exporter.handlers.state import STATE
+
+
+async def healthy(request: web.Request) -> web.Response:
+    """The process answers, and what it accepts is kept."""
+    if not request.app[STATE].store.healthy:
+        return web.Response(status=503, text="The store of afdp-exporter has ended.\n")
+    return web.Response(text="afdp-exporter is healthy.\n")
+
+
+async def ready(request: web.Request) -> web.Response:
+    """The store is open and `/metrics` shows what is in it."""
+    if request.app[STATE].ready:
+        return web.Response(text="afdp-exporter is ready.\n")
+    return web.Response(status=503, text="afdp-exporter is not ready.\n")
+
+
+async def reload(request: web.Request) -> web.Response:
+    """Read the configuration again; where it is wrong, the one before stays."""
+    await request.app[STATE].reload()
+    return web.Response(text="The configuration was read again.\n")

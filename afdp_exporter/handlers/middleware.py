@@ -1,0 +1,93 @@
+"""What happens to each request before its handler: limits first, then who may, then the body is parsed.
+
+Around all of it, errors become problem answers.
+"""
+
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from afdp_exporter.errors import AFDPError, Forbidden, StoreError, TooLarge
+from afdp_exporter.handlers.access import authorise
+from afdp_exporter.handlers.answers import Unsupported, from_error, problem
+from afdp_exporter.handlers.reading import LARGEST_BODY
+from afdp_exporter.handlers.routes import route_of
+from afdp_exporter.handlers.state import STATE
+
+log = structlog.get_logger(__name__)
+
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
+_SAFE_METHODS = {"GET", "HEAD"}
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into an answer; only what nobody expected leaves a traceback, in the log."""
+    request.app[STATE].silent.discard(request.protocol)
+    try:
+        return await handler(request)
+    except AFDPError as error:
+        answered, reason = from_error(error)
+        route = route_of(request)
+        if route is not None and route.kind is not None:
+            request.app[STATE].instruments.rejected(route.kind, reason)
+        level = log.error if isinstance(error, StoreError) or answered.status == 500 else log.info
+        level("refused", method=request.method, path=request.path, status=answered.status, reason=reason)
+        return answered
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return problem(HTTPStatus(error.status), f"{request.method} {request.path}: {error.reason}", headers=allow)
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this could not be done; the log says more")
+
+
+@web.middleware
+async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what is too large or comes in a form that browsers send for strangers, before anything is read."""
+    if request.content_length is not None and request.content_length > LARGEST_BODY:
+        raise TooLarge(f"at most {LARGEST_BODY} bytes are read here")
+    if request.method not in _SAFE_METHODS:
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Unsupported("compressed bodies are not read here")
+        if request.content_type in _FORMS:
+            raise Unsupported("forms are not read here: send JSON with Content-Type: application/json")
+        _check_origin(request)
+    return await handler(request)
+
+
+@web.middleware
+async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Let nobody in whom the route's scope does not allow; what is no route of ours finds nothing behind this."""
+    route = route_of(request)
+    if route is not None and route.scope is not None:
+        tokens = request.app[STATE].rules.tokens
+        authorise(tokens, request.headers.get("Authorization"), route.scope)
+    return await handler(request)
+
+
+async def secure(_: web.Request, response: web.StreamResponse) -> None:
+    """Headers that keep browsers from running or embedding anything of ours."""
+    response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Server"] = "afdp-exporter"
+
+
+def _check_origin(request: web.Request) -> None:
+    origin = request.headers.get("Origin")
+    try:
+        foreign = origin is not None and urlsplit(origin).netloc != request.host
+    except ValueError:
+        foreign = True
+    if foreign:
+        raise Forbidden("a page of another origin may not change anything here")

@@ -1,0 +1,96 @@
+"""Bodies and parameters from outside, read strictly."""
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from pydantic import BaseModel, ValidationError
+
+from afdp_exporter.errors import BadInput, Fault, TooLarge
+from afdp_exporter.handlers.answers import Malformed, TooSlow
+from afdp_exporter.settings import faults
+
+LARGEST_BODY = 65_536
+_BODY_SECONDS = 30.0
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+async def read_json(request: web.Request) -> Mapping[str, object]:
+    """The object in the body. Raises Malformed, TooLarge or TooSlow.
+
+    NaN and Infinity, which are no JSON, are left to the check of the fields, which names them.
+    """
+    try:
+        text = (await _read(request)).decode("utf-8-sig")
+        content = json.loads(text, object_pairs_hook=_once)
+    except UnicodeDecodeError as error:
+        raise _malformed(f"is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        wrong = f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        raise _malformed(wrong if text.strip() else "is empty; a JSON object is expected") from None
+    except RecursionError:
+        raise _malformed("is nested too deeply") from None
+    except ValueError:
+        raise _malformed("holds a number with too many digits") from None
+    if not isinstance(content, dict):
+        raise _malformed("is no JSON object")
+    return content
+
+
+def read_query(kind: type[_Model], request: web.Request) -> _Model:
+    """The parameters of the address. Raises BadInput with every unknown, repeated or wrong one."""
+    given = request.query
+    repeated = [Fault(name, "is there twice") for name in sorted(set(given)) if len(given.getall(name)) > 1]
+    try:
+        query = kind.model_validate(dict(given))
+    except ValidationError as error:
+        known = ", ".join(kind.model_fields)
+        wrong = [
+            Fault(fault.field[:200], f"unknown parameter; known: {known}") if fault.message == "unknown key" else fault
+            for fault in faults(error)
+        ]
+        raise BadInput(*repeated, *wrong) from None
+    if repeated:
+        raise BadInput(*repeated)
+    return query
+
+
+def read_key(request: web.Request) -> str | None:
+    """The Idempotency-Key of a request. Raises BadInput."""
+    keys = request.headers.getall("Idempotency-Key", [])
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise BadInput(Fault("Idempotency-Key", "one key of 1 to 255 visible ASCII characters is expected"))
+    return keys[0]
+
+
+async def _read(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise TooLarge(f"at most {LARGEST_BODY} bytes are read here") from None
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise _malformed("is cut short or wrongly framed") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise Malformed(*(Fault(ascii(name)[1:-1][:200], "is there twice") for name in twice[:100]))
+    return found
+
+
+def _malformed(message: str) -> Malformed:
+    return Malformed(Fault("body", message))

@@ -1,0 +1,65 @@
+"""Every route, with what its caller needs; one that is not in this table is not served."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from afdp_exporter.handlers import deployments, exposition, lifecycle, pages
+from afdp_exporter.handlers.access import Scope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One call: a scope of None is open to everybody; `kind` names the sender where it takes annotations."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    scope: Scope | None
+    kind: str | None = None
+
+
+ROUTES = (
+    Route(method="GET", path="/", handler=pages.landing, scope=None),
+    Route(method="GET", path="/metrics", handler=exposition.metrics, scope=None),
+    Route(method="GET", path="/-/healthy", handler=lifecycle.healthy, scope=None),
+    Route(method="GET", path="/-/ready", handler=lifecycle.ready, scope=None),
+    Route(method="POST", path="/-/reload", handler=lifecycle.reload, scope=Scope.ADMIN),
+    Route(method="PUT", path="/-/reload", handler=lifecycle.reload, scope=Scope.ADMIN),
+    Route(
+        method="POST",
+        path="/api/v1/deployments",
+        handler=deployments.create,
+        scope=Scope.ANNOTATE,
+        kind=deployments.KIND,
+    ),
+    Route(method="GET", path="/api/v1/deployments", handler=deployments.list_, scope=Scope.READ),
+    Route(method="GET", path="/api/v1/deployments/{id}", handler=deployments.get, scope=Scope.READ),
+    Route(
+        method="PATCH",
+        path="/api/v1/deployments/{id}",
+        handler=deployments.change,
+        scope=Scope.ANNOTATE,
+        kind=deployments.KIND,
+    ),
+)
+_BY_CALL = {(route.method, route.path): route for route in ROUTES}
+
+
+def add_routes(app: web.Application) -> None:
+    """Serve the table."""
+    for route in ROUTES:
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
+
+
+def route_of(request: web.Request) -> Route | None:
+    """The route that a request found; None where there is no such page or method."""
+    resource = request.match_info.route.resource
+    if resource is None:
+        return None
+    method = "GET" if request.method == "HEAD" else request.method
+    return _BY_CALL[method, resource.canonical]

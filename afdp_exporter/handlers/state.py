@@ -1,0 +1,38 @@
+"""What the handlers work with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from aiohttp import web
+
+from afdp_exporter.handlers.access import Token
+from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.store import Store
+from afdp_exporter.watch import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What a reload of the configuration replaces."""
+
+    tokens: tuple[Token, ...]
+    schedule: Schedule
+    exposure: Exposure
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """One of these belongs to each app."""
+
+    store: Store
+    instruments: Instruments
+    clock: Callable[[], datetime]
+    rules: Rules
+    reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
+    due: Callable[[], None]  # there may be a look whose time has come
+    ready: bool = False
+    silent: set[object] = field(default_factory=set)  # connections without a request so far
+
+
+STATE = web.AppKey("state", State)

@@ -1,0 +1,172 @@
+"""The deployments on `/metrics`: the newest of each service, under a cap on all series."""
+
+import heapq
+import threading
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import TypeAlias
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from afdp_exporter.model import Deployment, Impact, Shift
+
+Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
+
+_OF_DEPLOYMENT = ("deployment_id", "service", "environment")
+_FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "afdp_deployment_timestamp_seconds": ("When the deployment started.", ()),
+    "afdp_deployment_end_timestamp_seconds": ("When the rollout of the deployment was over.", ()),
+    "afdp_deployment_info": ("What is known of the deployment.", ("version", "team", "strategy", "change_type")),
+    "afdp_deployment_outcome": ("What became of the deployment, as measured.", ("outcome",)),
+    "afdp_impact_change": ("Change of the metric after the deployment, in the metric's own unit.", ("metric",)),
+    "afdp_impact_change_lower": ("The 5 % point of the change.", ("metric",)),
+    "afdp_impact_change_upper": ("The 95 % point of the change.", ("metric",)),
+    "afdp_impact_change_ratio": ("Change relative to the level before.", ("metric",)),
+    "afdp_impact_attribution_ratio": ("How sure it is that this deployment did it, 0 to 1.", ("metric",)),
+    "afdp_impact_duration_seconds": ("How long the change lasted, or has lasted by now.", ("metric",)),
+    "afdp_cost_per_hour": ("Money lost per hour because of the deployment; a gain is negative.", ("currency",)),
+    "afdp_cost_per_hour_lower": ("The 5 % point of the cost per hour.", ("currency",)),
+    "afdp_cost_per_hour_upper": ("The 95 % point of the cost per hour.", ("currency",)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    deployment: Deployment
+    impact: Impact | None
+    samples: Mapping[Series, float]
+
+    @property
+    def rank(self) -> tuple[datetime, str]:
+        return self.deployment.started_at, self.deployment.id
+
+
+class Board(Collector):
+    """Holds what is shown. Where it gets too much, the deployment that started first goes first.
+
+    Changed from the event loop and collected from a thread.
+    """
+
+    def __init__(self, *, per_service: int, cap: int) -> None:
+        self.version = 0
+        self._per_service = per_service
+        self._cap = cap
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
+        self._of_service: defaultdict[tuple[str, str], list[tuple[datetime, str]]] = defaultdict(list)
+        self._by_start: list[tuple[datetime, str]] = []  # a heap; what is gone from `_entries` is skipped
+        self._series = 0
+
+    def limit(self, *, per_service: int, cap: int) -> None:
+        """Obey other limits from the next deployment on."""
+        self._per_service = per_service
+        self._cap = cap
+
+    def show(self, deployment: Deployment, impact: Impact | None) -> int:
+        """Show a deployment. The number of series that had to go for the cap."""
+        with self._lock:
+            known = self._remove(deployment.id)
+            if impact is None and known is not None:
+                impact = known.impact
+            entry = _Entry(deployment, impact, dict(_samples(deployment, impact)))
+            self._add(entry)
+            same = self._of_service[deployment.service, deployment.environment]
+            for _, oldest in same[: -self._per_service]:
+                self._remove(oldest)
+            return self._make_room()
+
+    def measured(self, impact: Impact) -> int:
+        """Show an impact. The number of series that had to go for the cap."""
+        known = self._entries.get(impact.deployment_id)
+        return 0 if known is None else self.show(known.deployment, impact)
+
+    def collect(self) -> Iterator[Metric]:
+        families: dict[str, GaugeMetricFamily] = {}
+        with self._lock:
+            entries = list(self._entries.values())
+        for entry in entries:
+            for (name, labels), value in entry.samples.items():
+                if name not in families:
+                    families[name] = _family(name)
+                families[name].add_metric(labels, value)
+        return iter(families.values())
+
+    def describe(self) -> Iterator[Metric]:
+        return (_family(name) for name in _FAMILIES)
+
+    def _add(self, entry: _Entry) -> None:
+        deployment = entry.deployment
+        self._entries[deployment.id] = entry
+        insort(self._of_service[deployment.service, deployment.environment], entry.rank)
+        heapq.heappush(self._by_start, entry.rank)
+        self._series += len(entry.samples)
+        self.version += 1
+
+    def _remove(self, deployment_id: str) -> _Entry | None:
+        entry = self._entries.pop(deployment_id, None)
+        if entry is None:
+            return None
+        whose = entry.deployment.service, entry.deployment.environment
+        self._of_service[whose].remove(entry.rank)
+        if not self._of_service[whose]:
+            del self._of_service[whose]
+        self._series -= len(entry.samples)
+        return entry
+
+    def _make_room(self) -> int:
+        dropped = 0
+        if len(self._by_start) > 2 * len(self._entries) + 100:
+            self._by_start = sorted(entry.rank for entry in self._entries.values())
+        while self._series > self._cap:
+            started_at, deployment_id = heapq.heappop(self._by_start)
+            entry = self._entries.get(deployment_id)
+            if entry is not None and entry.deployment.started_at == started_at:
+                self._remove(deployment_id)
+                dropped += len(entry.samples)
+        return dropped
+
+
+def _family(name: str) -> GaugeMetricFamily:
+    meaning, labels = _FAMILIES[name]
+    return GaugeMetricFamily(name, meaning, labels=(*_OF_DEPLOYMENT, *labels))
+
+
+def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Series, float]]:
+    whose = (deployment.id, deployment.service, deployment.environment)
+    words = (
+        deployment.version or "",
+        deployment.team or "",
+        deployment.strategy or "",
+        ",".join(deployment.change_types),
+    )
+    yield ("afdp_deployment_info", (*whose, *words)), 1
+    if not deployment.planned:
+        yield ("afdp_deployment_timestamp_seconds", whose), deployment.started_at.timestamp()
+    if deployment.finished_at is not None and not deployment.planned:
+        yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.finished_at.timestamp()
+    if impact is None:
+        return
+    yield ("afdp_deployment_outcome", (*whose, impact.outcome)), 1
+    for shift in impact.shifts:
+        for family, value in _figures(shift):
+            if value is not None and isfinite(value):
+                yield (family, (*whose, shift.metric)), value
+    for cost in impact.costs:
+        of_cost = (*whose, cost.currency)
+        yield ("afdp_cost_per_hour", of_cost), cost.per_hour.median
+        yield ("afdp_cost_per_hour_lower", of_cost), cost.per_hour.low
+        yield ("afdp_cost_per_hour_upper", of_cost), cost.per_hour.high
+
+
+def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
+    yield "afdp_impact_change", shift.change
+    yield "afdp_impact_change_lower", shift.low
+    yield "afdp_impact_change_upper", shift.high
+    yield "afdp_impact_change_ratio", shift.change_ratio
+    yield "afdp_impact_attribution_ratio", shift.attribution_ratio
+    yield "afdp_impact_duration_seconds", shift.duration.total_seconds() if shift.duration is not None else None

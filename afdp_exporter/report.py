@@ -1,0 +1,168 @@
+"""A deployment and what it did, as the API tells it: JSON types only, times in RFC 3339 with Z, no NaN."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import isfinite
+from typing import Any
+
+from afdp_exporter.model import (
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Link,
+    Look,
+    LookState,
+    Outcome,
+    Rival,
+    Shift,
+)
+
+_ENDED = {LookState.DONE, LookState.FAILED, LookState.SKIPPED}
+
+
+def deployment_json(deployment: Deployment) -> dict[str, Any]:
+    """The stored object: the fields under the names by which they are told."""
+    return {
+        "id": deployment.id,
+        "service": deployment.service,
+        "environment": deployment.environment,
+        "version": deployment.version,
+        "previous_version": deployment.previous_version,
+        "started_at": time_json(deployment.started_at),
+        "finished_at": time_json(deployment.finished_at),
+        "status": deployment.status.value,
+        "actor": deployment.actor,
+        "team": deployment.team,
+        "change_types": [change_type.value for change_type in deployment.change_types],
+        "strategy": deployment.strategy.value if deployment.strategy else None,
+        "traffic_ratio": deployment.traffic_ratio,
+        "url": deployment.url,
+        "commit": deployment.commit,
+        "description": deployment.description,
+        "traits": dict(deployment.traits),
+        "labels": dict(deployment.labels),
+        "labelled_outcome": deployment.labelled_outcome.value if deployment.labelled_outcome else None,
+        "note": deployment.note,
+        "received_at": time_json(deployment.received_at),
+        "received_from": deployment.received_from,
+    }
+
+
+def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[Look]) -> dict[str, Any]:
+    """The whole report. As long as nothing is measured, the outcome is unknown and the story says what is awaited."""
+    costs = [_cost(cost) for cost in impact.costs] if impact else []
+    return {
+        "deployment": deployment_json(deployment),
+        "outcome": impact.outcome.value if impact else Outcome.UNKNOWN.value,
+        "outcome_reason": impact.outcome_reason if impact else _awaited(deployment, looks),
+        "measured_at": time_json(impact.measured_at) if impact else None,
+        "impacts": [_shift(shift) for shift in impact.shifts] if impact else [],
+        "sequence": [_link(link) for link in impact.links] if impact else [],
+        "cost_per_hour": costs[0]["per_hour"] if costs else None,
+        "costs": costs,
+        "rivals": [_rival(rival) for rival in impact.rivals] if impact else [],
+        "seen_before": {
+            "count": impact.seen_before.count if impact else 0,
+            "deployments": list(impact.seen_before.deployment_ids) if impact else [],
+        },
+        "story": list(impact.story) if impact else [_awaited(deployment, looks)],
+        "looks": [_look(look) for look in looks],
+    }
+
+
+def time_json(time: datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z") if time else None
+
+
+def _awaited(deployment: Deployment, looks: Sequence[Look]) -> str:
+    if deployment.planned:
+        return f"{deployment.name} is planned for {time_json(deployment.started_at)}; it is measured once it is done."
+    failed = [look for look in looks if look.state is LookState.FAILED]
+    ahead = [look for look in looks if look.state not in _ENDED]
+    if ahead:
+        first = ahead[0]
+        why = f" It waits: {first.reason}." if first.state is LookState.WAITING and first.reason else ""
+        return f"Nothing is known of {deployment.name} yet: the first look is due at {time_json(first.due_at)}.{why}"
+    if failed:
+        return f"Nothing is known of {deployment.name}: its looks failed, the last one with: {failed[-1].reason}."
+    return f"Nothing is known of {deployment.name}: no look at it is planned."
+
+
+def _shift(shift: Shift) -> dict[str, Any]:
+    return {
+        "metric": shift.metric,
+        "layer": shift.layer.value,
+        "verdict": shift.verdict.value,
+        "reason": shift.reason,
+        "worse": shift.worse.value,
+        "harmful": shift.harmful,
+        "primary": shift.primary,
+        "onset": time_json(shift.onset),
+        "onset_low": time_json(shift.onset_low),
+        "onset_high": time_json(shift.onset_high),
+        "before": _number(shift.before),
+        "after": _number(shift.after),
+        "change": _number(shift.change),
+        "low": _number(shift.low),
+        "high": _number(shift.high),
+        "change_ratio": _number(shift.change_ratio),
+        "p_value": _number(shift.p_value),
+        "attribution_ratio": _number(shift.attribution_ratio),
+        "shape": shift.shape,
+        "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
+        "recovered_at": time_json(shift.recovered_at),
+    }
+
+
+def _link(link: Link) -> dict[str, Any]:
+    return {
+        "from": link.cause,
+        "to": link.effect,
+        "lag_seconds": link.lag.total_seconds(),
+        "together": link.together,
+        "seen_before": link.seen_before,
+        "sentence": link.sentence,
+    }
+
+
+def _cost(cost: Cost) -> dict[str, Any]:
+    return {
+        "currency": cost.currency,
+        "per_hour": _estimate(cost.per_hour) | {"currency": cost.currency},
+        "total": _estimate(cost.total) | {"currency": cost.currency} if cost.total else None,
+        "duration_seconds": cost.duration.total_seconds() if cost.duration is not None else None,
+        "ended": cost.ended,
+        "metrics": list(cost.metrics),
+    }
+
+
+def _estimate(estimate: Estimate) -> dict[str, Any]:
+    return {"low": _number(estimate.low), "median": _number(estimate.median), "high": _number(estimate.high)}
+
+
+def _rival(rival: Rival) -> dict[str, Any]:
+    return {
+        "deployment_id": rival.deployment_id,
+        "service": rival.service,
+        "started_at": time_json(rival.started_at),
+        "share_ratio": _number(rival.share_ratio),
+    }
+
+
+def _look(look: Look) -> dict[str, Any]:
+    return {
+        "after_seconds": look.after.total_seconds(),
+        "due_at": time_json(look.due_at),
+        "state": look.state.value,
+        "attempts": look.attempts,
+        "done_at": time_json(look.done_at),
+        "outcome": look.outcome.value if look.outcome else None,
+        "reason": look.reason,
+        "account": dict(look.account),
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None

@@ -1,0 +1,185 @@
+"""Builds everything, starts it, ends it; the one place that asks the clock."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from afdp_exporter import __version__
+from afdp_exporter import config as configuration
+from afdp_exporter.config import Config
+from afdp_exporter.errors import ConfigError, StoreError
+from afdp_exporter.handlers.connections import GuardedSite
+from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
+from afdp_exporter.handlers.reading import LARGEST_BODY
+from afdp_exporter.handlers.routes import add_routes
+from afdp_exporter.handlers.state import STATE, Rules, State
+from afdp_exporter.handlers.tls import TLS, listening
+from afdp_exporter.metrics import Instruments
+from afdp_exporter.store import Store
+from afdp_exporter.store.sqlite import SQLiteStore
+
+log = structlog.get_logger(__name__)
+
+_TICK = 1.0  # seconds
+_TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
+_SHUTDOWN = 3.0  # seconds for requests under way
+_DATABASE = "afdp.db"
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+def make_app(
+    config: Config, *, store: Store, clock: Callable[[], datetime] = now, load: Callable[[], Config] | None = None
+) -> web.Application:
+    """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store."""
+    instruments = Instruments(config.policy.exposure)
+    instruments.reloaded(clock())
+    app = web.Application(middlewares=[problems, limits, authentication], client_max_size=LARGEST_BODY)
+
+    async def reload() -> None:
+        await _reload(app[STATE], load or (lambda: config))
+
+    app[STATE] = State(
+        store=store, instruments=instruments, clock=clock, rules=_rules(config), reload=reload, due=lambda: None
+    )
+    add_routes(app)
+    app.on_response_prepare.append(secure)
+    app.cleanup_ctx.append(_showing)
+    return app
+
+
+def _rules(config: Config) -> Rules:
+    return Rules(tokens=config.tokens, schedule=config.policy.watch, exposure=config.policy.exposure)
+
+
+async def _reload(state: State, load: Callable[[], Config]) -> None:
+    """Swap the configuration for a new one. Raises ConfigError, and nothing has changed then."""
+    try:
+        fresh = await asyncio.to_thread(load)
+    except ConfigError as error:
+        state.instruments.reloaded(None)
+        log.error("configuration not reloaded", error=str(error))
+        raise
+    state.rules = _rules(fresh)
+    await _show_all(state)
+    state.instruments.reloaded(state.clock())
+    log.info("configuration reloaded")
+
+
+async def _reload_if_right(state: State) -> None:
+    with suppress(ConfigError):  # which is in the log and on /metrics
+        await state.reload()
+
+
+async def _show_all(state: State) -> None:
+    exposure = state.rules.exposure
+    state.instruments.expose(exposure)
+    for measured in await state.store.recent(exposure.deployments_per_service):
+        state.instruments.show(measured.deployment, measured.impact)
+
+
+async def _showing(app: web.Application) -> AsyncIterator[None]:
+    """Fill `/metrics` from the store, and keep what it tells of the process itself up to date."""
+    state = app[STATE]
+    await _show_all(state)
+    await _glance(state)
+    state.ready = True
+    ticking = asyncio.create_task(_tick(state))
+    yield
+    state.ready = False
+    ticking.cancel()
+    with suppress(asyncio.CancelledError):
+        await ticking
+
+
+async def _tick(state: State) -> None:
+    loop = asyncio.get_running_loop()
+    ticks = 0
+    while True:
+        planned = loop.time() + _TICK
+        await asyncio.sleep(_TICK)
+        state.instruments.lagged(max(loop.time() - planned, 0))
+        ticks += 1
+        if ticks % _TICKS_PER_GLANCE == 0:
+            await _glance(state)
+
+
+async def _glance(state: State) -> None:
+    try:
+        backlog = await state.store.backlog(state.clock())
+        size = await state.store.size_bytes()
+    except StoreError as error:
+        log.error("store does not answer", error=str(error))
+        return
+    state.instruments.stored(size_bytes=size, pending=backlog.count, oldest_pending_at=backlog.oldest_due_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How an exporter is served: the flags of `afdp serve`."""
+
+    config_file: Path
+    host: str
+    port: int
+    storage: Path
+    tls: TLS | None = None
+
+
+async def serve(serving: Serving) -> None:
+    """Serve until SIGTERM or SIGINT; whatever was accepted by then is on disk. Raises AFDPError where it cannot."""
+    config = configuration.load(serving.config_file)
+    if serving.host not in _LOOPBACK and not config.tokens:
+        log.warning("everybody who reaches this address may record deployments: configure tokens", host=serving.host)
+    await asyncio.to_thread(serving.storage.mkdir, parents=True, exist_ok=True)
+    store = await SQLiteStore.open(serving.storage / _DATABASE)
+    try:
+        app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file))
+        runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=_SHUTDOWN)
+        await runner.setup()
+        try:
+            await _run(runner, app, serving)
+        finally:
+            await runner.cleanup()
+    finally:
+        await store.close()
+    log.info("ended")
+
+
+async def _run(runner: web.AppRunner, app: web.Application, serving: Serving) -> None:
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    state = app[STATE]
+    reloading: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = asyncio.ensure_future(_reload_if_right(state))
+        reloading.add(task)
+        task.add_done_callback(reloading.discard)
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    tls = await asyncio.to_thread(listening, serving.tls) if serving.tls else None
+    site = GuardedSite(runner, serving.host, serving.port, state.silent, tls=tls)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError("web.listen-address", error.strerror or str(error)) from None
+    log.info("listening", address=site.name, version=__version__)
+    while not ended.is_set():
+        if not state.store.healthy:
+            raise StoreError("the store's writer has ended; a new start may help")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), _TICK)
+    log.info("ending")
