@@ -39,7 +39,7 @@ class Notes:
         assert seconds >= 0
         self.verdicts.append(verdict)
 
-    async def changed(self) -> None:
+    def measured(self, impact: Impact) -> None:
         self.shown.set()
 
 
