@@ -285,6 +285,7 @@ class Impact:
     shifts: tuple[Shift, ...]
     outcome: Outcome
     outcome_reason: str
+    label_source: str = "rule"  # who says so: rule, or rollback where its sender or a remedy shows that it failed
     links: tuple[Link, ...] = ()
     costs: tuple[Cost, ...] = ()
     rivals: tuple[Rival, ...] = ()

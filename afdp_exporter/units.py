@@ -142,6 +142,8 @@ def _place(low: float, middle: float, high: float) -> int:
 def _rounded(value: float, place: int) -> str:
     if not isfinite(value):
         return "unknown"
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
     text = f"{round(value, -place):,.{max(-place, 0)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"-0", ""} else text

@@ -27,6 +27,7 @@ def conclude(shifts: Iterable[Shift], case: Case) -> Impact:
         shifts=final,
         outcome=decision.outcome,
         outcome_reason=decision.reason,
+        label_source=decision.label_source,
         links=tuple(told(link, final, case.step) for link in links(final, case)),
         costs=costs(final, case),
         rivals=blame.rivals,

@@ -1,14 +1,19 @@
 """Several metrics of one deployment, judged together.
 
 With 195 metrics at p < .05 each, 98 % of innocent deployments would get something blamed. Benjamini and Hochberg's
-procedure (1995) over the primary metrics holds the expected share of false ones among those blamed.
+procedure (1995) over the primary metrics holds the expected share of false ones among those blamed. What came and went
+has no p-value of its own: it stands beside a blamed metric, or where so many did that chance rarely does it.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 
+from scipy.stats import binom
+
 from afdp_exporter.impact.case import MOVED
 from afdp_exporter.model import Attribution, Shift
+
+_CHANCE_OF_TRANSIENT = 0.02  # the share of metrics that come and go by themselves just then
 
 
 def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
@@ -18,18 +23,23 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     Where no primary metric is blamed, secondary ones only "also moved": they decide nothing.
     """
     family = tuple(shifts)
-    primary = [shift for shift in family if shift.primary and shift.p_value is not None]
-    passing = discoveries({shift.metric: shift.p_value or 0.0 for shift in primary}, false_discovery_ratio)
+    primary = [shift for shift in family if shift.primary and shift.change is not None]
+    passing = discoveries({shift.metric: _p_value(shift) for shift in primary}, false_discovery_ratio)
     threshold = false_discovery_ratio * max(len(passing), 1) / max(len(primary), 1)
-    blamed = any(shift.verdict is Attribution.ATTRIBUTED and shift.metric in passing for shift in primary)
+    came_and_went = sum(shift.verdict is Attribution.TRANSIENT for shift in primary)
+    by_chance = float(binom.sf(came_and_went - 1, len(primary), _CHANCE_OF_TRANSIENT))
+    standing = {Attribution.TRANSIENT} if by_chance <= false_discovery_ratio else set()
+    blamed = any(shift.verdict in standing or (shift.verdict in MOVED and shift.metric in passing) for shift in primary)
     settled = []
     for shift in family:
-        if not shift.primary:
-            settled.append(_secondary(shift, blamed=blamed))
-        elif shift.verdict is Attribution.ATTRIBUTED and shift.metric not in passing:
-            settled.append(_doubtful(shift, len(primary), threshold))
-        else:
+        if shift.verdict not in MOVED or shift.verdict in standing or (shift.primary and shift.metric in passing):
             settled.append(shift)
+        elif not shift.primary:
+            settled.append(_secondary(shift, blamed=blamed))
+        elif shift.verdict is Attribution.TRANSIENT:
+            settled.append(shift if blamed else _passing_by(shift, len(primary)))
+        else:
+            settled.append(_doubtful(shift, len(primary), threshold))
     return tuple(settled)
 
 
@@ -43,6 +53,15 @@ def discoveries(p_values: dict[str, float], false_discovery_ratio: float) -> fro
     return frozenset(ordered[:last])
 
 
+def _p_value(shift: Shift) -> float:
+    return 1.0 if shift.p_value is None else shift.p_value
+
+
+def _passing_by(shift: Shift, size: int) -> Shift:
+    reason = f"{shift.reason}; one of {size} metrics does so by chance often enough, so it is not blamed"
+    return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
+
+
 def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
     reason = (
         f"by itself it would count (p = {shift.p_value:.2g}), among {size} metrics it needs p <= {threshold:.2g}: "
@@ -52,8 +71,6 @@ def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
 
 
 def _secondary(shift: Shift, *, blamed: bool) -> Shift:
-    if shift.verdict not in MOVED:
-        return shift
     if blamed:
         return replace(shift, reason=f"also moved; {shift.reason}")
     reason = "moved, but no primary metric did: a metric that is not primary is not blamed by itself"

@@ -5,7 +5,7 @@
 2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
 3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
    judged: unknown. Missing data is never "no impact".
-4. Else success, improvements included.
+4. Else success, improvements included; what was measured and stays doubtful among so many metrics is named.
 
 A human's label is kept apart and wins wherever an outcome is shown.
 """
@@ -19,7 +19,6 @@ from afdp_exporter.impact.case import MOVED, Case, ImpactSettings
 from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Layer, Measured, Outcome, Shift, Status
 
 _REMEDY = re.compile(r"\b(hot-?fix|roll(ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
-_OPEN = frozenset({Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +52,15 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
         return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
     if worse:
         return Decision(outcome=Outcome.DEGRADATION, reason=f"worse: {', '.join(shift.metric for shift in worse)}")
-    unjudged = [shift.metric for shift in primary if shift.verdict in _OPEN]
+    unjudged = [shift.metric for shift in primary if _unjudged(shift)]
     if unjudged or not primary:
         what = ", ".join(unjudged) or "no primary metric was measured"
         return Decision(outcome=Outcome.UNKNOWN, reason=f"could not be judged: {what}")
     better = [shift.metric for shift in primary if shift.verdict in MOVED and shift.harmful is False]
-    moved = f", better: {', '.join(better)}" if better else ""
-    return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{moved}")
+    doubtful = [shift.metric for shift in primary if shift.verdict is Attribution.INCONCLUSIVE]
+    also = f", better: {', '.join(better)}" if better else ""
+    also += f", doubtful: {', '.join(doubtful)}" if doubtful else ""
+    return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{also}")
 
 
 def shown(deployment: Deployment, impact: Impact | None) -> Decision:
@@ -70,7 +71,7 @@ def shown(deployment: Deployment, impact: Impact | None) -> Decision:
         )
     if impact is None:
         return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
-    return Decision(outcome=impact.outcome, reason=impact.outcome_reason)
+    return Decision(outcome=impact.outcome, reason=impact.outcome_reason, label_source=impact.label_source)
 
 
 def remedy(deployment: Deployment, later: Iterable[Deployment], within: timedelta) -> Deployment | None:
@@ -154,6 +155,13 @@ def _sign_of_failure(case: Case) -> str | None:
 def _says_so(deployment: Deployment) -> bool:
     named = any(deployment.traits.get(name) is True for name in ("rollback", "hotfix"))
     return named or bool(_REMEDY.search(f"{deployment.description or ''} {deployment.version or ''}"))
+
+
+def _unjudged(shift: Shift) -> bool:
+    """Whether nothing is known of a metric: not measured, or not told apart."""
+    if shift.verdict is Attribution.INCONCLUSIVE:
+        return shift.change is None
+    return shift.verdict in {Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY}
 
 
 def _severe(shift: Shift, settings: ImpactSettings) -> bool:

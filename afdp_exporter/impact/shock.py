@@ -8,6 +8,10 @@ from afdp_exporter.impact.case import MOVED, Case, onset_range
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Occasion, OccasionKind, Shift
 
+_NO_CAUSE = frozenset(
+    {OccasionKind.FREEZE, OccasionKind.INCIDENT}
+)  # a freeze moves nothing, an incident is opened after
+
 
 def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
     """Blame nobody for what moved everything at once.
@@ -41,8 +45,8 @@ def _shock(shift: Shift, case: Case) -> str | None:
 
 
 def _at_edge(shift: Shift, occasion: Occasion, case: Case) -> bool:
-    """Whether the shift began when the event began or ended; nobody is blamed for a freeze."""
-    if shift.onset is None or occasion.kind is OccasionKind.FREEZE:
+    """Whether the shift began when the event began or ended."""
+    if shift.onset is None or occasion.kind in _NO_CAUSE:
         return False
     low, high = onset_range(shift, case.step)
     return any(low - case.short_window <= edge <= high + 2 * case.step for edge in (occasion.start, occasion.end))

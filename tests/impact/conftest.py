@@ -48,9 +48,8 @@ def deploy() -> Callable[..., Deployment]:
 def shift() -> Callable[..., Shift]:
     """A shift of a metric, `minute` after 14:00, its onset known to half a minute, its size to a fifth."""
 
-    def make(metric: Metric, minute: float | None = 1.0, change: float = 1.0, **changes: object) -> Shift:
+    def make(metric: Metric, minute: float | None = 1.0, change: float | None = 1.0, **changes: object) -> Shift:
         onset = None if minute is None else START + minute * MINUTE
-        spread = abs(change) / 5
         values: dict[str, object] = {
             "metric": metric.name,
             "layer": metric.layer,
@@ -62,8 +61,8 @@ def shift() -> Callable[..., Shift]:
             "onset_low": onset and onset - MINUTE / 2,
             "onset_high": onset and onset + MINUTE / 2,
             "change": change,
-            "low": change - spread,
-            "high": change + spread,
+            "low": None if change is None else change - abs(change) / 5,
+            "high": None if change is None else change + abs(change) / 5,
             "p_value": 0.001,
             "attribution_ratio": 0.9,
         }

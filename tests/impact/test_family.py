@@ -39,9 +39,22 @@ def test_secondary_metrics_do_not_dilute_and_do_not_decide(shift: Callable[..., 
     assert all(entry.reason.startswith("also moved; ") for entry in with_primary[1:])
 
 
+def test_one_that_came_and_went_among_ten_is_chance_and_two_are_not(shift: Callable[..., Shift]) -> None:
+    away = [shift(metric(i), p_value=0.4, verdict=Attribution.TRANSIENT) for i in range(10)]
+    quiet = [shift(metric(i), p_value=0.5, verdict=Attribution.NO_EFFECT) for i in range(10)]
+    assert settle([away[0], *quiet[1:]], 0.1)[0].verdict is Attribution.INCONCLUSIVE
+    assert settle([away[0], *quiet[1:4]], 0.1)[0].verdict is Attribution.TRANSIENT
+    both = settle([*away[:2], *quiet[2:]], 0.1)
+    assert [entry.verdict for entry in both[:2]] == [Attribution.TRANSIENT] * 2
+    beside = settle([away[0], shift(metric(1), p_value=0.001), *quiet[2:]], 0.1)
+    assert beside[0].verdict is Attribution.TRANSIENT
+
+
 @pytest.mark.parametrize("missing", [Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE])
-def test_metrics_without_a_p_value_are_no_part_of_the_family(shift: Callable[..., Shift], missing: Attribution) -> None:
-    unjudged = [shift(metric(i), p_value=None, verdict=missing) for i in range(9)]
+def test_metrics_that_could_not_be_measured_are_no_part_of_the_family(
+    shift: Callable[..., Shift], missing: Attribution
+) -> None:
+    unjudged = [shift(metric(i), None, None, p_value=1.0, verdict=missing) for i in range(9)]
     settled = settle([*unjudged, shift(metric(9), p_value=0.04)], 0.1)
     assert settled[-1].verdict is Attribution.ATTRIBUTED
     assert settled[:-1] == tuple(unjudged)

@@ -1,0 +1,193 @@
+"""What became of a deployment, and DORA's measures of stability."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from afdp_exporter.impact.case import Case, ImpactSettings
+from afdp_exporter.impact.outcome import decide, remedy, shown, stability, wilson
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Impact,
+    Layer,
+    Measured,
+    Metric,
+    Outcome,
+    Shift,
+    Status,
+    Worse,
+)
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query="l", worse=Worse.UP)
+ERRORS = Metric(name="error_ratio", layer=Layer.TECHNICAL, query="e", worse=Worse.UP)
+SESSIONS = Metric(name="sessions", layer=Layer.USER, query="s", worse=Worse.DOWN)
+REPLICAS = Metric(name="replicas", layer=Layer.SYSTEM, query="r")
+
+
+@pytest.fixture
+def measure(shift: Callable[..., Shift]) -> Callable[..., Measured]:
+    """A deployment that was measured: an outcome, and when its one worse metric was back."""
+
+    def make(deployment: Deployment, outcome: Outcome, recovered: timedelta | None = None) -> Measured:
+        back = None if recovered is None else deployment.started_at + recovered
+        impact = Impact(
+            deployment_id=deployment.id,
+            measured_at=deployment.started_at + DAY,
+            shifts=(shift(LATENCY, 1, 0.1, recovered_at=back),) if outcome is Outcome.FAILURE else (),
+            outcome=outcome,
+            outcome_reason="as measured",
+        )
+        return Measured(deployment=deployment, impact=impact)
+
+    return make
+
+
+def test_nothing_worse_is_a_success_that_names_what_is_better(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    quiet = shift(SESSIONS, None, verdict=Attribution.NO_EFFECT)
+    better = shift(LATENCY, 1, -0.1)
+    decision = decide([quiet, better], case())
+    assert decision.outcome is Outcome.SUCCESS
+    assert decision.reason == "none of 2 primary metrics is worse, better: latency_seconds"
+
+
+@pytest.mark.parametrize(
+    ("moved", "outcome"),
+    [
+        ((LATENCY, 0.1, {"change_ratio": 0.3}), Outcome.DEGRADATION),
+        ((LATENCY, 0.1, {"change_ratio": 0.5}), Outcome.FAILURE),
+        ((SESSIONS, -9.0, {"change_ratio": -0.1}), Outcome.DEGRADATION),
+        ((SESSIONS, -9.0, {"change_ratio": -0.2}), Outcome.FAILURE),
+        ((ERRORS, 0.03, {"change_ratio": 4.0}), Outcome.DEGRADATION),
+        ((ERRORS, 0.12, {"change_ratio": 0.2}), Outcome.FAILURE),
+        ((LATENCY, 0.4, {"change_ratio": 2.0, "verdict": Attribution.TRANSIENT}), Outcome.DEGRADATION),
+        ((LATENCY, 0.1, {"verdict": Attribution.GRADUAL}), Outcome.DEGRADATION),
+        ((REPLICAS, 3.0, {"change_ratio": 0.7}), Outcome.SUCCESS),
+        ((LATENCY, 0.1, {"verdict": Attribution.NOT_DISTINGUISHABLE}), Outcome.UNKNOWN),
+        ((LATENCY, 0.1, {"verdict": Attribution.INSUFFICIENT_HISTORY}), Outcome.UNKNOWN),
+        ((LATENCY, 0.1, {"verdict": Attribution.INCONCLUSIVE, "low": None}), Outcome.SUCCESS),
+        ((replace(LATENCY, primary=False), 0.1, {"change_ratio": 0.9}), Outcome.UNKNOWN),
+    ],
+)
+def test_the_rule_goes_by_direction_severity_and_what_lasts(
+    shift: Callable[..., Shift],
+    case: Callable[..., Case],
+    moved: tuple[Metric, float, dict[str, object]],
+    outcome: Outcome,
+) -> None:
+    metric, change, changes = moved
+    assert decide([shift(metric, 1, change, **changes)], case()).outcome is outcome
+
+
+def test_the_rules_limits_are_settings(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+    worse = shift(LATENCY, 1, 0.1, change_ratio=0.3)
+    strict = case(settings=ImpactSettings(severe_ratio=0.2))
+    assert decide([worse], strict).outcome is Outcome.FAILURE
+
+
+def test_what_was_not_measured_is_unknown_and_what_is_doubtful_is_named(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    doubtful = shift(LATENCY, None, verdict=Attribution.INCONCLUSIVE)
+    assert decide([doubtful], case()).reason.endswith("doubtful: latency_seconds")
+    assert decide([replace(doubtful, change=None)], case()).outcome is Outcome.UNKNOWN
+
+
+def test_harm_is_told_even_where_other_metrics_could_not_be_judged(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    missing = shift(SESSIONS, None, verdict=Attribution.INSUFFICIENT_HISTORY)
+    assert decide([missing, shift(LATENCY, 1, 0.1)], case()).outcome is Outcome.DEGRADATION
+    assert decide([], case()).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.ROLLED_BACK])
+def test_what_its_sender_calls_failed_is_a_failure(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment], status: Status
+) -> None:
+    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
+    decision = decide([quiet], case(deployment=deploy(status=status)))
+    assert (decision.outcome, decision.label_source) == (Outcome.FAILURE, "rollback")
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_remedy"),
+    [
+        ({"version": "v2.0.9"}, True),
+        ({"version": "v2.1.1", "description": "Hotfix: wrong currency"}, True),
+        ({"version": "v2.1.1", "description": 'Revert "Faster cart"'}, True),
+        ({"version": "v2.1.1", "traits": {"hotfix": True}}, True),
+        ({"version": "v2.1.1-hotfix.1"}, True),
+        ({"version": "v2.2.0", "description": "new cart"}, False),
+        ({"version": "v2.1.1", "traits": {"hotfix": False}}, False),
+        ({"version": "v2.0.9", "service": "search"}, False),
+        ({"version": "v2.0.9", "environment": "staging"}, False),
+        ({"version": "v2.0.9", "status": Status.PLANNED}, False),
+        ({"version": "v2.0.9", "after": timedelta(hours=25)}, False),
+        ({"version": "v2.0.9", "after": -HOUR}, False),
+        ({"version": None}, False),
+    ],
+)
+def test_a_rollback_or_hotfix_within_a_day_is_a_sign_of_failure(
+    deploy: Callable[..., Deployment],
+    shift: Callable[..., Shift],
+    case: Callable[..., Case],
+    changes: dict[str, object],
+    is_remedy: bool,
+) -> None:
+    later = deploy(**({"id": "d2", "after": 3 * HOUR} | changes))
+    assert (remedy(deploy(), [later], DAY) is later) is is_remedy
+    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
+    expected = Outcome.FAILURE if is_remedy else Outcome.SUCCESS
+    assert decide([quiet], case(others=(later,))).outcome is expected
+
+
+def test_a_humans_label_is_what_people_see_and_says_that_it_is_one(
+    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+) -> None:
+    measured = measure(deploy(), Outcome.DEGRADATION)
+    assert shown(measured.deployment, measured.impact).label_source == "rule"
+    labelled = replace(measured.deployment, labelled_outcome=Outcome.SUCCESS, note="expected, a migration")
+    decision = shown(labelled, measured.impact)
+    assert (decision.outcome, decision.label_source) == (Outcome.SUCCESS, "human")
+    assert decision.reason == "expected, a migration"
+    assert shown(deploy(), None).outcome is Outcome.UNKNOWN
+
+
+def test_dora_counts_failures_and_remedied_degradations_and_leaves_the_unknown_out(
+    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+) -> None:
+    week = timedelta(days=7)
+    fix = {"version": "v2.0.9", "finished_at": deploy(after=week + 3 * HOUR).started_at}
+    records = [
+        measure(deploy(id="good"), Outcome.SUCCESS),
+        measure(deploy(id="bad", after=week), Outcome.DEGRADATION),
+        measure(deploy(id="fix", after=week + 2 * HOUR, **fix), Outcome.SUCCESS),
+        measure(deploy(id="worse", after=2 * week), Outcome.FAILURE, recovered=HOUR),
+        measure(deploy(id="lasting", after=3 * week), Outcome.FAILURE),
+        measure(deploy(id="slow", after=4 * week), Outcome.DEGRADATION),
+        measure(deploy(id="new", after=5 * week), Outcome.UNKNOWN),
+    ]
+    figures = stability(records)
+    assert (figures.deployments, figures.failures) == (6, 3)
+    assert figures.change_failure_ratio is not None
+    assert figures.change_failure_ratio.median == 0.5
+    assert figures.time_to_restore == 3 * HOUR
+
+
+def test_without_known_outcomes_dora_says_nothing() -> None:
+    figures = stability([])
+    assert (figures.deployments, figures.change_failure_ratio, figures.time_to_restore) == (0, None, None)
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 3), (2, 10), (50, 100)])
+def test_wilsons_interval_holds_the_share_and_stays_between_nought_and_one(count: int, total: int) -> None:
+    share = wilson(count, total)
+    assert 0.0 <= share.low <= share.median <= share.high <= 1.0
+    assert share.low < share.high

@@ -1,0 +1,108 @@
+"""Who else may have done it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.rivals import shared_blame
+from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Service, Shift, Status
+
+MINUTE = timedelta(minutes=1)
+OWN = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='l{service="$service"}')
+SHARED = Metric(name="errors", layer=Layer.TECHNICAL, query="errors")
+REVENUE = Metric(name="revenue_usd_per_hour", layer=Layer.BUSINESS, query="r")
+
+
+def rival(deploy: Callable[..., Deployment], minutes: float, **changes: object) -> Deployment:
+    values = {"id": "d2", "service": "search", "version": "v7"} | changes
+    return deploy(after=minutes * MINUTE, **values)
+
+
+def test_alone_it_keeps_the_blame(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+    moved = shift(OWN, 1)
+    blame = shared_blame([moved], case(metrics=(OWN,)))
+    assert blame.shifts == (moved,)
+    assert blame.rivals == ()
+
+
+def test_one_that_came_after_the_onset_has_no_share(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    blame = shared_blame([shift(SHARED, 1)], case(metrics=(SHARED,), others=(rival(deploy, 3),)))
+    assert blame.shifts[0].verdict is Attribution.ATTRIBUTED
+    assert blame.rivals == ()
+
+
+def test_a_rival_right_before_the_onset_is_named_and_this_one_is_not_blamed(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    blame = shared_blame([shift(SHARED, 8)], case(metrics=(SHARED,), others=(rival(deploy, 7),)))
+    assert blame.shifts[0].verdict is Attribution.NO_EFFECT
+    assert blame.shifts[0].reason.startswith("search v7 at 14:07 explains it better")
+    assert blame.rivals[0].deployment_id == "d2"
+    assert blame.rivals[0].share_ratio > 0.7
+
+
+def test_at_the_same_minute_a_shared_metric_tells_nobody_apart_and_names_who_it_is(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    blame = shared_blame([shift(SHARED, 1)], case(metrics=(SHARED,), others=(rival(deploy, 0),)))
+    assert blame.shifts[0].verdict is Attribution.NOT_DISTINGUISHABLE
+    assert "not told apart from search v7 at 14:00" in blame.shifts[0].reason
+    assert blame.rivals[0].share_ratio == pytest.approx(0.5)
+    assert blame.shifts[0].attribution_ratio == pytest.approx(0.45)
+
+
+def test_a_metric_of_its_own_service_speaks_against_it_and_a_called_service_shares_more_than_a_stranger(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    services = {"checkout": Service(name="checkout", depends_on=("payment",)), "payment": Service(name="payment")}
+    shares = {}
+    for service in ("search", "payment", "checkout"):
+        others = (rival(deploy, 0, service=service),)
+        blame = shared_blame([shift(OWN, 1)], case(metrics=(OWN,), others=others, services=services))
+        shares[service] = blame.rivals[0].share_ratio
+    assert shares["search"] < shares["payment"] < shares["checkout"]
+    assert shares["checkout"] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"environment": "staging"}, {"status": Status.PLANNED}, {"status": Status.CANCELLED}, {"id": "d1"}]
+)
+def test_what_did_not_go_out_here_is_no_rival(
+    shift: Callable[..., Shift],
+    case: Callable[..., Case],
+    deploy: Callable[..., Deployment],
+    changes: dict[str, object],
+) -> None:
+    others = (rival(deploy, 0, **changes),)
+    assert shared_blame([shift(SHARED, 1)], case(metrics=(SHARED,), others=others)).rivals == ()
+
+
+def test_what_followed_shares_the_blame_of_its_cause(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, 10),))
+    blame = shared_blame([shift(OWN, 1), shift(REVENUE, 12)], scene)
+    assert [entry.verdict for entry in blame.shifts] == [Attribution.ATTRIBUTED] * 2
+    alone = shared_blame([shift(REVENUE, 12)], scene)
+    assert alone.shifts[0].verdict is Attribution.NO_EFFECT
+
+
+def test_a_return_after_the_rollback_raises_the_certainty_and_settles_who_it_was(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    rollback = deploy(after=40 * MINUTE, id="d3", version="v2.0.9")
+    back = shift(SHARED, 1, recovered_at=rollback.started_at + MINUTE)
+    alone = shared_blame([back], case(metrics=(SHARED,), others=(rollback,))).shifts[0]
+    assert alone.attribution_ratio == pytest.approx(0.95)
+    assert alone.reason.endswith("it returned after the rollback")
+    others = (rival(deploy, 0), rollback)
+    contested = shared_blame([back], case(metrics=(SHARED,), others=others)).shifts[0]
+    assert contested.verdict is Attribution.ATTRIBUTED
+    before = replace(back, recovered_at=rollback.started_at - 10 * MINUTE)
+    unsettled = shared_blame([before], case(metrics=(SHARED,), others=others)).shifts[0]
+    assert unsettled.verdict is Attribution.NOT_DISTINGUISHABLE

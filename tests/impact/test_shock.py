@@ -1,0 +1,74 @@
+"""What moved everything at once blames nobody."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.conclusion import conclude
+from afdp_exporter.impact.shock import common_shock
+from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Occasion, OccasionKind, Outcome, Shift
+
+MINUTE = timedelta(minutes=1)
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='l{service="$service"}')
+OTHER = Metric(name="error_ratio", layer=Layer.TECHNICAL, query='e{service="$service"}')
+
+
+def sale(deploy: Callable[..., Deployment], minute: float, kind: OccasionKind = OccasionKind.SALE) -> Occasion:
+    start = deploy().started_at + minute * MINUTE
+    return Occasion(name="spring-sale", kind=kind, start=start, end=start + timedelta(days=3))
+
+
+@pytest.mark.parametrize("minute", [1, 0, -5, 2])
+def test_a_sale_that_begins_at_the_onset_is_told_and_nobody_is_blamed(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment], minute: float
+) -> None:
+    impact = conclude([shift(LATENCY, 1)], case(metrics=(LATENCY,), calendar=(sale(deploy, minute),)))
+    assert impact.shifts[0].verdict is Attribution.NOT_DISTINGUISHABLE
+    assert impact.outcome is Outcome.UNKNOWN
+    assert impact.costs == ()
+    assert any("at the same time as spring-sale (sale)" in sentence for sentence in impact.story)
+
+
+@pytest.mark.parametrize(("minute", "kind"), [(-600, "sale"), (9, "sale"), (1, "freeze"), (1, "incident")])
+def test_an_event_that_goes_on_comes_later_or_follows_excuses_nobody(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment], minute: float, kind: str
+) -> None:
+    calendar = (sale(deploy, minute, OccasionKind(kind)),)
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,), calendar=calendar))
+    assert moved.verdict is Attribution.ATTRIBUTED
+
+
+def test_the_end_of_a_sale_is_one_too(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    ending = (sale(deploy, -3 * 24 * 60),)
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,), calendar=ending))
+    assert moved.verdict is Attribution.NOT_DISTINGUISHABLE
+
+
+def test_the_same_shift_in_the_other_services_is_a_common_cause(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    elsewhere = {"search": (shift(LATENCY, 1.5),), "payment": (shift(LATENCY, 0.5),), "mail": (shift(OTHER, 1),)}
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,), elsewhere=elsewhere))
+    assert moved.verdict is Attribution.NOT_DISTINGUISHABLE
+    assert moved.reason.startswith("search, payment moved the same way at the same time")
+
+
+def test_one_of_many_services_the_other_way_another_time_or_quiet_is_none(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    quiet = shift(LATENCY, 1, verdict=Attribution.NO_EFFECT)
+    elsewhere = {
+        "search": (shift(LATENCY, 1),),
+        "payment": (shift(LATENCY, 1, -1.0),),
+        "mail": (shift(LATENCY, 12),),
+        "cart": (quiet,),
+        "checkout": (shift(LATENCY, 1),),
+    }
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,), elsewhere=elsewhere))
+    assert moved.verdict is Attribution.ATTRIBUTED
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,)))
+    assert moved.verdict is Attribution.ATTRIBUTED
