@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock
@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 from pydantic import DirectoryPath
 
-from afdp_exporter.model import Floats, Series, Window
+from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import STRICT
 from afdp_exporter.sources._csv import read_folder
-from afdp_exporter.sources._grid import grid
+from afdp_exporter.sources._grid import grid, on_grid
 from afdp_exporter.sources._selector import selector
 
 
@@ -32,9 +32,13 @@ class Tape:
         """
         selects = selector(query)
         points = grid(window, step)
-        found = [each for each in self._series if selects({**each.labels, "__name__": each.metric})]
-        answers = [_at(each, points, step.total_seconds()) for each in found]
-        return [each for each in answers if not np.isnan(each.values).all()]
+        answers = []
+        for each in self._series:
+            if selects({**each.labels, "__name__": each.metric}):
+                values = on_grid(each.times, each.values, points, step.total_seconds())
+                if not np.isnan(values).all():
+                    answers.append(replace(each, times=points, values=values))
+        return answers
 
 
 class _Folder:
@@ -67,19 +71,6 @@ class Recording:
         """As `Tape.fetch`. Raises SourceRefused also for a file that is no recording, naming file, line and column."""
         tape = await asyncio.to_thread(self._folder.tape, self.path)
         return await tape.fetch(query, window, step)
-
-
-def _at(series: Series, points: Floats, step: float) -> Series:
-    """The series on the grid."""
-    values = np.full(len(points), np.nan)
-    latest = np.searchsorted(series.times, points, side="right") - 1
-    fresh = latest >= 0
-    fresh[fresh] = points[fresh] - series.times[latest[fresh]] < step
-    values[fresh] = series.values[latest[fresh]]
-    values.setflags(write=False)
-    return Series(
-        metric=series.metric, labels=dict(series.labels), times=points, values=values, warnings=series.warnings
-    )
 
 
 PLUGIN = Recording

@@ -189,18 +189,6 @@ async def test_a_series_of_nothing_but_gaps_is_left_out() -> None:
     assert [each.labels for each in await tape.fetch("up", window(60), STEP)] == [{"service": "a"}]
 
 
-@pytest.mark.parametrize("step", [timedelta(0), timedelta(seconds=-60), timedelta(seconds=1.5)])
-async def test_a_step_that_is_no_whole_number_of_seconds_is_refused(step: timedelta) -> None:
-    with pytest.raises(SourceRefused, match="whole number of seconds"):
-        await Tape([]).fetch("up", window(60), step)
-
-
-async def test_a_window_without_a_point_of_the_grid_is_refused_and_never_empty() -> None:
-    between = Window(start=datetime.fromtimestamp(START + 1, UTC), end=datetime.fromtimestamp(START + 59, UTC))
-    with pytest.raises(SourceRefused, match="no multiple of 60 s"):
-        await Tape([]).fetch("up", between, STEP)
-
-
 times = st.lists(st.integers(0, 600), min_size=1, max_size=40, unique=True).map(sorted)
 
 

@@ -1,0 +1,155 @@
+"""Prometheus, and whatever speaks its HTTP API: Thanos, Mimir, Cortex, VictoriaMetrics."""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Annotated, ClassVar, TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+import stamina
+from pydantic import AfterValidator, Field
+
+from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.model import Floats, Series, Window
+from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.sources import _envelope
+from afdp_exporter.sources._exchange import Busy, Exchange, Pool
+from afdp_exporter.sources._grid import grid
+from afdp_exporter.sources._http import Authorization, BasicAuth, Header, TLSConfig, headers
+
+_POINTS = 11_000  # a series in one answer; Prometheus refuses more
+_TRIES = 3
+_LONGEST_WAIT = 10.0  # seconds between two tries; a server that asks for more is asked again by the next look
+_OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
+_OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-type", "host"}
+
+T = TypeVar("T")
+_Answer: TypeAlias = tuple[_envelope.Result, tuple[str, ...]]
+
+
+def _base(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("an address such as http://localhost:9090 is expected")
+    if "@" in parts.netloc:
+        raise ValueError("user and password belong into the block basic_auth")
+    if parts.query or parts.fragment:
+        raise ValueError("parameters belong into the block params")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prometheus:
+    """A server with the Prometheus HTTP API at `url`; the blocks are those of Prometheus' own `http_config`.
+
+    `timeout` is for one answer of at most `max_bytes`; `concurrency` is how many are awaited at once; `params` are
+    sent with each question (`partial_response: "false"` for Thanos).
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    url: Annotated[str, AfterValidator(_base)]
+    timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    basic_auth: BasicAuth | None = None
+    authorization: Authorization | None = None
+    tls_config: TLSConfig = TLSConfig()
+    http_headers: Mapping[str, Header] = field(default_factory=dict)
+    params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.basic_auth is not None and self.authorization is not None:
+            raise ValueError("at most one of basic_auth and authorization can stand")
+        for taken in sorted(_OWN_PARAMS & set(self.params)):
+            raise ValueError(f"params cannot hold {taken}, which is set by each question")
+        for taken in sorted(_OWN_HEADERS & {name.lower() for name in self.http_headers}):
+            raise ValueError(f"http_headers cannot hold {taken}")
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        """As `Source.fetch`; ranges of more points than Prometheus gives at once are asked for in pieces.
+
+        `reason` of an error is `timeout`, `connection`, `tls`, `redirect`, `too_large`, `malformed`, `partial`,
+        `secret_file`, `native_histogram`, `http_503` and the like, or the API's own word (`bad_data`, `execution`).
+        """
+        points = grid(window, step)
+        pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
+        try:
+            answers = [await self._ask(query, piece, step) for piece in pieces]
+            result = [entry for found, _ in answers for entry in found]
+            warnings = tuple(dict.fromkeys(text for _, texts in answers for text in texts))
+            return await self._in_thread(_envelope.to_series, result, warnings, points, step.total_seconds())
+        except SourceUnavailable as error:
+            raise SourceUnavailable(error.reason, f"{self.url}: {error}") from None
+        except SourceRefused as error:
+            raise SourceRefused(error.reason, f"{self.url}: {error}") from None
+
+    async def _ask(self, query: str, points: Floats, step: timedelta) -> _Answer:
+        """One answer, after a few tries where another try may help."""
+        retries = stamina.retry_context(
+            on=_wait, attempts=_TRIES, timeout=None, wait_initial=0.2, wait_max=5.0, wait_jitter=0.3
+        )
+        async for attempt in retries:
+            with attempt:
+                return await self._try(query, points, step)
+        raise AssertionError("the last try answers or raises")
+
+    async def _try(self, query: str, points: Floats, step: timedelta) -> _Answer:
+        try:
+            async with self._slots, asyncio.timeout(self.timeout.total_seconds()):
+                return await self._in_thread(self._exchange, query, points, step.total_seconds())
+        except TimeoutError:
+            raise SourceUnavailable("timeout", f"no answer within {self.timeout.total_seconds():g} s") from None
+
+    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+
+    def _exchange(self, query: str, points: Floats, step: float) -> _Answer:
+        encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
+        seconds = self.timeout.total_seconds()
+        exchange = Exchange(
+            pool=self._pool,
+            headers={**headers(self.basic_auth or self.authorization, self.http_headers), "Accept-Encoding": encoding},
+            tls=self.tls_config,
+            seconds=seconds,
+            max_bytes=self.max_bytes,
+        )
+        params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
+        return exchange.ask(self.url, query, points, step, params), exchange.warnings
+
+    @cached_property
+    def _near(self) -> bool:
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+    @cached_property
+    def _slots(self) -> asyncio.Semaphore:
+        return asyncio.Semaphore(self.concurrency)
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self.concurrency, thread_name_prefix="prometheus")
+
+    @cached_property
+    def _pool(self) -> Pool:
+        secure = self.url.startswith("https:")
+        return Pool(self.concurrency, self.tls_config.server_name if secure else None)
+
+
+def _wait(error: Exception) -> bool | float:
+    """Whether to try again, as stamina asks it: not at all, after its own growing time, or after so many seconds."""
+    if not isinstance(error, Busy):
+        return False
+    if error.wait is None:
+        return True
+    return error.wait if error.wait <= _LONGEST_WAIT else False
+
+
+PLUGIN = Prometheus
