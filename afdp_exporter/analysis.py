@@ -1,21 +1,111 @@
-"""The use case after a deployment: what did it do?"""
+"""The use case after a deployment: what did it do?
 
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, ClassVar
+`analyse` fetches what the question needs, `assess` answers it in a worker process, purely.
+"""
 
-from pydantic import Field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.evidence import Evidence, Observer, Watched, gather
+from afdp_exporter.impact import judge
+from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.conclusion import conclude
+from afdp_exporter.impact.peers import common_course
+from afdp_exporter.impact.sequence import respond_within, stages
+from afdp_exporter.impact.shift import shift_of, unknown_shift
+from afdp_exporter.model import Impact, Look, Shift, Window
+from afdp_exporter.store import Store
+from afdp_exporter.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AnalysisSettings:
-    """What an analysis fetches, and how long it may take."""
+class Question:
+    """All that `assess` needs to know."""
 
-    __pydantic_config__: ClassVar = STRICT
+    case: Case
+    evidence: tuple[Evidence, ...]
 
-    history: Duration = timedelta(days=7)
-    step: Duration = timedelta(seconds=60)
-    deadline: Duration = timedelta(seconds=30)
-    workers: Annotated[int, Field(ge=1, le=64)] = 2
+
+async def analyse(
+    look: Look, *, watched: Watched, store: Store, workers: Workers, observer: Observer, now: datetime
+) -> tuple[Impact, Mapping[str, object]]:
+    """The impact as this look sees it, and the account of how it came about.
+
+    Raises SourceUnavailable when a source is away: then nothing is known, and the look has to be made later.
+    """
+    deployment = await store.deployment(look.deployment_id)
+    window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
+    evidence = await gather(deployment, window, watched=watched, observer=observer)
+    others = await store.between(window.start, now)
+    case = Case(
+        deployment=deployment,
+        metrics=tuple(each.metric for each in evidence),
+        step=watched.settings.step,
+        now=now,
+        others=tuple(other for other in others if other.id != deployment.id),
+        services=watched.services,
+        calendar=watched.calendar,
+        past=tuple(await store.history(before=deployment.started_at)),
+        settings=watched.settings.impact,
+    )
+    question = Question(case=case, evidence=evidence)
+    impact = await workers.run(assess, question, deadline=watched.settings.deadline)
+    return impact, account(question, window)
+
+
+def assess(question: Question) -> Impact:
+    """Answer the question: each metric by itself, those that may follow others after them; then all together. Pure."""
+    case, shifts = question.case, list[Shift]()
+    evidence = {each.metric.name: each for each in question.evidence}
+    for metric in (metric for stage in stages(case.metrics) for metric in stage):
+        shifts.append(_judged(evidence[metric.name], case, within=respond_within(metric, shifts, case)))
+    moved = {shift.metric for shift in shifts if shift.verdict in MOVED}
+    elsewhere: dict[str, tuple[Shift, ...]] = {}
+    for each in question.evidence:
+        for service, series in each.peers.items() if each.metric.name in moved else ():
+            witness = _judged(replace(each, series=series, control=None, peers={}), case, within=None)
+            elsewhere[service] = (*elsewhere.get(service, ()), witness)
+    return conclude(shifts, replace(case, elsewhere=elsewhere))
+
+
+def account(question: Question, window: Window) -> Mapping[str, object]:
+    """How an answer came about: the window, and what was fetched for each metric or why it was not."""
+    return {
+        "window": {"start": window.start.isoformat(), "end": window.end.isoformat()},
+        "step_seconds": question.case.step.total_seconds(),
+        "metrics": {
+            each.metric.name: {
+                "points": 0 if each.series is None else each.series.measured,
+                "control": "none" if each.control is None else "configured",
+                "witnesses": sorted(each.peers),
+                "warnings": [] if each.series is None else list(each.series.warnings),
+                "problem": each.problem,
+            }
+            for each in question.evidence
+        },
+        "deployments_in_history": len(question.case.others),
+    }
+
+
+def _judged(evidence: Evidence, case: Case, *, within: float | None) -> Shift:
+    if evidence.series is None:
+        return unknown_shift(evidence.metric, evidence.problem or "nothing was fetched")
+    deployment, series = case.deployment, evidence.series
+    control = (
+        evidence.control.values
+        if evidence.control
+        else common_course([peer.values for peer in evidence.peers.values()])
+    )
+    finding = judge(
+        series.times,
+        series.values,
+        deployment.started_at.timestamp(),
+        finished_at=deployment.ended_at.timestamp(),
+        control=control,
+        earlier_deployments=case.earlier,
+        worse=evidence.metric.worse,
+        step=case.step.total_seconds(),
+        respond_within=within,
+    )
+    return shift_of(finding, evidence.metric, series.warnings)

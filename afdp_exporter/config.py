@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from afdp_exporter import promql
-from afdp_exporter.analysis import AnalysisSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
+from afdp_exporter.evidence import AnalysisSettings
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service

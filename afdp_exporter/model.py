@@ -190,6 +190,11 @@ class Series:
     values: Floats
     warnings: tuple[str, ...] = ()
 
+    @property
+    def measured(self) -> int:
+        """How many of its points are no gaps."""
+        return int(np.isfinite(self.values).sum())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:

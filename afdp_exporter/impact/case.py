@@ -81,6 +81,16 @@ class Case:
     settings: ImpactSettings = ImpactSettings()
 
     @property
+    def earlier(self) -> tuple[float, ...]:
+        """When the deployments of this service and environment before this one started, Unix seconds."""
+        own = (self.deployment.service, self.deployment.environment)
+        return tuple(
+            other.started_at.timestamp()
+            for other in self.others
+            if (other.service, other.environment) == own and other.started_at < self.deployment.started_at
+        )
+
+    @property
     def short_window(self) -> timedelta:
         """How long after the rollout a metric may respond that follows on nothing else."""
         return max(timedelta(minutes=15), 4 * self.step)

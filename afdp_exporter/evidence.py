@@ -1,0 +1,143 @@
+"""What a question about a deployment needs, fetched from the sources."""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import perf_counter
+from typing import Annotated, ClassVar, Protocol
+
+from pydantic import Field
+
+from afdp_exporter import promql
+from afdp_exporter.errors import SourceError, SourceRefused
+from afdp_exporter.impact.case import ImpactSettings
+from afdp_exporter.impact.peers import witnesses
+from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service, Window
+from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.sources import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSettings:
+    """What an analysis fetches, and how long it may take."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    history: Duration = timedelta(days=7)
+    step: Duration = timedelta(seconds=60)
+    deadline: Duration = timedelta(seconds=30)
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    impact: ImpactSettings = ImpactSettings()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What the configuration says about what is watched, and where it is asked."""
+
+    sources: Mapping[str, Source]
+    metrics: tuple[Metric, ...]
+    services: Mapping[str, Service] = field(default_factory=dict)
+    calendar: tuple[Occasion, ...] = ()
+    settings: AnalysisSettings = AnalysisSettings()
+
+    def metrics_of(self, deployment: Deployment) -> tuple[Metric, ...]:
+        """The metrics that are watched for a deployment."""
+        service = self.services.get(deployment.service)
+        chosen = None if service is None else service.metrics
+        return tuple(
+            metric
+            for metric in self.metrics
+            if (chosen is None or metric.name in chosen)
+            and (not metric.environments or deployment.environment in metric.environments)
+        )
+
+    def source_of(self, metric: Metric) -> tuple[str, Source]:
+        """Where a metric is asked."""
+        name = metric.source or next(iter(self.sources))
+        return name, self.sources[name]
+
+
+class Observer(Protocol):
+    """Who wants to know how the sources answer."""
+
+    def queried(self, source: str, seconds: float) -> None:
+        """A source answered a query."""
+
+    def query_failed(self, source: str, error: SourceError) -> None:
+        """A source did not answer a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same."""
+
+    metric: Metric
+    series: Series | None = None
+    control: Series | None = None
+    peers: Mapping[str, Series] = field(default_factory=dict)
+    problem: str | None = None
+
+
+async def gather(
+    deployment: Deployment, window: Window, *, watched: Watched, observer: Observer
+) -> tuple[Evidence, ...]:
+    """What the sources say of each metric that is watched for a deployment, within a window.
+
+    Raises SourceUnavailable when one of them is away: then nothing is known.
+    """
+    asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer)
+    return await _together(asking.gather(metric) for metric in watched.metrics_of(deployment))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """The sources, asked for one deployment."""
+
+    deployment: Deployment
+    window: Window
+    watched: Watched
+    observer: Observer
+
+    async def gather(self, metric: Metric) -> Evidence:
+        values = promql.variables(self.deployment)
+        try:
+            series = await self._one(metric, metric.query, values)
+            control = await self._one(metric, metric.control, values) if metric.control else None
+        except SourceRefused as error:
+            return Evidence(metric=metric, problem=str(error))
+        peers = {} if control or "$service" not in metric.query else await self._peers(metric, values)
+        return Evidence(metric=metric, series=series, control=control, peers=peers)
+
+    async def _peers(self, metric: Metric, values: Mapping[str, str]) -> dict[str, Series]:
+        found = {}
+        for service in witnesses(self.deployment.service, self.watched.services):
+            try:
+                found[service] = await self._one(metric, metric.query, {**values, "service": service})
+            except SourceRefused:
+                continue  # this service has no such metric: it is no witness
+        return found
+
+    async def _one(self, metric: Metric, query: str, values: Mapping[str, str]) -> Series:
+        name, source = self.watched.source_of(metric)
+        started = perf_counter()
+        try:
+            found = await source.fetch(promql.substitute(query, values), self.window, self.watched.settings.step)
+        except SourceError as error:
+            self.observer.query_failed(name, error)
+            raise
+        self.observer.queried(name, perf_counter() - started)
+        if not found:
+            raise SourceRefused("no_data", f"the source has no data for {query}")
+        if len(found) > 1:
+            raise SourceRefused("many_series", f"{len(found)} series answer {query}: aggregate them, say with sum()")
+        return found[0]
+
+
+async def _together(gathering: Iterable[Coroutine[object, object, Evidence]]) -> tuple[Evidence, ...]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in gathering]
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    return tuple(task.result() for task in tasks)

@@ -1,0 +1,50 @@
+"""A finding in numbers -> a shift in the words of the domain."""
+
+from datetime import UTC, datetime, timedelta
+
+from afdp_exporter.impact.finding import Finding
+from afdp_exporter.model import Attribution, Metric, Shift
+
+
+def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -> Shift:
+    """What was found in a metric. Data of which its source warned can show an effect, and never that there is none."""
+    if warnings and finding.verdict == Attribution.NO_EFFECT:
+        return unknown_shift(metric, f"the source warned that its data is partial: {'; '.join(warnings)}")
+    return Shift(
+        metric=metric.name,
+        layer=metric.layer,
+        worse=metric.worse,
+        primary=metric.primary,
+        verdict=Attribution(finding.verdict),
+        reason=finding.reason,
+        onset=_time(finding.onset),
+        onset_low=_time(finding.onset_low),
+        onset_high=_time(finding.onset_high),
+        before=finding.before,
+        after=finding.after,
+        change=finding.change,
+        low=finding.low,
+        high=finding.high,
+        change_ratio=finding.change_ratio,
+        p_value=finding.p_value,
+        attribution_ratio=1 - finding.p_value if finding.attributed else None,
+        shape=finding.shape,
+        duration=None if finding.duration_seconds is None else timedelta(seconds=finding.duration_seconds),
+        recovered_at=_time(finding.recovered_at),
+    )
+
+
+def unknown_shift(metric: Metric, reason: str) -> Shift:
+    """A metric of which nothing can be said, and why."""
+    return Shift(
+        metric=metric.name,
+        layer=metric.layer,
+        worse=metric.worse,
+        primary=metric.primary,
+        verdict=Attribution.INCONCLUSIVE,
+        reason=reason,
+    )
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
