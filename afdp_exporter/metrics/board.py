@@ -13,7 +13,7 @@ from typing import TypeAlias
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from afdp_exporter.model import Deployment, Impact, Shift
+from afdp_exporter.model import Deployment, Impact, Shift, Status
 
 Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
 
@@ -147,8 +147,9 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
     yield ("afdp_deployment_info", (*whose, *words)), 1
     if not deployment.planned:
         yield ("afdp_deployment_timestamp_seconds", whose), deployment.started_at.timestamp()
-    if deployment.finished_at is not None and not deployment.planned:
-        yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.finished_at.timestamp()
+    under_way = deployment.status is Status.STARTED and deployment.finished_at is None
+    if not deployment.planned and not under_way:
+        yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.ended_at.timestamp()
     if impact is None:
         return
     yield ("afdp_deployment_outcome", (*whose, impact.outcome)), 1
