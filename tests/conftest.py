@@ -3,6 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("afdp", deadline=None)  # no assertion about time: machines are slow at times
+settings.load_profile("afdp")
 
 pytest_plugins = ["real_parts.fixtures"]
 

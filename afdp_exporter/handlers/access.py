@@ -36,6 +36,10 @@ class Token:
     def __post_init__(self) -> None:
         if (self.token is None) is (self.token_file is None):
             raise ValueError("exactly one of token and token_file is needed")
+        if self.token is not None and not self.token.get_secret_value():
+            raise ValueError("an empty token would let everybody in")
+        if self.token_file is not None and not self.token_file.is_file():
+            raise ValueError("token_file does not exist")
 
 
 def authorise(tokens: Iterable[Token], header: str | None, scope: Scope) -> None:
@@ -48,12 +52,16 @@ def authorise(tokens: Iterable[Token], header: str | None, scope: Scope) -> None
         return
     kind, _, given = (header or "").partition(" ")
     secret = given.strip().encode("utf-8", "surrogateescape") if kind.lower() == "bearer" else b""
-    matches = [token for token in known if hmac.compare_digest((_secret(token)).encode(), secret)]
+    matches = [token for token in known if hmac.compare_digest(_secret(token), secret)]
     if not secret or not matches:
         raise Unauthorised("a bearer token is needed: Authorization: Bearer TOKEN")
     if not any(scope in token.scopes or Scope.ADMIN in token.scopes for token in matches):
         raise Forbidden(f"this token lacks the scope {scope}")
 
 
-def _secret(token: Token) -> str:
-    return read_secret(token.token, token.token_file) or ""
+def _secret(token: Token) -> bytes:
+    """What the token says now; nothing that matches where its file has become unreadable or empty."""
+    try:
+        return (read_secret(token.token, token.token_file) or "").encode()
+    except (OSError, UnicodeDecodeError):
+        return b""

@@ -139,8 +139,7 @@ class Instruments:
         Where `names` are given, only the families of these names are there. After a change the first call may take a
         while: call this off the event loop.
         """
-        _, content_type = choose_encoder(accept)
-        kind = _OPENMETRICS if content_type.startswith("application/openmetrics-text") else _PLAIN
+        kind = _OPENMETRICS if any(map(_is_openmetrics, accept.split(","))) else _PLAIN
         deployments = _render(self._boards, kind, names) if names else self._deployments(kind)
         body = _render(self._registry, kind, names) + deployments
         return body + (_EOF if kind == _OPENMETRICS else b""), choose_encoder(kind)[1]
@@ -152,6 +151,12 @@ class Instruments:
             page = _render(self._boards, kind)
             self._rendered[kind] = (version, page)
         return page
+
+
+def _is_openmetrics(accepted: str) -> bool:
+    kind, *parameters = (part.strip() for part in accepted.split(";"))
+    versions = [part for part in parameters if part.startswith("version=")]
+    return kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"])
 
 
 def _counter(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Counter:

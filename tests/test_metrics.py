@@ -1,0 +1,295 @@
+"""The page that Prometheus scrapes: right, whole, bounded, and never broken by what somebody sent."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_text
+
+from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.model import (
+    Attribution,
+    ChangeType,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Outcome,
+    Shift,
+    Status,
+    Strategy,
+)
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+def deployment(deployment_id: str = "d1", **changes: Any) -> Deployment:  # noqa: ANN401
+    plain: dict[str, Any] = {"service": "checkout", "environment": "production", "started_at": NOON}
+    return Deployment(**(plain | {"id": deployment_id, "received_at": NOON} | changes))
+
+
+def shift(metric: str = "latency_seconds", **changes: Any) -> Shift:  # noqa: ANN401
+    figures = {"change": 0.015, "low": 0.012, "high": 0.018, "change_ratio": 0.1, "attribution_ratio": 0.97}
+    plain = {"layer": Layer.TECHNICAL, "verdict": Attribution.ATTRIBUTED, "reason": "it rose"}
+    return Shift(**({"metric": metric, "duration": timedelta(minutes=3)} | plain | figures | changes))
+
+
+def impact(deployment_id: str = "d1", *shifts: Shift, **changes: Any) -> Impact:  # noqa: ANN401
+    plain = {"measured_at": NOON, "outcome": Outcome.DEGRADATION, "outcome_reason": "slower"}
+    return Impact(**({"deployment_id": deployment_id, "shifts": shifts or (shift(),)} | plain | changes))
+
+
+def instruments(**limits: int) -> Instruments:
+    return Instruments(Exposure(**limits))
+
+
+def samples(page: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in read_text(page.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def shown(told: Instruments) -> set[str]:
+    return {labels["deployment_id"] for labels, _ in samples(told.render()[0]).get("afdp_deployment_info", [])}
+
+
+def test_every_figure_of_an_impact_is_there_in_its_own_unit() -> None:
+    told = instruments()
+    told.show(deployment(finished_at=NOON + timedelta(minutes=5), version="v2", team="till"))
+    loss = Cost(currency="USD", per_hour=Estimate(low=900, median=1200, high=1500))
+    told.measured(impact("d1", shift(), costs=(loss,)))
+    page = samples(told.render()[0])
+    whose = {"deployment_id": "d1", "service": "checkout", "environment": "production"}
+    assert page["afdp_deployment_end_timestamp_seconds"] == [(whose, NOON.timestamp() + 300)]
+    assert page["afdp_deployment_outcome"] == [(whose | {"outcome": "degradation"}, 1)]
+    of_metric = whose | {"metric": "latency_seconds"}
+    figures = {
+        "change": 0.015,
+        "change_lower": 0.012,
+        "change_upper": 0.018,
+        "change_ratio": 0.1,
+        "attribution_ratio": 0.97,
+        "duration_seconds": 180,
+    }
+    assert {name: page[f"afdp_impact_{name}"] for name in figures} == {
+        name: [(of_metric, value)] for name, value in figures.items()
+    }
+    in_dollars = whose | {"currency": "USD"}
+    costs = {name: page[f"afdp_cost_per_hour{name}"] for name in ("", "_lower", "_upper")}
+    assert costs == {"": [(in_dollars, 1200)], "_lower": [(in_dollars, 900)], "_upper": [(in_dollars, 1500)]}
+
+
+def test_a_figure_that_is_not_known_or_not_finite_has_no_series() -> None:
+    told = instruments()
+    told.show(deployment(), impact("d1", shift(change=float("nan"), low=float("-inf"), high=None, duration=None)))
+    names = {name for name in samples(told.render()[0]) if name.startswith("afdp_impact")}
+    assert names == {"afdp_impact_change_ratio", "afdp_impact_attribution_ratio"}
+
+
+@pytest.mark.parametrize(
+    ("status", "finished", "start_and_end"),
+    [
+        (Status.PLANNED, True, (False, False)),
+        (Status.STARTED, False, (True, False)),
+        (Status.STARTED, True, (True, True)),
+        (Status.SUCCEEDED, False, (True, True)),
+        (Status.FAILED, True, (True, True)),
+    ],
+)
+def test_what_has_not_happened_yet_has_no_time(
+    status: Status, finished: bool, start_and_end: tuple[bool, bool]
+) -> None:
+    told = instruments()
+    told.show(deployment(status=status, finished_at=NOON if finished else None))
+    page = samples(told.render()[0])
+    names = ("afdp_deployment_timestamp_seconds", "afdp_deployment_end_timestamp_seconds")
+    assert tuple(name in page for name in names) == start_and_end
+
+
+def test_an_impact_stays_when_its_deployment_changes_and_is_replaced_by_the_next_one() -> None:
+    told = instruments()
+    told.measured(impact("d1"))  # not shown at all: nothing happens
+    told.show(deployment(), impact("d1", shift("a")))
+    told.show(deployment(version="v3"))
+    page = samples(told.render()[0])
+    assert [labels["metric"] for labels, _ in page["afdp_impact_change"]] == ["a"]
+    assert [labels["version"] for labels, _ in page["afdp_deployment_info"]] == ["v3"]
+    told.measured(impact("d1", shift("b")))
+    assert [labels["metric"] for labels, _ in samples(told.render()[0])["afdp_impact_change"]] == ["b"]
+
+
+def test_two_shifts_of_one_metric_are_one_series() -> None:
+    told = instruments()
+    told.show(deployment(), impact("d1", shift(), shift(change=1.0)))
+    assert len(samples(told.render()[0])["afdp_impact_change"]) == 1
+
+
+@given(order=st.permutations(range(8)), per_service=st.integers(1, 8))
+def test_the_newest_of_each_service_are_shown_in_whatever_order_they_come(order: list[int], per_service: int) -> None:
+    told = instruments(deployments_per_service=per_service)
+    for number in order:
+        told.show(deployment(f"c{number}", started_at=NOON + timedelta(minutes=number)))
+        told.show(deployment(f"s{number}", service="search", started_at=NOON + timedelta(minutes=number)))
+    newest = range(8 - per_service, 8)
+    assert shown(told) == {f"{letter}{number}" for letter in "cs" for number in newest}
+
+
+@given(starts=st.permutations(range(400)))
+@settings(max_examples=20)
+def test_under_the_cap_the_oldest_go_first_and_each_series_that_went_is_counted(starts: list[int]) -> None:
+    told = instruments(series=1000)
+    for start in starts:
+        told.show(deployment(f"d{start}", service=f"s{start}", started_at=NOON + timedelta(seconds=start)))
+    assert shown(told) == {f"d{start}" for start in range(400 - 333, 400)}  # three series each
+    assert samples(told.render()[0])["afdp_series_dropped_total"] == [({}, 3.0 * (400 - 333))]
+
+
+def test_a_flood_of_new_services_keeps_the_page_at_its_cap() -> None:
+    told = instruments(series=1000)
+    for number in range(20_000):
+        told.show(deployment(f"d{number}", service=f"s{number}", started_at=NOON + timedelta(seconds=number)))
+    assert len(shown(told)) == 333
+    assert samples(told.render()[0])["afdp_series_dropped_total"] == [({}, 3.0 * (20_000 - 333))]
+
+
+@given(values=st.tuples(words, words, words, words, words), change=st.floats(allow_nan=False, allow_infinity=False))
+def test_any_words_and_figures_come_back_from_the_page_as_they_are(values: tuple[str, ...], change: float) -> None:
+    service, environment, version, team, metric = values
+    told = instruments()
+    told.show(
+        deployment(service=service, environment=environment, version=version, team=team),
+        impact("d1", shift(metric, change=change)),
+    )
+    for accept, read in (("", read_text), (OPENMETRICS, read_openmetrics)):
+        families = {family.name: family.samples for family in read(told.render(accept)[0].decode())}
+        (info,) = families["afdp_deployment_info" if "afdp_deployment_info" in families else "afdp_deployment"]
+        assert (info.labels["service"], info.labels["environment"]) == (service, environment)
+        assert (info.labels["version"], info.labels["team"]) == (version, team)
+        (changed,) = families["afdp_impact_change"]
+        assert (changed.labels["metric"], changed.value) == (metric, change)
+
+
+def test_only_the_names_that_are_asked_for_are_there() -> None:
+    told = instruments()
+    told.show(deployment(), impact())
+    told.queried("prometheus", 0.1)
+    page, _ = told.render("", ["afdp_impact_change", "afdp_source_up", "nonsense{"])
+    assert set(samples(page)) == {"afdp_impact_change", "afdp_source_up"}
+    page, _ = told.render(OPENMETRICS, ["afdp_impact_change"])
+    assert page.endswith(b"# EOF\n")
+    assert page.count(b"# EOF") == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/html", "text/plain; version=0.0.4; charset=utf-8"),
+        (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping="),
+        ("text/html;version=1.0.0, application/openmetrics-text ; q=0.5 ;version=1.0.0", "application/openmetrics-text"),
+        ("application/openmetrics-text;version=0.0.1", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;version=nonsense", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;version=1.0.0;escaping=\r\nX: y", "application/openmetrics-text; version=1.0.0;"),
+    ],
+)
+def test_the_scraper_chooses_between_two_formats_and_nothing_else(accept: str, content_type: str) -> None:
+    _, answered = instruments().render(accept)
+    assert answered.startswith(content_type)
+    assert "\n" not in answered
+
+
+def test_no_series_tells_when_a_series_was_created() -> None:
+    told = instruments()
+    told.received("api")
+    assert b"_created" not in told.render()[0] + told.render(OPENMETRICS)[0]
+
+
+def test_a_source_that_refuses_a_question_is_up_and_one_that_is_away_is_not() -> None:
+    told = instruments()
+    told.queried("a", 0.2)
+    told.query_failed("b", SourceRefused("bad_query", "this is not PromQL"))
+    told.query_failed("c", SourceUnavailable("timeout", "no answer"))
+    page = samples(told.render()[0])
+    assert {labels["source"]: value for labels, value in page["afdp_source_up"]} == {"a": 1, "b": 1, "c": 0}
+    assert [labels["reason"] for labels, _ in page["afdp_source_query_failures_total"]] == ["bad_query", "timeout"]
+
+
+def test_two_exporters_in_one_process_count_apart() -> None:
+    one, other = instruments(), instruments()
+    one.received("api")
+    assert "afdp_annotations_received_total" in samples(one.render()[0])
+    assert "afdp_annotations_received_total" not in samples(other.render()[0])
+
+
+def test_a_page_is_whole_while_deployments_arrive() -> None:
+    told, ended, broken = instruments(), threading.Event(), []
+
+    def scrape() -> None:
+        while not ended.is_set():
+            page = samples(told.render()[0])
+            if len(page.get("afdp_deployment_info", [])) != len(page.get("afdp_deployment_timestamp_seconds", [])):
+                broken.append(page)
+
+    scraper = threading.Thread(target=scrape)
+    scraper.start()
+    for number in range(3000):
+        told.show(deployment(f"d{number % 500}", service=f"s{number % 50}", started_at=NOON))
+    ended.set()
+    scraper.join()
+    assert not broken
+
+
+def _whole() -> Iterator[Instruments]:
+    told = instruments()
+    told.show(
+        deployment(
+            finished_at=NOON, change_types=(ChangeType.CODE, ChangeType.DATABASE), strategy=Strategy.CANARY, version="v"
+        ),
+        impact(costs=(Cost(currency="EUR", per_hour=Estimate(low=1, median=2, high=3)),)),
+    )
+    told.queried("prometheus", 0.1)
+    told.query_failed("prometheus", SourceUnavailable("timeout", "late"))
+    told.received("api")
+    told.rejected("api", "invalid")
+    told.looked("attributed", 0.2)
+    told.reloaded(NOON)
+    told.lagged(0.001)
+    told.stored(size_bytes=1, pending=1, oldest_pending_at=NOON)
+    yield told
+
+
+@pytest.mark.real
+def test_promtool_finds_nothing_to_say_about_the_page(promtool: Path) -> None:
+    (told,) = _whole()
+    checked = subprocess.run([promtool, "check", "metrics"], input=told.render()[0], capture_output=True, check=False)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+def test_every_name_that_is_promised_for_deployments_and_the_exporter_is_there() -> None:
+    (told,) = _whole()
+    promised = """
+        afdp_deployment_timestamp_seconds afdp_deployment_end_timestamp_seconds afdp_deployment_info
+        afdp_deployment_outcome afdp_impact_change afdp_impact_change_lower afdp_impact_change_upper
+        afdp_impact_change_ratio afdp_impact_attribution_ratio afdp_impact_duration_seconds afdp_cost_per_hour
+        afdp_cost_per_hour_lower afdp_cost_per_hour_upper afdp_build_info afdp_source_up
+        afdp_source_query_duration_seconds_bucket afdp_source_query_failures_total afdp_annotations_received_total
+        afdp_annotations_rejected_total afdp_analyses_total afdp_analysis_duration_seconds_bucket
+        afdp_analyses_pending afdp_oldest_pending_analysis_timestamp_seconds afdp_config_last_reload_successful
+        afdp_config_last_reload_success_timestamp_seconds afdp_store_size_bytes afdp_series_dropped_total
+        afdp_event_loop_lag_seconds_bucket process_resident_memory_bytes
+    """
+    assert set(promised.split()) <= set(samples(told.render()[0]))
