@@ -200,10 +200,16 @@ def test_only_the_names_that_are_asked_for_are_there() -> None:
         ("text/html", "text/plain; version=0.0.4; charset=utf-8"),
         (OPENMETRICS, "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"),
         ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping="),
-        ("text/html;version=1.0.0, application/openmetrics-text ; q=0.5 ;version=1.0.0", "application/openmetrics-text"),
+        (
+            "text/html;version=1.0.0, application/openmetrics-text ; q=0.5 ;version=1.0.0",
+            "application/openmetrics-text",
+        ),
         ("application/openmetrics-text;version=0.0.1", "text/plain; version=0.0.4; charset=utf-8"),
         ("application/openmetrics-text;version=nonsense", "text/plain; version=0.0.4; charset=utf-8"),
-        ("application/openmetrics-text;version=1.0.0;escaping=\r\nX: y", "application/openmetrics-text; version=1.0.0;"),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=\r\nX: y",
+            "application/openmetrics-text; version=1.0.0;",
+        ),
     ],
 )
 def test_the_scraper_chooses_between_two_formats_and_nothing_else(accept: str, content_type: str) -> None:
