@@ -8,7 +8,7 @@ from hypothesis import settings
 settings.register_profile("afdp", deadline=None)  # no assertion about time: machines are slow at times
 settings.load_profile("afdp")
 
-pytest_plugins = ["real_parts.fixtures"]
+pytest_plugins = ["loopback", "real_parts.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -27,14 +27,15 @@ def read(body: bytes) -> tuple[Result, tuple[str, ...]]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise _malformed("its answer is no JSON") from None
-    if not isinstance(document, dict) or document.get("status") not in {"success", "error"}:
+    if not isinstance(document, dict) or document.get("status") not in ("success", "error"):
         raise _malformed("its answer has no status")
     if document["status"] == "error":
         raise failure(200, body)
     data = document.get("data")
     if not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(data.get("result"), list):
         raise _malformed("its answer holds no series over time")
-    warnings = tuple(plain(text) for text in document.get("warnings") or ())
+    told = document.get("warnings", [])
+    warnings = tuple(map(plain, told if isinstance(told, list) else [told]))
     if document.get("isPartial") is True:  # VictoriaMetrics as a cluster
         warnings += ("the answer is partial",)
     return data["result"], warnings
@@ -93,13 +94,14 @@ def _labels(entry: object) -> dict[str, str]:
 def _samples(entry: Mapping[str, Any]) -> tuple[Floats, Floats]:
     pairs = entry.get("values")
     try:
+        typed = isinstance(pairs, list) and all(type(text) is str and type(time) is not str for time, text in pairs)
         times = np.array([time for time, _ in pairs], dtype=np.float64)  # type: ignore[union-attr]
-        texts = [text for _, text in pairs]  # type: ignore[union-attr]
-        if not all(type(text) is str for text in texts) or not np.isfinite(times).all():
-            raise _malformed("its answer has a sample that is none")
-        return times, np.array([float(text) for text in texts], dtype=np.float64)
+        values = np.array([float(text) for _, text in pairs], dtype=np.float64)  # type: ignore[union-attr]
     except (TypeError, ValueError):
         raise _malformed("its answer has a sample that is none") from None
+    if not typed or not np.isfinite(times).all():
+        raise _malformed("its answer has a sample of the wrong type")
+    return times, values
 
 
 def _join(

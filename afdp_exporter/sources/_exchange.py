@@ -33,11 +33,11 @@ class Pool(HTTPAdapter):
     """The open connections to one server; shared by all sessions with it."""
 
     def __init__(self, connections: int, server_name: str | None) -> None:
-        self._names = {"server_hostname": server_name, "assert_hostname": server_name} if server_name else {}
+        self._name = {"server_hostname": server_name} if server_name else {}
         super().__init__(pool_connections=1, pool_maxsize=connections)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:  # noqa: ANN401 - as in requests
-        super().init_poolmanager(connections, maxsize, block, **self._names, **options)
+        super().init_poolmanager(connections, maxsize, block, **self._name, **options)
 
 
 class Exchange(requests.Session):
@@ -125,7 +125,7 @@ def _explain(error: Exception) -> SourceUnavailable:
     words = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or type(cause).__name__
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return SourceUnavailable("timeout", "no answer in time")
-    if isinstance(cause, ssl.SSLError):
+    if isinstance(cause, ssl.SSLError) or isinstance(error, requests.exceptions.SSLError):
         return SourceUnavailable("tls", f"no trusted connection: {_envelope.plain(words)}")
     if isinstance(error, requests.ConnectionError | urllib3.exceptions.ProtocolError):
         return Busy("connection", f"no connection: {_envelope.plain(words)}")
