@@ -64,7 +64,7 @@ def lock(path: Path) -> int:
 
 def open_writer(path: Path) -> Connection:
     """The one connection that writes, over a checked file with today's schema. Raises StoreError."""
-    with _translated(path):
+    with translated(path):
         connection = _connect(path.absolute().as_uri())
         try:
             _verify(connection, path)
@@ -73,7 +73,7 @@ def open_writer(path: Path) -> Connection:
             connection.execute("PRAGMA foreign_keys = ON")
             if not _application(connection):
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            migrations.apply(Database(connection, execute_plugins=False))
+            _migrate(Database(connection, execute_plugins=False))
         except BaseException:
             connection.close()
             raise
@@ -82,7 +82,7 @@ def open_writer(path: Path) -> Connection:
 
 def open_reader(path: Path) -> Connection:
     """A connection that can only read; the file is there already. Raises StoreError."""
-    with _translated(path):
+    with translated(path):
         return _connect(f"{path.absolute().as_uri()}?mode=ro")
 
 
@@ -92,6 +92,12 @@ def _connect(uri: str) -> Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _migrate(database: Database) -> None:
+    with database.atomic():  # otherwise a crash could leave the table of migrations without its index
+        migrations.ensure_migrations_table(database)
+    migrations.apply(database)
 
 
 def _application(connection: Connection) -> int:
@@ -119,7 +125,8 @@ def size_on_disk(path: Path) -> int:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's errors leave as ours, with the file's name."""
     try:
         yield
     except sqlite3.Error as error:

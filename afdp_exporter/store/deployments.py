@@ -35,6 +35,17 @@ UPDATE deployments SET
 WHERE id = :id
 """
 
+_PAGE = "SELECT * FROM deployments WHERE {} ORDER BY started_us DESC, id DESC LIMIT :limit"
+
+_FILTERS = {
+    "service": "service = :service",
+    "environment": "environment = :environment",
+    "since_us": "started_us >= :since_us",
+    "before_us": "(started_us, id) < (:before_us, :before_id)",
+}
+
+_FOREVER_US = 2**63 - 1
+
 _BETWEEN = f"""
 SELECT * FROM deployments INDEXED BY deployments_newest
 WHERE started_us BETWEEN :start - {LONG_ROLLOUT_US} AND :end
@@ -56,7 +67,11 @@ _HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
 
 _RECENT = """
 WITH RECURSIVE places (service, environment) AS (
-    SELECT * FROM (SELECT service, environment FROM deployments ORDER BY service, environment LIMIT 1)
+    SELECT * FROM (
+        SELECT service, environment FROM deployments
+        WHERE (service, environment) >= ('', '')
+        ORDER BY service, environment LIMIT 1
+    )
     UNION ALL
     SELECT next.service, next.environment
     FROM places JOIN deployments AS next ON next.rowid = (
@@ -117,26 +132,17 @@ def page(
     limit: int,
 ) -> Page:
     """Newest first, from where the cursor points; every filter has an index that ends in this order."""
-    started_us, last_id = _read_cursor(cursor) if cursor is not None else (None, None)
-    conditions = {
-        "service = :service": service,
-        "environment = :environment": environment,
-        "started_us >= :since": to_us(since) if since is not None else None,
-        "(started_us, id) < (:started_us, :last_id)": last_id,
+    before_us, before_id = _read_cursor(cursor) if cursor is not None else (_FOREVER_US, "")
+    values = {
+        "service": service,
+        "environment": environment,
+        "since_us": to_us(since) if since is not None else None,
+        "before_us": before_us,
+        "before_id": before_id,
+        "limit": limit + 1,
     }
-    rows = connection.execute(
-        "SELECT * FROM deployments WHERE "  # noqa: S608 - the conditions are the texts above
-        + " AND ".join(["1", *(condition for condition, value in conditions.items() if value is not None)])
-        + " ORDER BY started_us DESC, id DESC LIMIT :limit",
-        {
-            "service": service,
-            "environment": environment,
-            "since": conditions["started_us >= :since"],
-            "started_us": started_us,
-            "last_id": last_id,
-            "limit": limit + 1,
-        },
-    ).fetchall()
+    conditions = [condition for name, condition in _FILTERS.items() if values[name] is not None]
+    rows = connection.execute(_PAGE.format(" AND ".join(conditions)), values).fetchall()
     shown = tuple(deployment_of(row) for row in rows[:limit])
     return Page(deployments=shown, cursor=_write_cursor(shown[-1]) if len(rows) > limit else None)
 

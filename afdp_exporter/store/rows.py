@@ -1,17 +1,21 @@
 """Domain to row and back; what a row cannot hold exactly is refused."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from functools import wraps
+from typing import Any, TypeAlias, TypeVar
 
 import orjson
 from pydantic import TypeAdapter
 
-from afdp_exporter.errors import BadInput, Fault, StoreError
+from afdp_exporter.errors import BadInput, Fault, StoreDamaged, StoreError
 from afdp_exporter.model import ChangeType, Deployment, Impact, Look, LookState, Outcome, Shift, Status, Strategy
 from afdp_exporter.store.connection import Row
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 Values: TypeAlias = dict[str, str | int | float | None]
 
@@ -64,6 +68,20 @@ def deployment_values(deployment: Deployment) -> Values:
     }
 
 
+def _whole(read: Callable[[S], T]) -> Callable[[S], T]:
+    """A row that is no longer what was written is told as damage."""
+
+    @wraps(read)
+    def checked(stored: S) -> T:
+        try:
+            return read(stored)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise StoreDamaged(f"a row of the store is damaged: {type(error).__name__} in {read.__name__}") from error
+
+    return checked
+
+
+@_whole
 def deployment_of(row: Row) -> Deployment:
     """The deployment that a row of `deployments` holds."""
     return Deployment(
@@ -109,6 +127,7 @@ def look_values(look: Look) -> Values:
     }
 
 
+@_whole
 def look_of(row: Row) -> Look:
     """The look that a row of `looks` holds."""
     return Look(
@@ -131,10 +150,11 @@ def impact_values(impact: Impact) -> Values:
         "deployment_id": impact.deployment_id,
         "measured_us": to_us(impact.measured_at),
         "outcome": impact.outcome,
-        "document": _impact.dump_json(impact).decode(),
+        "document": _impact.dump_json(impact, exclude_none=True).decode(),
     }
 
 
+@_whole
 def impact_of(document: str) -> Impact:
     """The impact that a document holds."""
     return _impact.validate_json(document)

@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from afdp_exporter.model import Deployment, Impact, Look, Measured
 from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks
-from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk
+from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
 from afdp_exporter.store.writer import Writer
@@ -29,17 +30,8 @@ class SQLiteStore:
 
         Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken or not ours.
         """
-        check_version()
-        held = await asyncio.to_thread(lock, path)
-        try:
-            connection = await asyncio.to_thread(open_writer, path)
-            readers = await asyncio.to_thread(Readers, path)
-        except BaseException:
-            os.close(held)
-            raise
-        store = cls(path, held, Writer(connection), readers)
-        await store._writer.write(looks.release)
-        return store
+        held, connection, readers = await asyncio.to_thread(_open, path)
+        return cls(path, held, Writer(connection), readers)
 
     @property
     def healthy(self) -> bool:
@@ -129,3 +121,17 @@ class SQLiteStore:
         await asyncio.to_thread(self._readers.close)
         await asyncio.to_thread(self._writer.close)
         os.close(self._lock)
+
+
+def _open(path: Path) -> tuple[int, Connection, Readers]:
+    check_version()
+    with ExitStack() as undo:
+        held = lock(path)
+        undo.callback(os.close, held)
+        connection = open_writer(path)
+        undo.callback(connection.close)
+        with translated(path):
+            looks.release(connection)
+        readers = Readers(path)
+        undo.pop_all()
+    return held, connection, readers
