@@ -34,6 +34,8 @@ def translate(error: SQLError) -> StoreError:
         return StoreFull("no space is left for the store; what was accepted before is kept")
     if name in _DAMAGED or any(name.startswith(f"{prefix}_") for prefix in _DAMAGED):
         return StoreDamaged(f"the store's file is damaged: {error}")
+    if str(error).startswith("Could not decode"):  # the driver's own error, which repeats the whole text
+        return StoreDamaged("the store's file is damaged: it holds text that is not UTF-8")
     return StoreError(f"the store cannot do its work: {error}")
 
 
