@@ -26,15 +26,15 @@ def grid(window: Window, step: timedelta) -> Floats:
     return points
 
 
-def on_grid(times: Floats, values: Floats, points: Floats, step: float) -> Floats:
-    """At each point the last sample at or before it that is less than `step` seconds old, else NaN; read-only.
+def on_grid(times: Floats, values: Floats, points: Floats, lookback: float) -> Floats:
+    """At each point the last sample at or before it that is less than `lookback` seconds old, else NaN; read-only.
 
     `times` are in order; of two samples at one time the later one counts.
     """
     gridded = np.full(len(points), np.nan)
     latest = np.searchsorted(times, points, side="right") - 1
     fresh = latest >= 0
-    fresh[fresh] = points[fresh] - times[latest[fresh]] < step
+    fresh[fresh] = points[fresh] - times[latest[fresh]] < lookback
     gridded[fresh] = values[latest[fresh]]
     gridded.setflags(write=False)
     return gridded

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import DirectoryPath
 
-from afdp_exporter.model import Series, Window
+from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT
 from afdp_exporter.sources._csv import read_folder
 from afdp_exporter.sources._grid import grid, on_grid
@@ -22,20 +22,22 @@ class Tape:
     """Series in memory as a source; selecting costs a binary search, however long they are."""
 
     def __init__(self, series: Iterable[Series]) -> None:
-        self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
+        ordered = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
+        self._series = [(each, _spacing(each.times)) for each in ordered]
 
     async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        """The selected series; at each point of the grid the last sample at or before it that is less than a step old.
+        """The selected series; at each point of the grid the last sample at or before it.
 
-        A point without such a sample, or whose sample is NaN, is a gap; a series of nothing but gaps is left out.
-        Raises SourceRefused for anything but a selector.
+        A sample counts for less than a step or, where the series was recorded in longer steps than are asked for, for
+        less than its usual spacing. A point without such a sample, or whose sample is NaN, is a gap; a series of
+        nothing but gaps is left out. Raises SourceRefused for anything but a selector.
         """
         selects = selector(query)
         points = grid(window, step)
         answers = []
-        for each in self._series:
+        for each, spacing in self._series:
             if selects({**each.labels, "__name__": each.metric}):
-                values = on_grid(each.times, each.values, points, step.total_seconds())
+                values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
                 if not np.isnan(values).all():
                     answers.append(replace(each, times=points, values=values))
         return answers
@@ -71,6 +73,11 @@ class Recording:
         """As `Tape.fetch`. Raises SourceRefused also for a file that is no recording, naming file, line and column."""
         tape = await asyncio.to_thread(self._folder.tape, self.path)
         return await tape.fetch(query, window, step)
+
+
+def _spacing(times: Floats) -> float:
+    """The usual number of seconds between two samples."""
+    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
 PLUGIN = Recording

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -178,10 +179,21 @@ async def test_the_four_matchers_select_as_prometheus_does(query: str, selected:
 
 
 async def test_a_sample_counts_until_it_is_a_step_old() -> None:
-    tape = Tape([series("up", [1, 2, 3, np.nan, 5], every=90)])  # at 0, 90, 180, 270 and 360 s
+    at = np.array([0.0, 30, 60, 100, 180, 299, 360])
+    tape = Tape([Series(metric="up", labels={}, times=START + at, values=np.append(at[:-1], np.nan))])
     (found,) = await tape.fetch("up", window(360), STEP)
-    np.testing.assert_array_equal(found.values, [1, np.nan, 2, 3, np.nan, np.nan, 5])
+    np.testing.assert_array_equal(found.values, [0, 60, 100, 180, np.nan, 299, np.nan])
     assert found.times.tolist() == [START + 60 * point for point in range(7)]
+
+
+async def test_what_was_recorded_in_longer_steps_is_held_for_its_own_spacing_and_no_longer() -> None:
+    values = np.arange(12.0)
+    values[[4, 5]] = np.nan
+    recorded = series("up", values.tolist(), every=300)
+    there = ~np.isnan(recorded.values)
+    tape = Tape([replace(recorded, times=recorded.times[there], values=recorded.values[there])])
+    (found,) = await tape.fetch("up", window(11 * 300), STEP)
+    np.testing.assert_array_equal(found.values, np.repeat(values, 5)[:56])
 
 
 async def test_a_series_of_nothing_but_gaps_is_left_out() -> None:
@@ -206,5 +218,6 @@ async def test_every_answer_lies_on_the_grid_and_each_value_was_recorded_just_be
         assert answer.times[0] >= asked.start.timestamp()
         assert answer.times[-1] <= asked.end.timestamp() < answer.times[-1] + step
         for time, value in zip(answer.times, answer.values, strict=True):
-            before = recorded[(recorded <= time) & (recorded > time - step)]
-            assert (value == before[-1]) if len(before) else np.isnan(value)
+            before = recorded[recorded <= time]
+            assert np.isnan(value) or value == before[-1]
+            assert not np.isnan(value) or not len(before) or time - before[-1] >= step
