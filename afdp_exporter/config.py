@@ -9,7 +9,7 @@ from pydantic import Field
 
 from afdp_exporter import promql
 from afdp_exporter.errors import ConfigError, SourceRefused
-from afdp_exporter.evidence import AnalysisSettings
+from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
@@ -53,6 +53,17 @@ class Config:
     calendar: tuple[Occasion, ...] = ()
     policy: Policy = Policy()
     tokens: tuple[Token, ...] = ()
+
+    @property
+    def watched(self) -> Watched:
+        """What is watched, and where it is asked."""
+        return Watched(
+            sources=self.sources,
+            metrics=self.metrics,
+            services=self.services,
+            calendar=self.calendar,
+            settings=self.policy.analysis,
+        )
 
 
 def load(path: Path) -> Config:

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.analysis import analyse
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
 from afdp_exporter.handlers.connections import GuardedSite
@@ -22,8 +23,11 @@ from afdp_exporter.handlers.routes import add_routes
 from afdp_exporter.handlers.state import STATE, Rules, State
 from afdp_exporter.handlers.tls import TLS, listening
 from afdp_exporter.metrics import Instruments
+from afdp_exporter.model import Impact, Look
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watch import Watcher
+from afdp_exporter.workers import Workers
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +60,13 @@ def make_app(
     add_routes(app)
     app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(_showing)
+    app.cleanup_ctx.append(_watching)
     return app
 
 
 def _rules(config: Config) -> Rules:
-    return Rules(tokens=config.tokens, schedule=config.policy.watch, exposure=config.policy.exposure)
+    policy = config.policy
+    return Rules(tokens=config.tokens, schedule=policy.watch, exposure=policy.exposure, watched=config.watched)
 
 
 async def _reload(state: State, load: Callable[[], Config]) -> None:
@@ -101,6 +107,28 @@ async def _showing(app: web.Application) -> AsyncIterator[None]:
     ticking.cancel()
     with suppress(asyncio.CancelledError):
         await ticking
+
+
+async def _watching(app: web.Application) -> AsyncIterator[None]:
+    """Answer due looks as long as the app runs; what is under way at its end is due at the next start."""
+    state = app[STATE]
+    count = state.rules.watched.settings.workers
+    workers = Workers(count)
+
+    async def look_at(look: Look, at: datetime) -> tuple[Impact, Mapping[str, object]]:
+        watched, told = state.rules.watched, state.instruments
+        return await analyse(look, watched=watched, store=state.store, workers=workers, observer=told, now=at)
+
+    watcher = Watcher(
+        store=state.store, analyse=look_at, observer=state.instruments, clock=state.clock, at_once=2 * count
+    )
+    state.due = watcher.wake
+    watching = asyncio.create_task(watcher.run())
+    yield
+    watching.cancel()
+    with suppress(asyncio.CancelledError):
+        await watching
+    await asyncio.to_thread(workers.close)
 
 
 async def _tick(state: State) -> None:

@@ -95,6 +95,8 @@ class Watcher:
             except* StoreError as group:
                 for error in group.exceptions:
                     log.error("store does not answer", error=str(error))
+            except* Exception as group:
+                log.exception("watching goes on after an unforeseen error", exc_info=group)
             if not busy:
                 await self._rest()
 

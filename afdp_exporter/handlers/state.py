@@ -6,6 +6,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from afdp_exporter.evidence import Watched
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.store import Store
@@ -19,6 +20,7 @@ class Rules:
     tokens: tuple[Token, ...]
     schedule: Schedule
     exposure: Exposure
+    watched: Watched
 
 
 @dataclass(slots=True, kw_only=True)
