@@ -2,22 +2,31 @@
 
 Each deployment in reach of an onset gets a share of the blame by Bayes' rule: what is known beforehand from its scope
 (the service that the metric belongs to, then what that service calls, then others), times how well the onset's range
-fits a reaction to it: none before it, most within two samples of its rollout, fading over the minutes after. Shifts
-that began together are one event and are weighed jointly; what followed on them shares their blame.
+fits a reaction to it: none before it, most within a sample of its rollout, fading over the minutes after, slower for
+users and money than for machines. Where something downstream moved and nothing of this service that comes before it,
+that speaks against this deployment: four of five such shifts would have been seen. Shifts that began together are one
+event and are weighed jointly; what followed on them shares their blame.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import erf, exp, log, sqrt
 
 from afdp_exporter.impact.case import MOVED, Case, onset_range
 from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.sequence import Paths, ordered
-from afdp_exporter.model import Attribution, Deployment, Metric, Rival, Shift, Status
+from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Rival, Shift, Status
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
-_FADING = timedelta(minutes=3)  # a reaction that starts late is the less likely, the later
+_UNSEEN = 0.2  # how often the shift in this service that comes before an effect downstream is missed
+_FADING = {  # a reaction that begins late is the less likely, the later: to 37 % after so many minutes
+    Layer.TECHNICAL: 2.0,
+    Layer.SYSTEM: 2.0,
+    Layer.USER: 6.0,
+    Layer.BUSINESS: 12.0,
+    Layer.CUSTOM: 6.0,
+}
 _SAMPLES = 41
 _SELF = "it returned after the rollback"
 
@@ -43,9 +52,10 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     if not moved or not others:
         return Blame(shifts=tuple(_certain(shift, mended, case) for shift in all_shifts), rivals=())
     candidates = [case.deployment, *others]
+    unmoved = [shift for shift in all_shifts if shift.verdict is Attribution.NO_EFFECT]
     shares: dict[str, dict[str, float]] = {}
     for event in _events(moved, case):
-        share = _posterior(event, candidates, case)
+        share = _posterior(event, candidates, unmoved, case)
         shares |= {shift.metric: share for shift in event}
     judged = tuple(
         _judged(shift, shares[shift.metric], others, mended, case) if shift.metric in shares else shift
@@ -88,17 +98,28 @@ def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
     return events
 
 
-def _posterior(event: Sequence[Shift], candidates: Sequence[Deployment], case: Case) -> dict[str, float]:
+def _posterior(
+    event: Sequence[Shift], candidates: Sequence[Deployment], unmoved: Sequence[Shift], case: Case
+) -> dict[str, float]:
     """The share of the blame for one event of each candidate, by its id."""
     roots = [shift for shift in event if ordered(event[0], shift, case.step) == 0]
     weights = {}
     for candidate in candidates:
         score = sum(log(max(_likelihood(shift, candidate, case), 1e-12)) for shift in roots)
+        if candidate is case.deployment and _comes_from_nowhere(roots, unmoved, case):
+            score += log(_UNSEEN)
         weights[candidate.id] = score + log(max(_prior(shift, candidate, case) for shift in roots))
     top = max(weights.values())
     raised = {name: exp(weight - top) for name, weight in weights.items()}
     total = sum(raised.values())
     return {name: weight / total for name, weight in raised.items()}
+
+
+def _comes_from_nowhere(roots: Sequence[Shift], unmoved: Sequence[Shift], case: Case) -> bool:
+    """Whether metrics of this very service come before every root, were measured, and did not move."""
+    paths = Paths(case.metrics, case.services)
+    own = [shift for shift in unmoved if case.deployment.service in _owners(shift.metric, case)]
+    return all(any(paths.allowed(quiet.metric, root.metric) for quiet in own) for root in roots)
 
 
 def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
@@ -145,16 +166,15 @@ def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     for index in range(_SAMPLES):
         offset = -3 + 6 * index / (_SAMPLES - 1)
         weight = exp(-offset * offset / 2)
-        total += weight * _reaction(middle + offset * spread, start, end, step)
+        total += weight * _reaction(middle + offset * spread, start, end + step, step, 60 * _FADING[shift.layer])
         weights += weight
     return total / weights
 
 
-def _reaction(at: float, start: float, end: float, step: float) -> float:
+def _reaction(at: float, start: float, end: float, step: float, fading: float) -> float:
     """How likely, up to a factor, a reaction is to begin at this instant."""
     begun = 0.5 * (1 + erf((at - start + step / 2) / (step / 2) / sqrt(2)))
-    late = max(at - (end + 2 * step), 0.0)
-    return begun * exp(-late / _FADING.total_seconds())
+    return begun * exp(-max(at - end, 0.0) / fading)
 
 
 def _judged(

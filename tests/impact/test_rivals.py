@@ -88,8 +88,16 @@ def test_what_followed_shares_the_blame_of_its_cause(
     scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, 10),))
     blame = shared_blame([shift(OWN, 1), shift(REVENUE, 12)], scene)
     assert [entry.verdict for entry in blame.shifts] == [Attribution.ATTRIBUTED] * 2
-    alone = shared_blame([shift(REVENUE, 12)], scene)
-    assert alone.shifts[0].verdict is Attribution.NO_EFFECT
+
+
+def test_money_that_moved_while_the_service_itself_did_not_speaks_for_the_rival(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, -4),))
+    quiet = shift(OWN, None, verdict=Attribution.NO_EFFECT)
+    unseen = shift(OWN, None, verdict=Attribution.INSUFFICIENT_HISTORY)
+    shares = [shared_blame([own, shift(REVENUE, 6)], scene).rivals[0].share_ratio for own in (unseen, quiet)]
+    assert shares[0] < 0.5 < shares[1]
 
 
 def test_a_return_after_the_rollback_raises_the_certainty_and_settles_who_it_was(
