@@ -229,6 +229,7 @@ class Shift:
     onset: datetime | None = None
     onset_low: datetime | None = None
     onset_high: datetime | None = None
+    onset_ratio: float | None = None  # the share of all possible onsets that this deployment may answer for, 0 to 1
     before: float | None = None
     after: float | None = None
     change: float | None = None

@@ -200,6 +200,7 @@ def _timing(evidence: _Evidence) -> dict[str, Any]:
         "onset": grid.time(onset.position),
         "onset_low": grid.time(onset.low),
         "onset_high": grid.time(onset.high),
+        "onset_share": onset.share,
     }
 
 

@@ -11,9 +11,10 @@ class Finding:
     """What one metric did after a deployment, and whether the deployment did it.
 
     Times are Unix seconds; `change`, `low` and `high` are in the metric's own unit; low and high are the 5 % and 95 %
-    points; `change_ratio` is the change as a share of `before`. `shape` is level, transient, gradual, spread or None.
-    `score` orders findings: every attributed one stands above every other. `n_history` counts the points before the
-    deployment, and `account` holds the settings and the intermediate figures of this one analysis.
+    points; `change_ratio` is the change as a share of `before`; `onset_share` is the share of all possible onsets that
+    the deployment may answer for. `shape` is level, transient, gradual, spread or None. `score` orders findings: every
+    attributed one stands above every other. `n_history` counts the points before the deployment, and `account` holds
+    the settings and the intermediate figures of this one analysis.
     """
 
     attributed: bool
@@ -24,6 +25,7 @@ class Finding:
     onset: float | None = None
     onset_low: float | None = None
     onset_high: float | None = None
+    onset_share: float | None = None
     before: float | None = None
     after: float | None = None
     change: float | None = None

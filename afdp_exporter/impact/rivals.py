@@ -11,12 +11,15 @@ event and are weighed jointly; what followed on them shares their blame.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import erf, exp, log, sqrt
+from math import exp, log
+
+import numpy as np
+from scipy.special import ndtr
 
 from afdp_exporter.impact.case import MOVED, Case, onset_range
 from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.sequence import Paths, ordered
-from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Rival, Shift, Status
+from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Metric, Rival, Shift, Status
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
 _UNSEEN = 0.2  # how often the shift in this service that comes before an effect downstream is missed
@@ -27,7 +30,6 @@ _FADING = {  # a reaction that begins late is the less likely, the later: to 37 
     Layer.BUSINESS: 12.0,
     Layer.CUSTOM: 6.0,
 }
-_SAMPLES = 41
 _SELF = "it returned after the rollback"
 
 
@@ -152,29 +154,32 @@ def _called_by(service: str, case: Case) -> set[str]:
 
 
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
-    """How well the onset fits a reaction to this deployment: the reaction's density, averaged over the onset's range.
+    """How well the onset fits a reaction to this deployment: the reaction's density, averaged over where it may be.
 
-    The onset's range is read as a normal one around the onset; half a sample is added, since a change is seen at the
-    sample after it.
+    The onset's range is read as a normal one around the onset. It was looked for from this deployment on; the rest of
+    the possibility, `1 - onset_ratio`, lies before that and speaks for whoever was there.
     """
-    low, high = onset_range(shift, case.step)
     step = case.step.total_seconds()
+    low, high = onset_range(shift, case.step)
     middle = (shift.onset or low).timestamp()
     spread = max((high - low).total_seconds() / (2 * 1.645), step / 4)
-    start, end = candidate.started_at.timestamp(), candidate.ended_at.timestamp()
-    total = weights = 0.0
-    for index in range(_SAMPLES):
-        offset = -3 + 6 * index / (_SAMPLES - 1)
-        weight = exp(-offset * offset / 2)
-        total += weight * _reaction(middle + offset * spread, start, end + step, step, 60 * _FADING[shift.layer])
-        weights += weight
-    return total / weights
+    offsets = np.linspace(-3, 3, 41)
+    inside = _reaction(middle + spread * offsets, candidate, shift.layer, step)
+    known = float(np.average(inside, weights=np.exp(-(offsets**2) / 2)))
+    earlier = 1 - (1.0 if shift.onset_ratio is None else shift.onset_ratio)
+    start, own = candidate.started_at.timestamp(), case.deployment.started_at.timestamp()
+    if earlier <= 0 or start >= own:
+        return known * (1 - earlier)
+    before = float(_reaction(np.arange(start, own, step / 2), candidate, shift.layer, step).mean())
+    return known * (1 - earlier) + before * earlier
 
 
-def _reaction(at: float, start: float, end: float, step: float, fading: float) -> float:
-    """How likely, up to a factor, a reaction is to begin at this instant."""
-    begun = 0.5 * (1 + erf((at - start + step / 2) / (step / 2) / sqrt(2)))
-    return begun * exp(-max(at - end, 0.0) / fading)
+def _reaction(at: Floats, candidate: Deployment, layer: Layer, step: float) -> Floats:
+    """How likely, up to a factor, a reaction is to begin at these instants."""
+    start, end = candidate.started_at.timestamp(), candidate.ended_at.timestamp() + step
+    begun = ndtr((at - start + step / 2) / (step / 2))
+    faded: Floats = begun * np.exp(-np.maximum(at - end, 0.0) / (60 * _FADING[layer]))
+    return faded
 
 
 def _judged(

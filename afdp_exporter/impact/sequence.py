@@ -2,14 +2,15 @@
 
 Tests of Granger's kind find 37 to 43 % false links between series that merely shift together, so nothing here looks
 at correlation. A step of the chain needs a path that was declared beforehand (layers, `leads_to`, the call graph),
-a gap of at least two samples, and onset intervals that do not touch; else it happened "at the same time".
+a gap of at least two samples, and onset intervals that do not touch; else it happened "at the same time". Which of
+several metrics that moved together it followed on is told only where `leads_to` or earlier deployments say so.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import MOVED, Case, onset_range
-from afdp_exporter.model import Layer, Link, Measured, Metric, Service, Shift
+from afdp_exporter.model import Attribution, Impact, Layer, Link, Measured, Metric, Service, Shift
 
 _RANK = {Layer.TECHNICAL: 0, Layer.SYSTEM: 0, Layer.USER: 1, Layer.BUSINESS: 2}
 _GAP_SAMPLES = 2
@@ -22,7 +23,7 @@ class Paths:
         self._metrics = {metric.name: metric for metric in metrics}
         leads_to = {name: metric.leads_to for name, metric in self._metrics.items()}
         calls = {name: service.depends_on for name, service in services.items()}
-        self._declared = {name: _reachable(name, leads_to) for name in leads_to}
+        self._declared = {name: _reachable(name, leads_to) & leads_to.keys() for name in leads_to}
         self._needs = {name: _reachable(name, calls) for name in calls}
         self._owners = {
             name: {service.name for service in services.values() if name in (service.metrics or ())}
@@ -30,14 +31,18 @@ class Paths:
         }
 
     def allowed(self, cause: str, effect: str) -> bool:
-        """Whether `effect` may follow `cause`. A declared `leads_to` beats the order of the layers."""
+        """Whether `effect` may follow `cause`, directly or over metrics between them.
+
+        A metric that declares what it leads to leads to nothing else; the others go by their layers.
+        """
         if cause == effect or cause not in self._metrics or effect not in self._metrics:
             return False
         if self.declared(cause, effect):
             return True
         if self.declared(effect, cause):
             return False
-        return self._by_layer(cause, effect) or self._by_calls(cause, effect)
+        open_ends = [name for name in (cause, *self._declared[cause]) if not self._metrics[name].leads_to]
+        return any(self._by_layer(name, effect) for name in open_ends) or self._by_calls(cause, effect)
 
     def declared(self, cause: str, effect: str) -> bool:
         """Whether `leads_to` names the effect, directly or over other metrics."""
@@ -106,56 +111,72 @@ def supported(shifts: tuple[Shift, ...], case: Case) -> dict[str, bool]:
 
 
 def links(shifts: Iterable[Shift], case: Case) -> tuple[Link, ...]:
-    """The steps of the chain, one cause an effect, in order of time; the sentences are left empty.
+    """The steps of the chain in order of time; the sentences are left empty.
 
-    Among several causes that came before, those with another one between them and the effect give way to it; then
-    a declared path, how often the same step was seen before, and the later onset decide.
+    Of the metrics that began before an effect and may lead to it, the last ones may be its causes: those with no
+    other of them between, and those whose order cannot be told. Of several the declared ones are told, else those
+    that came before this effect most often after earlier deployments, else only what moved at the same time.
     """
     moved = sorted((shift for shift in shifts if shift.verdict in MOVED and shift.onset), key=_onset)
     paths = Paths(case.metrics, case.services)
-    seen = _seen(case.past, case)
+    earlier = [_moved(measured.impact) for measured in case.past if _same_service(measured, case)]
     found: list[Link] = []
     for effect in moved:
-        allowed = [cause for cause in moved if paths.allowed(cause.metric, effect.metric)]
-        before = [cause for cause in allowed if ordered(cause, effect, case.step) > 0]
-        beside = [cause for cause in allowed if ordered(cause, effect, case.step) == 0]
-        if before:
-            nearest = [cause for cause in before if not _mediated(cause, before, paths, case.step)]
-            cause = max(
-                nearest,
-                key=lambda cause: (
-                    paths.declared(cause.metric, effect.metric),
-                    seen.get((cause.metric, effect.metric), 0),
-                    _onset(cause),
-                ),
-            )
-            found.append(_link(cause, effect, seen, together=False))
+        causes = [cause for cause in moved if paths.allowed(cause.metric, effect.metric)]
+        before = _last([cause for cause in causes if ordered(cause, effect, case.step) > 0], case.step)
+        beside = [cause for cause in causes if ordered(cause, effect, case.step) == 0]
+        seen = {cause.metric: _times_seen(cause.metric, effect.metric, earlier, case.step) for cause in before}
+        told = _told(before, beside, effect, seen, paths)
+        found += [_link(cause, effect, seen[cause.metric], together=False) for cause in told]
         if beside:
             closest = min(beside, key=lambda cause: abs(_onset(cause) - _onset(effect)))
-            found.append(_link(closest, effect, seen, together=True))
+            found.append(_link(closest, effect, 0, together=True))
     return tuple(found)
 
 
-def _link(cause: Shift, effect: Shift, seen: Mapping[tuple[str, str], int], *, together: bool) -> Link:
+def _last(causes: list[Shift], step: timedelta) -> list[Shift]:
+    return [cause for cause in causes if not any(ordered(cause, other, step) > 0 for other in causes)]
+
+
+def _told(
+    before: list[Shift], beside: list[Shift], effect: Shift, seen: Mapping[str, int], paths: Paths
+) -> list[Shift]:
+    """Which of the causes before the effect it followed on; none where nothing tells."""
+    if len(before) + len(beside) < 2:
+        return before
+    evidence = {cause.metric: (paths.declared(cause.metric, effect.metric), seen[cause.metric]) for cause in before}
+    rivalled = any(paths.declared(cause.metric, effect.metric) for cause in beside)
+    best = max(evidence.values(), default=(False, 0))
+    if not any(best) or (rivalled and not best[1]):
+        return []
+    return [cause for cause in before if evidence[cause.metric] == best]
+
+
+def _link(cause: Shift, effect: Shift, seen: int, *, together: bool) -> Link:
     return Link(
         cause=cause.metric,
         effect=effect.metric,
         lag=timedelta(0) if together else _onset(effect) - _onset(cause),
         together=together,
-        seen_before=0 if together else seen.get((cause.metric, effect.metric), 0),
+        seen_before=seen,
         sentence="",
     )
 
 
-def _seen(past: Iterable[Measured], case: Case) -> dict[tuple[str, str], int]:
-    """How many earlier deployments of this service each step followed."""
-    counted: dict[tuple[str, str], int] = {}
-    for measured in past:
-        if measured.impact is None or measured.deployment.service != case.deployment.service:
-            continue
-        for step in {(link.cause, link.effect) for link in measured.impact.links if not link.together}:
-            counted[step] = counted.get(step, 0) + 1
-    return counted
+def _same_service(measured: Measured, case: Case) -> bool:
+    mine, other = case.deployment, measured.deployment
+    return (other.service, other.environment) == (mine.service, mine.environment)
+
+
+def _moved(impact: Impact | None) -> dict[str, Shift]:
+    return {shift.metric: shift for shift in (impact.shifts if impact else ()) if shift.verdict in MOVED}
+
+
+def _times_seen(cause: str, effect: str, earlier: Iterable[Mapping[str, Shift]], step: timedelta) -> int:
+    """After how many earlier deployments the one moved before the other."""
+    return sum(
+        cause in moved and effect in moved and ordered(moved[cause], moved[effect], step) > 0 for moved in earlier
+    )
 
 
 def ordered(first: Shift, second: Shift, step: timedelta) -> int:
@@ -170,13 +191,14 @@ def _precedes(first: Shift, second: Shift, step: timedelta) -> bool:
     return gap >= _GAP_SAMPLES * step and onset_range(first, step)[1] < onset_range(second, step)[0]
 
 
-def _mediated(cause: Shift, causes: list[Shift], paths: Paths, step: timedelta) -> bool:
-    return any(paths.allowed(cause.metric, other.metric) and _precedes(cause, other, step) for other in causes)
-
-
 def _upstream(name: str, shifts: Iterable[Shift], case: Case) -> list[Shift]:
+    """What opens the window of a metric: only what is blamed for good, since a window is an invitation to blame."""
     paths = Paths(case.metrics, case.services)
-    return [shift for shift in shifts if shift.verdict in MOVED and shift.onset and paths.allowed(shift.metric, name)]
+    return [
+        shift
+        for shift in shifts
+        if shift.verdict is Attribution.ATTRIBUTED and shift.onset and paths.allowed(shift.metric, name)
+    ]
 
 
 def _in_time(shift: Shift, stood: list[Shift], case: Case) -> bool:

@@ -20,6 +20,7 @@ def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -
         onset=_time(finding.onset),
         onset_low=_time(finding.onset_low),
         onset_high=_time(finding.onset_high),
+        onset_ratio=finding.onset_share,
         before=finding.before,
         after=finding.after,
         change=finding.change,

@@ -59,6 +59,14 @@ def test_leads_to_allows_what_layers_do_not_and_forbids_the_way_back() -> None:
     assert not paths.allowed("sessions", "revenue")
 
 
+def test_a_metric_that_declares_what_it_leads_to_leads_on_over_these_and_to_nothing_else() -> None:
+    tickets = metric("tickets", Layer.USER)
+    paths = Paths((replace(LATENCY, leads_to=("sessions",)), SESSIONS, tickets, REVENUE), {})
+    assert paths.allowed("latency", "sessions")
+    assert paths.allowed("latency", "revenue")
+    assert not paths.allowed("latency", "tickets")
+
+
 def test_a_caller_may_follow_what_it_calls_and_never_the_other_way() -> None:
     services = {
         "shop": Service(name="shop", metrics=("latency",), depends_on=("payment",)),
@@ -89,6 +97,15 @@ def test_the_window_of_a_layer_opens_at_its_attributed_upstream_shift(
     assert within == pytest.approx((1.5 + 60) * 60)
     later = respond_within(REVENUE, [shift(LATENCY, 1), shift(SESSIONS, 20)], scene)
     assert later == pytest.approx((20.5 + 60) * 60)
+
+
+@pytest.mark.parametrize("verdict", [Attribution.TRANSIENT, Attribution.GRADUAL, Attribution.NOT_DISTINGUISHABLE])
+def test_what_is_not_blamed_for_good_opens_no_window(
+    shift: Callable[..., Shift], case: Callable[..., Case], verdict: Attribution
+) -> None:
+    upstream = shift(LATENCY, 1, verdict=verdict)
+    assert respond_within(REVENUE, [upstream], case(metrics=ALL)) is None
+    assert not supported((upstream, shift(REVENUE, 40)), case(metrics=ALL))["revenue"]
 
 
 def test_what_was_not_attributed_opens_no_window(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
@@ -148,29 +165,44 @@ def test_no_step_goes_against_the_layers_or_between_metrics_without_a_path(
     assert links([shift(LATENCY, 1), shift(ERRORS, 6)], case(metrics=ALL)) == ()
 
 
-def test_two_causes_at_once_prefer_the_step_that_was_seen_before(
+def test_of_causes_that_moved_together_none_is_told_unless_something_tells_them_apart(
     shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:
-    step = Link(
-        cause="latency", effect="sessions", lag=4 * MINUTE, together=False, seen_before=0, sentence="as it was told"
-    )
-    earlier = deploy(after=timedelta(days=-2), id="d0")
+    now = [shift(LATENCY, 1), shift(ERRORS, 1.5), shift(SESSIONS, 7)]
+    assert links(now, case(metrics=ALL)) == ()
+    declared = (replace(LATENCY, leads_to=("sessions",)), *ALL[1:])
+    assert steps(links(now, case(metrics=declared))) == [("latency", "sessions", 6, False)]
+    back = timedelta(days=-2)
+    earlier = deploy(after=back, id="d0")
     impact = Impact(
         deployment_id="d0",
         measured_at=earlier.started_at,
-        shifts=(),
+        shifts=(shift(LATENCY, 1), shift(SESSIONS, 6), shift(ERRORS, 6)),
         outcome=Outcome.DEGRADATION,
         outcome_reason="worse",
-        links=(step, replace(step, cause="errors", together=True)),
     )
     other = replace(earlier, id="x", service="search")
-    past = (
-        Measured(deployment=earlier, impact=impact),
-        Measured(deployment=other, impact=impact),
-        Measured(deployment=earlier),
-    )
-    found = links([shift(LATENCY, 1), shift(ERRORS, 1.5), shift(SESSIONS, 7)], case(metrics=ALL, past=past))
+    measured = [Measured(deployment=each, impact=impact) for each in (earlier, other)]
+    past = (*measured, Measured(deployment=earlier))
+    found = links(now, case(metrics=ALL, past=past))
     assert [(link.cause, link.seen_before) for link in found] == [("latency", 1)]
+
+
+def test_a_cause_whose_order_cannot_be_told_leaves_the_one_before_it_untold(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    vague = shift(LATENCY, 3)
+    vague = replace(vague, onset_high=vague.onset + 6 * MINUTE)
+    found = links([shift(ERRORS, 1), vague, shift(SESSIONS, 7)], case(metrics=ALL))
+    assert steps(found) == [("latency", "sessions", 0, True)]
+
+
+def test_causes_that_are_all_declared_are_all_told(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+    mood = replace(MOOD, leads_to=("revenue",))
+    metrics = (LATENCY, replace(SESSIONS, leads_to=("revenue",)), REVENUE, mood)
+    found = links([shift(SESSIONS, 5), shift(MOOD, 5), shift(REVENUE, 11)], case(metrics=metrics))
+    assert ("sessions", "revenue", 6, False) in steps(found)
+    assert ("mood", "revenue", 6, False) in steps(found)
 
 
 def test_a_transient_takes_part_and_what_has_no_onset_does_not(

@@ -1,0 +1,267 @@
+"""Planted chains, two deployments at once, a sale: what is told of them. Prints the tables of docs/cause-and-effect.md.
+
+    python benchmarks/sequence.py [--worlds 200] [--seed 1]
+
+Every series has three days of a minute's step before the deployment and two hours after it: a season of the day, a
+first-order autoregressive flicker with heavy tails (its standard deviation is the sigma of the sizes) and a wander of
+hours. Each world goes the way of a look at a real deployment: every metric judged in its turn, then all together.
+"""
+
+import argparse
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import combinations
+
+import numpy as np
+from scipy.signal import lfilter
+
+from afdp_exporter.analysis import Question, assess
+from afdp_exporter.evidence import Evidence
+from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.sequence import ordered
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Impact,
+    Layer,
+    Metric,
+    Occasion,
+    OccasionKind,
+    Series,
+    Worse,
+)
+
+STEP = timedelta(minutes=1)
+BEFORE, AFTER = 3 * 1440, 120
+DEPLOYED = datetime(2026, 3, 4, 14, 0, tzinfo=UTC)
+TIMES = DEPLOYED.timestamp() + 60.0 * np.arange(-BEFORE, AFTER)
+LAGS = (0, 1, 2, 3, 5, 7, 10)
+
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='l{service="$service"}', worse=Worse.UP)
+SESSIONS = Metric(name="sessions", layer=Layer.USER, query="sessions", worse=Worse.DOWN)
+REVENUE = Metric(name="revenue_usd_per_hour", layer=Layer.BUSINESS, query="revenue", worse=Worse.DOWN)
+TICKETS = Metric(name="tickets", layer=Layer.USER, query="tickets", worse=Worse.UP)
+ORDERS = Metric(name="orders", layer=Layer.BUSINESS, query="orders", worse=Worse.DOWN)
+ERRORS = Metric(name="failures", layer=Layer.TECHNICAL, query="failures", worse=Worse.UP)
+CHAIN = (LATENCY, SESSIONS, REVENUE)
+ALL = (*CHAIN, TICKETS, ORDERS, ERRORS)
+PLANTED = {(cause.name, effect.name) for cause, effect in combinations(CHAIN, 2)}
+
+
+@dataclass(frozen=True)
+class World:
+    """What happens: the onset of each metric's shift in samples after the deployment, and its size in sigma."""
+
+    onsets: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ALL
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--worlds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    rng = np.random.default_rng(options.seed)
+    print_table("Order of planted steps", order_table(rng, options.worlds))
+    print_table("Edges that are told", edge_table(rng, options.worlds))
+    print_table("Revenue that moves 30 to 50 minutes later", late_table(rng, options.worlds))
+    print_table("Two deployments three minutes apart", rival_table(rng, options.worlds))
+    print_table("A sale that moves every service", sale_table(rng, options.worlds))
+
+
+def order_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
+    """By lag: steps whose both ends were found, the share whose order is told, the share of those that is right."""
+    yield "lag in samples", "steps found", "order told", "of these right", "at the same time"
+    for lag in LAGS:
+        told: list[int] = []
+        for _ in range(worlds):
+            impact = look(chain_world(rng, lag), rng)
+            shifts = {shift.metric: shift for shift in impact.shifts if shift.verdict in MOVED}
+            told += [
+                ordered(shifts[cause], shifts[effect], STEP)
+                for cause, effect in (("latency_seconds", "sessions"), ("sessions", "revenue_usd_per_hour"))
+                if cause in shifts and effect in shifts and shifts[cause].onset and shifts[effect].onset
+            ]
+        decided = [order for order in told if order]
+        right = share(sum(order > 0 for order in decided), len(decided)) if lag else "-"
+        yield str(lag), str(len(told)), share(len(decided), len(told)), right, share(told.count(0), len(told))
+
+
+def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
+    """Of all edges told: how many are reversed or join metrics that only moved at the same minute by chance."""
+    yield "world", "edges told", "false"
+    together: list[bool] = []
+    told: list[bool] = []
+    for _ in range(worlds):
+        lag = int(rng.choice(LAGS))
+        world = chain_world(rng, lag)
+        start = world.onsets[LATENCY.name]
+        strangers = {TICKETS.name: start, ORDERS.name: start, ERRORS.name: start}
+        sizes = {name: float(rng.uniform(2, 5)) for name in strangers}
+        world = replace(world, onsets={**world.onsets, **strangers}, sizes={**world.sizes, **sizes})
+        for link in look(world, rng).links:
+            if link.together:
+                continue
+            true = (link.cause, link.effect) in PLANTED and world.onsets[link.effect] > world.onsets[link.cause]
+            told.append(not true)
+        only = World(onsets=strangers, sizes=sizes)
+        together += [not link.together for link in look(only, rng).links]
+    yield "a chain, and three metrics that move with its first", str(len(told)), share(sum(told), len(told))
+    yield "three metrics that move at one minute, pairs", str(len(together)), share(sum(together), len(together))
+
+
+def late_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
+    """How often late revenue is put down to the deployment, by what stands before it."""
+    yield "what happens", "revenue put down to the deployment"
+    cases = {
+        "latency at once, revenue 30 to 50 minutes later": (True, True),
+        "revenue 30 to 50 minutes later, nothing before it": (False, True),
+        "latency at once, revenue does not move": (True, False),
+    }
+    for name, (slow, late) in cases.items():
+        blamed = found = 0
+        for _ in range(worlds):
+            onsets: dict[str, float] = {}
+            if slow:
+                onsets[LATENCY.name] = float(rng.integers(0, 3))
+            if late:
+                onsets[REVENUE.name] = float(rng.integers(30, 51))
+            sizes = {LATENCY.name: 5.0, REVENUE.name: float(rng.uniform(3, 5))}
+            shifts = {shift.metric: shift for shift in look(World(onsets=onsets, sizes=sizes), rng).shifts}
+            if slow and shifts[LATENCY.name].verdict not in MOVED:
+                continue
+            found += 1
+            blamed += shifts[REVENUE.name].verdict in MOVED
+        yield name, share(blamed, found)
+
+
+def rival_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
+    """Both deployments are looked at: who is blamed for what the guilty one did."""
+    yield "what moved", "effects found", "guilty one named", "not told apart", "innocent one blamed"
+    shared = replace(LATENCY, name="gateway_latency_seconds", query="l")
+    for name, own in (("its own latency, then sessions and revenue of all", True), ("one latency of all", False)):
+        counts = {"guilty": 0, "open": 0, "innocent": 0, "nothing": 0}
+        for _ in range(worlds):
+            counts[accused(rng, own=own, shared=shared)] += 1
+        seen = worlds - counts["nothing"]
+        yield (name, str(seen), *(share(counts[key], seen) for key in ("guilty", "open", "innocent")))
+
+
+def accused(rng: np.random.Generator, *, own: bool, shared: Metric) -> str:
+    """Who is blamed in one world: guilty, innocent, nobody for certain (open), or that nothing was found."""
+    guilty_first = bool(rng.integers(2))
+    first, second = deployment("checkout", 0), deployment("search", 3)
+    guilty, innocent = (first, second) if guilty_first else (second, first)
+    start = (0 if guilty_first else 3) + int(rng.integers(0, 2))
+    metrics = CHAIN if own else (shared,)
+    onsets: dict[str, float] = {metrics[0].name: start}
+    if own:
+        onsets |= {SESSIONS.name: start + 4, REVENUE.name: start + 10}
+    sizes = {metric.name: float(rng.uniform(3, 6)) for metric in metrics}
+    world = World(onsets=onsets, sizes=sizes, metrics=metrics)
+    values = {metric.name: series_of(world, metric.name, rng) for metric in metrics}
+    mine = look(world, rng, values=values, by=guilty, others=(innocent,))
+    if own:  # the innocent service's own latency did not move
+        values = {**values, LATENCY.name: series_of(World(), LATENCY.name, rng)}
+    theirs = look(world, rng, values=values, by=innocent, others=(guilty,))
+    if blames(theirs):
+        return "innocent"
+    if blames(mine):
+        return "guilty"
+    unsure = any(shift.verdict is Attribution.NOT_DISTINGUISHABLE for shift in (*mine.shifts, *theirs.shifts))
+    return "open" if unsure else "nothing"
+
+
+def sale_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
+    """A deployment within five minutes of a sale that moves each metric of each service by 4 to 8 sigma."""
+    yield "what is known", "deployments", "blamed", "told as a common cause"
+    for name, known, others in (("the calendar", True, 0), ("three other services", False, 3), ("nothing", False, 0)):
+        blamed = told = 0
+        for _ in range(worlds):
+            start = float(rng.integers(-5, 6))
+            metrics = (LATENCY, ERRORS, SESSIONS)
+            sizes = {metric.name: float(rng.uniform(4, 8)) for metric in metrics}
+            world = World(onsets=dict.fromkeys(sizes, start), sizes=sizes, metrics=metrics)
+            begin = DEPLOYED + start * STEP
+            sale = Occasion(name="spring-sale", kind=OccasionKind.SALE, start=begin, end=begin + timedelta(days=3))
+            impact = look(world, rng, calendar=(sale,) if known else (), witnesses=others)
+            blamed += blames(impact)
+            told += any(shift.verdict is Attribution.NOT_DISTINGUISHABLE for shift in impact.shifts)
+        yield name, str(worlds), share(blamed, worlds), share(told, worlds)
+
+
+def chain_world(rng: np.random.Generator, lag: int) -> World:
+    """Latency within two samples of the deployment, sessions `lag` samples after it, revenue as long after these."""
+    start = float(rng.integers(0, 3))
+    onsets = {metric.name: start + index * lag for index, metric in enumerate(CHAIN)}
+    return World(onsets=onsets, sizes={metric.name: float(rng.uniform(2, 5)) for metric in CHAIN})
+
+
+def look(
+    world: World,
+    rng: np.random.Generator,
+    *,
+    values: Mapping[str, Series] | None = None,
+    by: Deployment | None = None,
+    others: tuple[Deployment, ...] = (),
+    calendar: tuple[Occasion, ...] = (),
+    witnesses: int = 0,
+) -> Impact:
+    """What a look two hours after the deployment finds."""
+    seen = values or {metric.name: series_of(world, metric.name, rng) for metric in world.metrics}
+    case = Case(
+        deployment=by or deployment("checkout", 0),
+        metrics=world.metrics,
+        step=STEP,
+        now=DEPLOYED + AFTER * STEP,
+        others=others,
+        calendar=calendar,
+    )
+    evidence = tuple(
+        Evidence(
+            metric=metric,
+            series=seen[metric.name],
+            peers={f"other{index}": series_of(world, metric.name, rng) for index in range(witnesses)},
+        )
+        for metric in world.metrics
+    )
+    return assess(Question(case=case, evidence=evidence))
+
+
+def blames(impact: Impact) -> bool:
+    return any(shift.verdict in MOVED for shift in impact.shifts)
+
+
+def deployment(service: str, minute: float) -> Deployment:
+    start = DEPLOYED + minute * STEP
+    return Deployment(id=service, service=service, environment="production", started_at=start, received_at=start)
+
+
+def series_of(world: World, name: str, rng: np.random.Generator) -> Series:
+    """A metric around 100 with a sigma of 1; its shift goes the way that hurts."""
+    count = len(TIMES)
+    season = 3.0 * np.sin(2 * np.pi * TIMES / 86400 + rng.uniform(0, 2 * np.pi))
+    flicker = lfilter([1.0], [1.0, -0.5], rng.standard_t(5, count)) * np.sqrt(0.75 * 3 / 5)
+    wander = lfilter([1.0], [1.0, -1 + 1 / 240], rng.standard_normal(count)) * 0.5 * np.sqrt(2 / 240)
+    values = 100.0 + season + flicker + wander
+    if name in world.onsets:
+        values[BEFORE + int(world.onsets[name]) :] += world.sizes[name]
+    return Series(metric=name, labels={}, times=TIMES, values=values)
+
+
+def share(count: int, total: int) -> str:
+    return f"{count / total:.1%} ({count}/{total})" if total else "none"
+
+
+def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
+    print(f"\n{title}")
+    for index, row in enumerate(rows):
+        print(f"| {' | '.join(row)} |", flush=True)
+        if index == 0:
+            print(f"|{'---|' * len(row)}")
+
+
+if __name__ == "__main__":
+    main()
