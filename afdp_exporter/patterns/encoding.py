@@ -1,0 +1,177 @@
+"""Traits -> columns of numbers, learned from the cases at hand; one group of columns a trait."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from afdp_exporter.model import Floats
+from afdp_exporter.patterns.traits import Traits, Value
+
+LEAST = 3
+"""A level or a number is looked at once this many cases have it."""
+LEVELS = 12
+"""The most frequent levels of one trait that get a column."""
+PRODUCTS = 40
+"""The most products of two columns."""
+PERIODS = ("night", "early", "morning", "noon", "afternoon", "evening")
+"""The hour of the day in steps of four hours."""
+BELONGING = frozenset({"team"})
+"""Traits that say where a deployment belongs: the levels of shrinkage speak of them, not columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: a level that is there or not, a number on its scale, or whether a number is known."""
+
+    trait: str
+    kind: str  # level, linear, above, known
+    level: str | float = 0.0
+    centre: float = 0.0
+    scale: float = 1.0
+    logarithmic: bool = False
+
+    def of(self, value: Value | None) -> float:
+        """The column's entry for a trait's value; what is unknown sits at the mean of a number and is no level."""
+        if self.kind == "known":
+            return float(value is not None)
+        if self.kind == "level":
+            return float(has(value, self.trait, str(self.level)))
+        number = as_number(value)
+        if number is None:
+            return 0.0
+        if self.kind == "above":
+            return float(number >= float(self.level)) - self.centre
+        return float(np.clip((compress(number, logarithmic=self.logarithmic) - self.centre) / self.scale, -3.0, 3.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """The columns, the group of each, and the pairs of columns whose products stand behind them."""
+
+    columns: tuple[Column, ...]
+    means: Floats
+    products: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def groups(self) -> list[str]:
+        """The name of each column's group."""
+        return [column.trait for column in self.columns] + ["together"] * len(self.products)
+
+    def encode(self, rows: Sequence[Traits]) -> Floats:
+        """The columns of each row, centred, shape (rows, columns + products)."""
+        table = np.array([[column.of(row.get(column.trait)) for column in self.columns] for row in rows], dtype=float)
+        table = table.reshape(len(rows), len(self.columns)) - self.means
+        if not self.products:
+            return table
+        first, second = (np.array(side) for side in zip(*self.products, strict=True))
+        return np.hstack([table, table[:, first] * table[:, second]])
+
+
+def learn_columns(rows: Sequence[Traits]) -> Encoder:
+    """The columns that these rows can say something about."""
+    names = sorted({name for row in rows for name in row} - BELONGING)
+    columns = tuple(column for name in names for column in _columns(name, [row.get(name) for row in rows]))
+    encoder = Encoder(columns=columns, means=np.zeros(len(columns)))
+    table = encoder.encode(rows)
+    means = table.mean(axis=0) if len(rows) else np.zeros(len(columns))
+    return Encoder(columns=columns, means=means, products=_products(columns, table))
+
+
+def has(value: Value | None, trait: str, level: str) -> bool:
+    """Whether a trait's value is, or holds, a level."""
+    if value is None:
+        return False
+    if trait == "hour":
+        return isinstance(value, float) and period(value) == level
+    return level in levels(value)
+
+
+def levels(value: Value) -> frozenset[str]:
+    """The words that a value holds; none for a number."""
+    if isinstance(value, frozenset):
+        return value
+    if isinstance(value, bool):
+        return frozenset({"yes"}) if value else frozenset({"no"})
+    return frozenset({value}) if isinstance(value, str) else frozenset()
+
+
+def as_number(value: Value | None) -> float | None:
+    """A value as a number, where it is one."""
+    return None if value is None or isinstance(value, bool | str | frozenset) else float(value)
+
+
+def compress(number: float, *, logarithmic: bool) -> float:
+    """A number on its own scale, or on the scale of its size in powers of ten."""
+    return math.copysign(math.log10(1.0 + abs(number)), number) if logarithmic else number
+
+
+def period(hour: float) -> str:
+    """The part of the day."""
+    return PERIODS[int(hour // 4) % 6]
+
+
+def _columns(name: str, values: Sequence[Value | None]) -> list[Column]:
+    known = [value for value in values if value is not None]
+    if name == "hour":
+        found = _levels(name, [frozenset({period(float(value))}) for value in known if isinstance(value, float)])
+    elif any(as_number(value) is not None for value in known):
+        found = _number(name, [number for value in known if (number := as_number(value)) is not None])
+    elif any(isinstance(value, bool) for value in known):
+        found = [column for column in _levels(name, [levels(value) for value in known]) if column.level == "yes"]
+    else:
+        found = _levels(name, [levels(value) for value in known])
+    telling = LEAST <= len(known) <= len(values) - LEAST
+    return [*found, Column(name, "known")] if telling and not _is_set(known) else found
+
+
+def _is_set(known: Sequence[Value]) -> bool:
+    return any(isinstance(value, frozenset) for value in known)
+
+
+def _levels(name: str, sets: Sequence[frozenset[str]]) -> list[Column]:
+    counts = Counter(level for one in sets for level in one)
+    usual = sorted((-count, level) for level, count in counts.items() if LEAST <= count < len(sets))
+    return [Column(name, "level", level) for _, level in usual[:LEVELS]]
+
+
+def _number(name: str, numbers: Sequence[float]) -> list[Column]:
+    if len(numbers) < LEAST or len(set(numbers)) == 1:
+        return []
+    logarithmic = is_skewed(numbers)
+    sizes = np.array([compress(number, logarithmic=logarithmic) for number in numbers])
+    middle, upper = (float(np.quantile(numbers, share)) for share in (0.5, 0.75))
+    steps = [
+        Column(name, "above", cut, centre=float(np.mean(np.array(numbers) >= cut)))
+        for cut in sorted({middle, upper})
+        if cut > min(numbers)
+    ]
+    spread = float(sizes.std()) or 1.0
+    return [Column(name, "linear", 0.0, float(sizes.mean()), spread, logarithmic), *steps]
+
+
+def is_skewed(numbers: Sequence[float]) -> bool:
+    """Whether numbers are sizes that span powers of ten, so that their logarithm says more."""
+    array = np.abs(np.array(numbers))
+    typical = float(np.median(array))
+    return typical > 0 and float(array.max()) > 10 * typical
+
+
+def _products(columns: Sequence[Column], table: Floats) -> tuple[tuple[int, int], ...]:
+    """Pairs of what changes with when it changes or how large it is: the most frequent ones."""
+    what = [place for place, column in enumerate(columns) if column.trait == "change_types"]
+    other = [
+        place
+        for place, column in enumerate(columns)
+        if (column.kind == "level" and column.trait in {"weekday", "event", "hour"}) or column.kind == "linear"
+    ]
+    counted = []
+    for first in what:
+        for second in other:
+            both = table[:, first] * table[:, second]
+            support = int(np.count_nonzero(both))
+            if support >= LEAST:
+                counted.append((-support, first, second))
+    return tuple((first, second) for _, first, second in sorted(counted)[:PRODUCTS])

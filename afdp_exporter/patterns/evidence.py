@@ -1,0 +1,70 @@
+"""Does a condition go with a figure? Tests against the service's own base rate, and their correction for number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from afdp_exporter.model import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is explained already: an orthonormal basis (n, k) of the services' own levels and of what was accepted."""
+
+    basis: Floats
+
+    def rest(self, columns: Floats) -> Floats:
+        """What of columns (n,) or (n, m) is not explained."""
+        return np.asarray(columns - self.basis @ (self.basis.T @ columns))
+
+
+def background(columns: Floats) -> Background:
+    """The span of columns (n, k), those that add nothing left out."""
+    left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
+    return Background(left[:, sizes > 1e-8 * max(float(sizes.max(initial=0.0)), 1.0)])
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How far each candidate's sum lies from what chance gives, in standard deviations, and its two-sided p (m,)."""
+
+    z: Floats
+    p: Floats
+
+
+def weigh(figure: Floats, candidates: Floats, known: Background) -> Evidence:
+    """Test each candidate column (n, m) beside what is known.
+
+    The sum of the unexplained figure over a candidate's cases, against its distribution under permutation, by its
+    first three moments (Pearson's type III curve), so that few cases and rare troubles are not taken for normal.
+    """
+    n = figure.size
+    rest, columns = known.rest(figure), known.rest(candidates)
+    energy, lean = float(rest @ rest), float((rest**3).sum())
+    weight = (columns**2).sum(axis=0)
+    empty = (weight < 1e-9) | (energy < 1e-12)
+    freedom = max(n - known.basis.shape[1], 2)
+    spread = np.sqrt(np.where(empty, 1.0, weight) * max(energy, 1e-12) / freedom)
+    z = np.where(empty, 0.0, columns.T @ rest / spread)
+    skew = n / ((n - 1.0) * (n - 2.0)) * (columns**3).sum(axis=0) * lean / spread**3
+    return Evidence(z=z, p=np.where(empty, 1.0, _two_sided(z, skew)))
+
+
+def _two_sided(z: Floats, skew: Floats) -> Floats:
+    skew = np.clip(np.where(np.abs(skew) < 1e-4, 1e-4, skew), -4.0, 4.0)
+    upper, lower = stats.pearson3.sf(z, skew), stats.pearson3.cdf(z, skew)
+    return np.asarray(np.minimum(1.0, 2.0 * np.minimum(upper, lower)))
+
+
+def q_values(p: Floats, *, dependent: bool = False) -> Floats:
+    """Benjamini-Hochberg's q for each p; Benjamini-Yekutieli's where `dependent`."""
+    if p.size == 0:
+        return p
+    order = np.argsort(p)
+    ranks = np.arange(1, p.size + 1)
+    stricter = float(np.sum(1.0 / ranks)) if dependent else 1.0
+    scaled = np.minimum(1.0, p[order] * p.size * stricter / ranks)
+    q = np.empty(p.size)
+    q[order] = np.minimum.accumulate(scaled[::-1])[::-1]
+    return q

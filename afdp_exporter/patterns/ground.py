@@ -1,0 +1,62 @@
+"""What mining searches: conditions, alone and in pairs, which cases meet them, and what each must be seen beside."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from afdp_exporter.model import Condition, Floats
+from afdp_exporter.patterns.conditions import candidates, mask
+from afdp_exporter.patterns.traits import Traits
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """`members` (n, m): which cases meet each candidate. `beside` names, for each, the columns of `seen` (n, k) that
+    must not explain it: a pair's own halves, and whether a number is known at all where it is not always."""
+
+    conditions: tuple[tuple[Condition, ...], ...]
+    members: Floats
+    beside: tuple[tuple[int, ...], ...]
+    seen: Floats
+
+    @property
+    def weights(self) -> Floats:
+        """How much each candidate counts (m,), 1 on the mean: all pairs together a quarter of all single ones."""
+        single = np.array([len(one) == 1 for one in self.conditions])
+        shares = np.where(single, 0.8 / max(int(single.sum()), 1), 0.2 / max(int((~single).sum()), 1))
+        return np.asarray(shares / shares.mean())
+
+
+def survey(rows: Sequence[Traits], least: int) -> Ground:
+    """Every candidate that at least `least` rows meet; of a pair, as many must meet one half and not the other."""
+    singles = candidates(rows, least)
+    masks = [mask(one, rows) for one in singles]
+    seen = list(masks)
+    known: dict[str, int] = {}
+    for trait in sorted({one.trait for one in singles if one.op == ">="}):
+        column = np.array([trait in row for row in rows], dtype=bool)
+        if not column.all():
+            known[trait] = len(seen)
+            seen.append(column)
+    conditions: list[tuple[Condition, ...]] = [(one,) for one in singles]
+    beside = [_known(known, (one,)) for one in singles]
+    members = list(masks)
+    for first, second in combinations(range(len(singles)), 2):
+        both = masks[first] & masks[second]
+        fewest = min(int(masks[first].sum()), int(masks[second].sum()))
+        if singles[first].trait != singles[second].trait and least <= int(both.sum()) <= fewest - least:
+            pair = (singles[first], singles[second])
+            conditions.append(pair)
+            beside.append((first, second, *_known(known, pair)))
+            members.append(both)
+    return Ground(tuple(conditions), _table(members, len(rows)), tuple(beside), _table(seen, len(rows)))
+
+
+def _known(known: dict[str, int], conditions: Sequence[Condition]) -> tuple[int, ...]:
+    return tuple(known[one.trait] for one in conditions if one.op == ">=" and one.trait in known)
+
+
+def _table(columns: Sequence[np.ndarray[tuple[int], np.dtype[np.bool_]]], rows: int) -> Floats:
+    return np.array(columns, dtype=float).reshape(len(columns), rows).T

@@ -1,0 +1,146 @@
+"""Cases -> patterns: what follows under which conditions, stated only where chance is an unlikely author.
+
+Conditions enter one after the other, the most telling first, each tested beside all that were accepted before, so that
+nothing is told twice and a trait that only accompanies another is not blamed. After each step Benjamini-Hochberg over
+everything that is left decides whether there is a next one.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from afdp_exporter.model import Case, Floats, Pattern, PatternKind
+from afdp_exporter.patterns.effects import Effect, effect
+from afdp_exporter.patterns.evidence import Background, background, q_values, weigh
+from afdp_exporter.patterns.ground import Ground, survey
+from afdp_exporter.patterns.statements import state
+from afdp_exporter.patterns.targets import Target, targets
+from afdp_exporter.patterns.threads import one_thread
+from afdp_exporter.patterns.traits import case_traits
+
+SUPPORT, HINTED = 15, 5
+"""Cases that a pattern rests on at least; fewer, down to HINTED, make a hint."""
+DISCOVERY_RATE = 0.05
+NEWEST = 2000
+"""How many of the newest cases are mined."""
+LEAST_RATE, LEAST_SIZE = 0.05, 0.25
+"""The floor on an effect: of a rate, and of a size in standard deviations of what was unexplained."""
+MOST = 40
+"""The most patterns that are looked for."""
+
+
+class _Search:
+    """What was accepted for one target so far, and the p of every candidate beside it."""
+
+    def __init__(self, target: Target, ground: Ground, services: Floats) -> None:
+        self.target = target
+        self.known = target.known
+        self.figures = target.figures[self.known]
+        self.members = ground.members[self.known]
+        self.services = services[self.known]
+        self.accepted: list[int] = []
+        self._scores = target.scores()
+        self._seen = ground.seen[self.known]
+        self.ground = ground
+        self._settled: set[int] = set()
+        self.p = self._test()
+
+    def settle(self, candidate: int, *, accept: bool) -> None:
+        """Take a candidate in, or out of the search; either way it is not looked at again."""
+        self._settled.add(candidate)
+        if accept:
+            self.accepted.append(candidate)
+            self.p = self._test()
+        self.p[candidate] = 1.0
+
+    def others(self, candidate: int) -> list[int]:
+        """What was accepted besides a candidate and is no special case of it."""
+        own = set(self.ground.conditions[candidate])
+        return [one for one in self.accepted if not own <= set(self.ground.conditions[one])]
+
+    def measure(self, candidate: int) -> Effect:
+        """The effect of a candidate beside the others."""
+        others = self.members[:, self.others(candidate)]
+        return effect(self.figures, self.members[:, candidate], others, self.services, rate=self.target.rate)
+
+    def unexplained(self, accepted: Sequence[int]) -> Floats:
+        """What of the scores is left beside the services and these candidates (n,)."""
+        return self._background(accepted).rest(self._scores)
+
+    def _background(self, accepted: Sequence[int], seen: Sequence[int] = ()) -> Background:
+        return background(np.column_stack([self.services, self.members[:, list(accepted)], self._seen[:, list(seen)]]))
+
+    def _test(self) -> Floats:
+        whole = weigh(self._scores, self.members, self._background(self.accepted))
+        p = whole.p
+        for candidate in np.flatnonzero(p < DISCOVERY_RATE):
+            seen = self.ground.beside[candidate]
+            if seen:
+                beside = weigh(self._scores, self.members[:, [candidate]], self._background(self.accepted, seen))
+                further = whole.z[candidate] * beside.z[0] > 0
+                worse = len(self.ground.conditions[candidate]) == 1 or beside.z[0] > 0
+                p[candidate] = max(p[candidate], beside.p[0]) if further and worse else 1.0
+        p[self.members.sum(axis=0) < HINTED] = 1.0
+        p[list(self._settled)] = 1.0
+        return p
+
+
+def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -> tuple[Pattern, ...]:
+    """Everything that the cases support, the surest first; `dependent` asks for Benjamini-Yekutieli, as gates do."""
+    chosen = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id))[-NEWEST:]
+    ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED)
+    names = sorted({case.deployment.service for case in chosen})
+    services = np.array([[case.deployment.service == name for name in names] for case in chosen], dtype=float)
+    with one_thread():
+        searches = [_Search(target, ground, services) for target in targets(chosen)] if ground.conditions else []
+        found = _search(searches, ground, dependent=dependent)
+        return tuple(_pattern(search, candidate, q, chosen) for search, candidate, q in found)
+
+
+def _search(searches: Sequence[_Search], ground: Ground, *, dependent: bool) -> list[tuple[_Search, int, float]]:
+    found: list[tuple[_Search, int, float]] = []
+    while searches and len(found) < MOST:
+        q = q_values(np.concatenate([search.p / ground.weights for search in searches]), dependent=dependent)
+        best = int(np.argmin(q))
+        if q[best] > DISCOVERY_RATE:
+            break
+        search, candidate = searches[best // len(ground.conditions)], best % len(ground.conditions)
+        counts = _large_enough(search, candidate) and _certain(search.measure(candidate))
+        if counts:
+            found.append((search, candidate, float(q[best])))
+        search.settle(candidate, accept=counts)
+    return found
+
+
+def _large_enough(search: _Search, candidate: int) -> bool:
+    inside = search.members[:, candidate] > 0
+    rest = search.unexplained(search.accepted)
+    gap = abs(float(rest[inside].mean() - rest[~inside].mean()))
+    return gap >= (LEAST_RATE if search.target.rate else LEAST_SIZE * float(rest.std()))
+
+
+def _certain(measured: Effect) -> bool:
+    """Whether the whole interval of an effect lies on one side of none."""
+    return measured.difference.low > 0 or measured.difference.high < 0
+
+
+def _pattern(search: _Search, candidate: int, q_value: float, cases: Sequence[Case]) -> Pattern:
+    inside = search.members[:, candidate] > 0
+    members = [cases[place] for place in np.flatnonzero(search.known)[inside]]
+    sure = len(members) >= SUPPORT and _confirmed(search, candidate)
+    return state(
+        kind=PatternKind.PATTERN if sure else PatternKind.HINT,
+        conditions=search.ground.conditions[candidate],
+        target=search.target,
+        effect=search.measure(candidate),
+        members=members,
+        usual=float(search.figures[~inside].mean()),
+        q_value=q_value,
+    )
+
+
+def _confirmed(search: _Search, candidate: int) -> bool:
+    """Whether the newest third of the pattern's cases points the same way as all of them."""
+    inside = search.unexplained(search.others(candidate))[search.members[:, candidate] > 0]
+    newest = inside[-max(inside.size // 3, 1) :]
+    return float(newest.mean()) * float(inside.mean()) > 0

@@ -1,0 +1,103 @@
+"""A Model and a planned deployment -> what it is expected to do, on what evidence, as ranges and sentences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import expit
+
+from afdp_exporter.model import Basis, Context, Cost, Deployment, Estimate, Floats, Pattern, Prediction, Similar
+from afdp_exporter.patterns.conditions import holds
+from afdp_exporter.patterns.intervals import quantiles
+from afdp_exporter.patterns.learning import Model, Place, Response
+from afdp_exporter.patterns.regression import Logistic
+from afdp_exporter.patterns.similarity import similar
+from afdp_exporter.patterns.traits import TROUBLE, traits
+from afdp_exporter.patterns.wording import money, percent, percents
+
+COLD_CHANGE_RATIO = 0.25
+"""The prior: nine of ten changes move a metric by less than this share of its level."""
+REACH = 1.645
+NOTABLE = 1.5
+"""A risk this many times the service's usual one is worth a sentence."""
+
+
+def predict(model: Model, planned: Deployment, context: Context, patterns: Sequence[Pattern] = ()) -> Prediction:
+    """What `planned` would do if it started in `context`; `patterns` that apply are told among the warnings."""
+    known = traits(planned, context, salt=model.salt)
+    place = Place(planned.service, planned.team)
+    row = model.design.rows([known], [place])
+    evidence = similar(model, known, place)
+    risk = chance(model.trouble, row)
+    applying = [pattern for pattern in patterns if all(holds(one, known) for one in pattern.conditions)]
+    cold = {name: _cold(level) for name, level in context.levels.items()}
+    cost = expect(model.cost, row) if model.cost else None
+    return Prediction(
+        deployment_id=planned.id,
+        basis=model.basis,
+        n=model.n,
+        risk=risk,
+        failure=_at_most(chance(model.failure, row), risk),
+        metrics=cold | {name: expect(response, row) for name, response in model.metrics.items()},
+        cost=Cost(currency=model.currency, per_hour=cost) if cost and model.currency else None,
+        similar=evidence,
+        warnings=(*_evidence(model, evidence), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
+    )
+
+
+def expect(response: Response, row: Floats) -> Estimate:
+    """The 5 %, 50 % and 95 % points of one figure."""
+    centre, spread = float(response.line.mean(row)[0]), float(response.line.spread(row)[0])
+    low, high = quantiles(response.errors, response.line.freedom)
+    points = response.scale.back(np.array([centre + low * spread, centre, centre + high * spread]))
+    return Estimate(low=float(points[0]), median=float(points[1]), high=float(points[2]))
+
+
+def mean(response: Response, rows: Floats) -> Floats:
+    """The mean of one figure for each row (n,), its noise taken from left-out cases (Duan's smearing)."""
+    centre, spread = response.line.mean(rows), response.line.spread(rows)
+    return np.asarray(response.scale.back(centre[:, None] + spread[:, None] * response.errors[None, :]).mean(axis=1))
+
+
+def chance(fit: Logistic, row: Floats) -> Estimate:
+    """A probability with its range."""
+    centre, spread = fit.odds(row)
+    low, high = expit(centre - REACH * spread), expit(centre + REACH * spread)
+    return Estimate(low=float(low[0]), median=float(fit.risk(row)[0]), high=float(high[0]))
+
+
+def _cold(level: float) -> Estimate:
+    reach = COLD_CHANGE_RATIO * abs(level)
+    return Estimate(low=-reach, median=0.0, high=reach)
+
+
+def _at_most(part: Estimate, whole: Estimate) -> Estimate:
+    return Estimate(
+        low=min(part.low, whole.low), median=min(part.median, whole.median), high=min(part.high, whole.high)
+    )
+
+
+def _evidence(model: Model, evidence: Sequence[Similar]) -> list[str]:
+    """What followed the similar deployments, when trouble followed at least half of three or more."""
+    if len(evidence) < 3:
+        return []
+    troubled = [one for one in evidence if one.outcome in TROUBLE]
+    if 2 * len(troubled) < len(evidence):
+        return []
+    amounts = [one.cost_per_hour for one in troubled if one.cost_per_hour is not None and one.cost_per_hour > 0]
+    if amounts and model.currency:
+        low, high = money(min(amounts), model.currency), money(max(amounts), model.currency)
+        reach = low if low == high else f"{low} to {high}"
+        return [f"Similar deployments were followed by a cost of {reach} an hour (n = {len(amounts)})"]
+    return [f"{len(troubled)} of {len(evidence)} similar deployments were followed by degradation or failure"]
+
+
+def _risk(model: Model, risk: Estimate) -> list[str]:
+    if model.basis is Basis.COLD:
+        return [f"Nothing is known of {model.home.service} yet: the risk of {percents(risk)} is a prior, not a finding"]
+    own = [case for case in model.cases if case.deployment.service == model.home.service] or list(model.cases)
+    usual = sum(case.impact.outcome in TROUBLE for case in own) / len(own)
+    if usual == 0 or risk.median < NOTABLE * usual:
+        return []
+    times = risk.median / usual
+    beside = f"{times:.1f} times the usual {percent(usual)} (n = {len(own)})"
+    return [f"The risk of degradation or failure is {percents(risk)}, {beside}"]

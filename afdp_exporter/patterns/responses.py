@@ -1,0 +1,78 @@
+"""What is learned of each case: the figures that may be predicted, and the scale on which they add up."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from afdp_exporter.model import Attribution, Case, Floats
+
+UNJUDGED = frozenset({Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
+"""Verdicts that say nothing about the change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A figure -> a scale on which noise is even: asinh(figure / unit), or the figure itself for an endless unit."""
+
+    unit: float
+
+    def forward(self, figures: Floats) -> Floats:
+        """Figures of any shape onto the scale."""
+        return figures if math.isinf(self.unit) else np.asarray(np.arcsinh(figures / self.unit))
+
+    def back(self, scaled: Floats) -> Floats:
+        """From the scale to figures; what lies beyond any figure seen is held back from overflow."""
+        return scaled if math.isinf(self.unit) else np.asarray(self.unit * np.sinh(np.clip(scaled, -40.0, 40.0)))
+
+    def stretch(self, figures: Floats) -> Floats:
+        """The logarithm of the scale's slope at each figure, to compare densities across scales."""
+        if math.isinf(self.unit):
+            return np.zeros_like(figures)
+        return np.asarray(-0.5 * np.log(figures**2 + self.unit**2))
+
+
+def scales(figures: Floats) -> list[Scale]:
+    """The scales worth trying for these figures, from additive noise to noise in proportion."""
+    typical = float(np.median(np.abs(figures)))
+    if typical == 0.0:
+        return [Scale(math.inf)]
+    return [Scale(math.inf), Scale(typical), Scale(typical / 10.0)]
+
+
+def metrics(cases: Sequence[Case]) -> list[str]:
+    """The metrics that any case has a figure for, by name."""
+    return sorted({shift.metric for case in cases for shift in case.impact.shifts if shift.change is not None})
+
+
+def changes(cases: Sequence[Case], metric: str) -> Floats:
+    """The change of one metric in each case, NaN where it was not judged (n,)."""
+    return np.array([_change(case, metric) for case in cases], dtype=float)
+
+
+def currency(cases: Sequence[Case]) -> str | None:
+    """The currency that most cases were counted in; figures in others are left aside, never converted."""
+    counts = Counter(cost.currency for case in cases for cost in case.impact.costs)
+    return min(counts, key=lambda name: (-counts[name], name)) if counts else None
+
+
+def costs(cases: Sequence[Case], name: str) -> Floats:
+    """The cost per hour of each case in one currency; a judged case without a cost cost nothing (n,)."""
+    return np.array([_cost(case, name) for case in cases], dtype=float)
+
+
+def _change(case: Case, metric: str) -> float:
+    for shift in case.impact.shifts:
+        if shift.metric == metric and shift.verdict not in UNJUDGED and shift.change is not None:
+            return shift.change
+    return math.nan
+
+
+def _cost(case: Case, name: str) -> float:
+    for cost in case.impact.costs:
+        if cost.currency == name:
+            return cost.per_hour.median
+    judged = any(shift.verdict not in UNJUDGED for shift in case.impact.shifts)
+    return 0.0 if judged and not case.impact.costs else math.nan

@@ -1,0 +1,60 @@
+"""A finding -> a Pattern with a sentence that people understand."""
+
+from collections.abc import Sequence
+
+from afdp_exporter.model import Case, Condition, Estimate, Pattern, PatternKind
+from afdp_exporter.patterns.effects import Effect
+from afdp_exporter.patterns.targets import COST, OUTCOME, Target
+from afdp_exporter.patterns.wording import condition, figure, money, percent
+
+
+def state(
+    *,
+    kind: PatternKind,
+    conditions: Sequence[Condition],
+    target: Target,
+    effect: Effect,
+    members: Sequence[Case],
+    usual: float,
+    q_value: float,
+) -> Pattern:
+    """The pattern in full; `members` are its cases in order of time, `usual` the mean of all others."""
+    who = f"{'Perhaps: d' if kind is PatternKind.HINT else 'D'}eployments {' '.join(map(condition, conditions))}"
+    difference = effect.difference
+    if target.sign < 0:
+        difference = Estimate(low=-difference.high, median=-difference.median, high=-difference.low)
+    return Pattern(
+        kind=kind,
+        sentence=f"{who} {_what(target, effect, usual)} (n = {len(members)})",
+        conditions=tuple(conditions),
+        target=target.name,
+        effect=difference,
+        multiplier=effect.multiplier,
+        n=len(members),
+        q_value=q_value,
+        last_seen=members[-1].deployment.started_at,
+        deployments=tuple(case.deployment.id for case in members),
+    )
+
+
+def _what(target: Target, effect: Effect, usual: float) -> str:
+    times, gap = effect.multiplier, effect.difference
+    if target.name == OUTCOME and times is not None:
+        rate = percent(min(usual * times.median, 1.0))
+        return f"degrade or fail {_times(times)} times as often as others: {rate} against {percent(usual)}"
+    if target.name == COST and times is not None:
+        return f"cost {_times(times)} times as much as others"
+    if times is not None:
+        return f"move {target.name} {_times(times)} times as far as others"
+    more = "more" if gap.median * target.sign >= 0 else "less"
+    if target.currency is not None:
+        low, high = sorted((abs(gap.low), abs(gap.high)))
+        return f"cost {money(low, target.currency)} to {money(high, target.currency)} an hour {more} than others"
+    if target.name == OUTCOME:
+        return f"degrade or fail {percent(abs(gap.median))} {more} often than others"
+    low, high = sorted((target.sign * gap.low, target.sign * gap.high))
+    return f"move {target.name} by {figure(low)} to {figure(high)} beside others"
+
+
+def _times(estimate: Estimate) -> str:
+    return f"{figure(estimate.median)} [{figure(estimate.low)}, {figure(estimate.high)}]"

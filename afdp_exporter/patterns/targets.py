@@ -1,0 +1,75 @@
+"""What patterns are about: the outcome, the cost and each metric, as figures that grow where it hurts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from afdp_exporter.model import Case, Floats, Outcome, Worse
+from afdp_exporter.patterns import responses
+from afdp_exporter.patterns.traits import TROUBLE, outcome
+
+OUTCOME, COST = "outcome", "cost_per_hour"
+LEAST = 15
+"""The fewest cases with a figure that are worth mining."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A figure of each case: `figures` (n,) in their own unit, positive where it hurts, NaN where unknown."""
+
+    name: str
+    figures: Floats
+    sign: float = 1.0  # -1 where less is worse
+    currency: str | None = None
+
+    @property
+    def rate(self) -> bool:
+        """Whether the figures are yes or no."""
+        return self.name == OUTCOME
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which cases have a figure (n,)."""
+        return np.asarray(np.isfinite(self.figures))
+
+    def scores(self) -> Floats:
+        """The known figures as tests see them: yes or no as it is, sizes by their normal scores."""
+        known = self.figures[self.known]
+        if self.rate:
+            return known
+        return np.asarray(stats.norm.ppf((stats.rankdata(known) - 0.5) / known.size))
+
+
+def targets(cases: Sequence[Case]) -> list[Target]:
+    """Everything that there are enough cases of."""
+    outcomes = [outcome(case) for case in cases]
+    found = [Target(OUTCOME, np.array([_trouble(one) for one in outcomes], dtype=float))]
+    name = responses.currency(cases)
+    if name is not None:
+        found.append(Target(COST, responses.costs(cases, name), currency=name))
+    for metric in responses.metrics(cases):
+        figures = responses.changes(cases, metric)
+        sign = _sign(cases, metric, figures)
+        found.append(Target(metric, sign * figures, sign=sign))
+    return [target for target in found if int(target.known.sum()) >= LEAST and _varies(target)]
+
+
+def _trouble(one: Outcome) -> float:
+    return float("nan") if one is Outcome.UNKNOWN else float(one in TROUBLE)
+
+
+def _sign(cases: Sequence[Case], metric: str, figures: Floats) -> float:
+    """The direction that hurts; where either does, the one in which the metric went on the whole."""
+    worse = next(shift.worse for case in reversed(cases) for shift in case.impact.shifts if shift.metric == metric)
+    if worse is Worse.EITHER:
+        known = figures[np.isfinite(figures)]
+        return -1.0 if known.size and float(np.median(known)) < 0 else 1.0
+    return 1.0 if worse is Worse.UP else -1.0
+
+
+def _varies(target: Target) -> bool:
+    known = target.figures[target.known]
+    return float(known.max()) > float(known.min())

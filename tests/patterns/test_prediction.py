@@ -1,0 +1,115 @@
+"""A planned deployment: what is said of it, and on what evidence."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from planted_worlds import LATENCY, START, World
+
+from afdp_exporter.model import (
+    Basis,
+    ChangeType,
+    Context,
+    Cost,
+    Deployment,
+    Estimate,
+    Outcome,
+    Prediction,
+    Status,
+)
+from afdp_exporter.patterns.learning import fit
+from afdp_exporter.patterns.prediction import predict
+
+AFTER = START + timedelta(days=900)
+
+
+def planned(world: World, **changes: object) -> Deployment:
+    return replace(world.cases[-1].deployment, id="next", status=Status.PLANNED, **changes)
+
+
+def foretell(world: World, n: int) -> Prediction:
+    """What was known of a world's case number `n` from those before it."""
+    case = world.cases[n]
+    deployment = case.deployment
+    model = fit(world.cases[:n], service=deployment.service, team=deployment.team, now=deployment.started_at)
+    return predict(model, deployment, case.context)
+
+
+def test_without_any_history_the_answer_is_a_prior_and_says_so(steady: World) -> None:
+    case = steady.cases[0]
+    model = fit([], service="checkout", team=None, now=START)
+    answer = predict(model, case.deployment, replace(case.context, levels={LATENCY: 0.2}))
+    assert (answer.basis, answer.n) == (Basis.COLD, 0)
+    assert "prior" in answer.warnings[0]
+    assert answer.risk.low < 0.1 < answer.risk.median < 0.2 < answer.risk.high
+    assert answer.metrics[LATENCY].low < 0 < answer.metrics[LATENCY].high
+    assert answer.cost is None
+
+
+def test_nothing_measured_later_enters_a_prediction(two_part: World) -> None:
+    before = foretell(two_part, 120)
+    later = [replace(case, impact=replace(case.impact, shifts=(), costs=())) for case in two_part.cases[120:]]
+    changed = replace(two_part, cases=two_part.cases[:120] + later)
+    case, now = two_part.cases[120], two_part.cases[120].deployment.started_at
+    model = fit(changed.cases, service=case.deployment.service, team=case.deployment.team, now=now)
+    assert predict(model, case.deployment, case.context) == before
+
+
+def test_a_service_without_history_borrows_from_its_team_then_from_all(steady: World) -> None:
+    now = AFTER
+    assert fit(steady.cases, service="new", team="shop", now=now).basis is Basis.TEAM
+    assert fit(steady.cases, service="new", team="unheard-of", now=now).basis is Basis.GLOBAL
+
+
+def test_a_dangerous_change_is_riskier_than_a_harmless_one(two_part: World) -> None:
+    effects = two_part.law.odds
+    assert effects["database"] > 0
+    model = fit(two_part.cases, service="service-0", team="shop", now=AFTER)
+    context = two_part.cases[-1].context
+    code = predict(model, planned(two_part, change_types=(ChangeType.CODE,), traits={}), context)
+    database = predict(
+        model, planned(two_part, change_types=(ChangeType.DATABASE,), traits={"table_rows": 2e7}), context
+    )
+    assert database.risk.median > 1.5 * code.risk.median
+
+
+def test_similar_deployments_say_why_they_are_similar(two_part: World) -> None:
+    answer = foretell(two_part, 200)
+    assert answer.similar
+    ratios = [one.similarity_ratio for one in answer.similar]
+    assert ratios == sorted(ratios, reverse=True)
+    assert all(one.why for one in answer.similar)
+
+
+def test_trouble_after_similar_deployments_is_told_as_a_range_of_cost(two_part: World) -> None:
+    case = next(case for case, acting in zip(two_part.cases, two_part.truth, strict=True) if acting["database"])
+    bad = [replace(case, deployment=replace(case.deployment, id=f"same-{k}")) for k in range(4)]
+    costs = [1000.0, 1200.0, 1350.0, 1500.0]
+    bad = [
+        replace(
+            one,
+            impact=replace(
+                one.impact,
+                outcome=Outcome.DEGRADATION,
+                costs=(Cost(currency="USD", per_hour=Estimate(low=cost, median=cost, high=cost)),),
+            ),
+        )
+        for one, cost in zip(bad, costs, strict=True)
+    ]
+    model = fit(bad, service=case.deployment.service, team=None, now=AFTER)
+    answer = predict(model, case.deployment, case.context)
+    assert answer.warnings[0] == "Similar deployments were followed by a cost of $1,000 to $1,500 an hour (n = 4)"
+
+
+@pytest.mark.parametrize("n", [3, 8, 9, 25, 120])
+def test_every_range_is_in_order(steady: World, n: int) -> None:
+    answer = foretell(steady, n)
+    ranges = [answer.risk, answer.failure, *answer.metrics.values()]
+    assert all(one.low <= one.median <= one.high for one in ranges)
+    assert answer.failure.median <= answer.risk.median
+
+
+def test_an_unknown_trait_of_a_planned_deployment_is_no_fault(steady: World) -> None:
+    model = fit(steady.cases, service="service-0", team="shop", now=AFTER)
+    odd = planned(steady, traits={"never_seen": "x", "table_rows": float("inf")})
+    assert 0 < predict(model, odd, Context(at=START)).risk.median < 1
