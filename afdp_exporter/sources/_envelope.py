@@ -93,13 +93,14 @@ def _labels(entry: object) -> dict[str, str]:
 
 def _samples(entry: Mapping[str, Any]) -> tuple[Floats, Floats]:
     pairs = entry.get("values")
+    if not isinstance(pairs, list):
+        raise _malformed("its answer has a series without samples")
     try:
-        typed = isinstance(pairs, list) and all(type(text) is str and type(time) is not str for time, text in pairs)
-        times = np.array([time for time, _ in pairs], dtype=np.float64)  # type: ignore[union-attr]
-        values = np.array([float(text) for _, text in pairs], dtype=np.float64)  # type: ignore[union-attr]
+        at, texts = zip(*pairs, strict=True) if pairs else ((), ())
+        times, values = np.array(at, dtype=np.float64), np.array(list(map(float, texts)), dtype=np.float64)
     except (TypeError, ValueError):
         raise _malformed("its answer has a sample that is none") from None
-    if not typed or not np.isfinite(times).all():
+    if not set(map(type, texts)) <= {str} or not set(map(type, at)) <= {int, float}:
         raise _malformed("its answer has a sample of the wrong type")
     return times, values
 
