@@ -1,0 +1,157 @@
+"""The whole way, with nothing in it that is not real: Prometheus, the exporter, curl, Alertmanager, somebody told."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import TypeAdapter
+
+from afdp_exporter.demo.shop import LATENCY, METRICS, REVENUE, SERVICES
+from afdp_exporter.model import Metric, Service
+from real_parts.exporter import Exporter
+from real_parts.fixtures import Start
+from real_parts.receiver import Receiver
+from real_parts.servers import Alertmanager, Prometheus
+from real_parts.shop import Shop
+from real_parts.waiting import until
+from shipped import ROOT
+from shipped.alertmanager import rewired
+from shipped.dashboards import FILES, load, queries
+from shipped.names import PROMISED, named
+
+PATIENCE = 90.0  # seconds
+NOT_YET = PROMISED & {
+    "afdp_prevented_cost_total",
+    "afdp_predicted_change",
+    "afdp_predicted_cost_per_hour",
+    "afdp_predicted_failure_ratio",
+    "afdp_deploy_now_risk_ratio",
+    "afdp_best_window_timestamp_seconds",
+    "afdp_gate_verdict",
+    "afdp_pattern_deployments",
+    "afdp_pattern_cost_multiplier",
+    "afdp_false_alarm_ratio",
+    "afdp_prediction_coverage_ratio",
+    "afdp_prediction_brier_score",
+}
+
+
+@pytest.fixture(scope="session")
+def shop() -> Shop:
+    return Shop()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def watching(source: str) -> dict[str, Any]:
+    """The exporter's configuration: the shop's metrics, in the Prometheus at `source`."""
+    return {
+        "sources": [{"name": "prometheus", "kind": "prometheus", "url": source}],
+        "metrics": plain(tuple[Metric, ...], METRICS),
+        "services": plain(tuple[Service, ...], SERVICES),
+    }
+
+
+def plain(kind: Any, value: object) -> Any:  # noqa: ANN401 - a type, and its JSON
+    return TypeAdapter(kind).dump_python(value, mode="json", exclude_defaults=True)
+
+
+def scraping(exporter: Exporter, alertmanager: Alertmanager) -> dict[str, Any]:
+    """The shipped scrape job and the shipped rules, with the addresses of this run and at a faster pace."""
+    shipped = yaml.safe_load((ROOT / "alerting/prometheus.yml").read_text("utf-8"))
+    (job,) = shipped["scrape_configs"]
+    at = {"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}
+    return {
+        "scrape_configs": [job | {"static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"]}]}],
+        "rule_files": [str(ROOT / "alerting/rules/*.yml")],
+        "alerting": {"alertmanagers": [at]},
+    }
+
+
+def answered(exporter: Exporter, deployment_id: str) -> dict[str, Any]:
+    """The report of a deployment, as soon as its looks of the past are answered."""
+    path = f"/api/v1/deployments/{deployment_id}"
+    until(lambda: exporter.get(path)["impacts"], lambda: exporter.get(path), PATIENCE)
+    return dict(exporter.get(path))
+
+
+def one(prometheus: Prometheus, query: str) -> float:
+    """The value of the one sample that a query returns, as soon as there is one."""
+    until(lambda: prometheus.query(query), lambda: query, PATIENCE)
+    (sample,) = prometheus.query(query)
+    return float(sample["value"][1])
+
+
+def test_a_deployment_becomes_a_measured_impact_and_an_alert(
+    start: Start, receiver: Receiver, shop: Shop, tmp_path: Path
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(shop.series())
+    alertmanager = start(Alertmanager(tmp_path / "alertmanager", rewired(receiver.url)))
+    exporter = start(Exporter(tmp_path / "exporter", watching(prometheus.url)))
+
+    prometheus.kill()  # a source that is away makes a look wait, and nothing else
+    quiet = shop.quiet()
+    assert exporter.curl("/api/v1/deployments", quiet)[0] == 201
+    until(lambda: "afdp_source_query_failures_total{" in exporter.page(), exporter.page, PATIENCE)
+    prometheus.config = scraping(exporter, alertmanager)
+    prometheus.start()
+
+    update = shop.update()
+    status, stored = exporter.curl("/api/v1/deployments", update)
+    assert (status, stored["id"]) == (201, update["id"])
+    assert exporter.curl("/api/v1/deployments", update)[0] == 200
+    assert exporter.curl("/api/v1/deployments", {"version": 1})[0] == 422
+
+    for metric in (LATENCY, REVENUE):
+        of = f'{{deployment_id="{update["id"]}", service="api", environment="production", metric="{metric}"}}'
+        low, high = (one(prometheus, f"afdp_impact_change_{end}{of}") for end in ("lower", "upper"))
+        assert low <= shop.true_change(update["id"], metric) <= high
+        assert one(prometheus, f"afdp_impact_attribution_ratio{of}") > 0.9
+
+    told = str(receiver.wait_for(lambda _, body: update["id"] in str(body)))
+    assert "api in production: A deployment made production worse." in told
+    assert f"{LATENCY} +0.01" in told
+
+    of_quiet = f'{{deployment_id="{quiet["id"]}"}}'
+    assert one(prometheus, f"afdp_deployment_outcome{of_quiet}") == 1
+    assert prometheus.query(f"ALERTS{of_quiet}") == []
+    assert [body for _, body in receiver.posts if quiet["id"] in str(body)] == []
+    every_panel_is_answered(prometheus, update["id"])
+
+
+def every_panel_is_answered(prometheus: Prometheus, deployment_id: str) -> None:
+    values = {
+        "service": ".+",
+        "environment": ".+",
+        "deployment_id": deployment_id,
+        "metric": LATENCY,
+        "__rate_interval": "10s",
+    }
+    asked = [query for path in FILES for query in queries(load(path.name), values) if not named(query.expr) & NOT_YET]
+    assert len(asked) > 60
+
+    def empty() -> list[str]:
+        return [query.place for query in asked if not prometheus.query(query.expr)]
+
+    until(lambda: not empty(), empty, PATIENCE)
+
+
+def test_killing_the_exporter_between_the_post_and_the_analysis_changes_nothing(
+    start: Start, shop: Shop, tmp_path: Path
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(shop.series())
+    update = shop.update()
+    left_alone = start(Exporter(tmp_path / "left-alone", watching(prometheus.url)))
+    assert left_alone.curl("/api/v1/deployments", update)[0] == 201
+    killed = start(Exporter(tmp_path / "killed", watching(prometheus.url)))
+    assert killed.curl("/api/v1/deployments", update)[0] == 201
+    killed.restart()
+    assert answered(killed, update["id"])["impacts"] == answered(left_alone, update["id"])["impacts"]
