@@ -2,8 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,13 @@ from afdp_exporter import config as configuration
 from afdp_exporter.analysis import analyse
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
-from afdp_exporter.handlers.connections import GuardedSite
+from afdp_exporter.handlers import tls
+from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import add_routes
 from afdp_exporter.handlers.state import STATE, Rules, State
-from afdp_exporter.handlers.tls import TLS, listening
+from afdp_exporter.handlers.tls import TLS
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.model import Impact, Look
 from afdp_exporter.store import Store
@@ -33,7 +34,6 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
-_SHUTDOWN = 3.0  # seconds for requests under way
 _DATABASE = "afdp.db"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -101,12 +101,9 @@ async def _showing(app: web.Application) -> AsyncIterator[None]:
     await _show_all(state)
     await _glance(state)
     state.ready = True
-    ticking = asyncio.create_task(_tick(state))
-    yield
+    async with _working(state, _tick(state)):
+        yield
     state.ready = False
-    ticking.cancel()
-    with suppress(asyncio.CancelledError):
-        await ticking
 
 
 async def _watching(app: web.Application) -> AsyncIterator[None]:
@@ -123,12 +120,23 @@ async def _watching(app: web.Application) -> AsyncIterator[None]:
         store=state.store, analyse=look_at, observer=state.instruments, clock=state.clock, at_once=2 * count
     )
     state.due = watcher.wake
-    watching = asyncio.create_task(watcher.run())
-    yield
-    watching.cancel()
-    with suppress(asyncio.CancelledError):
-        await watching
+    async with _working(state, watcher.run()):
+        yield
     await asyncio.to_thread(workers.close)
+
+
+@asynccontextmanager
+async def _working(state: State, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have work done in the background that only ends with the app."""
+    task = asyncio.create_task(work)
+    state.background.add(task)
+    try:
+        yield
+    finally:
+        state.background.discard(task)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _tick(state: State) -> None:
@@ -173,23 +181,22 @@ async def serve(serving: Serving) -> None:
     store = await SQLiteStore.open(serving.storage / _DATABASE)
     try:
         app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file))
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=_SHUTDOWN)
-        await runner.setup()
-        try:
-            await _run(runner, app, serving)
-        finally:
-            await runner.cleanup()
+        context = await asyncio.to_thread(tls.serving, serving.tls) if serving.tls else None
+        async with listening(app, serving.host, serving.port, tls=context) as address:
+            log.info("listening", address=address, version=__version__)
+            await _until_ended(app[STATE])
+            log.info("ending")
     finally:
         await store.close()
     log.info("ended")
 
 
-async def _run(runner: web.AppRunner, app: web.Application, serving: Serving) -> None:
+async def _until_ended(state: State) -> None:
+    """Wait for SIGTERM or SIGINT, reloading on SIGHUP. Raises what a part raised that must not end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    state = app[STATE]
     reloading: set[asyncio.Task[None]] = set()
 
     def reload() -> None:
@@ -198,16 +205,11 @@ async def _run(runner: web.AppRunner, app: web.Application, serving: Serving) ->
         task.add_done_callback(reloading.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
-    tls = await asyncio.to_thread(listening, serving.tls) if serving.tls else None
-    site = GuardedSite(runner, serving.host, serving.port, state.silent, tls=tls)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigError("web.listen-address", error.strerror or str(error)) from None
-    log.info("listening", address=site.name, version=__version__)
     while not ended.is_set():
         if not state.store.healthy:
             raise StoreError("the store's writer has ended; a new start may help")
+        for task in state.background:
+            if task.done():
+                task.result()
         with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TICK)
-    log.info("ending")

@@ -26,11 +26,13 @@ class Workers:
 
     async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta) -> T:  # noqa: ANN401
         """The function's result. Raises AnalysisError when it takes longer than the deadline, or its process dies."""
-        future = self._pool.schedule(function, args=arguments, timeout=deadline.total_seconds())
+        seconds = deadline.total_seconds()
+        # the first call starts the processes, and waits for their imports: not in the event loop
+        future = await asyncio.to_thread(self._pool.schedule, function, args=arguments, timeout=seconds)
         try:
             return await asyncio.wrap_future(future)
         except TimeoutError as error:
-            raise AnalysisError(f"the analysis took longer than {deadline.total_seconds():g} s") from error
+            raise AnalysisError(f"the analysis took longer than {seconds:g} s") from error
         except ProcessExpired as error:
             raise AnalysisError(f"the process of the analysis died with status {error.exitcode}") from error
 

@@ -1,5 +1,6 @@
 """What the handlers work with."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,6 +35,7 @@ class State:
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
     ready: bool = False
+    background: set[asyncio.Task[None]] = field(default_factory=set)  # work that only ends with the app
     silent: set[object] = field(default_factory=set)  # connections without a request so far
 
 

@@ -50,7 +50,7 @@ def load(path: Path) -> TLS | None:
     return replace(tls, cert_file=path.parent / tls.cert_file, key_file=path.parent / tls.key_file, client_ca_file=ca)
 
 
-def listening(tls: TLS) -> ssl.SSLContext:
+def serving(tls: TLS) -> ssl.SSLContext:
     """A context for a listening socket; certificates that change on disk are used from the next connection on.
 
     Raises ConfigError where a file is missing or does not fit.

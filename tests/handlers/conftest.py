@@ -1,15 +1,18 @@
 """The exporter on a free port with a store in a file; its clock stands still until a test moves it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 
 from afdp_exporter.config import Config, read
+from afdp_exporter.handlers.connections import listening
 from afdp_exporter.server import make_app
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -63,23 +66,29 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 @pytest.fixture
 async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> AsyncIterator[Callable[..., Any]]:
     """Starts the exporter with additions to the configuration, and gives its client."""
-    clients = []
+    async with AsyncExitStack() as running:
 
-    async def run(load: Callable[[], Config] | None = None, **additions: object) -> TestClient[Any, Any]:
-        app = make_app(read(content | additions), store=store, clock=clock, load=load)
-        client = TestClient(TestServer(app))
-        await client.start_server()
-        clients.append(client)
-        return client
+        async def run(
+            load: Callable[[], Config] | None = None, patience: float = 10, most: int = 1000, **additions: object
+        ) -> ClientSession:
+            app = make_app(read(content | additions), store=store, clock=clock, load=load)
+            address = await running.enter_async_context(listening(app, "127.0.0.1", 0, patience=patience, most=most))
+            return await running.enter_async_context(ClientSession(address))
 
-    yield run
-    for client in clients:
-        await client.close()
+        yield run
 
 
 @pytest.fixture
-async def client(start: Callable[..., Any]) -> TestClient[Any, Any]:
+async def client(start: Callable[..., Any]) -> ClientSession:
     """A client of an exporter without tokens."""
     started = await start()
-    assert isinstance(started, TestClient)
+    assert isinstance(started, ClientSession)
     return started
+
+
+@pytest.fixture
+def connect(client: ClientSession) -> Callable[[], Any]:
+    """Opens a bare connection."""
+    address = client._base_url
+    assert address is not None
+    return lambda: asyncio.open_connection(address.host, address.port)

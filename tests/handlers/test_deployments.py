@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from afdp_exporter.model import LookState
@@ -36,12 +35,12 @@ BODY = {
 }
 
 
-async def _metrics(client: TestClient[Any, Any]) -> str:
+async def _metrics(client: ClientSession) -> str:
     answer = await client.get("/metrics")
     return await answer.text()
 
 
-async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(client: TestClient[Any, Any]) -> None:
+async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(client: ClientSession) -> None:
     answer = await client.post(PATH, json=BODY)
     stored = await answer.json()
     assert answer.status == 201
@@ -51,21 +50,21 @@ async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(
     assert report["deployment"] == {name: value for name, value in stored.items() if name != "links"}
 
 
-async def test_the_least_that_can_be_told_is_a_service(client: TestClient[Any, Any]) -> None:
+async def test_the_least_that_can_be_told_is_a_service(client: ClientSession) -> None:
     stored = await (await client.post(PATH, json={"service": "checkout"})).json()
     assert stored["environment"] == "production"
     assert stored["started_at"] == "2026-03-02T12:00:00Z"
     assert stored["id"]
 
 
-async def test_the_same_id_again_is_answered_with_the_first_object(client: TestClient[Any, Any]) -> None:
+async def test_the_same_id_again_is_answered_with_the_first_object(client: ClientSession) -> None:
     first = await client.post(PATH, json=BODY)
     again = await client.post(PATH, json=BODY | {"description": "told twice"})
     assert (first.status, again.status) == (201, 200)
     assert await first.json() == await again.json()
 
 
-async def test_an_idempotency_key_again_is_answered_with_the_first_object(client: TestClient[Any, Any]) -> None:
+async def test_an_idempotency_key_again_is_answered_with_the_first_object(client: ClientSession) -> None:
     key = {"Idempotency-Key": "delivery-1"}
     told = [client.post(PATH, json={"service": "checkout"}, headers=key) for _ in range(20)]
     answers = await asyncio.gather(*told)
@@ -73,7 +72,7 @@ async def test_an_idempotency_key_again_is_answered_with_the_first_object(client
     assert len({(await answer.json())["id"] for answer in answers}) == 1
 
 
-async def test_an_id_that_stands_for_something_else_is_a_conflict_that_names_it(client: TestClient[Any, Any]) -> None:
+async def test_an_id_that_stands_for_something_else_is_a_conflict_that_names_it(client: ClientSession) -> None:
     await client.post(PATH, json=BODY)
     answer = await client.post(PATH, json=BODY | {"service": "search"})
     problem = await answer.json()
@@ -82,14 +81,14 @@ async def test_an_id_that_stands_for_something_else_is_a_conflict_that_names_it(
     assert (await (await client.get(f"{PATH}/pipeline-42")).json())["deployment"]["service"] == "checkout"
 
 
-async def test_looks_are_planned_in_the_same_step(client: TestClient[Any, Any], store: SQLiteStore) -> None:
+async def test_looks_are_planned_in_the_same_step(client: ClientSession, store: SQLiteStore) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "now"})
     minutes = [look.after / timedelta(minutes=1) for look in await store.looks("now")]
     assert minutes == [2, 5, 10, 15, 30, 60, 24 * 60]
 
 
 async def test_of_a_deployment_in_the_past_the_latest_look_is_due_at_once(
-    client: TestClient[Any, Any], store: SQLiteStore
+    client: ClientSession, store: SQLiteStore
 ) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "old", "started_at": "2026-01-01T00:00:00Z"})
     looks = await store.looks("old")
@@ -97,7 +96,7 @@ async def test_of_a_deployment_in_the_past_the_latest_look_is_due_at_once(
     assert looks[0].due_at == datetime(2026, 1, 2, tzinfo=UTC)
 
 
-async def test_more_than_an_hour_ahead_only_a_planned_one_may_lie(client: TestClient[Any, Any]) -> None:
+async def test_more_than_an_hour_ahead_only_a_planned_one_may_lie(client: ClientSession) -> None:
     later = {"service": "checkout", "started_at": "2026-03-02T13:00:01Z"}
     refused = await client.post(PATH, json=later)
     assert refused.status == 422
@@ -112,13 +111,13 @@ async def test_more_than_an_hour_ahead_only_a_planned_one_may_lie(client: TestCl
 @pytest.mark.parametrize(
     "time", [1772445600, 1772445600.0, 1772445600_000, 1772445600_000_000_000, "2026-03-02T12:00:00+02:00"]
 )
-async def test_a_time_is_read_in_every_unit_that_senders_use(client: TestClient[Any, Any], time: object) -> None:
+async def test_a_time_is_read_in_every_unit_that_senders_use(client: ClientSession, time: object) -> None:
     stored = await (await client.post(PATH, json={"service": "checkout", "started_at": time})).json()
     assert stored["started_at"] == "2026-03-02T10:00:00Z"
 
 
 async def test_an_end_moves_the_looks_that_have_no_answer(
-    client: TestClient[Any, Any], store: SQLiteStore, wait: Callable[[timedelta], datetime]
+    client: ClientSession, store: SQLiteStore, wait: Callable[[timedelta], datetime]
 ) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "d", "status": "running"})
     now = wait(timedelta(minutes=20))
@@ -130,7 +129,7 @@ async def test_an_end_moves_the_looks_that_have_no_answer(
 
 
 async def test_a_planned_deployment_that_starts_is_watched_from_now_on(
-    client: TestClient[Any, Any], store: SQLiteStore
+    client: ClientSession, store: SQLiteStore
 ) -> None:
     await client.post(
         PATH, json={"service": "checkout", "id": "d", "status": "planned", "started_at": "2026-03-03T00:00:00Z"}
@@ -141,14 +140,14 @@ async def test_a_planned_deployment_that_starts_is_watched_from_now_on(
 
 
 async def test_a_planned_deployment_that_is_cancelled_is_never_looked_at(
-    client: TestClient[Any, Any], store: SQLiteStore
+    client: ClientSession, store: SQLiteStore
 ) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "d", "status": "planned"})
     await client.patch(f"{PATH}/d", json={"status": "canceled"})
     assert await store.looks("d") == ()
 
 
-async def test_a_human_may_label_and_take_the_label_back(client: TestClient[Any, Any]) -> None:
+async def test_a_human_may_label_and_take_the_label_back(client: ClientSession) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "d", "traits": {"a": 1}})
     labelled = await (
         await client.patch(f"{PATH}/d", json={"outcome": "failure", "note": "rolled back by hand", "traits": {"b": 2}})
@@ -159,7 +158,7 @@ async def test_a_human_may_label_and_take_the_label_back(client: TestClient[Any,
     assert (plain["labelled_outcome"], plain["note"]) == (None, "rolled back by hand")
 
 
-async def test_a_change_that_contradicts_what_is_stored_changes_nothing(client: TestClient[Any, Any]) -> None:
+async def test_a_change_that_contradicts_what_is_stored_changes_nothing(client: ClientSession) -> None:
     await client.post(PATH, json=BODY)
     answer = await client.patch(f"{PATH}/pipeline-42", json={"finished_at": "2026-03-02T10:00:00Z", "note": "x"})
     assert answer.status == 422
@@ -167,20 +166,20 @@ async def test_a_change_that_contradicts_what_is_stored_changes_nothing(client: 
     assert (await (await client.get(f"{PATH}/pipeline-42")).json())["deployment"]["note"] is None
 
 
-async def test_what_a_deployment_is_cannot_be_changed(client: TestClient[Any, Any]) -> None:
+async def test_what_a_deployment_is_cannot_be_changed(client: ClientSession) -> None:
     await client.post(PATH, json=BODY)
     answer = await client.patch(f"{PATH}/pipeline-42", json={"service": "search", "id": "x", "environment": "y"})
     assert {fault["field"] for fault in (await answer.json())["errors"]} == {"service", "id", "environment"}
 
 
 @pytest.mark.parametrize("deployment_id", ["none", "../../etc/passwd", "\ud800", "a" * 200, "%00"])
-async def test_what_is_not_there_is_not_found(client: TestClient[Any, Any], deployment_id: str) -> None:
+async def test_what_is_not_there_is_not_found(client: ClientSession, deployment_id: str) -> None:
     path = f"{PATH}/{quote(deployment_id.encode('utf-8', 'surrogatepass'), safe='')}"
     assert (await client.get(path)).status == 404
     assert (await client.patch(path, json={"note": "x"})).status == 404
 
 
-async def test_the_list_is_walked_newest_first_page_by_page(client: TestClient[Any, Any]) -> None:
+async def test_the_list_is_walked_newest_first_page_by_page(client: ClientSession) -> None:
     for minute in range(5):
         await client.post(
             PATH, json={"service": "checkout", "id": f"d{minute}", "started_at": f"2026-03-02T11:0{minute}:00Z"}
@@ -208,13 +207,13 @@ async def test_the_list_is_walked_newest_first_page_by_page(client: TestClient[A
         ("environment=", "environment"),
     ],
 )
-async def test_a_bad_parameter_is_named(client: TestClient[Any, Any], query: str, field: str) -> None:
+async def test_a_bad_parameter_is_named(client: ClientSession, query: str, field: str) -> None:
     answer = await client.get(f"{PATH}?{query}")
     assert answer.status == 422
     assert [fault["field"] for fault in (await answer.json())["errors"]] == [field]
 
 
-async def test_a_deployment_is_on_the_page_as_soon_as_it_is_acknowledged(client: TestClient[Any, Any]) -> None:
+async def test_a_deployment_is_on_the_page_as_soon_as_it_is_acknowledged(client: ClientSession) -> None:
     await client.post(PATH, json=BODY)
     families = {family.name: family for family in text_string_to_metric_families(await _metrics(client))}
     whose = {"deployment_id": "pipeline-42", "environment": "staging", "service": "checkout"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientSession
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
@@ -136,12 +136,12 @@ HEADERS: dict[str, tuple[dict[str, str], int, str | None]] = {
 KEYS = ["", " ", "a b", "k" * 256, "ключ", "a\tb"]
 
 
-async def _known(client: TestClient[Any, Any]) -> list[str]:
+async def _known(client: ClientSession) -> list[str]:
     listed = await (await client.get(PATH)).json()
     return [deployment["id"] for deployment in listed["deployments"]]
 
 
-async def _unharmed(client: TestClient[Any, Any], capsys: pytest.CaptureFixture[str]) -> None:
+async def _unharmed(client: ClientSession, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is lost, nothing came in, the page is whole, the log has no traceback."""
     assert await _known(client) == ["good"]
     page = await (await client.get("/metrics")).text()
@@ -151,7 +151,7 @@ async def _unharmed(client: TestClient[Any, Any], capsys: pytest.CaptureFixture[
     assert "Traceback" not in told.out + told.err
 
 
-def _call(client: TestClient[Any, Any], route: Route, content: bytes | io.BytesIO, **headers: str) -> Any:  # noqa: ANN401
+def _call(client: ClientSession, route: Route, content: bytes | io.BytesIO, **headers: str) -> Any:  # noqa: ANN401
     return client.request(
         route.method, route.path.replace("{id}", "good"), data=content, headers={"Content-Type": "", **headers}
     )
@@ -159,7 +159,7 @@ def _call(client: TestClient[Any, Any], route: Route, content: bytes | io.BytesI
 
 @pytest.mark.parametrize("route", TAKES_JSON, ids=lambda route: f"{route.method} {route.path}")
 async def test_what_is_no_json_object_is_malformed(
-    client: TestClient[Any, Any], route: Route, capsys: pytest.CaptureFixture[str]
+    client: ClientSession, route: Route, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await client.post(PATH, json=GOOD)
     for name, content in NO_JSON.items():
@@ -171,7 +171,7 @@ async def test_what_is_no_json_object_is_malformed(
 
 
 async def test_each_fault_is_refused_by_the_name_of_its_field(
-    client: TestClient[Any, Any], capsys: pytest.CaptureFixture[str]
+    client: ClientSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await client.post(PATH, json=GOOD)
     for name, (content, field) in FAULTS.items():
@@ -183,7 +183,7 @@ async def test_each_fault_is_refused_by_the_name_of_its_field(
     await _unharmed(client, capsys)
 
 
-async def test_all_faults_of_a_body_are_told_at_once(client: TestClient[Any, Any]) -> None:
+async def test_all_faults_of_a_body_are_told_at_once(client: ClientSession) -> None:
     content = {
         "service": "",
         "servce": 1,
@@ -198,7 +198,7 @@ async def test_all_faults_of_a_body_are_told_at_once(client: TestClient[Any, Any
     assert {fault["field"] for fault in problem["errors"]} == fields
 
 
-async def test_ten_thousand_faults_make_no_long_answer(client: TestClient[Any, Any]) -> None:
+async def test_ten_thousand_faults_make_no_long_answer(client: ClientSession) -> None:
     answer = await client.post(PATH, json={f"f{number}": 1 for number in range(5000)})
     assert answer.status == 422
     assert len(await answer.read()) < 65_536
@@ -207,26 +207,26 @@ async def test_ten_thousand_faults_make_no_long_answer(client: TestClient[Any, A
 @pytest.mark.parametrize("route", TAKES_JSON, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize(("headers", "status", "field"), HEADERS.values(), ids=HEADERS)
 async def test_a_form_that_browsers_send_for_strangers_is_refused(
-    client: TestClient[Any, Any], route: Route, headers: dict[str, str], status: int, field: str | None
+    client: ClientSession, route: Route, headers: dict[str, str], status: int, field: str | None
 ) -> None:
     assert (await _call(client, route, body(), **headers)).status == status
     assert await _known(client) == []
 
 
-async def test_a_page_of_our_own_may_send(client: TestClient[Any, Any]) -> None:
-    origin = f"http://{client.host}:{client.port}"
+async def test_a_page_of_our_own_may_send(client: ClientSession) -> None:
+    origin = str(client._base_url).rstrip("/")
     answer = await client.post(PATH, json=GOOD, headers={"Origin": origin})
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/vnd.api+json", "nonsense;;;"])
-async def test_json_is_read_whatever_it_is_called(client: TestClient[Any, Any], content_type: str) -> None:
+async def test_json_is_read_whatever_it_is_called(client: ClientSession, content_type: str) -> None:
     answer = await client.post(PATH, data=body(), headers={"Content-Type": content_type})
     assert answer.status == 201
 
 
 @pytest.mark.parametrize("key", KEYS)
-async def test_a_key_that_is_none_is_named(client: TestClient[Any, Any], key: str) -> None:
+async def test_a_key_that_is_none_is_named(client: ClientSession, key: str) -> None:
     answer = await client.post(PATH, json=GOOD, headers={"Idempotency-Key": key})
     assert answer.status == 422
     assert [fault["field"] for fault in (await answer.json())["errors"]] == ["Idempotency-Key"]
@@ -235,7 +235,7 @@ async def test_a_key_that_is_none_is_named(client: TestClient[Any, Any], key: st
 
 @pytest.mark.parametrize("route", TAKES_JSON, ids=lambda route: f"{route.method} {route.path}")
 async def test_ten_megabytes_are_refused_unread(
-    client: TestClient[Any, Any], route: Route, capsys: pytest.CaptureFixture[str]
+    client: ClientSession, route: Route, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await client.post(PATH, json=GOOD)
     large = io.BytesIO(b'{"service": "' + b"x" * 10_000_000 + b'"}')
@@ -245,7 +245,7 @@ async def test_ten_megabytes_are_refused_unread(
     await _unharmed(client, capsys)
 
 
-async def test_a_body_without_an_end_is_cut_off_at_the_limit(client: TestClient[Any, Any]) -> None:
+async def test_a_body_without_an_end_is_cut_off_at_the_limit(client: ClientSession) -> None:
     sent = 0
 
     async def endless() -> Any:  # noqa: ANN401
@@ -259,7 +259,7 @@ async def test_a_body_without_an_end_is_cut_off_at_the_limit(client: TestClient[
     assert sent < 10_000_000
 
 
-async def test_the_limit_is_exact(client: TestClient[Any, Any]) -> None:
+async def test_the_limit_is_exact(client: ClientSession) -> None:
     frame = len(body(description=""))
     fits = body(description="x" * 8000).ljust(65_536)
     assert len(fits) == 65_536 > frame
@@ -286,10 +286,10 @@ RAW = {
 
 @pytest.mark.parametrize("sent", RAW.values(), ids=RAW)
 async def test_what_is_wrongly_framed_is_a_bad_request_without_a_traceback(
-    client: TestClient[Any, Any], sent: bytes, capsys: pytest.CaptureFixture[str]
+    client: ClientSession, connect: Callable[[], Any], sent: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await client.post(PATH, json=GOOD)
-    reader, writer = await asyncio.open_connection(client.host, client.port)
+    reader, writer = await connect()
     writer.write(sent)
     status = await reader.readline()
     writer.close()
@@ -297,8 +297,8 @@ async def test_what_is_wrongly_framed_is_a_bad_request_without_a_traceback(
     await _unharmed(client, capsys)
 
 
-async def test_a_body_that_breaks_off_records_nothing(client: TestClient[Any, Any]) -> None:
-    _, writer = await asyncio.open_connection(client.host, client.port)
+async def test_a_body_that_breaks_off_records_nothing(client: ClientSession, connect: Callable[[], Any]) -> None:
+    _, writer = await connect()
     writer.write(b'POST /api/v1/deployments HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"service": "checkout"}')
     await writer.drain()
     writer.close()
