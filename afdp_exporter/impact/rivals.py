@@ -2,10 +2,10 @@
 
 Each deployment in reach of an onset gets a share of the blame by Bayes' rule: what is known beforehand from its scope
 (the service that the metric belongs to, then what that service calls, then others), times how well the onset's range
-fits a reaction to it: none before it, most within a sample of its rollout, fading over the minutes after, slower for
-users and money than for machines. Where something downstream moved and nothing of this service that comes before it,
-that speaks against this deployment: four of five such shifts would have been seen. Shifts that began together are one
-event and are weighed jointly; what followed on them shares their blame.
+fits a reaction to it: none before it, every second one within a sample of its rollout, the others fading over the
+minutes after, slower for users and money than for machines. Where something downstream moved and nothing of this
+service that comes before it, that speaks against this deployment: four of five such shifts would have been seen.
+Shifts that began together are one event and are weighed jointly; what followed on them shares their blame.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Metric, 
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
 _UNSEEN = 0.2  # how often the shift in this service that comes before an effect downstream is missed
+_AT_ONCE = 0.5  # how much less likely a reaction is once the first sample after the rollout is over
 _FADING = {  # a reaction that begins late is the less likely, the later: to 37 % after so many minutes
     Layer.TECHNICAL: 2.0,
     Layer.SYSTEM: 2.0,
@@ -48,7 +49,7 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     of it; the rest is not distinguishable, and the reason names the others.
     """
     all_shifts = tuple(shifts)
-    moved = [shift for shift in all_shifts if shift.verdict in MOVED and shift.onset is not None]
+    moved = [shift for shift in all_shifts if shift.verdict in MOVED]
     others = [other for other in case.others if _in_reach(other, moved, case)]
     mended = remedy(case.deployment, case.others, case.settings.remedy_within)
     if not moved or not others:
@@ -73,17 +74,24 @@ def _in_reach(other: Deployment, moved: Sequence[Shift], case: Case) -> bool:
     if other.status in {Status.PLANNED, Status.CANCELLED}:
         return False
     for shift in moved:
-        low, high = onset_range(shift, case.step)
+        low, high = _range(shift, case)
         if other.started_at - case.step <= high and low <= other.ended_at + case.short_window:
             return True
     return False
+
+
+def _range(shift: Shift, case: Case) -> tuple[datetime, datetime]:
+    """The onset's range; the whole short window for what came without a clear onset."""
+    if shift.onset is None:
+        return case.deployment.started_at, case.deployment.ended_at + case.short_window
+    return onset_range(shift, case.step)
 
 
 def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
     """Shifts grouped by what they go back to: roots that began together, each with what followed on it."""
     paths = Paths(case.metrics, case.services)
     events: list[list[Shift]] = []
-    for shift in sorted(moved, key=lambda entry: onset_range(entry, case.step)):
+    for shift in sorted(moved, key=lambda entry: _range(entry, case)):
         home = next(
             (
                 event
@@ -110,7 +118,7 @@ def _posterior(
         score = sum(log(max(_likelihood(shift, candidate, case), 1e-12)) for shift in roots)
         if candidate is case.deployment and _comes_from_nowhere(roots, unmoved, case):
             score += log(_UNSEEN)
-        weights[candidate.id] = score + log(max(_prior(shift, candidate, case) for shift in roots))
+        weights[candidate.id] = score + log(min(_prior(shift, candidate, case) for shift in roots))
     top = max(weights.values())
     raised = {name: exp(weight - top) for name, weight in weights.items()}
     total = sum(raised.values())
@@ -159,9 +167,11 @@ def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     The onset's range is read as a normal one around the onset. It was looked for from this deployment on; the rest of
     the possibility, `1 - onset_ratio`, lies before that and speaks for whoever was there.
     """
+    if shift.onset is None:
+        return 1.0  # it tells nobody from another
     step = case.step.total_seconds()
     low, high = onset_range(shift, case.step)
-    middle = (shift.onset or low).timestamp()
+    middle = shift.onset.timestamp()
     spread = max((high - low).total_seconds() / (2 * 1.645), step / 4)
     offsets = np.linspace(-3, 3, 41)
     inside = _reaction(middle + spread * offsets, candidate, shift.layer, step)
@@ -178,8 +188,9 @@ def _reaction(at: Floats, candidate: Deployment, layer: Layer, step: float) -> F
     """How likely, up to a factor, a reaction is to begin at these instants."""
     start, end = candidate.started_at.timestamp(), candidate.ended_at.timestamp() + step
     begun = ndtr((at - start + step / 2) / (step / 2))
-    faded: Floats = begun * np.exp(-np.maximum(at - end, 0.0) / (60 * _FADING[layer]))
-    return faded
+    later = (1 - _AT_ONCE) * np.exp(-np.maximum(at - end, 0.0) / (60 * _FADING[layer]))
+    density: Floats = begun * np.where(at <= end, 1.0, later)
+    return density
 
 
 def _judged(

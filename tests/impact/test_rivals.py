@@ -56,6 +56,15 @@ def test_at_the_same_minute_a_shared_metric_tells_nobody_apart_and_names_who_it_
     assert blame.shifts[0].attribution_ratio == pytest.approx(0.45)
 
 
+def test_what_has_no_onset_tells_nobody_apart(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    creeping = shift(SHARED, None, verdict=Attribution.GRADUAL)
+    blame = shared_blame([creeping], case(metrics=(SHARED,), others=(rival(deploy, -3),)))
+    assert blame.shifts[0].verdict is Attribution.NOT_DISTINGUISHABLE
+    assert blame.rivals[0].share_ratio == pytest.approx(0.5)
+
+
 def test_a_metric_of_its_own_service_speaks_against_it_and_a_called_service_shares_more_than_a_stranger(
     shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:
