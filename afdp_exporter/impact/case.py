@@ -54,8 +54,8 @@ class ImpactSettings:
 
     lags: Lags = Lags()
     false_discovery_ratio: Ratio = 0.1
-    severe_ratio: Ratio = 0.5  # a technical or system metric that is worse by this share of its level: a failure
-    severe_user_ratio: Ratio = 0.2  # the same for what users and the business feel
+    severe_ratio: Ratio = 0.5  # a metric that is worse by this share of its level: a failure
+    severe_user_ratio: Ratio = 0.2  # the same for users and income that are lost
     severe_points: Ratio = 0.1  # the same for metrics that are ratios themselves, in absolute terms
     named_share_ratio: Ratio = 0.7  # the share of the blame from which on one of several deployments is named
     remedy_within: Duration = timedelta(days=1)  # a rollback or hotfix this soon is a sign of failure

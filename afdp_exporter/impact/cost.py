@@ -12,7 +12,7 @@ from datetime import timedelta
 from math import hypot
 
 from afdp_exporter.impact.case import MOVED, Case
-from afdp_exporter.impact.sequence import Paths
+from afdp_exporter.impact.paths import Paths
 from afdp_exporter.model import Cost, Estimate, Money, Shift, Worse
 
 _HOUR = timedelta(hours=1)

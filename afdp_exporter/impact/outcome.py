@@ -16,7 +16,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import MOVED, Case, ImpactSettings
-from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Layer, Measured, Outcome, Shift, Status
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Measured,
+    Outcome,
+    Shift,
+    Status,
+    Worse,
+)
 
 _REMEDY = re.compile(r"\b(hot-?fix|roll(ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
 
@@ -170,7 +181,7 @@ def _severe(shift: Shift, settings: ImpactSettings) -> bool:
         return False
     if shift.metric.endswith("_ratio"):
         return abs(shift.change or 0.0) >= settings.severe_points
-    felt = shift.layer in {Layer.USER, Layer.BUSINESS}
+    felt = shift.layer in {Layer.USER, Layer.BUSINESS} and shift.worse is Worse.DOWN
     limit = settings.severe_user_ratio if felt else settings.severe_ratio
     return abs(shift.change_ratio or 0.0) >= limit
 

@@ -18,7 +18,8 @@ from scipy.special import ndtr
 
 from afdp_exporter.impact.case import MOVED, Case, onset_range
 from afdp_exporter.impact.outcome import remedy
-from afdp_exporter.impact.sequence import Paths, ordered
+from afdp_exporter.impact.paths import Paths, reachable
+from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Metric, Rival, Shift, Status
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
@@ -136,7 +137,8 @@ def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
     owners = _owners(shift.metric, case)
     if not owners or candidate.service in owners:
         return _SAME
-    called = {name for owner in owners for name in _called_by(owner, case)}
+    calls = {name: service.depends_on for name, service in case.services.items()}
+    called = {name for owner in owners for name in reachable(owner, calls)}
     return _CALLED if candidate.service in called else _OTHER
 
 
@@ -147,18 +149,6 @@ def _owners(name: str, case: Case) -> set[str]:
     if metric is not None and "$service" in metric.query:
         return {case.deployment.service}
     return named
-
-
-def _called_by(service: str, case: Case) -> set[str]:
-    found: set[str] = set()
-    ahead = [service]
-    while ahead:
-        known = case.services.get(ahead.pop())
-        for name in known.depends_on if known else ():
-            if name not in found:
-                found.add(name)
-                ahead.append(name)
-    return found
 
 
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:

@@ -3,65 +3,20 @@
 Tests of Granger's kind find 37 to 43 % false links between series that merely shift together, so nothing here looks
 at correlation. A step of the chain needs a path that was declared beforehand (layers, `leads_to`, the call graph),
 a gap of at least two samples, and onset intervals that do not touch; else it happened "at the same time". Which of
-several metrics that moved together it followed on is told only where `leads_to` or earlier deployments say so.
+several metrics that moved together it followed on is told only where `leads_to` or earlier deployments say so; where
+one deployment is too few to tell the order of two metrics, their mean lag over earlier ones of the service may.
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from math import copysign, hypot
 
 from afdp_exporter.impact.case import MOVED, Case, onset_range
-from afdp_exporter.model import Attribution, Impact, Layer, Link, Measured, Metric, Service, Shift
+from afdp_exporter.impact.paths import Paths
+from afdp_exporter.model import Attribution, Impact, Layer, Link, Measured, Metric, Shift
 
-_RANK = {Layer.TECHNICAL: 0, Layer.SYSTEM: 0, Layer.USER: 1, Layer.BUSINESS: 2}
 _GAP_SAMPLES = 2
-
-
-class Paths:
-    """Which metric may follow which, as declared: by the layers, by `leads_to`, and by the services' call graph."""
-
-    def __init__(self, metrics: Iterable[Metric], services: Mapping[str, Service]) -> None:
-        self._metrics = {metric.name: metric for metric in metrics}
-        leads_to = {name: metric.leads_to for name, metric in self._metrics.items()}
-        calls = {name: service.depends_on for name, service in services.items()}
-        self._declared = {name: _reachable(name, leads_to) & leads_to.keys() for name in leads_to}
-        self._needs = {name: _reachable(name, calls) for name in calls}
-        self._owners = {
-            name: {service.name for service in services.values() if name in (service.metrics or ())}
-            for name in leads_to
-        }
-
-    def allowed(self, cause: str, effect: str) -> bool:
-        """Whether `effect` may follow `cause`, directly or over metrics between them.
-
-        A metric that declares what it leads to leads to nothing else; the others go by their layers.
-        """
-        if cause == effect or cause not in self._metrics or effect not in self._metrics:
-            return False
-        if self.declared(cause, effect):
-            return True
-        if self.declared(effect, cause):
-            return False
-        open_ends = [name for name in (cause, *self._declared[cause]) if not self._metrics[name].leads_to]
-        return any(self._by_layer(name, effect) for name in open_ends) or self._by_calls(cause, effect)
-
-    def declared(self, cause: str, effect: str) -> bool:
-        """Whether `leads_to` names the effect, directly or over other metrics."""
-        return effect in self._declared.get(cause, ())
-
-    def _by_layer(self, cause: str, effect: str) -> bool:
-        first, second = self._metrics[cause].layer, self._metrics[effect].layer
-        if Layer.CUSTOM in (first, second) or {first, second} == {Layer.TECHNICAL, Layer.SYSTEM}:
-            return first is not second
-        return _RANK[first] < _RANK[second]
-
-    def _by_calls(self, cause: str, effect: str) -> bool:
-        """The caller suffers from what it calls."""
-        return any(
-            callee in self._needs.get(caller, ())
-            for callee in self._owners[cause]
-            for caller in self._owners[effect]
-            if callee != caller
-        )
+_APART = 2.33  # standard errors: as far apart as two normal onsets of one width whose 90 % ranges just touch
 
 
 def stages(metrics: Iterable[Metric]) -> tuple[tuple[Metric, ...], ...]:
@@ -123,15 +78,33 @@ def links(shifts: Iterable[Shift], case: Case) -> tuple[Link, ...]:
     found: list[Link] = []
     for effect in moved:
         causes = [cause for cause in moved if paths.allowed(cause.metric, effect.metric)]
-        before = _last([cause for cause in causes if ordered(cause, effect, case.step) > 0], case.step)
-        beside = [cause for cause in causes if ordered(cause, effect, case.step) == 0]
-        seen = {cause.metric: _times_seen(cause.metric, effect.metric, earlier, case.step) for cause in before}
+        order = {cause.metric: _order(cause, effect, earlier, case.step) for cause in causes}
+        before = _last([cause for cause in causes if order[cause.metric] > 0], case.step)
+        beside = [cause for cause in causes if order[cause.metric] == 0]
+        seen = {cause.metric: _times_seen(cause.metric, effect.metric, earlier) for cause in before}
         told = _told(before, beside, effect, seen, paths)
         found += [_link(cause, effect, seen[cause.metric], together=False) for cause in told]
         if beside:
             closest = min(beside, key=lambda cause: abs(_onset(cause) - _onset(effect)))
             found.append(_link(closest, effect, 0, together=True))
     return tuple(found)
+
+
+def _order(first: Shift, second: Shift, earlier: Iterable[Mapping[str, Shift]], step: timedelta) -> int:
+    """The order by this deployment; where it cannot tell, by the mean lag over it and the earlier ones."""
+    alone = ordered(first, second, step)
+    if alone or abs(_onset(second) - _onset(first)) < _GAP_SAMPLES * step:
+        return alone
+    pairs = [(first, second), *_both(first.metric, second.metric, earlier)]
+    lags = [(_onset(two) - _onset(one)).total_seconds() for one, two in pairs]
+    errors = [hypot(_error(one, step), _error(two, step)) for one, two in pairs]
+    apart = abs(sum(lags)) > _APART * hypot(*errors) and len(pairs) > 1
+    return int(copysign(1, sum(lags))) if apart and sum(lags) * lags[0] > 0 else 0
+
+
+def _error(shift: Shift, step: timedelta) -> float:
+    low, high = onset_range(shift, step)
+    return max((high - low).total_seconds() / (2 * 1.645), step.total_seconds() / 4)
 
 
 def _last(causes: list[Shift], step: timedelta) -> list[Shift]:
@@ -172,11 +145,15 @@ def _moved(impact: Impact | None) -> dict[str, Shift]:
     return {shift.metric: shift for shift in (impact.shifts if impact else ()) if shift.verdict in MOVED}
 
 
-def _times_seen(cause: str, effect: str, earlier: Iterable[Mapping[str, Shift]], step: timedelta) -> int:
+def _both(first: str, second: str, earlier: Iterable[Mapping[str, Shift]]) -> list[tuple[Shift, Shift]]:
+    """The two shifts after each earlier deployment after which both moved at a known time."""
+    pairs = [(moved[first], moved[second]) for moved in earlier if first in moved and second in moved]
+    return [(one, two) for one, two in pairs if one.onset and two.onset]
+
+
+def _times_seen(cause: str, effect: str, earlier: Iterable[Mapping[str, Shift]]) -> int:
     """After how many earlier deployments the one moved before the other."""
-    return sum(
-        cause in moved and effect in moved and ordered(moved[cause], moved[effect], step) > 0 for moved in earlier
-    )
+    return sum(_onset(one) < _onset(two) for one, two in _both(cause, effect, earlier))
 
 
 def ordered(first: Shift, second: Shift, step: timedelta) -> int:
@@ -224,14 +201,3 @@ def _stage_of(metric: Metric) -> int:
     """Technical, system, user, business; a custom metric comes first where it declares what follows, else last."""
     order = {Layer.TECHNICAL: 0, Layer.SYSTEM: 1, Layer.USER: 2, Layer.BUSINESS: 3}
     return order.get(metric.layer, 0 if metric.leads_to else 4)
-
-
-def _reachable(start: str, edges: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-    found: set[str] = set()
-    ahead = list(edges.get(start, ()))
-    while ahead:
-        name = ahead.pop()
-        if name not in found:
-            found.add(name)
-            ahead += edges.get(name, ())
-    return frozenset(found - {start})

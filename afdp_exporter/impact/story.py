@@ -71,12 +71,12 @@ def _chain(impact: Impact, moved: Sequence[Shift], case: Case) -> str:
             clauses.append(f"Deployment {deployment.name} at {deployment.started_at:%H:%M} {_verb(shift)}")
         elif shift.metric in after:
             link = after[shift.metric]
-            where = "" if link.cause == previous.metric else f" than {called(link.cause)}"
-            clauses.append(f"{span(link.lag)} later{where} {_did_by(shift)}")
+            when = "later" if link.cause == previous.metric else f"after {called(link.cause)},"
+            clauses.append(f"{span(link.lag)} {when} {_did_by(shift)}")
         elif shift.metric in beside:
             clauses.append(f"at the same time {_did_by(shift)}")
         else:
-            clauses.append(f"{'it' if shift.primary else 'also,'} {_verb(shift) if shift.primary else _did_by(shift)}")
+            clauses.append(f"it {'' if shift.primary else 'also '}{_verb(shift)}")
         previous = shift
     if impact.seen_before.count:
         what = "sequence" if after else "effect"

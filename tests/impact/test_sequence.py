@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from afdp_exporter.impact.case import Case, ImpactSettings, Lags
-from afdp_exporter.impact.sequence import Paths, links, ordered, respond_within, stages, supported
+from afdp_exporter.impact.paths import Paths
+from afdp_exporter.impact.sequence import links, ordered, respond_within, stages, supported
 from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Link, Measured, Metric, Outcome, Service, Shift
 
 MINUTE = timedelta(minutes=1)
@@ -195,6 +196,33 @@ def test_a_cause_whose_order_cannot_be_told_leaves_the_one_before_it_untold(
     vague = replace(vague, onset_high=vague.onset + 6 * MINUTE)
     found = links([shift(ERRORS, 1), vague, shift(SESSIONS, 7)], case(metrics=ALL))
     assert steps(found) == [("latency", "sessions", 0, True)]
+
+
+def test_an_order_that_one_deployment_cannot_tell_is_told_by_several(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    def vague(metric: Metric, minute: float) -> Shift:
+        moved = shift(metric, minute)
+        return replace(moved, onset_low=moved.onset - 3 * MINUTE, onset_high=moved.onset + 3 * MINUTE)
+
+    now = (vague(LATENCY, 1), vague(SESSIONS, 5))
+    past = []
+    for day in (1, 2, 3):
+        earlier = deploy(after=timedelta(days=-day), id=f"d{day}")
+        impact = Impact(
+            deployment_id=earlier.id,
+            measured_at=earlier.started_at,
+            shifts=now,
+            outcome=Outcome.DEGRADATION,
+            outcome_reason="worse",
+        )
+        past.append(Measured(deployment=earlier, impact=impact))
+    assert steps(links(now, case(metrics=ALL))) == [("latency", "sessions", 0, True)]
+    (told,) = links(now, case(metrics=ALL, past=tuple(past)))
+    assert (told.together, told.lag, told.seen_before) == (False, 4 * MINUTE, 3)
+    at_once = (vague(LATENCY, 1), vague(SESSIONS, 2))
+    (still,) = links(at_once, case(metrics=ALL, past=tuple(past)))
+    assert still.together
 
 
 def test_causes_that_are_all_declared_are_all_told(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
