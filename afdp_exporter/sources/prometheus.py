@@ -55,7 +55,7 @@ class Prometheus:
     url: Annotated[str, AfterValidator(_base)]
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
-    max_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    max_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
     tls_config: TLSConfig = TLSConfig()
