@@ -1,0 +1,264 @@
+"""Cases -> training data for other people's models: columns by role, split by time, people hashed."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import TypeAlias
+
+from afdp_exporter.model import Attribution, Case, ChangeType, OccasionKind, Outcome, Shift, Status
+from afdp_exporter.patterns.features import Feature, Kind, Role
+from afdp_exporter.patterns.traits import Traits, Value, case_traits, outcome, pseudonym
+
+SCHEMA_VERSION = "1.0.0"
+SHARES = (0.70, 0.85)
+"""Where the time is cut: training, then validation, then test."""
+CATEGORIES = 50
+"""A word trait with more different values than this counts as free text."""
+
+Cell: TypeAlias = bool | float | str | datetime | None
+
+
+class Split(StrEnum):
+    """The parts of the time, in its order."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """`columns` by feature name, all of one length, in order of time; `cuts` are where the splits end."""
+
+    features: tuple[Feature, ...]
+    columns: Mapping[str, Sequence[Cell]]
+    cuts: tuple[datetime, ...]
+    embargo: timedelta
+    left_out: int
+
+    @property
+    def rows(self) -> int:
+        """How many deployments are in."""
+        return len(self.columns["id_deployment"])
+
+    def part(self, split: Split) -> dict[str, list[Cell]]:
+        """The columns of one split."""
+        inside = [place for place, name in enumerate(self.columns["split"]) if name == split]
+        return {name: [column[place] for place in inside] for name, column in self.columns.items()}
+
+
+def dataset(
+    cases: Sequence[Case], *, salt: bytes, embargo: timedelta = timedelta(hours=25), free_text: bool = False
+) -> Dataset:
+    """Lay out the cases. `salt` hides people; `free_text` adds descriptions, commits, links and wordy traits.
+
+    `embargo` is at least the longest time over which an impact is measured: cases that close to a cut are left out, so
+    that nothing measured after a training row overlaps a later split.
+    """
+    ordered = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id))
+    cuts = _cuts([case.deployment.started_at for case in ordered])
+    splits = {case.deployment.id: _split(case.deployment.started_at, cuts, embargo) for case in ordered}
+    kept = [case for case in ordered if splits[case.deployment.id] is not None]
+    known = {case.deployment.id: case_traits(case, salt=salt) for case in kept}
+    makers = [
+        *_identity(salt, free_text=free_text),
+        *_context(kept, known),
+        *_change(kept, known, free_text=free_text),
+        *_outcomes(kept),
+        *_label(),
+    ]
+    columns: dict[str, list[Cell]] = {feature.name: [make(case) for case in kept] for feature, make in makers}
+    columns["split"] = [str(splits[case.deployment.id]) for case in kept]
+    split = Feature("split", Kind.TEXT, Role.ID, "the part of the time that it belongs to: train, validation or test")
+    return Dataset(
+        features=(*(feature for feature, _ in makers), split),
+        columns=columns,
+        cuts=cuts,
+        embargo=embargo,
+        left_out=len(ordered) - len(kept),
+    )
+
+
+_Maker: TypeAlias = tuple[Feature, Callable[[Case], Cell]]
+
+
+def _cuts(times: Sequence[datetime]) -> tuple[datetime, ...]:
+    return tuple(times[int(share * len(times))] for share in SHARES) if len(times) >= len(Split) else ()
+
+
+def _split(at: datetime, cuts: Sequence[datetime], embargo: timedelta) -> Split | None:
+    """The split of a moment; None within the embargo before a cut."""
+    for split, cut in zip(Split, cuts, strict=False):
+        if at < cut:
+            return split if at < cut - embargo else None
+    return tuple(Split)[len(cuts)]
+
+
+def _identity(salt: bytes, *, free_text: bool) -> list[_Maker]:
+    found: list[_Maker] = [
+        (Feature("id_deployment", Kind.TEXT, Role.ID, "the deployment", nullable=False), lambda c: c.deployment.id),
+        (Feature("id_service", Kind.TEXT, Role.ID, "the service", nullable=False), lambda c: c.deployment.service),
+        (Feature("id_environment", Kind.TEXT, Role.ID, "the environment"), lambda c: c.deployment.environment),
+        (Feature("id_team", Kind.TEXT, Role.ID, "the team"), lambda c: c.deployment.team),
+        (
+            Feature("id_actor", Kind.TEXT, Role.ID, "who deployed, hashed with a salt that stays at its source"),
+            lambda c: pseudonym(c.deployment.actor, salt) if c.deployment.actor else None,
+        ),
+        (
+            Feature("id_started_at", Kind.TIME, Role.ID, "when the rollout began, in UTC", nullable=False),
+            lambda c: c.deployment.started_at.astimezone(UTC),
+        ),
+    ]
+    if free_text:
+        found += [
+            (Feature("id_description", Kind.TEXT, Role.ID, "its sender's words"), lambda c: c.deployment.description),
+            (Feature("id_commit", Kind.TEXT, Role.ID, "the commit"), lambda c: c.deployment.commit),
+            (Feature("id_url", Kind.TEXT, Role.ID, "where more is told"), lambda c: c.deployment.url),
+        ]
+    return found
+
+
+def _context(cases: Sequence[Case], known: Mapping[str, Traits]) -> list[_Maker]:
+    def during(kind: OccasionKind) -> Callable[[Case], Cell]:
+        return lambda case: any(event.kind is kind for event in case.context.occasions)
+
+    def level(metric: str) -> Callable[[Case], Cell]:
+        return lambda case: case.context.levels.get(metric)
+
+    described = {
+        "weekday": (Kind.TEXT, "the day of the week where people deploy", None),
+        "hour": (Kind.NUMBER, "the time of day where people deploy", "hours"),
+        "holiday": (Kind.BOOLEAN, "whether it was a public holiday", None),
+        "load_ratio": (Kind.NUMBER, "the load over its mean of the week before", "ratio"),
+        "load_season_ratio": (Kind.NUMBER, "the load over what was usual at this hour of the week", "ratio"),
+        "hours_since_last": (Kind.NUMBER, "since the service's deployment before", "hours"),
+        "in_flight": (Kind.NUMBER, "other deployments under way", "deployments"),
+        "recent_trouble_ratio": (Kind.NUMBER, "share of the service's last outcomes that were no success", "ratio"),
+    }
+    found = [
+        (Feature(f"ctx_{name}", kind, Role.CONTEXT, text, unit), _trait(known, name))
+        for name, (kind, text, unit) in described.items()
+    ]
+    found += [
+        (Feature(f"ctx_event_{kind}", Kind.BOOLEAN, Role.CONTEXT, f"whether an occasion was on: {kind}"), during(kind))
+        for kind in OccasionKind
+    ]
+    metrics = sorted({metric for case in cases for metric in case.context.levels})
+    found += [
+        (Feature(f"ctx_level_{plain(metric)}", Kind.NUMBER, Role.CONTEXT, f"{metric} before"), level(metric))
+        for metric in metrics
+    ]
+    return found
+
+
+def _change(cases: Sequence[Case], known: Mapping[str, Traits], *, free_text: bool) -> list[_Maker]:
+    def changes(kind: ChangeType) -> Callable[[Case], Cell]:
+        return lambda case: kind in case.deployment.change_types
+
+    found: list[_Maker] = [
+        (Feature(f"chg_type_{kind}", Kind.BOOLEAN, Role.INPUT, f"whether it changed: {kind}"), changes(kind))
+        for kind in ChangeType
+    ]
+    found += [
+        (Feature("chg_strategy", Kind.TEXT, Role.INPUT, "how it reached its users"), _trait(known, "strategy")),
+        (Feature("chg_version_jump", Kind.TEXT, Role.INPUT, "how far the version went"), _trait(known, "version_jump")),
+        (
+            Feature("chg_traffic_ratio", Kind.NUMBER, Role.INPUT, "share of the traffic", "ratio"),
+            _trait(known, "traffic_ratio"),
+        ),
+    ]
+    for name in sorted({name for case in cases for name in case.deployment.traits}):
+        values = [case.deployment.traits[name] for case in cases if name in case.deployment.traits]
+        kind = _kind(values)
+        if kind is not Kind.TEXT or free_text or _is_category(values):
+            feature = Feature(f"chg_trait_{plain(name)}", kind, Role.INPUT, f"the sender's trait {name}")
+            found.append((feature, _as(kind, _trait(known, f"traits.{name}"))))
+    return found
+
+
+def _trait(known: Mapping[str, Traits], name: str) -> Callable[[Case], Cell]:
+    return lambda case: _cell(known[case.deployment.id].get(name))
+
+
+_PARTS: Mapping[str, tuple[Kind, str, Callable[[Shift], Cell]]] = {
+    "change": (Kind.NUMBER, "its change", lambda shift: shift.change),
+    "low": (Kind.NUMBER, "the 5 % point of its change", lambda shift: shift.low),
+    "high": (Kind.NUMBER, "the 95 % point of its change", lambda shift: shift.high),
+    "attributed": (Kind.BOOLEAN, "the deployment's doing", lambda shift: shift.verdict is Attribution.ATTRIBUTED),
+}
+
+
+def _outcomes(cases: Sequence[Case]) -> list[_Maker]:
+    found: list[_Maker] = []
+    metrics = sorted({shift.metric for case in cases for shift in case.impact.shifts})
+    for metric in metrics:
+        for part, (kind, text, read) in _PARTS.items():
+            feature = Feature(f"out_{plain(metric)}_{part}", kind, Role.OUTCOME, f"{metric}: {text}")
+            found.append((feature, _of_shift(metric, read)))
+    for currency in sorted({cost.currency for case in cases for cost in case.impact.costs}):
+        name = f"out_cost_{plain(currency).lower()}_per_hour"
+        feature = Feature(name, Kind.NUMBER, Role.OUTCOME, "the cost, a gain below zero", f"{currency}/h")
+        found.append((feature, _cost(currency)))
+    return found
+
+
+def _label() -> list[_Maker]:
+    return [
+        (
+            Feature("label", Kind.TEXT, Role.LABEL, "success, degradation or failure; empty where it is not known"),
+            lambda case: None if outcome(case) is Outcome.UNKNOWN else str(outcome(case)),
+        ),
+        (
+            Feature("label_source", Kind.TEXT, Role.LABEL, "who said so: human, rollback or rule", nullable=False),
+            _source,
+        ),
+    ]
+
+
+def _source(case: Case) -> str:
+    if case.deployment.labelled_outcome is not None:
+        return "human"
+    return "rollback" if case.deployment.status is Status.ROLLED_BACK else "rule"
+
+
+def _of_shift(metric: str, read: Callable[[Shift], Cell]) -> Callable[[Case], Cell]:
+    def cell(case: Case) -> Cell:
+        return next((read(shift) for shift in case.impact.shifts if shift.metric == metric), None)
+
+    return cell
+
+
+def _cost(currency: str) -> Callable[[Case], Cell]:
+    return lambda case: next((one.per_hour.median for one in case.impact.costs if one.currency == currency), None)
+
+
+def plain(name: str) -> str:
+    """A name as part of a column's name."""
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+
+
+def _cell(value: Value | None) -> Cell:
+    return ",".join(sorted(value)) if isinstance(value, frozenset) else value
+
+
+def _kind(values: Sequence[Value]) -> Kind:
+    if all(isinstance(value, bool) for value in values):
+        return Kind.BOOLEAN
+    return Kind.TEXT if any(isinstance(value, bool | str) for value in values) else Kind.NUMBER
+
+
+def _as(kind: Kind, read: Callable[[Case], Cell]) -> Callable[[Case], Cell]:
+    """Text where a trait's values are of several kinds."""
+
+    def cell(case: Case) -> Cell:
+        value = read(case)
+        return str(value) if kind is Kind.TEXT and value is not None else value
+
+    return cell
+
+
+def _is_category(values: Sequence[Value]) -> bool:
+    different = len(set(values))
+    return different <= CATEGORIES and 2 * different <= len(values)
