@@ -61,7 +61,7 @@ class Exchange(requests.Session):
         client = PrometheusConnect(url, session=self, method="POST", timeout=self._seconds, retry=urllib3.Retry(0))
         start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
         try:
-            result: _envelope.Result = client.custom_query_range(query, start, end, f"{step:g}", params=dict(params))
+            result: _envelope.Result = client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _explain(error) from None
         return result
@@ -88,20 +88,24 @@ class Exchange(requests.Session):
     def _body(self, answer: requests.Response) -> bytes:
         if 300 <= answer.status_code < 400:
             raise SourceUnavailable("redirect", f"it redirects ({answer.status_code}), which is not followed")
-        if answer.status_code == 200:
-            return self._bytes(answer, self._max_bytes)
         if answer.status_code in _BUSY:
             wait = answer.headers.get("Retry-After", "")
             seconds = float(wait) if wait.isascii() and wait.isdigit() else None
             raise Busy(f"http_{answer.status_code}", f"it answers {answer.status_code}", seconds)
-        raise _envelope.failure(answer.status_code, self._bytes(answer, _ERROR_BYTES))
+        well = answer.status_code == 200
+        most = self._max_bytes if well else _ERROR_BYTES
+        body = self._beginning(answer, most)
+        if not well:
+            raise _envelope.failure(answer.status_code, body)
+        if len(body) > most:
+            raise SourceRefused("too_large", f"its answer is larger than {most} bytes; ask for fewer series")
+        return body
 
-    def _bytes(self, answer: requests.Response, most: int) -> bytes:
+    def _beginning(self, answer: requests.Response, most: int) -> bytes:
+        """The body, or its beginning where it has more than so many bytes."""
         body = bytearray()
-        while chunk := answer.raw.read1(_CHUNK, decode_content=True):
+        while len(body) <= most and (chunk := answer.raw.read1(_CHUNK, decode_content=True)):
             body += chunk
-            if len(body) > most:
-                raise SourceRefused("too_large", f"its answer is larger than {most} bytes; ask for fewer series")
             if time.monotonic() > self._deadline:
                 raise SourceUnavailable("timeout", f"no whole answer within {self._seconds:g} s")
         return bytes(body)

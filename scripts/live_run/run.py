@@ -113,9 +113,7 @@ def main() -> None:
     """The run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--history", type=float, default=60, help="minutes to collect before the first deployment")
-    parser.add_argument(
-        "--look", type=float, default=11, help="minutes from a deployment to its report"
-    )
+    parser.add_argument("--look", type=float, default=11, help="minutes from a deployment to its report")
     arguments = parser.parse_args()
     with threads(1, look_at_dashboard):
         say(f"a dashboard is open; {arguments.history:g} minutes of history")

@@ -38,6 +38,7 @@ SAMPLES: dict[str, tuple[list[tuple[object, object]], list[float]]] = {
     "off the grid": ([(13.5, "1"), (73.5, "2"), (299.9, "6")], [NAN, 1, 2, NAN, NAN, 6]),
     "unsorted": ([(120, "3"), (0, "1"), (60, "2")], [1, 2, 3, NAN, NAN, NAN]),
     "twice": ([(0, "1"), (60, "2"), (60, "20")], [1, 20, NAN, NAN, NAN, NAN]),
+    "many times": ([(60 * (index % 3), str(index)) for index in range(99)], [96, 97, 98, NAN, NAN, NAN]),
     "beyond the window": ([(-60, "0"), (0, "1"), (360, "7")], [1, NAN, NAN, NAN, NAN, NAN]),
 }
 

@@ -99,6 +99,23 @@ async def test_a_bad_status_is_an_error_and_tried_again_only_where_that_may_help
     assert "proxy" not in str(error)
 
 
+async def test_of_a_long_error_page_only_the_status_counts(serve: Serve) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=500, body=b"x" * 1_000_000)
+
+    error = await failed(await serve(answer))
+    assert (type(error), error.reason) == (SourceUnavailable, "http_500")
+
+
+async def test_a_long_step_is_asked_for_to_the_second(serve: Serve) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert (await request.post())["step"] == "1234567"
+        return web.json_response(matrix())
+
+    window = Window(start=WINDOW.start, end=WINDOW.start + timedelta(days=30))
+    assert await source(await serve(answer)).fetch("up", window, timedelta(seconds=1_234_567)) == []
+
+
 @pytest.mark.usefixtures("no_waits")
 async def test_a_server_that_comes_back_between_two_tries_has_answered(serve: Serve) -> None:
     answers = [web.Response(status=503), web.Response(status=429, headers={"Retry-After": "0"}), web.json_response(UP)]
