@@ -63,11 +63,11 @@ def dashboard(uid: str, title: str, description: str, *, since: str = "now-7d") 
 
 
 def report_address() -> build.TextBoxVariable:
-    """Where the exporter's pages are, for the links to a deployment's report."""
+    """Where people reach the exporter, for the links to a deployment's report."""
     return (
         build.TextBoxVariable("exporter")
         .label("Exporter")
-        .description("Address of the exporter's own pages")
+        .description("Where people reach the exporter")
         .default_value("http://localhost:10333")
     )
 

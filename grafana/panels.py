@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from frame import PROMETHEUS
 
-REPORT = ("Report", "${exporter}/deployments/${__value.raw:percentencode}")
+REPORT = ("Report", "${exporter}/api/v1/deployments/${__value.raw:percentencode}")
 DETAIL = (
     "Cause and effect",
     "/d/afdp-cause-and-effect?${datasource:queryparam}&var-deployment_id=${__value.raw:percentencode}",

@@ -138,11 +138,11 @@ def test_the_chat_is_told_the_story(told: Alertmanager, receiver: Receiver) -> N
         {**IMPACT, "severity": "warning"},
         summary="A deployment made production worse.",
         description="checkout v2.1.0 in production is to blame for latency +0.015 [0.012, 0.018].",
-        report_url="http://localhost:10333/deployments/c-1",
+        report_url="http://localhost:10333/api/v1/deployments/c-1",
     )
     message = receiver.wait_for(lambda path, _: path == "/chat")["attachments"][0]
     assert message["title"] == "checkout in production: A deployment made production worse."
-    assert message["title_link"] == "http://localhost:10333/deployments/c-1"
+    assert message["title_link"] == "http://localhost:10333/api/v1/deployments/c-1"
     assert "latency +0.015 [0.012, 0.018]" in message["text"]
 
 

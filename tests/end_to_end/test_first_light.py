@@ -151,7 +151,12 @@ def test_killing_the_exporter_between_the_post_and_the_analysis_changes_nothing(
     update = shop.update()
     left_alone = start(Exporter(tmp_path / "left-alone", watching(prometheus.url)))
     assert left_alone.curl("/api/v1/deployments", update)[0] == 201
+    undisturbed = answered(left_alone, update["id"])
+
     killed = start(Exporter(tmp_path / "killed", watching(prometheus.url)))
+    prometheus.kill()  # so that nothing can be analysed before the exporter is killed, too
     assert killed.curl("/api/v1/deployments", update)[0] == 201
-    killed.restart()
-    assert answered(killed, update["id"])["impacts"] == answered(left_alone, update["id"])["impacts"]
+    killed.kill()
+    prometheus.start()
+    killed.start()
+    assert answered(killed, update["id"])["impacts"] == undisturbed["impacts"]
