@@ -8,7 +8,8 @@ import pytest
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude
-from afdp_exporter.model import Layer, Measured, Metric, Money, Outcome, Shift, Worse
+from afdp_exporter.impact.story import headline
+from afdp_exporter.model import Attribution, Deployment, Layer, Measured, Metric, Money, Outcome, Shift, Worse
 
 MINUTE = timedelta(minutes=1)
 LATENCY = Metric(name="response_time_seconds", layer=Layer.TECHNICAL, query="l", worse=Worse.UP)
@@ -20,6 +21,9 @@ REVENUE = Metric(
     worse=Worse.DOWN,
     money=Money(currency="USD", per_unit=1.0),
 )
+LOCKS = Metric(name="lock_wait_seconds", layer=Layer.TECHNICAL, query="k", worse=Worse.UP)
+JOBS = Metric(name="queued_jobs", layer=Layer.SYSTEM, query="j", worse=Worse.UP)
+REPLICAS = Metric(name="replicas", layer=Layer.SYSTEM, query="p", primary=False)
 ALL = (LATENCY, SESSIONS, REVENUE)
 
 
@@ -67,3 +71,84 @@ def test_the_slowdown_reads_as_one_sentence_in_order_with_ranges_and_its_past(
     assert impact.seen_before.deployment_ids == ("d-7", "d-14", "d-21")
     assert [link.seen_before for link in impact.links] == [3, 3]
     assert impact.outcome is Outcome.DEGRADATION
+
+
+def test_the_short_form_is_one_line(slowdown: tuple[Shift, ...], case: Callable[..., Case]) -> None:
+    impact = conclude(slowdown, case(metrics=ALL))
+    assert headline(impact, case().deployment) == (
+        "checkout v2.1.0 (14:00): response time +15 ms [12, 18], mobile sessions -2 % [-2.7, -1.4], "
+        "revenue -$1,200 an hour [-$1,460, -$950], costs $1,200 an hour [$950, $1,460]"
+    )
+
+
+def test_each_step_has_its_own_sentence_with_the_range_of_its_lag(
+    slowdown: tuple[Shift, ...], case: Callable[..., Case]
+) -> None:
+    first, second = conclude(slowdown, case(metrics=ALL)).links
+    assert first.sentence == (
+        "Response time rose, followed 4 minutes [3 minutes, 5 minutes] later by: mobile sessions fell; "
+        "seen after no earlier deployments."
+    )
+    assert second.lag == 6 * MINUTE
+
+
+def test_a_new_order_says_what_would_make_it_surer(slowdown: tuple[Shift, ...], case: Callable[..., Case]) -> None:
+    assert conclude(slowdown, case(metrics=ALL)).story[-1].startswith("This order was not seen before: a second deploy")
+
+
+def test_an_improvement_is_told_as_gladly_as_harm(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+    better = (shift(LATENCY, 1, -0.015, low=-0.018, high=-0.012), shift(REVENUE, 11, 300.0, low=250.0, high=350.0))
+    impact = conclude(better, case(metrics=ALL))
+    assert impact.outcome is Outcome.SUCCESS
+    assert impact.story[0] == (
+        "Deployment checkout v2.1.0 at 14:00 lowered response time by 15 ms [12, 18], an improvement; "
+        "10 minutes later revenue rose by $300 an hour [$250, $350], an improvement."
+    )
+    assert impact.story[1].startswith("It gains $300 an hour [$250, $350]")
+
+
+def test_what_came_and_went_is_told_with_its_times(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    start = deploy().started_at
+    spikes = (
+        shift(LOCKS, 0, 45.0, low=44.0, high=46.0, duration=0.75 * MINUTE, recovered_at=start + MINUTE),
+        shift(JOBS, 3, 900.0, before=30.0, duration=12 * MINUTE, recovered_at=start + 15 * MINUTE),
+        shift(REVENUE, 0, -2400.0, low=-2500.0, high=-2300.0, duration=10 * MINUTE, recovered_at=start + 10 * MINUTE),
+    )
+    over = tuple(replace(spike, verdict=Attribution.TRANSIENT) for spike in spikes)
+    story = conclude(over, case(metrics=(LOCKS, JOBS, REVENUE))).story
+    assert "It cost $400 [$383, $417] in all in 10 minutes; it is over." in story
+    assert (
+        "lock wait was back at 14:01 after 45 seconds; revenue was back at 14:10 after 10 minutes; "
+        "queued jobs was back at 14:15 after 12 minutes; all of it was over 15 minutes after the deployment began."
+    ) in story
+
+
+def test_secondary_metrics_come_last_and_are_left_out_of_the_short_form(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    shifts = (shift(REPLICAS, 0, 3.0, low=3.0, high=3.0, before=6.0), shift(LATENCY, 1, 0.015))
+    impact = conclude(shifts, case(metrics=(REPLICAS, LATENCY)))
+    assert impact.story[0].endswith("; at the same time replicas rose by 3.")
+    assert "replicas" not in headline(impact, case().deployment)
+
+
+def test_nothing_found_and_nothing_known_are_two_things(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+    quiet = [shift(metric, None, verdict=Attribution.NO_EFFECT) for metric in ALL]
+    assert conclude(quiet, case(metrics=ALL)).story == (
+        "Deployment checkout v2.1.0 at 14:00 moved none of three metrics.",
+    )
+    missing = shift(REVENUE, None, None, verdict=Attribution.INSUFFICIENT_HISTORY)
+    half = conclude([*quiet[:2], missing], case(metrics=ALL))
+    assert half.story[0].endswith("no effect on 2 of three metrics, the others are open.")
+    assert "so nothing is known of its effect" in conclude([], case()).story[0]
+    assert headline(half, case().deployment).startswith(
+        "checkout v2.1.0 (14:00): unknown, could not be judged: revenue"
+    )
+
+
+def test_no_word_of_cause_goes_beyond_the_evidence(slowdown: tuple[Shift, ...], case: Callable[..., Case]) -> None:
+    impact = conclude(slowdown, case(metrics=ALL))
+    told = " ".join((*impact.story, *(link.sentence for link in impact.links)))
+    assert not any(word in told for word in ("because", "caused", "due to", "led to"))
