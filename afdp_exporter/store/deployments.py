@@ -96,7 +96,7 @@ def record(connection: Connection, values: Values, planned: tuple[Look, ...], ke
     if known is None:
         connection.execute(_INSERT, values)
         looks.insert(connection, planned)
-    stored = known or find(connection, str(values["id"]))
+    stored = known or deployment_of(values)
     if key is not None:
         connection.execute(
             "INSERT INTO idempotency_keys VALUES (?, ?, ?) ON CONFLICT DO NOTHING",

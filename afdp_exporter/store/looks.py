@@ -41,6 +41,14 @@ UPDATE looks SET ready_us = :until, state = :waiting, attempts = attempts + 1, r
 WHERE deployment_id = :deployment_id AND after_us = :after_us AND due_us = :due_us AND ready_us IS NOT NULL
 """
 
+_BACKLOG = """
+SELECT count(*), min(due_us) FROM (
+    SELECT ready_us AS due_us FROM looks WHERE ready_us <= :now AND state = 'due'
+    UNION ALL
+    SELECT due_us FROM looks WHERE state IN ('waiting', 'running') AND due_us <= :now
+)
+"""
+
 
 def insert(connection: Connection, planned: Iterable[Look]) -> None:
     """Plan the looks at a new deployment."""
@@ -103,7 +111,5 @@ def next_at(connection: Connection) -> datetime | None:
 
 def backlog(connection: Connection, now: datetime) -> Backlog:
     """What is due and has no answer."""
-    count, oldest_us = connection.execute(
-        "SELECT count(*), min(due_us) FROM looks WHERE ready_us IS NOT NULL AND due_us <= ?", (to_us(now),)
-    ).fetchone()
+    count, oldest_us = connection.execute(_BACKLOG, {"now": to_us(now)}).fetchone()
     return Backlog(count=count, oldest_due_at=to_time(oldest_us) if oldest_us is not None else None)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
@@ -17,10 +17,11 @@ from afdp_exporter.store.connection import Row
 S = TypeVar("S")
 T = TypeVar("T")
 
-Values: TypeAlias = dict[str, str | int | float | None]
+Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_HARMLESS = (int, datetime, timedelta)
 _UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
 _impact = TypeAdapter(Impact)
@@ -82,8 +83,8 @@ def _whole(read: Callable[[S], T]) -> Callable[[S], T]:
 
 
 @_whole
-def deployment_of(row: Row) -> Deployment:
-    """The deployment that a row of `deployments` holds."""
+def deployment_of(row: Row | Values) -> Deployment:
+    """The deployment that a row of `deployments` holds, or will hold."""
     return Deployment(
         id=row["id"],
         service=row["service"],
@@ -208,7 +209,8 @@ def _unstorable(value: object, place: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, float) and not math.isfinite(value):
         yield place.lstrip("."), "is not a finite number"
     for name, part in _parts(value):
-        yield from _unstorable(part, place + name)
+        if part is not None and not isinstance(part, _HARMLESS) and not (isinstance(part, str) and part.isascii()):
+            yield from _unstorable(part, place + name)
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
@@ -220,9 +222,14 @@ def _parts(value: object) -> Iterator[tuple[str, object]]:
     elif isinstance(value, (tuple, list)):
         for index, entry in enumerate(value):
             yield f"[{index}]", entry
-    elif is_dataclass(value):
-        for field in fields(value):
-            yield f".{field.name}", getattr(value, field.name)
+    else:
+        for name in _fields(type(value)):  # type: ignore[arg-type] # a class can be hashed
+            yield f".{name}", getattr(value, name)
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
 
 def _encodes(text: str) -> bool:

@@ -95,8 +95,8 @@ def create_looks(db: "Database") -> None:
             PRIMARY KEY (deployment_id, after_us)
         ) STRICT, WITHOUT ROWID
         """,
-        "CREATE INDEX looks_ready ON looks (ready_us) WHERE ready_us IS NOT NULL",
-        "CREATE INDEX looks_unanswered ON looks (due_us) WHERE ready_us IS NOT NULL",
+        "CREATE INDEX looks_ready ON looks (ready_us, state) WHERE ready_us IS NOT NULL",
+        "CREATE INDEX looks_taken ON looks (due_us) WHERE state IN ('waiting', 'running')",
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from afdp_exporter.errors import StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome, Shift
 from afdp_exporter.store import Amendment
+from afdp_exporter.store.connection import open_reader
 from afdp_exporter.store.sqlite import SQLiteStore
 
 LEASE = timedelta(minutes=5)
@@ -204,11 +205,20 @@ async def test_a_figure_that_is_not_finite_is_refused_by_name_and_the_look_stays
 
 
 async def test_a_new_impact_takes_the_place_of_the_earlier_one_with_all_its_shifts(
-    store: SQLiteStore, deployment: Callable[..., Deployment], look: Callable[..., Look], impact: Callable[..., Impact]
+    store: SQLiteStore,
+    path: Path,
+    deployment: Callable[..., Deployment],
+    look: Callable[..., Look],
+    impact: Callable[..., Impact],
 ) -> None:
     await store.record(deployment(), (look(minutes=2), look(minutes=5)))
     (shift,) = impact().shifts
-    other: Shift = replace(shift, metric="orders_per_minute")
+    other: Shift = replace(shift, metric="orders_per_minute", change=-3.5, low=-4.25, high=-2.75)
     await store.finish_look(look(minutes=2, state=LookState.DONE), impact(shifts=(shift, other)))
     await store.finish_look(look(minutes=5, state=LookState.DONE), impact(shifts=(other,)))
     assert (await store.impact("d1")).shifts == (other,)
+    reader = open_reader(path)
+    assert [tuple(row) for row in reader.execute("SELECT metric, change, low, high FROM shifts")] == [
+        ("orders_per_minute", -3.5, -4.25, -2.75)
+    ]
+    reader.close()
