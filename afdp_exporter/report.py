@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     LookState,
     Outcome,
     Rival,
+    SeenBefore,
     Shift,
 )
 
@@ -56,6 +57,7 @@ def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[L
         "deployment": deployment_json(deployment),
         "outcome": impact.outcome.value if impact else Outcome.UNKNOWN.value,
         "outcome_reason": impact.outcome_reason if impact else _awaited(deployment, looks),
+        "outcome_source": impact.label_source if impact else None,
         "measured_at": time_json(impact.measured_at) if impact else None,
         "impacts": [_shift(shift) for shift in impact.shifts] if impact else [],
         "sequence": [_link(link) for link in impact.links] if impact else [],
@@ -65,6 +67,7 @@ def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[L
         "seen_before": {
             "count": impact.seen_before.count if impact else 0,
             "deployments": list(impact.seen_before.deployment_ids) if impact else [],
+            "scope": impact.seen_before.scope if impact else SeenBefore().scope,
         },
         "story": list(impact.story) if impact else [_awaited(deployment, looks)],
         "looks": [_look(look) for look in looks],

@@ -1,10 +1,13 @@
 """The report: complete, plain JSON, honest about what is not known yet."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+import yaml
+from jsonschema import Draft202012Validator
 
 from afdp_exporter.model import (
     Attribution,
@@ -115,6 +118,15 @@ def test_a_report_is_plain_json_and_holds_no_figure_that_is_not_finite() -> None
     assert orjson.loads(orjson.dumps(report)) == report
     assert report["impacts"][0]["change"] is None
     assert report["cost_per_hour"] == {"low": None, "median": None, "high": None, "currency": "USD"}
+
+
+@pytest.mark.parametrize("measured", [None, impact()])
+def test_the_report_is_as_the_api_describes_it(measured: Impact | None) -> None:
+    described = yaml.safe_load((Path(__file__).parents[1] / "docs/openapi.yaml").read_text())
+    schema = {"$ref": "#/components/schemas/Report", "components": described["components"]}
+    looks = tuple(look(state, outcome=Outcome.UNKNOWN, account={"points": 3}) for state in LookState)
+    links = {"self": "/x", "report": "/x"}
+    Draft202012Validator(schema).validate(report_json(deployment(), measured, looks) | {"links": links})
 
 
 def test_every_time_is_told_in_utc() -> None:

@@ -69,9 +69,13 @@ async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> As
     async with AsyncExitStack() as running:
 
         async def run(
-            load: Callable[[], Config] | None = None, patience: float = 10, most: int = 1000, **additions: object
+            load: Callable[[], Config] | None = None,
+            held: SQLiteStore = store,
+            patience: float = 10,
+            most: int = 1000,
+            **additions: object,
         ) -> ClientSession:
-            app = make_app(read(content | additions), store=store, clock=clock, load=load)
+            app = make_app(read(content | additions), store=held, clock=clock, load=load)
             address = await running.enter_async_context(listening(app, "127.0.0.1", 0, patience=patience, most=most))
             return await running.enter_async_context(ClientSession(address))
 

@@ -1,0 +1,118 @@
+"""The description of the API and the API: neither has what the other has not."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import ClientResponse, ClientSession
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from afdp_exporter.handlers.routes import ROUTES, Route
+from afdp_exporter.intake import Change, read_deployment
+from afdp_exporter.store.sqlite import SQLiteStore
+
+DESCRIBED = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
+METHODS = {"get", "post", "put", "patch", "delete"}
+PATH = "/api/v1/deployments"
+ONE = "/api/v1/deployments/{id}"
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+async def described(answer: ClientResponse, method: str, path: str) -> None:
+    """The answer is one that the description has: its status, its type, its content."""
+    responses = DESCRIBED["paths"][path][method.lower()]["responses"]
+    response = responses[str(answer.status)]
+    if "$ref" in response:
+        response = DESCRIBED["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = response["content"][answer.content_type]["schema"] | {"components": DESCRIBED["components"]}
+    content = await (answer.json(content_type=None) if "json" in answer.content_type else answer.text())
+    Draft202012Validator(schema).validate(content)
+    assert set(response.get("headers", {})) <= set(answer.headers)
+
+
+def test_the_description_is_openapi() -> None:
+    validate(DESCRIBED)
+
+
+def test_every_route_is_described_and_every_description_is_served() -> None:
+    paths = {(method.upper(), path) for path, item in DESCRIBED["paths"].items() for method in item.keys() & METHODS}
+    assert paths == {(route.method, route.path) for route in ROUTES}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_the_scope_that_is_described_is_the_one_that_is_asked_for(route: Route) -> None:
+    security = DESCRIBED["paths"][route.path][route.method.lower()].get("security", [{}])
+    assert security == ([{}] if route.scope is None else [{}, {"token": [route.scope.value]}])
+
+
+def test_every_field_that_is_read_is_described_and_no_other() -> None:
+    schemas = DESCRIBED["components"]["schemas"]
+    told = set(schemas["Told"]["properties"])
+    assert told | set(schemas["DeploymentChange"]["properties"]) == set(Change.model_fields)
+    whole = dict.fromkeys(told | set(schemas["NewDeployment"]["properties"])) | {"service": "checkout"}
+    assert read_deployment(whole, now=NOON, new_id="x").service == "checkout"
+
+
+async def test_the_answers_are_as_described(client: ClientSession) -> None:
+    operations = DESCRIBED["paths"][PATH]["post"], DESCRIBED["paths"][ONE]["patch"]
+    new, change = (each["requestBody"]["content"]["application/json"]["example"] for each in operations)
+    for _ in range(2):
+        await described(await client.post(PATH, json=new), "POST", PATH)
+    await described(await client.get(f"{PATH}/{new['id']}"), "GET", ONE)
+    await described(await client.patch(f"{PATH}/{new['id']}", json=change), "PATCH", ONE)
+    await described(await client.get(PATH, params={"limit": 1}), "GET", PATH)
+    for path in ("/", "/metrics", "/-/healthy", "/-/ready"):
+        await described(await client.get(path), "GET", path)
+    for method in ("POST", "PUT"):
+        await described(await client.request(method, "/-/reload"), method, "/-/reload")
+
+
+async def test_the_problems_are_as_described(client: ClientSession) -> None:
+    await client.post(PATH, json={"service": "checkout", "id": "d"})
+    problems: list[tuple[int, str, str, dict[str, Any]]] = [
+        (400, "POST", PATH, {"data": b"{"}),
+        (403, "POST", PATH, {"json": {}, "headers": {"Origin": "null"}}),
+        (409, "POST", PATH, {"json": {"service": "search", "id": "d"}}),
+        (413, "POST", PATH, {"data": b"x" * 70_000}),
+        (415, "POST", PATH, {"data": {"service": "form"}}),
+        (422, "POST", PATH, {"json": {}}),
+        (422, "GET", PATH, {"params": {"limit": "0"}}),
+        (404, "GET", ONE, {}),
+        (404, "PATCH", ONE, {"json": {"note": "x"}}),
+        (422, "PATCH", ONE, {"json": {"note": 1}}),
+    ]
+    for status, method, path, words in problems:
+        answer = await client.request(method, path.replace("{id}", "none"), **words)
+        assert (method, path, answer.status) == (method, path, status)
+        await described(answer, method, path)
+
+
+async def test_who_is_locked_out_is_told_as_described(start: Callable[..., Any]) -> None:
+    client = await start(tokens=[{"name": "gate", "token": "canary", "scopes": ["gate"]}])
+    for route in ROUTES:
+        if route.scope is not None:
+            path = route.path.replace("{id}", "d")
+            await described(await client.request(route.method, path), route.method, route.path)
+            known = {"Authorization": "Bearer canary"}
+            await described(await client.request(route.method, path, headers=known), route.method, route.path)
+
+
+async def test_a_store_that_cannot_work_is_told_as_described(start: Callable[..., Any], tmp_path: Path) -> None:
+    ended = await SQLiteStore.open(tmp_path / "ended.db")
+    client = await start(held=ended)
+    await ended.close()
+    bodies = {"POST": {"service": "checkout"}, "PATCH": {"note": "x"}, "GET": None}
+    for route in ROUTES:
+        if route.path.startswith(PATH):
+            path = route.path.replace("{id}", "d")
+            answer = await client.request(route.method, path, json=bodies[route.method])
+            assert answer.status == 503
+            await described(answer, route.method, route.path)
+    healthy = await client.get("/-/healthy")
+    assert healthy.status == 503
+    await described(healthy, "GET", "/-/healthy")
+    assert (await client.get("/metrics")).status == 200
