@@ -58,7 +58,7 @@ class Exchange(requests.Session):
 
     def ask(self, url: str, query: str, points: Floats, step: float, params: Mapping[str, Any]) -> _envelope.Result:
         """The series as the API writes them, at the points from first to last. Raises SourceError."""
-        client = PrometheusConnect(url, session=self, method="POST", timeout=self._seconds, retry=urllib3.Retry(0))
+        client = PrometheusConnect(url, session=self, method="POST", timeout=self._seconds)
         start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
         try:
             result: _envelope.Result = client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))

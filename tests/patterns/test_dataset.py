@@ -139,7 +139,9 @@ def test_a_column_holds_values_of_its_type_only(data: Dataset, kind: Kind) -> No
 def test_frictionless_finds_no_fault(data: Dataset, tmp_path: Path) -> None:
     package = datapackage(data, write(data, tmp_path), created=CREATED)
     (tmp_path / "datapackage.json").write_text(json.dumps(package), encoding="utf-8")
-    code = "import sys, frictionless as f; r = f.validate('datapackage.json'); print(r.flatten()); sys.exit(not r.valid)"
+    code = (
+        "import sys, frictionless as f; r = f.validate('datapackage.json'); print(r.flatten()); sys.exit(not r.valid)"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

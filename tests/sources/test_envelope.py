@@ -132,6 +132,12 @@ def test_the_words_of_an_error_page_are_not_passed_on() -> None:
         assert "c2VjcmV0" not in str(away)
 
 
+def test_only_known_words_of_a_server_become_reasons() -> None:
+    for kind in ("surprise", "bad data\n", "x" * 99):
+        body = orjson.dumps({"status": "error", "errorType": kind, "error": "no"})
+        assert _envelope.failure(503, body).reason == "http_503"
+
+
 json = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: (
