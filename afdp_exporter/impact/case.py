@@ -96,6 +96,13 @@ class Case:
         return max(timedelta(minutes=15), 4 * self.step)
 
 
+def possible_onsets(shift: Shift, case: Case) -> tuple[datetime, datetime]:
+    """As `onset_range`; the whole short window for what came without a clear onset."""
+    if shift.onset is None:
+        return case.deployment.started_at, case.deployment.ended_at + case.short_window
+    return onset_range(shift, case.step)
+
+
 def onset_range(shift: Shift, step: timedelta) -> tuple[datetime, datetime]:
     """The 5 % and 95 % points of a shift's onset; one step either way where only the onset itself is known.
 

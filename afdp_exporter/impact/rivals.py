@@ -16,7 +16,7 @@ from math import exp, log
 import numpy as np
 from scipy.special import ndtr
 
-from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.case import MOVED, Case, onset_range, possible_onsets
 from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.paths import Paths, reachable
 from afdp_exporter.impact.sequence import ordered
@@ -75,24 +75,17 @@ def _in_reach(other: Deployment, moved: Sequence[Shift], case: Case) -> bool:
     if other.status in {Status.PLANNED, Status.CANCELLED}:
         return False
     for shift in moved:
-        low, high = _range(shift, case)
+        low, high = possible_onsets(shift, case)
         if other.started_at - case.step <= high and low <= other.ended_at + case.short_window:
             return True
     return False
-
-
-def _range(shift: Shift, case: Case) -> tuple[datetime, datetime]:
-    """The onset's range; the whole short window for what came without a clear onset."""
-    if shift.onset is None:
-        return case.deployment.started_at, case.deployment.ended_at + case.short_window
-    return onset_range(shift, case.step)
 
 
 def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
     """Shifts grouped by what they go back to: roots that began together, each with what followed on it."""
     paths = Paths(case.metrics, case.services)
     events: list[list[Shift]] = []
-    for shift in sorted(moved, key=lambda entry: _range(entry, case)):
+    for shift in sorted(moved, key=lambda entry: possible_onsets(entry, case)):
         home = next(
             (
                 event

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.case import MOVED, Case, possible_onsets
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Occasion, OccasionKind, Shift
 
@@ -46,14 +46,14 @@ def _shock(shift: Shift, case: Case) -> str | None:
 
 def _at_edge(shift: Shift, occasion: Occasion, case: Case) -> bool:
     """Whether the shift began when the event began or ended."""
-    if shift.onset is None or occasion.kind in _NO_CAUSE:
+    if occasion.kind in _NO_CAUSE:
         return False
-    low, high = onset_range(shift, case.step)
+    low, high = possible_onsets(shift, case)
     return any(low - case.short_window <= edge <= high + 2 * case.step for edge in (occasion.start, occasion.end))
 
 
 def _together(shift: Shift, other: Shift, step: timedelta) -> bool:
-    if other.metric != shift.metric or other.verdict not in MOVED or shift.onset is None or other.onset is None:
+    if other.metric != shift.metric or other.verdict not in MOVED:
         return False
     if (shift.change or 0.0) * (other.change or 0.0) <= 0:
         return False

@@ -14,7 +14,7 @@ from afdp_exporter.model import Attribution, Cost, Deployment, Estimate, Impact,
 from afdp_exporter.units import called, change, money, span
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_SCOPES = {"service": "of this service", "team": "of this team", "all": "of other services"}
+_SCOPES = {"service": "", "team": " of this team", "all": " of other services"}
 
 _NEW_ORDER = (
     "This order was not seen before: a second deployment with the same order, or a rollback after which it returns, "
@@ -42,7 +42,8 @@ def headline(impact: Impact, deployment: Deployment) -> str:
     parts = [f"{_name(shift)} {_signed(shift)}" for shift in moved]
     parts += [_cost(cost, ended=cost.ended, short=True) for cost in impact.costs]
     if impact.seen_before.count:
-        parts.append(f"as {_times(impact.seen_before)} before")
+        times = "once" if impact.seen_before.count == 1 else _count(impact.seen_before.count, "time")
+        parts.append(f"as {times} before")
     return f"{who}: {', '.join(parts)}"
 
 
@@ -80,7 +81,7 @@ def _chain(impact: Impact, moved: Sequence[Shift], case: Case) -> str:
         previous = shift
     if impact.seen_before.count:
         what = "sequence" if after else "effect"
-        clauses.append(f"the same {what} followed {_times(impact.seen_before, 'earlier deployment')}")
+        clauses.append(f"the same {what} followed {_earlier(impact.seen_before)}")
     return "; ".join(clauses) + "."
 
 
@@ -90,6 +91,8 @@ def _nothing(impact: Impact, case: Case) -> str:
     if not impact.shifts:
         return f"{who}: no metric was measured, so nothing is known of its effect."
     if len(judged) == len(impact.shifts):
+        if len(judged) == 1:
+            return f"{who} did not move {_name(judged[0])}."
         return f"{who} moved none of {_count(len(judged), 'metric')}."
     return f"{who}: no effect on {len(judged)} of {_count(len(impact.shifts), 'metric')}, the others are open."
 
@@ -132,7 +135,9 @@ def _surer(impact: Impact, moved: Sequence[Shift]) -> list[str]:
 
 
 def _told_apart(shift: Shift) -> bool:
-    return shift.verdict is Attribution.NOT_DISTINGUISHABLE
+    """Whether it moved and is not, or not surely, this deployment's doing."""
+    moved = shift.verdict is Attribution.NO_EFFECT and shift.onset is not None
+    return moved or shift.verdict is Attribution.NOT_DISTINGUISHABLE
 
 
 def _moved(shifts: Iterable[Shift]) -> list[Shift]:
@@ -198,11 +203,8 @@ def _lag_range(cause: Shift, effect: Shift, step: timedelta) -> tuple[timedelta,
     return max(second[0] - first[1], timedelta(0)), second[1] - first[0]
 
 
-def _times(seen: SeenBefore, what: str = "time") -> str:
-    if what == "time":
-        return _count(seen.count, "time")
-    scope = "" if seen.scope == "service" else f" {_SCOPES[seen.scope]}"
-    return f"{_count(seen.count, what)}{scope}"
+def _earlier(seen: SeenBefore) -> str:
+    return f"{_count(seen.count, 'earlier deployment')}{_SCOPES[seen.scope]}"
 
 
 def _count(number: int, what: str) -> str:

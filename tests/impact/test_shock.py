@@ -40,6 +40,16 @@ def test_an_event_that_goes_on_comes_later_or_follows_excuses_nobody(
     assert moved.verdict is Attribution.ATTRIBUTED
 
 
+def test_what_has_no_clear_onset_is_excused_by_a_sale_within_the_window(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    creeping = shift(LATENCY, None, verdict=Attribution.GRADUAL)
+    (beside,) = common_shock([creeping], case(metrics=(LATENCY,), calendar=(sale(deploy, 5),)))
+    assert beside.verdict is Attribution.NOT_DISTINGUISHABLE
+    (alone,) = common_shock([creeping], case(metrics=(LATENCY,), calendar=(sale(deploy, 90),)))
+    assert alone.verdict is Attribution.GRADUAL
+
+
 def test_the_end_of_a_sale_is_one_too(
     shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:

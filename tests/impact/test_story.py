@@ -148,6 +148,15 @@ def test_nothing_found_and_nothing_known_are_two_things(shift: Callable[..., Shi
     )
 
 
+def test_what_another_deployment_explains_is_told_with_its_name(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    rival = deploy(after=7 * MINUTE, id="d2", service="search", version="v7")
+    story = conclude([shift(LATENCY, 8)], case(metrics=(LATENCY,), others=(rival,))).story
+    assert story[0] == "Deployment checkout v2.1.0 at 14:00 did not move response time."
+    assert story[1].startswith("response time: search v7 at 14:07 explains it better")
+
+
 def test_no_word_of_cause_goes_beyond_the_evidence(slowdown: tuple[Shift, ...], case: Callable[..., Case]) -> None:
     impact = conclude(slowdown, case(metrics=ALL))
     told = " ".join((*impact.story, *(link.sentence for link in impact.links)))
