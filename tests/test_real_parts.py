@@ -91,3 +91,16 @@ def test_a_run_without_the_real_parts_says_so_in_its_last_line(
     *_, summary, last = run.stdout.strip().splitlines()
     assert verdict in summary
     assert last.startswith("NOT TESTED against the real prometheus, prometheus-alertmanager, victoria-metrics")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("apt-get") is None, reason="Debian's packages come by apt-get, which is not here")
+def test_the_real_parts_can_be_fetched_and_run_without_being_installed(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scripts").mkdir()
+    script = shutil.copy(Path(__file__).parents[1] / "scripts/real-parts", tmp_path / "scripts")
+    subprocess.run([script], check=True)
+    monkeypatch.setenv("PATH", str(tmp_path / ".cache/real/usr/bin"))
+    for kind in SERVERS:
+        assert start(kind(tmp_path / kind.__name__)).program().startswith(str(tmp_path))
