@@ -72,7 +72,7 @@ async def serve_raw() -> AsyncIterator[ServeRaw]:
 @pytest.fixture
 def no_waits() -> Iterator[None]:
     """Tries follow each other at once."""
-    with stamina.set_testing(True, attempts=3):
+    with stamina.set_testing(True, attempts=10, cap=True):
         yield
 
 
