@@ -37,12 +37,12 @@ async def analyse(
     deployment = await store.deployment(look.deployment_id)
     window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
     evidence = await gather(deployment, window, watched=watched, observer=observer)
-    others = await store.between(window.start, now)
+    others = await store.between(window.start, window.end)
     case = Case(
         deployment=deployment,
         metrics=tuple(each.metric for each in evidence),
         step=watched.settings.step,
-        now=now,
+        now=window.end,
         others=tuple(other for other in others if other.id != deployment.id),
         services=watched.services,
         calendar=watched.calendar,

@@ -13,6 +13,7 @@ from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
+from afdp_exporter.planning import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
 from afdp_exporter.watch import Schedule
@@ -27,6 +28,7 @@ class Policy:
     watch: Schedule = Schedule()
     analysis: AnalysisSettings = AnalysisSettings()
     exposure: Exposure = Exposure()
+    planning: PlanningSettings = PlanningSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,12 @@ class Config:
             calendar=self.calendar,
             settings=self.policy.analysis,
         )
+
+    @property
+    def plans(self) -> Plans:
+        """What planning goes by."""
+        teams = {name: service.team for name, service in self.services.items() if service.team is not None}
+        return Plans(settings=self.policy.planning, occasions=self.calendar, teams=teams)
 
 
 def load(path: Path) -> Config:

@@ -105,14 +105,14 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "onset": time_json(shift.onset),
         "onset_low": time_json(shift.onset_low),
         "onset_high": time_json(shift.onset_high),
-        "before": _number(shift.before),
-        "after": _number(shift.after),
-        "change": _number(shift.change),
-        "low": _number(shift.low),
-        "high": _number(shift.high),
-        "change_ratio": _number(shift.change_ratio),
-        "p_value": _number(shift.p_value),
-        "attribution_ratio": _number(shift.attribution_ratio),
+        "before": number_json(shift.before),
+        "after": number_json(shift.after),
+        "change": number_json(shift.change),
+        "low": number_json(shift.low),
+        "high": number_json(shift.high),
+        "change_ratio": number_json(shift.change_ratio),
+        "p_value": number_json(shift.p_value),
+        "attribution_ratio": number_json(shift.attribution_ratio),
         "shape": shift.shape,
         "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
         "recovered_at": time_json(shift.recovered_at),
@@ -133,16 +133,21 @@ def _link(link: Link) -> dict[str, Any]:
 def _cost(cost: Cost) -> dict[str, Any]:
     return {
         "currency": cost.currency,
-        "per_hour": _estimate(cost.per_hour) | {"currency": cost.currency},
-        "total": _estimate(cost.total) | {"currency": cost.currency} if cost.total else None,
+        "per_hour": estimate_json(cost.per_hour) | {"currency": cost.currency},
+        "total": estimate_json(cost.total) | {"currency": cost.currency} if cost.total else None,
         "duration_seconds": cost.duration.total_seconds() if cost.duration is not None else None,
         "ended": cost.ended,
         "metrics": list(cost.metrics),
     }
 
 
-def _estimate(estimate: Estimate) -> dict[str, Any]:
-    return {"low": _number(estimate.low), "median": _number(estimate.median), "high": _number(estimate.high)}
+def estimate_json(estimate: Estimate) -> dict[str, Any]:
+    """A number with its range."""
+    return {
+        "low": number_json(estimate.low),
+        "median": number_json(estimate.median),
+        "high": number_json(estimate.high),
+    }
 
 
 def _rival(rival: Rival) -> dict[str, Any]:
@@ -150,7 +155,7 @@ def _rival(rival: Rival) -> dict[str, Any]:
         "deployment_id": rival.deployment_id,
         "service": rival.service,
         "started_at": time_json(rival.started_at),
-        "share_ratio": _number(rival.share_ratio),
+        "share_ratio": number_json(rival.share_ratio),
     }
 
 
@@ -167,5 +172,6 @@ def _look(look: Look) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None) -> float | None:
+def number_json(value: float | None) -> float | None:
+    """A number that JSON knows; null for the others."""
     return value if value is not None and isfinite(value) else None

@@ -25,6 +25,7 @@ from afdp_exporter.handlers.state import STATE, Rules, State
 from afdp_exporter.handlers.tls import TLS
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.model import Impact, Look
+from afdp_exporter.planning import Planner
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watch import Watcher
@@ -54,8 +55,16 @@ def make_app(
     async def reload() -> None:
         await _reload(app[STATE], load or (lambda: config))
 
+    workers = Workers(config.policy.analysis.workers)
     app[STATE] = State(
-        store=store, instruments=instruments, clock=clock, rules=_rules(config), reload=reload, due=lambda: None
+        store=store,
+        instruments=instruments,
+        clock=clock,
+        rules=_rules(config),
+        workers=workers,
+        planner=Planner(store=store, workers=workers),
+        reload=reload,
+        due=lambda: None,
     )
     add_routes(app)
     app.on_response_prepare.append(secure)
@@ -66,7 +75,13 @@ def make_app(
 
 def _rules(config: Config) -> Rules:
     policy = config.policy
-    return Rules(tokens=config.tokens, schedule=policy.watch, exposure=policy.exposure, watched=config.watched)
+    return Rules(
+        tokens=config.tokens,
+        schedule=policy.watch,
+        exposure=policy.exposure,
+        watched=config.watched,
+        plans=config.plans,
+    )
 
 
 async def _reload(state: State, load: Callable[[], Config]) -> None:
@@ -107,22 +122,40 @@ async def _showing(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _watching(app: web.Application) -> AsyncIterator[None]:
-    """Answer due looks as long as the app runs; what is under way at its end is due at the next start."""
+    """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
     state = app[STATE]
-    count = state.rules.watched.settings.workers
-    workers = Workers(count)
 
     async def look_at(look: Look, at: datetime) -> tuple[Impact, Mapping[str, object]]:
         watched, told = state.rules.watched, state.instruments
-        return await analyse(look, watched=watched, store=state.store, workers=workers, observer=told, now=at)
+        return await analyse(look, watched=watched, store=state.store, workers=state.workers, observer=told, now=at)
 
     watcher = Watcher(
-        store=state.store, analyse=look_at, observer=state.instruments, clock=state.clock, at_once=2 * count
+        store=state.store,
+        analyse=look_at,
+        observer=_Followers(state.instruments, state.planner),
+        clock=state.clock,
+        at_once=2 * state.rules.watched.settings.workers,
     )
     state.due = watcher.wake
-    async with _working(state, watcher.run()):
+    learning = state.planner.run(lambda: state.rules.plans, state.clock)
+    async with _working(state, watcher.run()), _working(state, learning):
         yield
-    await asyncio.to_thread(workers.close)
+    await asyncio.to_thread(state.workers.close)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followers:
+    """Who follows the looks: `/metrics` shows them, planning learns from them."""
+
+    instruments: Instruments
+    planner: Planner
+
+    def looked(self, verdict: str, seconds: float) -> None:
+        self.instruments.looked(verdict, seconds)
+
+    def measured(self, impact: Impact) -> None:
+        self.instruments.measured(impact)
+        self.planner.measured()
 
 
 @asynccontextmanager

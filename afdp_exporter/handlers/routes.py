@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import deployments, exposition, lifecycle, pages
+from afdp_exporter.handlers import deployments, exposition, lifecycle, pages, planning
 from afdp_exporter.handlers.access import Scope
 
 
@@ -43,6 +43,9 @@ ROUTES = (
         scope=Scope.ANNOTATE,
         kind=deployments.KIND,
     ),
+    Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
+    Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),
+    Route(method="GET", path="/api/v1/patterns", handler=planning.patterns, scope=Scope.READ),
 )
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 

@@ -10,8 +10,10 @@ from aiohttp import web
 from afdp_exporter.evidence import Watched
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
 from afdp_exporter.watch import Schedule
+from afdp_exporter.workers import Workers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,7 @@ class Rules:
     schedule: Schedule
     exposure: Exposure
     watched: Watched
+    plans: Plans
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class State:
     instruments: Instruments
     clock: Callable[[], datetime]
     rules: Rules
+    workers: Workers
+    planner: Planner
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
     ready: bool = False

@@ -37,6 +37,9 @@ MAY = {
     ("GET", "/api/v1/deployments"): {"reader", "operator", "usual"},
     ("GET", "/api/v1/deployments/{id}"): {"reader", "operator", "usual"},
     ("PATCH", "/api/v1/deployments/{id}"): {"pipeline", "operator", "usual"},
+    ("POST", "/api/v1/predictions"): {"reader", "operator", "usual"},
+    ("GET", "/api/v1/windows"): {"reader", "operator", "usual"},
+    ("GET", "/api/v1/patterns"): {"reader", "operator", "usual"},
 }
 GUARDED = [call for call, may in MAY.items() if may != EVERYBODY]
 

@@ -1,0 +1,144 @@
+"""What the next deployment will do, asked over HTTP of a store with a planted law: migrations cost $1,000 an hour."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from aiohttp import ClientSession
+
+from afdp_exporter.model import (
+    Attribution,
+    ChangeType,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    Worse,
+)
+from afdp_exporter.store.sqlite import SQLiteStore
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+PLANNED = {"service": "api", "change_types": ["code", "database"], "started_at": "2026-03-03T09:00:00Z", "team": "platform"}
+
+
+async def _remember(store: SQLiteStore, number: int, chance: np.random.Generator) -> None:
+    migration = number % 3 == 0
+    start = NOON - timedelta(hours=13 * (60 - number))
+    deployment = Deployment(
+        id=f"d{number}",
+        service="api",
+        environment="production",
+        team="platform",
+        started_at=start,
+        finished_at=start + timedelta(minutes=2),
+        change_types=(ChangeType.CODE, ChangeType.DATABASE) if migration else (ChangeType.CODE,),
+        received_at=start,
+    )
+    look = Look(deployment_id=deployment.id, after=timedelta(hours=1), due_at=deployment.ended_at + timedelta(hours=1))
+    await store.record(deployment, (look,))
+    (taken,) = await store.claim_looks(look.due_at, limit=1, lease=timedelta(minutes=1))
+    loss = float(chance.normal(1000 if migration else 0, 60))
+    shift = Shift(
+        metric="revenue_usd_per_hour",
+        layer=Layer.BUSINESS,
+        verdict=Attribution.ATTRIBUTED if migration else Attribution.NO_EFFECT,
+        reason="planted",
+        worse=Worse.DOWN,
+        before=20_000.0,
+        change=-loss,
+        low=-loss - 100,
+        high=-loss + 100,
+    )
+    impact = Impact(
+        deployment_id=deployment.id,
+        measured_at=look.due_at,
+        shifts=(shift,),
+        outcome=Outcome.DEGRADATION if migration else Outcome.SUCCESS,
+        outcome_reason="planted",
+        costs=(Cost(currency="USD", per_hour=Estimate(low=loss - 100, median=loss, high=loss + 100)),) * migration,
+    )
+    await store.finish_look(replace(taken, state=LookState.DONE, done_at=look.due_at), impact)
+
+
+@pytest.fixture
+async def seasoned(store: SQLiteStore, client: ClientSession) -> ClientSession:
+    """A client of an exporter with sixty measured deployments."""
+    chance = np.random.default_rng(4)
+    for number in range(60):
+        await _remember(store, number, chance)
+    return client
+
+
+async def test_what_similar_deployments_cost_is_predicted_with_its_range_and_its_evidence(
+    seasoned: ClientSession,
+) -> None:
+    answer = await seasoned.post("/api/v1/predictions", json=PLANNED)
+    assert answer.status == 200
+    told = await answer.json()
+    assert (told["basis"], told["n"]) == ("service", 60)
+    cost = told["cost_per_hour"]
+    assert cost["low"] <= 1000 <= cost["high"]
+    assert cost["currency"] == "USD"
+    assert 0 < cost["low"] <= cost["median"] <= cost["high"] < 2000
+    revenue = told["metrics"]["revenue_usd_per_hour"]
+    assert revenue["low"] <= -1000 <= revenue["high"]
+    assert told["risk_ratio"] > 0.5
+    assert told["similar"]
+    assert all(similar["why"] for similar in told["similar"])
+    assert told["warnings"]
+    harmless = await (await seasoned.post("/api/v1/predictions", json=PLANNED | {"change_types": ["code"]})).json()
+    assert harmless["risk_ratio"] < told["risk_ratio"]
+
+
+async def test_what_nobody_has_seen_is_predicted_cold_and_wide(client: ClientSession) -> None:
+    told = await (await client.post("/api/v1/predictions", json=PLANNED)).json()
+    assert (told["basis"], told["n"], told["similar"], told["cost_per_hour"]) == ("cold", 0, [], None)
+    assert told["risk"]["high"] - told["risk"]["low"] > 0.2
+
+
+async def test_a_prediction_records_nothing(client: ClientSession) -> None:
+    await client.post("/api/v1/predictions", json=PLANNED)
+    assert (await (await client.get("/api/v1/deployments")).json())["deployments"] == []
+
+
+async def test_every_fault_of_a_planned_deployment_is_named(client: ClientSession) -> None:
+    answer = await client.post("/api/v1/predictions", json={"change_types": ["magic"], "sevrice": "api"})
+    assert answer.status == 422
+    named = {fault["field"] for fault in (await answer.json())["errors"]}
+    assert named == {"service", "sevrice", "change_types[0]"}
+
+
+async def test_what_was_learned_is_told_in_sentences_with_their_evidence(seasoned: ClientSession) -> None:
+    told = (await (await seasoned.get("/api/v1/patterns")).json())["patterns"]
+    about_migrations = [
+        pattern
+        for pattern in told
+        if {"trait": "change_types", "op": "has", "value": "database"} in pattern["conditions"]
+    ]
+    assert about_migrations
+    for pattern in about_migrations:
+        assert pattern["n"] == len(pattern["deployments"]) >= 15
+        assert pattern["q_value"] <= 0.05
+        assert pattern["effect"]["low"] <= pattern["effect"]["median"] <= pattern["effect"]["high"]
+        assert pattern["sentence"]
+    only_hints = (await (await seasoned.get("/api/v1/patterns?kind=hint")).json())["patterns"]
+    assert all(pattern["kind"] == "hint" for pattern in only_hints)
+
+
+async def test_the_coming_hours_are_ranked(seasoned: ClientSession) -> None:
+    told = await (await seasoned.get("/api/v1/windows?service=api&hours=24")).json()
+    assert len(told["hours"]) == 24
+    assert told["best"]
+    assert told["sentence"]
+    assert min(hour["start"] for hour in told["hours"]) == "2026-03-02T12:00:00Z"
+
+
+@pytest.mark.parametrize("query", ["", "?service=api&hours=0", "?service=api&hours=x", "?service=api&ours=3"])
+async def test_windows_need_a_service_and_a_number_of_hours(client: ClientSession, query: str) -> None:
+    assert (await client.get(f"/api/v1/windows{query}")).status in {400, 422}
