@@ -64,7 +64,7 @@ def _passing_by(shift: Shift, size: int) -> Shift:
 
 def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
     reason = (
-        f"by itself it would count (p = {shift.p_value:.2g}), among {size} metrics it needs p <= {threshold:.2g}: "
+        f"by itself it would count (p = {_p_value(shift):.2g}), among {size} metrics it needs p <= {threshold:.2g}: "
         f"the history is too short, or the change too small, for so many metrics"
     )
     return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
