@@ -63,7 +63,7 @@ WHERE measured = 1 AND ended_us < :before
 ORDER BY ended_us DESC, id DESC LIMIT :limit
 """
 
-_HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
+HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
 
 _RECENT = """
 WITH RECURSIVE places (service, environment) AS (
@@ -156,7 +156,7 @@ def between(connection: Connection, start: datetime, end: datetime) -> list[Depl
 def history(connection: Connection, before: datetime, service: str | None, limit: int) -> list[Measured]:
     """The newest measured ones that ended before an instant, oldest first."""
     rows = connection.execute(
-        _HISTORY if service is None else _HISTORY_OF_SERVICE,
+        _HISTORY if service is None else HISTORY_OF_SERVICE,
         {"before": to_us(before), "service": service, "limit": limit},
     ).fetchall()
     return [_measured(row) for row in reversed(rows)]

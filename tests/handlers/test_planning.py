@@ -24,7 +24,12 @@ from afdp_exporter.model import (
 from afdp_exporter.store.sqlite import SQLiteStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-PLANNED = {"service": "api", "change_types": ["code", "database"], "started_at": "2026-03-03T09:00:00Z", "team": "platform"}
+PLANNED = {
+    "service": "api",
+    "change_types": ["code", "database"],
+    "started_at": "2026-03-03T09:00:00Z",
+    "team": "platform",
+}
 
 
 async def _remember(store: SQLiteStore, number: int, chance: np.random.Generator) -> None:

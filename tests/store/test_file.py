@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import shutil
 import sqlite3
 import sys
@@ -19,6 +20,8 @@ from afdp_exporter.store.sqlite import SQLiteStore
 
 OPEN = "import asyncio, pathlib, sys; from afdp_exporter.store.sqlite import SQLiteStore as S; "
 OPEN += "asyncio.run(S.open(pathlib.Path(sys.argv[1])))"
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs/store.md"
 
 STEPS = [migration.name for migration in migrations.pending(Database(memory=True))]
 
@@ -226,3 +229,23 @@ async def test_a_log_that_lost_its_end_gives_what_was_before_it(
     assert 0 < len(found) < 50
     assert found == [f"d{number:02}" for number in range(len(found))]
     await again.close()
+
+
+async def test_a_copy_made_while_the_store_is_written_to_is_a_whole_store(
+    store: SQLiteStore, path: Path, tmp_path: Path, deployment: Callable[..., Deployment]
+) -> None:
+    before = [f"before-{number}" for number in range(100)]
+    await asyncio.gather(*(store.record(deployment(name), (), key=name) for name in before))
+    writing = [asyncio.create_task(store.record(deployment(f"during-{number}"), ())) for number in range(1000)]
+    documented = re.search(r"python -c '(.*)' copy.db", contents(DOCUMENTATION).decode())
+    assert documented is not None
+    code = documented[1].replace("data/afdp.db", str(path))
+    copying = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path / "copy.db"))
+    assert await copying.wait() == 0
+    await asyncio.gather(*writing)
+
+    copy = await SQLiteStore.open(tmp_path / "copy.db")
+    found = {one.id for one in (await copy.deployments(limit=5000)).deployments}
+    assert set(before) <= found
+    assert not (await copy.record(deployment("again"), (), key="before-0")).created
+    await copy.close()

@@ -1,0 +1,153 @@
+"""How long the store's reads take with a long history in it.
+
+    python benchmarks/reads.py [--deployments 100000] [--services 50] [--metrics 12] [--file FILE]
+
+A file that is kept with --file is filled once. Times are of the whole operation, with every impact decoded, as a
+caller waits for it; of the history of a service the time within SQLite is told as well.
+"""
+
+import argparse
+import asyncio
+import statistics
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import perf_counter
+
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Outcome, Shift
+from afdp_exporter.store.connection import open_reader
+from afdp_exporter.store.deployments import HISTORY_OF_SERVICE
+from afdp_exporter.store.rows import to_us
+from afdp_exporter.store.sqlite import SQLiteStore
+
+BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
+BATCH = 1000
+
+
+def deployment(number: int, services: int) -> Deployment:
+    """One every five minutes, of one service after the other."""
+    started = BEGIN + timedelta(minutes=5 * number)
+    return Deployment(
+        id=f"d{number:07d}",
+        service=f"service-{number % services}",
+        environment="production" if number % 3 else "staging",
+        started_at=started,
+        finished_at=started + timedelta(minutes=4),
+        received_at=started,
+        version=f"v{number}",
+    )
+
+
+def impact(told: Deployment, metrics: int) -> Impact:
+    """All metrics judged, all figures there."""
+    shifts = tuple(
+        Shift(
+            metric=f"latency_{number}_seconds",
+            layer=Layer.USER,
+            verdict=Attribution.ATTRIBUTED,
+            reason="the level rose by more than it ever did without a deployment",
+            onset=told.started_at,
+            before=0.2437,
+            after=0.2589,
+            change=0.0152,
+            low=0.0121,
+            high=0.0183,
+            change_ratio=0.0624,
+            p_value=0.0031,
+            attribution_ratio=0.93,
+            duration=timedelta(minutes=30),
+        )
+        for number in range(metrics)
+    )
+    measured = told.ended_at + timedelta(hours=1)
+    return Impact(
+        deployment_id=told.id, measured_at=measured, shifts=shifts, outcome=Outcome.DEGRADATION, outcome_reason="slower"
+    )
+
+
+async def fill(store: SQLiteStore, options: argparse.Namespace) -> None:
+    """Record, look and measure, many at once."""
+    for first in range(0, options.deployments, BATCH):
+        batch = [deployment(number, options.services) for number in range(first, first + BATCH)]
+        looks = [Look(deployment_id=one.id, after=timedelta(hours=1), due_at=one.ended_at) for one in batch]
+        await asyncio.gather(*(store.record(one, (look,)) for one, look in zip(batch, looks, strict=True)))
+        done = [
+            Look(deployment_id=look.deployment_id, after=look.after, due_at=look.due_at, state=LookState.DONE)
+            for look in looks
+        ]
+        answers = (impact(one, options.metrics) for one in batch)
+        await asyncio.gather(*(store.finish_look(look, answer) for look, answer in zip(done, answers, strict=True)))
+
+
+async def timed(read: Callable[[], Awaitable[object]], times: int = 15) -> list[float]:
+    """Milliseconds of each of so many reads."""
+    taken = []
+    for _ in range(times):
+        begun = perf_counter()
+        await read()
+        taken.append(1000 * (perf_counter() - begun))
+    return taken
+
+
+def within_sqlite(path: Path, service: str, before: datetime, times: int = 15) -> list[float]:
+    """Milliseconds of the history of a service without the decoding of its impacts."""
+    reader = open_reader(path)
+    values = {"before": to_us(before), "service": service, "limit": 1000}
+    taken = []
+    for _ in range(times):
+        begun = perf_counter()
+        reader.execute(HISTORY_OF_SERVICE, values).fetchall()
+        taken.append(1000 * (perf_counter() - begun))
+    reader.close()
+    return taken
+
+
+async def measure(path: Path, options: argparse.Namespace) -> None:
+    """Fill the file where it is new, then time each read."""
+    store = await SQLiteStore.open(path)
+    if not (await store.deployments(limit=1)).deployments:
+        await fill(store, options)
+    begun = perf_counter()
+    await store.close()
+    store = await SQLiteStore.open(path)
+    opened = 1000 * (perf_counter() - begun)
+    middle = deployment(options.deployments // 2, options.services)
+    end = deployment(options.deployments, options.services).started_at
+    reads: dict[str, Callable[[], Awaitable[object]]] = {
+        "one deployment": lambda: store.deployment(middle.id),
+        "a page of 50 of a service": lambda: store.deployments(service=middle.service),
+        "all of a day": lambda: store.between(middle.started_at, middle.started_at + timedelta(days=1)),
+        "the last 1000 of a service with their impacts": lambda: store.history(before=end, service=middle.service),
+        "the last 1000 of all with their impacts": lambda: store.history(before=end),
+        "the newest 5 of each service and environment": lambda: store.recent(5),
+        "the backlog": lambda: store.backlog(end),
+    }
+    print(f"{options.deployments} deployments, {await store.size_bytes() / 1e6:.0f} MB\n")
+    print("| read | median ms | longest of 15 |\n|---|---|---|")
+    print(f"| closing and opening the file | {opened:.0f} | |")
+    print(row("the last 1000 of a service, within SQLite", within_sqlite(path, middle.service, end)))
+    for name, read in reads.items():
+        print(row(name, await timed(read)))
+    await store.close()
+
+
+def row(name: str, taken: list[float]) -> str:
+    """One line of the table."""
+    return f"| {name} | {statistics.median(taken):.1f} | {max(taken):.1f} |"
+
+
+def main() -> None:
+    """Read the flags and measure."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--deployments", type=int, default=100_000)
+    parser.add_argument("--services", type=int, default=50)
+    parser.add_argument("--metrics", type=int, default=12)
+    parser.add_argument("--file", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(options.file or Path(folder) / "store.db", options))
+
+
+if __name__ == "__main__":
+    main()
