@@ -72,6 +72,16 @@ async def test_connections_are_kept_and_no_more_questions_asked_at_once_than_all
     assert len(peers) == 2
 
 
+async def test_the_time_in_the_queue_does_not_count_as_the_servers(serve: Serve) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        await asyncio.sleep(0.35)
+        return web.json_response(UP)
+
+    prometheus = source(await serve(answer), concurrency=1, timeout="1s")
+    found = await asyncio.gather(*(prometheus.fetch("up", WINDOW, STEP) for _ in range(4)))
+    assert [len(series) for series in found] == [1, 1, 1, 1]
+
+
 # What a server may answer, and what comes of it.
 
 REFUSED, AWAY = SourceRefused, SourceUnavailable
