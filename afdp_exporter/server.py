@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
-_DATABASE = "afdp.db"
+DATABASE = "afdp.db"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -211,20 +211,20 @@ async def serve(serving: Serving) -> None:
     if serving.host not in _LOOPBACK and not config.tokens:
         log.warning("everybody who reaches this address may record deployments: configure tokens", host=serving.host)
     await asyncio.to_thread(serving.storage.mkdir, parents=True, exist_ok=True)
-    store = await SQLiteStore.open(serving.storage / _DATABASE)
+    store = await SQLiteStore.open(serving.storage / DATABASE)
     try:
         app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file))
         context = await asyncio.to_thread(tls.serving, serving.tls) if serving.tls else None
         async with listening(app, serving.host, serving.port, tls=context) as address:
             log.info("listening", address=address, version=__version__)
-            await _until_ended(app[STATE])
+            await until_ended(app[STATE])
             log.info("ending")
     finally:
         await store.close()
     log.info("ended")
 
 
-async def _until_ended(state: State) -> None:
+async def until_ended(state: State) -> None:
     """Wait for SIGTERM or SIGINT, reloading on SIGHUP. Raises what a part raised that must not end."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()

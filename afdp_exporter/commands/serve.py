@@ -17,7 +17,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-class _Address(click.ParamType[tuple[str, int]]):
+class Address(click.ParamType[tuple[str, int]]):
+    """HOST:PORT; without a host: every address."""
+
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
@@ -27,25 +29,25 @@ class _Address(click.ParamType[tuple[str, int]]):
         return match[1] or match[2], int(match[3])
 
 
-def _option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: ANN401 - click's own
+def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: ANN401 - click's own
     """A flag, and the environment variable that mirrors it: `--log.level`, AFDP_LOG_LEVEL."""
     variable = "AFDP_" + re.sub(r"\W", "_", flag.removeprefix("--")).upper()
     return click.option(flag, name, envvar=variable, show_envvar=True, show_default=True, **words)
 
 
 @click.command("serve", epilog="Example: afdp serve --config.file=afdp.yml --storage.path=data/")
-@_option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What to watch.")
-@_option(
+@option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What to watch.")
+@option(
     "--web.listen-address",
     "address",
-    type=_Address(),
+    type=Address(),
     default="127.0.0.1:10333",
     help="Port 0 takes a free one; the log tells which.",
 )
-@_option("--web.config.file", "web_config_file", type=_FILE, help="TLS, in the format of Prometheus' exporters.")
-@_option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
-@_option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
-@_option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
+@option("--web.config.file", "web_config_file", type=_FILE, help="TLS, in the format of Prometheus' exporters.")
+@option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
+@option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
+@option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
 def serve(
     *, config_file: Path, address: tuple[str, int], web_config_file: Path | None, storage: Path, level: str, form: str
 ) -> None:

@@ -33,11 +33,10 @@ class _Plan:
     traits: dict[str, Trait] = field(default_factory=dict)
 
 
-def deployments(end: datetime, chance: np.random.Generator) -> tuple[Deployment, ...]:
-    """Every deployment from `end` less eight weeks to `end`, oldest first."""
-    story = shop.story_at(end)
-    plans = [*_updates_of_the_api(story), *_migrations(story, end, chance), *_releases(story, end), *_caches(story)]
-    plans += _routine([plan.at for plan in plans], end, chance)
+def deployments(story: datetime, chance: np.random.Generator) -> tuple[Deployment, ...]:
+    """Every deployment from eight weeks before the newest update of the API to a day after it, oldest first."""
+    plans = [*_updates_of_the_api(story), *_migrations(story, chance), *_releases(story), *_caches(story)]
+    plans += _routine([plan.at for plan in plans], story, chance)
     versions = dict(_FIRST_VERSIONS)
     found = []
     for plan in sorted(plans, key=lambda plan: plan.at):
@@ -80,10 +79,10 @@ def _update(at: datetime, *, part: int = 1, strategy: Strategy = Strategy.BLUE_G
     )
 
 
-def _migrations(story: datetime, end: datetime, chance: np.random.Generator) -> list[_Plan]:
+def _migrations(story: datetime, chance: np.random.Generator) -> list[_Plan]:
     """A large one every Monday; large ones on other days and small ones, which do no harm."""
     newest = shop.latest_at(story - timedelta(hours=20), hour=9, weekday=0)
-    weeks = (end - shop.HISTORY + timedelta(days=3) - newest) // timedelta(weeks=-1)
+    weeks = (story - shop.HISTORY + timedelta(days=3) - newest) // timedelta(weeks=-1)
 
     def when(week: int, weekday: int, hour: float) -> datetime:
         return newest + timedelta(weeks=-week, days=weekday, hours=hour - 9)
@@ -117,9 +116,9 @@ def _migration(at: datetime, service: str, chance: np.random.Generator, *, large
     )
 
 
-def _releases(story: datetime, end: datetime) -> list[_Plan]:
+def _releases(story: datetime) -> list[_Plan]:
     """Releases with many changed files: five in the sale, seven in other weeks."""
-    thursday = shop.sale(end).start
+    thursday = shop.sale(story).start
     in_the_sale = (
         (shop.CHECKOUT, 0, 4),
         (shop.WORKER, 0, 7),
@@ -163,15 +162,14 @@ def _caches(story: datetime) -> list[_Plan]:
     ]
 
 
-def _routine(taken: Sequence[datetime], end: datetime, chance: np.random.Generator) -> list[_Plan]:
+def _routine(taken: Sequence[datetime], story: datetime, chance: np.random.Generator) -> list[_Plan]:
     """Everyday deployments, which do nothing: between 7:00 and 20:00, away from those that are there."""
     plans: list[_Plan] = []
-    days = shop.HISTORY.days
-    first = (end - shop.HISTORY).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = (story - shop.HISTORY).replace(hour=0)
     while len(plans) < _ROUTINE:
-        at = first + timedelta(days=int(chance.integers(1, days + 1)), minutes=int(chance.integers(7 * 60, 20 * 60)))
-        others = [*taken, *(plan.at for plan in plans), end]
-        if at < end and all(abs(at - other) >= _APART for other in others):
+        days, minutes = chance.integers(1, shop.HISTORY.days + 1), chance.integers(7 * 60, 20 * 60)
+        at = first + timedelta(days=int(days), minutes=int(minutes))
+        if all(abs(at - other) >= _APART for other in [*taken, *(plan.at for plan in plans)]):
             plans.append(_routine_plan(at, chance))
     return plans
 

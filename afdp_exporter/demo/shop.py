@@ -91,7 +91,7 @@ METRICS = (
 _OWN = (LATENCY, ERRORS, REQUESTS, CPU, REPLICAS, INFRA_COST)
 
 SERVICES = (
-    Service(name=API, team="platform", depends_on=(WORKER,)),
+    Service(name=API, team="platform", depends_on=(WORKER,), metrics=tuple(metric.name for metric in METRICS)),
     Service(name=CHECKOUT, team="storefront", depends_on=(API,), metrics=(*_OWN, SESSIONS, ABANDONMENT, REVENUE)),
     Service(name=WORKER, team="platform", metrics=(*_OWN, LOCKS, BACKLOG)),
 )
@@ -103,9 +103,9 @@ def story_at(end: datetime) -> datetime:
     return latest_at(latest, hour=14)
 
 
-def sale(end: datetime) -> Occasion:
+def sale(story: datetime) -> Occasion:
     """The sale of the shop's history: from a Thursday at 10:00 to the Sunday at 22:00, about three weeks before."""
-    start = latest_at(story_at(end) - timedelta(days=17), hour=10, weekday=3)
+    start = latest_at(story - timedelta(days=17), hour=10, weekday=3)
     return Occasion(name="autumn-sale", kind=OccasionKind.SALE, start=start, end=start + timedelta(days=3, hours=12))
 
 

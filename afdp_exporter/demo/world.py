@@ -1,7 +1,7 @@
 """The demo's world: its series, its deployments, and the truth about what they did."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from afdp_exporter.demo import shop
 from afdp_exporter.demo.deployments import deployments
 from afdp_exporter.demo.effects import Effect
 from afdp_exporter.demo.laws import effects_of, is_update, undone
-from afdp_exporter.demo.telemetry import telemetry
+from afdp_exporter.demo.telemetry import Key, telemetry
 from afdp_exporter.model import Deployment, Floats, Occasion, Series
 
 _DECIMALS = {shop.LATENCY: 5, shop.ERRORS: 6, shop.CPU: 4, shop.ABANDONMENT: 5, shop.LOCKS: 2, shop.REVENUE: 2}
@@ -52,21 +52,34 @@ def _start(deployment: Deployment) -> datetime:
 def make_world(end: datetime, *, seed: int = 0, effects: bool = True) -> World:
     """The eight weeks before `end` (an aware time, cut to the minute) and the day after it, every minute.
 
-    The same `end` and `seed` give the same world; without `effects` the same world in which no deployment does
-    anything: what the others' effects are measured against.
+    The same `end` and `seed` give the same world, and a later `end` with the same newest update sees the same world
+    further on. Without `effects` it is the same world in which no deployment does anything: what the effects are
+    measured against.
     """
     end = end.astimezone(UTC).replace(second=0, microsecond=0)
-    sale = shop.sale(end)
+    story = shop.story_at(end)
+    sale = shop.sale(story)
     chance = np.random.default_rng(seed)
-    done = deployments(end, chance)
+    done = deployments(story, chance)
     truth = _truth(done, sale, chance) if effects else ()
-    times = np.arange((end - shop.HISTORY).timestamp(), (end + shop.AHEAD).timestamp() + 1, shop.STEP.total_seconds())
-    times.setflags(write=False)
-    series = tuple(
-        _series(metric, service, times, values, truth)
-        for (metric, service), values in telemetry(times, sale, seed).items()
+    times = _minutes(story - shop.HISTORY, story + timedelta(days=2) + shop.AHEAD)
+    begins = int((end - story) / shop.STEP)
+    seen = slice(begins, begins + int((shop.HISTORY + shop.AHEAD) / shop.STEP) + 1)
+    lived = {deployment.id for deployment in done if end - shop.HISTORY <= deployment.started_at < end}
+    return World(
+        end=end,
+        series=tuple(
+            _series(key, times[seen], _touched(values, key, times, truth)[seen])
+            for key, values in telemetry(times, sale, seed).items()
+        ),
+        deployments=tuple(deployment for deployment in done if deployment.id in lived),
+        truth=tuple(effect for effect in truth if effect.deployment_id in lived),
+        sale=sale,
     )
-    return World(end=end, series=series, deployments=done, truth=truth, sale=sale)
+
+
+def _minutes(start: datetime, end: datetime) -> Floats:
+    return np.arange(start.timestamp(), end.timestamp() + 1, shop.STEP.total_seconds())
 
 
 def _truth(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Generator) -> tuple[Effect, ...]:
@@ -94,10 +107,15 @@ def _strengths(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.G
     return strengths[::-1]
 
 
-def _series(metric: str, service: str | None, times: Floats, values: Floats, truth: tuple[Effect, ...]) -> Series:
-    for effect in truth:
-        if (effect.metric, effect.service) == (metric, service) and not effect.undoes:
-            values = values + effect.course(times)
+def _touched(values: Floats, key: Key, times: Floats, truth: tuple[Effect, ...]) -> Floats:
+    """The values (n,) with every effect on their series."""
+    own = [effect for effect in truth if (effect.metric, effect.service) == key and not effect.undoes]
+    return values + np.sum([effect.course(times) for effect in own], axis=0) if own else values
+
+
+def _series(key: Key, times: Floats, values: Floats) -> Series:
+    metric, service = key
     values = np.maximum(values, 0).round(0 if metric in _WHOLE else _DECIMALS.get(metric, 3))
+    times.setflags(write=False)
     values.setflags(write=False)
     return Series(metric=metric, labels={"service": service} if service else {}, times=times, values=values)

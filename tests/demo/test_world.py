@@ -38,6 +38,13 @@ def test_another_seed_makes_other_noise(world: World, seed: int) -> None:
     assert all(not np.array_equal(a.values, b.values) for a, b in zip(world.series, other.series, strict=True))
 
 
+def test_a_later_end_sees_the_same_world_further_on(world: World, seed: int) -> None:
+    later = make_world(world.end + timedelta(hours=4), seed=seed)
+    assert later.update == world.update
+    for early, late in zip(world.series, later.series, strict=True):
+        assert np.array_equal(early.values[240:], late.values[:-240])
+
+
 def test_it_holds_eight_weeks_and_the_day_ahead_at_a_minute_without_a_gap(world: World) -> None:
     for series in world.series:
         assert series.times[0] == (world.end - timedelta(weeks=8)).timestamp()

@@ -1,0 +1,75 @@
+"""What was measured, held against what was planted."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from afdp_exporter.demo.effects import Effect, Shape
+from afdp_exporter.demo.world import World
+from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Shift
+from afdp_exporter.units import called, change, span
+
+_MOVED = {Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One planted effect in words beside its measurement; `inside` is None where there is no range to lie in."""
+
+    metric: str
+    planted: str
+    measured: str
+    inside: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How many deployments do something and how many of them were found; how many do nothing and were blamed."""
+
+    effective: int
+    found: int
+    harmless: int
+    blamed: int
+
+
+def compare(deployment: Deployment, effects: Iterable[Effect], impact: Impact) -> tuple[Comparison, ...]:
+    """Each effect on what is watched for the deployment beside the shift of its metric, in order of the onsets."""
+    shifts = {shift.metric: shift for shift in impact.shifts}
+    watched = [effect for effect in effects if effect.service in (None, deployment.service)]
+    return tuple(
+        _compared(effect, shifts[effect.metric])
+        for effect in sorted(watched, key=lambda effect: effect.onset)
+        if effect.metric in shifts
+    )
+
+
+def score(world: World, impacts: Mapping[str, Impact]) -> Score:
+    """Over all deployments with an impact, by primary metrics: found is one of whose planted metrics any moved."""
+    planted = {name: {effect.metric for effect in world.effects(name)} for name in impacts}
+    moved = {name: _moved(impact) for name, impact in impacts.items()}
+    effective = [name for name in impacts if planted[name]]
+    harmless = [name for name in impacts if not planted[name]]
+    return Score(
+        effective=len(effective),
+        found=sum(1 for name in effective if moved[name] & planted[name]),
+        harmless=len(harmless),
+        blamed=sum(1 for name in harmless if moved[name]),
+    )
+
+
+def _compared(effect: Effect, shift: Shift) -> Comparison:
+    before = shift.before
+    planted = change(effect.metric, Estimate(low=effect.size, median=effect.size, high=effect.size), before)
+    if effect.shape is not Shape.LEVEL and effect.duration:
+        planted += f" for {span(effect.duration)}"
+    metric = called(effect.metric)
+    if shift.verdict not in _MOVED or shift.change is None or shift.low is None or shift.high is None:
+        return Comparison(metric=metric, planted=planted, measured=shift.verdict.replace("_", " "))
+    measured = change(effect.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), before)
+    if shift.duration is not None and shift.recovered_at is not None:
+        measured += f" for {span(shift.duration)}"
+    inside = shift.low <= effect.size <= shift.high
+    return Comparison(metric=metric, planted=planted, measured=measured, inside=inside)
+
+
+def _moved(impact: Impact) -> set[str]:
+    return {shift.metric for shift in impact.shifts if shift.primary and shift.verdict in _MOVED}

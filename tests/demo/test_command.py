@@ -1,0 +1,164 @@
+"""`afdp demo` as people run it: a process of its own in an empty folder, from nothing to the stories and the pages."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from afdp_exporter.commands.demo import COMMAND
+
+AFDP = [sys.executable, "-m", "afdp_exporter"]
+END = "--end=2026-11-24T09:40:00Z"
+
+
+class Running:
+    """A demo in a folder of its own, with a folder of its own for what is temporary."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder, self.temporary = folder / "here", folder / "tmp"  # short: a socket goes into it
+        for made in (self.folder, self.temporary):
+            made.mkdir(parents=True)
+        self.said: tuple[str, str] | None = None
+        self.process = subprocess.Popen(
+            [*AFDP, "demo", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def ended(self) -> tuple[str, str]:
+        """What it said until it ended by itself."""
+        if self.said is None:
+            self.said = self.process.communicate(timeout=300)
+        return self.said
+
+    def said_until(self, word: str) -> str:
+        """What it said until a line with the word."""
+        assert self.process.stdout
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if word in line:
+                break
+        return "".join(lines)
+
+    def left_running(self) -> list[str]:
+        """The processes of its session that are still at work; what has ended and waits to be reaped is not."""
+        found = subprocess.run(["ps", "-eo", "sid=,stat=,args="], capture_output=True, text=True, check=True)
+        processes = [line.split(maxsplit=2) for line in found.stdout.splitlines()]
+        return [args for sid, state, args in processes if int(sid) == self.process.pid and not state.startswith("Z")]
+
+
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name."""
+    return tmp_path_factory.mktemp("x")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A demo that ends after its stories, and whose store is kept."""
+    folder = tmp_path_factory.mktemp("once")
+    running = Running(folder, END, "--exit", f"--storage.path={folder / 'kept'}")
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, once: Running) -> Iterator[Running]:
+    """A demo that serves; it starts beside the other one."""
+    running = Running(tmp_path_factory.mktemp("serving"), END, "--web.listen-address=127.0.0.1:0", "--seed=3")
+    yield running
+    running.process.kill()
+    running.process.wait()
+
+
+def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running, serving: Running) -> None:
+    out, err = once.ended()
+    assert (once.process.returncode, err) == (0, "")
+    assert "Deployment api v2.1.0 at 14:00 raised request latency p95 by" in out
+    assert "three earlier deployments" in out
+    story, migration = out.split("The newest migration")
+    rows = {cells[1]: cells for line in story.splitlines() if len(cells := [c.strip() for c in line.split("│")]) == 6}
+    assert rows.keys() == {"request latency p95", "mobile sessions", "cart abandonment", "revenue"}
+    for metric in ("request latency p95", "cart abandonment", "revenue"):
+        assert rows[metric][4] == "yes"
+    assert "db lock wait" in migration
+    assert "Of 28 deployments that do something" in out
+
+
+def test_it_leaves_nothing_behind(once: Running) -> None:
+    once.ended()
+    assert not once.left_running()
+    assert list(once.folder.iterdir()) == []
+    assert list(once.temporary.iterdir()) == []
+
+
+def test_it_serves_what_it_told_until_it_is_interrupted(serving: Running) -> None:
+    said = serving.said_until("Serving")
+    url = said.split("Serving ")[1].split("/,")[0]
+    with urllib.request.urlopen(f"{url}/api/v1/deployments/api-v2.1.0", timeout=10) as answer:
+        assert b"request_latency_p95_seconds" in answer.read()
+    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
+        assert 'afdp_impact_change{deployment_id="api-v2.1.0"' in answer.read().decode()
+    serving.process.send_signal(signal.SIGINT)
+    serving.ended()
+    assert serving.process.returncode == 0
+    assert not serving.left_running()
+    assert list(serving.temporary.iterdir()) == []
+
+
+def test_interrupted_while_it_analyses_it_cleans_up(short: Path) -> None:
+    running = Running(short, "--exit")
+    running.said_until("A shop")
+    running.process.send_signal(signal.SIGTERM)
+    running.ended()
+    assert running.process.returncode != 0
+    assert not running.left_running()
+    assert list(running.temporary.iterdir()) == []
+
+
+def test_a_kept_history_is_not_analysed_twice_and_not_mixed_with_another(once: Running, short: Path) -> None:
+    told = once.ended()
+    kept = f"--storage.path={once.folder.parent / 'kept'}"
+    again = Running(short / "1", END, "--exit", kept)
+    assert again.ended() == told
+    other = Running(short / "2", END, "--exit", kept, "--seed=3")
+    _, err = other.ended()
+    assert other.process.returncode == 1
+    assert err.startswith("afdp: storage.path: holds deployments of another")
+
+
+def test_written_as_files_it_is_a_recording_that_can_be_checked(tmp_path: Path) -> None:
+    running = Running(tmp_path, f"--write={tmp_path / 'shop'}")
+    out, _ = running.ended()
+    assert running.process.returncode == 0
+    assert "afdp check" in out
+    checked = subprocess.run(
+        [*AFDP, "check", "--output=json", f"--config.file={tmp_path / 'shop' / 'afdp.yml'}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert {answer["points"] for answer in json.loads(checked.stdout) if answer["metric"] == "cpu_ratio"} <= {
+        1440,
+        1441,
+    }
+
+
+@pytest.mark.parametrize("end", ["yesterday", "2026-11-24T09:40:00", "NaN"])
+def test_an_end_that_is_no_time_is_refused_with_a_word(end: str) -> None:
+    refused = CliRunner().invoke(COMMAND, [f"--end={end}"])
+    assert refused.exit_code == 2
+    assert "a time" in refused.output
