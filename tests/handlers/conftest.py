@@ -1,6 +1,7 @@
 """The exporter on a free port with a store in a file; its clock stands still until a test moves it."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -73,10 +74,13 @@ async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> As
             held: SQLiteStore = store,
             patience: float = 10,
             most: int = 1000,
+            context: ssl.SSLContext | None = None,
             **additions: object,
         ) -> ClientSession:
             app = make_app(read(content | additions), store=held, clock=clock, load=load)
-            address = await running.enter_async_context(listening(app, "127.0.0.1", 0, patience=patience, most=most))
+            address = await running.enter_async_context(
+                listening(app, "127.0.0.1", 0, tls=context, patience=patience, most=most)
+            )
             return await running.enter_async_context(ClientSession(address))
 
         yield run
