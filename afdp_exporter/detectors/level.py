@@ -6,7 +6,7 @@ those placebo instants say how large an error is nothing special. A variance tak
 production series are autocorrelated, seasonal and drifting.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,17 @@ class _Designs:
 def level(grid: Grid) -> Level | None:
     """Measure the change of the level; None when there are not enough placebo instants to learn from."""
     designs = _designs(grid)
-    return None if designs is None else _measure(grid, designs)
+    return None if designs is None else _measure(grid, designs, onset_known=False)
+
+
+def step_at(grid: Grid, onset: int) -> Level | None:
+    """Measure the change again, from a known onset on: nothing is left out, and later drift is told from the step."""
+    at_onset = replace(grid, deployed=onset, finished=onset)
+    forward = np.array([[min(at_onset.n_after, int(SHARE_OF_HISTORY * onset))]], dtype=np.int64)
+    if forward[0, 0] < 3:
+        return None
+    once = _Designs(forward=forward, back=np.full_like(forward, 3), gap=np.zeros_like(forward))
+    return _measure(at_onset, once, onset_known=True)
 
 
 def _designs(grid: Grid) -> _Designs | None:
@@ -84,7 +94,7 @@ def _designs(grid: Grid) -> _Designs | None:
     )
 
 
-def _measure(grid: Grid, designs: _Designs) -> Level | None:
+def _measure(grid: Grid, designs: _Designs, *, onset_known: bool) -> Level | None:
     looks_back = np.concatenate(
         [designs.back * 2, designs.back * 4, designs.forward, designs.forward * 2, designs.forward * 4], axis=1
     )
@@ -98,8 +108,12 @@ def _measure(grid: Grid, designs: _Designs) -> Level | None:
     ways = _Designs(forward=designs.forward[enough], back=designs.back[enough], gap=designs.gap[enough])
     first, last = first[enough], last[enough]
     at = _placebos(grid, first, last)
-    change = _change(_totals(grid.values), ways, at)
-    predictors = _predictors(grid, ways, at, np.where(used[enough], looks_back[enough], 0))
+    totals = _totals(grid.values, 3 if onset_known else 5)
+    change = _change(totals, ways, at)
+    columns = _predictors(grid, totals, ways, at, np.where(used[enough], looks_back[enough], 0))
+    if onset_known:
+        columns += _drift_after(totals, ways, at)
+    predictors = np.stack(columns, axis=-1)
     independent = (last - first)[:, 0] / ways.forward[:, 0] + 2.0
     return _choose(ways, change, predictors, independent)
 
@@ -111,8 +125,8 @@ def _placebos(grid: Grid, first: Ints, last: Ints) -> Ints:
     return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
 
 
-def _totals(values: Floats) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(median_filter(values, 5, mode="nearest"))])
+def _totals(values: Floats, width: int) -> Floats:
+    return np.concatenate([[0.0], np.cumsum(median_filter(values, width, mode="nearest"))])
 
 
 def _mean(totals: Floats, begin: Ints, end: Ints) -> Floats:
@@ -123,9 +137,8 @@ def _change(totals: Floats, ways: _Designs, at: Ints) -> Floats:
     return _mean(totals, at + ways.gap, at + ways.forward) - _mean(totals, at - ways.back, at)
 
 
-def _predictors(grid: Grid, ways: _Designs, at: Ints, looks_back: Ints) -> Floats:
-    """What is known before (ways, instants, predictors): longer pasts, the days before, the control."""
-    totals = _totals(grid.values)
+def _predictors(grid: Grid, totals: Floats, ways: _Designs, at: Ints, looks_back: Ints) -> list[Floats]:
+    """What is known before, each (ways, instants): longer pasts, the days before, the control."""
     base = _mean(totals, at - ways.back, at)
     columns = []
     for k in range(looks_back.shape[1]):
@@ -141,7 +154,14 @@ def _predictors(grid: Grid, ways: _Designs, at: Ints, looks_back: Ints) -> Float
             after - _mean(other, at - ways.back, at),
             after - _mean(other, np.maximum(at - ways.forward, 0), at),
         ]
-    return np.stack(columns, axis=-1)
+    return columns
+
+
+def _drift_after(totals: Floats, ways: _Designs, at: Ints) -> list[Floats]:
+    """How the values after move among themselves: a step leaves these differences alone, a drift does not."""
+    whole = _mean(totals, at, at + ways.forward)
+    parts = (np.minimum(ways.forward, 3), np.maximum(ways.forward // 4, 3), np.maximum(ways.forward // 2, 3))
+    return [whole - _mean(totals, at, at + part) for part in parts]
 
 
 def _days_before(grid: Grid, totals: Floats, ways: _Designs, at: Ints, base: Floats) -> list[Floats]:

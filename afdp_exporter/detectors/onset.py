@@ -17,6 +17,7 @@ from afdp_exporter.model import Floats
 
 LONGEST_SIDE = 150  # steps looked at before, and after the last possible onset
 SHORTEST_SIDE = 12
+RAW_LENGTH = 120  # steps of the longer path
 SHORTEST_SEGMENT = 2
 DAYS = 3
 
@@ -65,6 +66,18 @@ def around(grid: Grid) -> Path:
     if grid.control is not None:
         values -= _explained(values, grid.control[begin:end], before)
     return Path(begin=begin, values=values, first=grid.deployed - 1 - begin, last=grid.last_onset - begin)
+
+
+def around_raw(grid: Grid) -> Path:
+    """A longer path around the deployment as it was measured, nothing taken out."""
+    end = min(grid.n, grid.last_onset + LONGEST_SIDE)
+    begin = max(0, min(grid.deployed - (end - grid.deployed), end - RAW_LENGTH))
+    return Path(
+        begin=begin,
+        values=despike(grid.values)[begin:end],
+        first=grid.deployed - 1 - begin,
+        last=grid.last_onset - begin,
+    )
 
 
 def locate(path: Path) -> Onset | None:

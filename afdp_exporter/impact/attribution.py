@@ -1,8 +1,8 @@
 """Was it this deployment? The answers of the detectors, weighed into one finding for one metric."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import log10
+from dataclasses import dataclass, replace
+from math import log1p, log10
 from typing import Any
 
 import numpy as np
@@ -11,30 +11,42 @@ from numpy.typing import ArrayLike
 from afdp_exporter.detectors.alignment import align
 from afdp_exporter.detectors.excursion import Excursion, excursion
 from afdp_exporter.detectors.grid import Grid, prepare
-from afdp_exporter.detectors.level import Level, level
-from afdp_exporter.detectors.onset import Onset, around, changepoint, locate
+from afdp_exporter.detectors.level import Level, level, step_at
+from afdp_exporter.detectors.onset import Onset, around, around_raw, changepoint, locate
 from afdp_exporter.detectors.spread import Spread, spread
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.model import Attribution, Floats, Worse
 
 LEAST_BEFORE = 20
 LEAST_AFTER = 3
-STEADY = 0.35
-TOGETHER = 0.1  # p-value of the ratio to the control, above which the two moved together
+STEADY = 0.25
+THRESHOLD = 1.1
+COMMON = 0.4  # share of the step that the control makes too, from which on a common cause is suspected
+NEAR = 6  # steps compared on either side of the onset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Evidence:
-    """What the detectors found about one metric."""
+    """What the detectors found about one metric; `common` says that the control moved along."""
 
     grid: Grid
     level: Level
     onset: Onset
     p_value: float
     persistence: float
-    score: float
-    excursion: Excursion | None
-    spread: Spread | None
+    weight: float
+    common: bool
+
+    @property
+    def attributed(self) -> bool:
+        """Whether the deployment is to blame for a lasting shift."""
+        possible = self.persistence >= STEADY and self.p_value < 0.3 and self.onset.share > 0.05
+        return possible and self.weight >= THRESHOLD and not self.common
+
+    @property
+    def score(self) -> float:
+        """The weight, lifted above every other when attributed; what does not last counts less."""
+        return 100.0 + self.weight if self.attributed else self.weight + 4.0 * min(self.persistence, STEADY)
 
 
 def judge(
@@ -73,13 +85,13 @@ def judge(
     silent = _silent(grid)
     if grid is None or silent is not None:
         return silent or _unusable()
-    measured, onset = level(grid), locate(around(grid))
-    if measured is None or onset is None:
+    evidence = _weigh(grid)
+    if evidence is None:
         return _short(grid)
-    beside = None if other is None else _ratio(raw, other)
-    compared = None if beside is None else on_grid(beside, None)
-    p_value = _with_control(measured.p_value, None if compared is None else level(compared))
-    return _decide(grid, measured, onset, p_value)
+    if other is not None and evidence.attributed and _moved_along(evidence, on_grid(other, None)):
+        ratio = on_grid(_ratio(raw, other), None)
+        evidence = _beside(evidence, None if ratio is None else _weigh(ratio))
+    return _decide(evidence)
 
 
 def _array(data: ArrayLike, name: str) -> Floats:
@@ -89,18 +101,39 @@ def _array(data: ArrayLike, name: str) -> Floats:
     return array
 
 
-def _ratio(values: Floats, control: Floats) -> Floats | None:
-    """The series in units of its control; None where the control is not always positive."""
-    known = control[np.isfinite(control)]
-    if not len(known) or known.min() <= 0:
-        return None
-    with np.errstate(over="ignore", invalid="ignore"):
-        return values / control
+def _ratio(values: Floats, control: Floats) -> Floats:
+    """The series in units of its control, NaN where the control is not positive."""
+    with np.errstate(all="ignore"):
+        return np.where(control > 0, values / control, np.nan)
 
 
-def _with_control(p_value: float, ratio: Level | None) -> float:
-    """The larger p-value, where the ratio to the control shows nothing: then both moved together."""
-    return max(p_value, ratio.p_value) if ratio is not None and ratio.p_value > TOGETHER else p_value
+def _moved_along(evidence: _Evidence, control: Grid | None) -> bool:
+    """Whether the control made a good part of the same step, as a share of its level, at the same time."""
+    if control is None or control.n != evidence.grid.n:
+        return False
+    own, other = (_step_share(grid, evidence.onset.position) for grid in (evidence.grid, control))
+    return own != 0.0 and other / own >= COMMON
+
+
+def _step_share(grid: Grid, position: int) -> float:
+    """The step right at a position, as a share of the level before it."""
+    before = float(np.median(grid.values[max(0, position - NEAR) : position]))
+    after = float(np.median(grid.values[position : position + NEAR]))
+    level_before = abs(grid.centre + grid.scale * before)
+    return (after - before) * grid.scale / level_before if level_before > 0 else 0.0
+
+
+def _beside(evidence: _Evidence, ratio: _Evidence | None) -> _Evidence:
+    """The evidence that is left when the series is seen in units of a control that moved along."""
+    if ratio is None:
+        return replace(evidence, weight=min(evidence.weight, THRESHOLD - 1.0), p_value=1.0, common=True)
+    return replace(
+        evidence,
+        weight=min(evidence.weight, ratio.weight),
+        persistence=min(evidence.persistence, ratio.persistence),
+        p_value=max(evidence.p_value, ratio.p_value),
+        common=not ratio.attributed,
+    )
 
 
 def _silent(grid: Grid | None) -> Finding | None:
@@ -132,29 +165,50 @@ def _short(grid: Grid) -> Finding:
     return Finding(attributed=False, verdict=Attribution.INSUFFICIENT_HISTORY, reason=reason, n_history=grid.deployed)
 
 
-def _decide(grid: Grid, measured: Level, onset: Onset, p_value: float) -> Finding:
-    scatter = spread(grid)
-    away = excursion(grid)
-    steady = _persistence(grid, measured, onset)
-    likely = -log10(max(p_value, 1e-12))
-    weight = likely + 1.5 * log10(max(onset.share, 1e-9)) - 1.0
-    attributed = steady >= STEADY and p_value < 0.1 and onset.share >= 0.2 and weight >= 0.0
-    if not attributed and steady >= STEADY and p_value < 0.01:
-        attributed = changepoint(around(grid)) is not None
-    score = 100.0 + weight if attributed else min(weight, 50.0)
-    evidence = _Evidence(
-        grid=grid, level=measured, onset=onset, p_value=p_value, persistence=steady, score=score,
-        excursion=away, spread=scatter,
-    )  # fmt: skip
-    if attributed:
+def _weigh(grid: Grid) -> _Evidence | None:
+    """Ask level and onset; None when the history is too short for an answer."""
+    measured, onset = level(grid), locate(around(grid))
+    if measured is None or onset is None:
+        return None
+    return _Evidence(
+        grid=grid,
+        level=measured,
+        onset=onset,
+        p_value=measured.p_value,
+        persistence=_persistence(grid, measured, onset),
+        weight=_weight(grid, onset, measured.p_value),
+        common=False,
+    )
+
+
+def _decide(evidence: _Evidence) -> Finding:
+    grid = evidence.grid
+    if evidence.attributed:
         return _level_shift(evidence)
+    if evidence.common:
+        return _common(evidence)
+    away = excursion(grid)
     if away is not None and away.end is not None and away.rarity > 1.6 and away.p_value < 0.03:
         return _transient(evidence, away)
-    if p_value < 0.03 and steady >= STEADY:
+    if evidence.p_value < 0.03 and evidence.persistence >= STEADY:
         return _gradual(evidence)
+    scatter = spread(grid)
     if scatter is not None and scatter.p_value < 0.02 and not 0.7 < scatter.ratio < 1.4:
         return _scattered(evidence, scatter)
     return _nothing(evidence)
+
+
+def _weight(grid: Grid, onset: Onset, p_value: float) -> float:
+    raw = around_raw(grid)
+    wide = locate(raw)
+    change = changepoint(raw)
+    terms = (
+        min(-log10(max(p_value, 1e-12)), 4.0),
+        2.0 * log10(max(onset.share, 0.01)),
+        log10(max(wide.share if wide else 0.0, 0.01)),
+        0.4 * log1p(change.gain if change else 0.0),
+    )
+    return sum(terms)
 
 
 def _persistence(grid: Grid, measured: Level, onset: Onset) -> float:
@@ -205,7 +259,8 @@ def _timing(evidence: _Evidence) -> dict[str, Any]:
 
 
 def _level_shift(evidence: _Evidence) -> Finding:
-    figures = _figures(evidence)
+    again = step_at(evidence.grid, evidence.onset.position)
+    figures = _figures(evidence if again is None else replace(evidence, level=again))
     reason = "its level moved when the deployment came, further than it moves by itself, and stayed"
     lasting = evidence.grid.time(evidence.grid.n) - evidence.grid.time(evidence.onset.position)
     return Finding(
@@ -245,6 +300,13 @@ def _scattered(evidence: _Evidence, scatter: Spread) -> Finding:
     return Finding(
         attributed=False, verdict=Attribution.INCONCLUSIVE, shape="spread", reason=reason, **_figures(evidence)
     )
+
+
+def _common(evidence: _Evidence) -> Finding:
+    reason = "what the deployment cannot have touched moved along with it: the cause is a common one"
+    return Finding(
+        attributed=False, verdict=Attribution.NOT_DISTINGUISHABLE, reason=reason, **_figures(evidence)
+    )  # fmt: skip
 
 
 def _nothing(evidence: _Evidence) -> Finding:

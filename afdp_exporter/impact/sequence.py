@@ -50,7 +50,7 @@ def respond_within(metric: Metric, shifts: Iterable[Shift], case: Case) -> float
 def supported(shifts: tuple[Shift, ...], case: Case) -> dict[str, bool]:
     """Whether each shift that moved came in time: in the short window, or within its lag after an upstream shift.
 
-    An upstream shift that is itself too late supports nothing.
+    An upstream shift that is itself too late supports nothing, and what only came and went is never let in late.
     """
     stood: list[Shift] = []
     found: dict[str, bool] = {}
@@ -184,6 +184,8 @@ def _in_time(shift: Shift, stood: list[Shift], case: Case) -> bool:
     first, _ = onset_range(shift, case.step)
     if first <= case.deployment.ended_at + case.short_window:
         return True
+    if shift.verdict is not Attribution.ATTRIBUTED:
+        return False
     lag = case.settings.lags.of(shift.layer)
     return any(
         not _precedes(shift, cause, case.step) and first <= onset_range(cause, case.step)[1] + lag

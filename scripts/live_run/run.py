@@ -1,8 +1,9 @@
 """A live run on data that nobody made for it; docs/live-run.md tells what has to run before.
 
-A dashboard stays open on Prometheus all the time. In the quiet, a deployment is posted that does nothing. Later one is
-posted at whose start many readers begin to ask the API of Prometheus. What the exporter says about the two is printed,
-and read back from Prometheus by PromQL.
+A dashboard stays open on Prometheus all the time. The first deployment warms the exporter up: its own looks open
+connections to Prometheus and fill its memory, which is an effect, too. In the quiet after that, one is posted that does
+nothing; then one at whose start many readers begin to ask the API of Prometheus. What the exporter says about each is
+printed, and read back from Prometheus by PromQL.
 """
 
 import argparse
@@ -26,6 +27,7 @@ OPEN_DASHBOARD = (
     "sum by (handler) (rate(prometheus_http_requests_total[1m]))",
     "go_memstats_alloc_bytes",
 )
+FIGURES = ("before", "after", "change", "low", "high", "p_value")
 READERS = 6
 PAUSE = 0.25  # seconds between two questions of a reader
 HEAVY = '{__name__=~"prometheus_http_request_duration_seconds_bucket|go_.+"}'
@@ -92,6 +94,13 @@ def say(words: str) -> None:
     print(datetime.now(UTC).strftime("%H:%M:%S"), words, flush=True)
 
 
+def figures(impact: dict[str, Any]) -> str:
+    """One metric's line."""
+    rounded = {name: None if impact[name] is None else f"{impact[name]:.4g}" for name in FIGURES}
+    line = "{before} -> {after}, change {change} [{low}, {high}], p = {p_value}".format(**rounded)
+    return f"{impact['metric']}: {impact['verdict']}, {line}, onset {impact['onset']}"
+
+
 def tell(deployment_id: str) -> None:
     """Print what the exporter answers, and what Prometheus has of it."""
     report = ask(f"{EXPORTER}/api/v1/deployments/{deployment_id}")
@@ -99,8 +108,7 @@ def tell(deployment_id: str) -> None:
     for sentence in report["story"]:
         print("   ", sentence)
     for impact in report["impacts"]:
-        figures = ("before", "after", "change", "low", "high", "p_value", "onset", "reason")
-        print("   ", impact["metric"], impact["verdict"], json.dumps({name: impact.get(name) for name in figures}))
+        print("   ", figures(impact))
     say("read back from Prometheus:")
     for name in ("afdp_deployment_outcome", "afdp_impact_change", "afdp_impact_attribution_ratio"):
         query = f'{name}{{deployment_id="{deployment_id}"}}'
@@ -118,9 +126,10 @@ def main() -> None:
     with threads(1, look_at_dashboard):
         say(f"a dashboard is open; {arguments.history:g} minutes of history")
         time.sleep(60 * arguments.history)
-        quiet = deploy("quiet")
-        time.sleep(60 * arguments.look)
-        tell(quiet)
+        for version in ("warm-up", "quiet"):
+            silent = deploy(version)
+            time.sleep(60 * arguments.look)
+            tell(silent)
         loud = deploy("many-readers")
         say(f"{READERS} readers begin to ask")
         with threads(READERS, ask_heavily):

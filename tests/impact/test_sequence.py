@@ -129,6 +129,8 @@ def test_a_late_shift_stands_only_behind_an_upstream_shift(
     assert supported((late,), scene) == {"revenue": False}
     assert supported((shift(LATENCY, 1), late), scene) == {"latency": True, "revenue": True}
     assert supported((shift(LATENCY, 1), shift(REVENUE, 90)), scene)["revenue"] is False
+    spike = replace(late, verdict=Attribution.TRANSIENT)
+    assert supported((shift(LATENCY, 1), spike), scene)["revenue"] is False
 
 
 def test_support_is_handed_down_the_chain_and_not_by_what_is_too_late_itself(

@@ -86,6 +86,7 @@ FAULTS = {
     "timestamp,metric,value\n1,up,1\n2,up\n": "line 3, 2 columns where the first line names 3",
     "timestamp,metric,value\n1,up,1\n2,up,3,4\n": "line 3, 4 columns where the first line names 3",
     "timestamp,metric,value\n1,up,1,5\n": "line 2, 4 columns where the first line names 3",
+    "metric,timestamp,value\nup,1,2,3\n": "line 2, 4 columns where the first line names 3",
     "timestamp,metric,value\n1,,1\n": "line 2, column metric: a name is missing",
     'timestamp,metric,value\n1,up,1\n2,"up,3\n': "cannot be read",
 }

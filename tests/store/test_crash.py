@@ -5,10 +5,12 @@ import multiprocessing
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from afdp_exporter.model import Deployment
 from afdp_exporter.store.connection import open_reader
 from afdp_exporter.store.sqlite import SQLiteStore
 from store.writing_child import write
@@ -68,6 +70,16 @@ async def test_no_acknowledged_deployment_is_lost_and_none_is_doubled_by_kill_9(
     assert acked <= {name for name, _ in kept}
     assert not [name for name, _ in kept if name.endswith("-again")]
     assert {looks for _, looks in kept} == {1}
+
+
+async def test_a_delivery_that_comes_again_after_the_kill_finds_the_deployment_of_the_first(
+    path: Path, deployment: Callable[..., Deployment]
+) -> None:
+    name = (await survive(path, 1))[0].pop()
+    store = await SQLiteStore.open(path)
+    again = await store.record(deployment("another"), (), key=name)
+    assert (again.deployment.id, again.created) == (name, False)
+    await store.close()
 
 
 async def test_the_kills_would_show_an_acknowledgement_that_comes_before_the_commit(path: Path) -> None:
