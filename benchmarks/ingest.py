@@ -132,18 +132,18 @@ def free_port() -> int:
 @contextmanager
 def started(port: int, *command: str) -> Iterator[Popen[bytes]]:
     """A server; killed at the end."""
-    with Popen([sys.executable, *command], stdout=DEVNULL, stderr=DEVNULL) as process:
+    with Popen([sys.executable, *command], stdout=DEVNULL) as process:
         try:
-            asyncio.run(answers(port))
+            asyncio.run(answers(port, process))
             yield process
         finally:
             process.send_signal(signal.SIGKILL)
 
 
-async def answers(port: int) -> None:
+async def answers(port: int, process: Popen[bytes]) -> None:
     """Wait until the server takes connections and is ready."""
     async with ClientSession() as session:
-        for _ in range(300):
+        while process.poll() is None:
             try:
                 async with session.get(f"http://127.0.0.1:{port}/-/ready") as response:
                     if response.status in {200, 404}:
@@ -151,7 +151,7 @@ async def answers(port: int) -> None:
             except OSError:
                 pass
             await asyncio.sleep(0.1)
-    raise TimeoutError(f"nothing answers at port {port}")
+    raise RuntimeError("the server has ended before it was ready")
 
 
 async def press(port: int, process: int, clients: int, seconds: float, acked: list[str]) -> Run:
