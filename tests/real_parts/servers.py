@@ -18,7 +18,7 @@ from afdp_exporter.model import Series
 from real_parts.remote_write import remote_write
 
 _FETCHED = Path(__file__).parents[2] / ".cache/real/usr/bin"
-_START = 30.0  # seconds until a server has to be ready
+_START = 120.0  # seconds until a server has to be ready, on a machine that is busy with other work
 _PORTS = 5  # tries to find one that nobody takes between its choice and its use
 
 

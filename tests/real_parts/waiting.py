@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 180.0  # seconds
 _PAUSE = 0.05
 
 
