@@ -86,7 +86,7 @@ def locate(path: Path) -> Onset | None:
     if m < 2 * SHORTEST_SEGMENT + 1:
         return None
     splits = np.arange(SHORTEST_SEGMENT, m - SHORTEST_SEGMENT + 1)
-    gain = _gain(path.values)[splits - 1]
+    gain = gains(path.values)[splits - 1]
     best = int(splits[np.argmax(gain)])
     log_odds = (gain - gain.max()) / (2.0 * _noise(path.values, best))
     weight = np.exp(np.maximum(log_odds, -700.0))
@@ -105,7 +105,7 @@ def locate(path: Path) -> Onset | None:
     )
 
 
-def _gain(values: Floats) -> Floats:
+def gains(values: Floats) -> Floats:
     """How much a step at split k = 1 ... m-1 lowers the sum of squares, (m - 1,)."""
     m = len(values)
     k = np.arange(1, m)

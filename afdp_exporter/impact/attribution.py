@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from afdp_exporter.detectors.alignment import align
+from afdp_exporter.detectors.drift import drifts
 from afdp_exporter.detectors.excursion import Excursion, excursion
 from afdp_exporter.detectors.grid import Grid, prepare
 from afdp_exporter.detectors.level import Level, level, step_at
@@ -190,7 +191,7 @@ def _decide(evidence: _Evidence) -> Finding:
     away = excursion(grid)
     if away is not None and away.end is not None and away.rarity > 1.6 and away.p_value < 0.03:
         return _transient(evidence, away)
-    if evidence.p_value < 0.03 and evidence.persistence >= STEADY:
+    if evidence.p_value < 0.03 and evidence.persistence >= STEADY and drifts(around(grid)):
         return _gradual(evidence)
     scatter = spread(grid)
     if scatter is not None and scatter.p_value < 0.02 and not 0.7 < scatter.ratio < 1.4:
