@@ -65,6 +65,7 @@ ORDER BY ended_us DESC, id DESC LIMIT :limit
 
 HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
 
+# UNION, not UNION ALL: in a damaged index the next place may be an earlier one, and the walk has to end.
 _RECENT = """
 WITH RECURSIVE places (service, environment) AS (
     SELECT * FROM (
@@ -72,7 +73,7 @@ WITH RECURSIVE places (service, environment) AS (
         WHERE (service, environment) >= ('', '')
         ORDER BY service, environment LIMIT 1
     )
-    UNION ALL
+    UNION
     SELECT next.service, next.environment
     FROM places JOIN deployments AS next ON next.rowid = (
         SELECT rowid FROM deployments

@@ -198,7 +198,7 @@ async def what_is_told(path: Path) -> StoreError | None:
 
 
 @pytest.mark.parametrize("damage", [truncate, flip, wipe, scribble])
-@pytest.mark.parametrize("cases", [10, pytest.param(75, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [35, pytest.param(75, marks=pytest.mark.slow)])
 async def test_a_damaged_file_is_told_as_such_or_read_as_if_it_were_whole(
     filled: Path, tmp_path: Path, damage: Callable[[bytearray, random.Random], None], cases: int
 ) -> None:
