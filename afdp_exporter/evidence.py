@@ -43,13 +43,17 @@ class Watched:
 
     def metrics_of(self, deployment: Deployment) -> tuple[Metric, ...]:
         """The metrics that are watched for a deployment."""
-        service = self.services.get(deployment.service)
-        chosen = None if service is None else service.metrics
+        return self.metrics_at(deployment.service, deployment.environment)
+
+    def metrics_at(self, service: str, environment: str) -> tuple[Metric, ...]:
+        """The metrics that are watched for a service in an environment."""
+        known = self.services.get(service)
+        chosen = None if known is None else known.metrics
         return tuple(
             metric
             for metric in self.metrics
             if (chosen is None or metric.name in chosen)
-            and (not metric.environments or deployment.environment in metric.environments)
+            and (not metric.environments or environment in metric.environments)
         )
 
     def source_of(self, metric: Metric) -> tuple[str, Source]:

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from afdp_exporter import __version__
 from afdp_exporter import config as configuration
 from afdp_exporter.analysis import analyse
 from afdp_exporter.config import Config
-from afdp_exporter.errors import ConfigError, StoreError
+from afdp_exporter.errors import AFDPError, ConfigError, StoreError
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
@@ -28,6 +28,7 @@ from afdp_exporter.model import Impact, Look
 from afdp_exporter.planning import Planner
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.trust import false_alarm_ratios
 from afdp_exporter.watch import Watcher
 from afdp_exporter.workers import Workers
 
@@ -35,6 +36,9 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
+_REPLAY_SECONDS = 6 * 3600.0
+_FIRST_REPLAY_SECONDS = 60.0  # as long as nothing is known to have been deployed
+_REPLAYED_PLACES = 20  # services whose series are replayed, so that it stays a matter of minutes
 DATABASE = "afdp.db"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -138,9 +142,29 @@ async def _watching(app: web.Application) -> AsyncIterator[None]:
     )
     state.due = watcher.wake
     learning = state.planner.run(lambda: state.rules.plans, state.clock)
-    async with _working(state, watcher.run()), _working(state, learning):
+    works = (watcher.run(), learning, _replaying(state))
+    async with AsyncExitStack() as working:
+        for work in works:
+            await working.enter_async_context(_working(state, work))
         yield
     await asyncio.to_thread(state.workers.close)
+
+
+async def _replaying(state: State) -> None:
+    """Measure now and then, on the series that are watched here, how often an innocent deployment is blamed."""
+    while True:
+        recent = await state.store.recent(1)
+        places = [(each.deployment.service, each.deployment.environment) for each in recent][:_REPLAYED_PLACES]
+        try:
+            found = await false_alarm_ratios(
+                state.rules.watched, places, store=state.store, workers=state.workers, now=state.clock()
+            )
+        except AFDPError as error:
+            log.warning("false alarms not measured", error=str(error))
+        else:
+            for metric, alarms in found.items():
+                state.instruments.replayed(metric, blamed=alarms.count, placebos=alarms.n)
+        await asyncio.sleep(_REPLAY_SECONDS if places else _FIRST_REPLAY_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,47 @@
-"""`afdp check`: does the configuration hold, does each source answer, and what does each query return?"""
+"""`afdp check`: does the configuration hold, what does each query return, and what would be seen on it?"""
 
 import asyncio
 import json
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import numpy as np
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from afdp_exporter import config, promql
-from afdp_exporter.config import Config
-from afdp_exporter.errors import SourceError
-from afdp_exporter.model import Floats, Metric, Window
+from afdp_exporter.errors import AFDPError, SourceError
+from afdp_exporter.evidence import Watched
+from afdp_exporter.model import Estimate, Floats, Metric, Window
+from afdp_exporter.trust import Trust, measure
+from afdp_exporter.units import change, span
+from afdp_exporter.workers import Workers
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What one query returned for one service: the last day of it, or what is wrong."""
+    """What one query returned for one service, how far to trust verdicts on it, or what is wrong.
+
+    `smallest_change` is the smallest lasting change that is seen after `seen_after_seconds`, in the metric's own unit;
+    `false_alarms` is how many of `placebos` deployments that never were would have been blamed.
+    """
 
     service: str
     metric: str
-    series: int = 0
     points: int = 0
     latest: float | None = None
     sparkline: str = ""
+    false_alarms: int | None = None
+    placebos: int | None = None
+    smallest_change: float | None = None
+    seen_after_seconds: float | None = None
     warnings: tuple[str, ...] = ()
     problem: str | None = None
 
@@ -38,12 +50,17 @@ class Answer:
 @click.option("--config.file", "config_file", default="afdp.yml", show_default=True, type=click.Path(path_type=Path))
 @click.option("--service", "services", multiple=True, help="What $service stands for; default: every configured one.")
 @click.option("--environment", default="production", show_default=True)
+@click.option("--quick", is_flag=True, help="Only ask the queries; leave out what would be seen on them.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def check(config_file: Path, services: tuple[str, ...], environment: str, output: str) -> None:
-    """Check the configuration, and ask each query once: what does its last day look like?"""
+def check(config_file: Path, services: tuple[str, ...], environment: str, *, quick: bool, output: str) -> None:
+    """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show."""
     loaded = config.load(config_file)
-    now = datetime.now(UTC)
-    answers = asyncio.run(_ask(loaded, services or tuple(loaded.services), environment, now))
+    questions = [
+        (metric, {"service": service, "environment": environment})
+        for service in services or tuple(loaded.services) or ("",)
+        for metric in loaded.watched.metrics_at(service, environment)
+    ]
+    answers = asyncio.run(_ask(loaded.watched, questions, datetime.now(UTC), quick=quick))
     if output == "json":
         click.echo(json.dumps([asdict(answer) for answer in answers]))
     else:
@@ -52,34 +69,59 @@ def check(config_file: Path, services: tuple[str, ...], environment: str, output
         sys.exit(1)
 
 
-async def _ask(loaded: Config, services: tuple[str, ...], environment: str, now: datetime) -> list[Answer]:
-    questions = [(service, metric) for service in services or ("",) for metric in loaded.metrics]
-    return list(
-        await asyncio.gather(*(_one(loaded, metric, service, environment, now) for service, metric in questions))
-    )
-
-
-async def _one(loaded: Config, metric: Metric, service: str, environment: str, now: datetime) -> Answer:
-    source = loaded.sources[metric.source] if metric.source else next(iter(loaded.sources.values()))
-    values = {"environment": environment} | ({"service": service} if service else {})
-    step = loaded.policy.analysis.step
+async def _ask(
+    watched: Watched, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
+) -> list[Answer]:
+    workers = Workers(1)
     try:
-        query = promql.substitute(metric.query, values)
-        found = await source.fetch(query, Window(start=now - timedelta(days=1), end=now), step)
+        shown = track(questions, "asking", console=Console(stderr=True), disable=not sys.stderr.isatty())
+        return [await _one(watched, metric, values, now, None if quick else workers) for metric, values in shown]
+    finally:
+        workers.close()
+
+
+async def _one(
+    watched: Watched, metric: Metric, values: dict[str, str], now: datetime, workers: Workers | None
+) -> Answer:
+    given = {name: value for name, value in values.items() if value}
+    _, source = watched.source_of(metric)
+    day = Window(start=now - timedelta(days=1), end=now)
+    try:
+        found = await source.fetch(promql.substitute(metric.query, given), day, watched.settings.step)
     except SourceError as error:
-        return Answer(service=service, metric=metric.name, problem=str(error))
-    if not found:
-        return Answer(service=service, metric=metric.name, problem="no data in the last day")
-    present = found[0].values[np.isfinite(found[0].values)]
-    return Answer(
-        service=service,
+        return _wrong(metric, values, str(error))
+    if len(found) != 1:
+        many = f"{len(found)} series: aggregate them to one, for example with sum()"
+        return _wrong(metric, values, many if found else "no data in the last day")
+    try:
+        trust = await measure(metric, given, watched, (), workers=workers, now=now, sized=True) if workers else None
+    except AFDPError as error:
+        return _wrong(metric, values, str(error))
+    series = found[0]
+    present = series.values[np.isfinite(series.values)]
+    answer = Answer(
+        service=values["service"],
         metric=metric.name,
-        series=len(found),
         points=int(present.size),
         latest=float(present[-1]) if present.size else None,
-        sparkline=sparkline(found[0].values),
-        warnings=found[0].warnings,
-        problem=None if len(found) == 1 else f"{len(found)} series: aggregate them to one, for example with sum()",
+        sparkline=sparkline(series.values),
+        warnings=series.warnings,
+    )
+    return answer if trust is None else _trusted(answer, trust)
+
+
+def _wrong(metric: Metric, values: dict[str, str], problem: str) -> Answer:
+    return Answer(service=values["service"], metric=metric.name, problem=problem)
+
+
+def _trusted(answer: Answer, trust: Trust) -> Answer:
+    alarms = trust.alarms
+    return replace(
+        answer,
+        false_alarms=alarms.count,
+        placebos=alarms.n,
+        smallest_change=trust.smallest_change,
+        seen_after_seconds=trust.seen_after.total_seconds(),
     )
 
 
@@ -94,13 +136,30 @@ def sparkline(values: Floats, width: int = 24) -> str:
     return "".join(_BLOCKS[round(height)] if np.isfinite(height) else " " for height in heights)
 
 
-def _show(answers: list[Answer]) -> None:
-    table = Table("service", "metric", "points", "latest", "the last day", "what is wrong")
+def _show(answers: Iterable[Answer]) -> None:
+    table = Table(box=None, caption="seen: the smallest lasting change that shows four times of five at the early look")
+    for name in ("service", "metric", "latest", "the last day", "false alarms", "seen"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("wrong", overflow="fold")
     for answer in answers:
-        latest = "" if answer.latest is None else f"{answer.latest:.4g}"
-        wrong = answer.problem or "; ".join(answer.warnings)
-        table.add_row(answer.service, answer.metric, str(answer.points), latest, answer.sparkline, wrong)
-    Console().print(table)
+        table.add_row(
+            answer.service,
+            answer.metric,
+            "" if answer.latest is None else f"{answer.latest:.4g}",
+            answer.sparkline,
+            "" if not answer.placebos else f"{answer.false_alarms} of {answer.placebos}",
+            _seen(answer),
+            answer.problem or "; ".join(answer.warnings),
+        )
+    Console(width=max(Console().width, 140)).print(table)
+
+
+def _seen(answer: Answer) -> str:
+    if answer.smallest_change is None:
+        return "nothing" if answer.placebos else ""
+    size = answer.smallest_change
+    after = span(timedelta(seconds=answer.seen_after_seconds or 0.0))
+    return f"{change(answer.metric, Estimate(low=size, median=size, high=size))} after {after}"
 
 
 COMMAND = check

@@ -47,9 +47,7 @@ class Instruments:
         ProcessCollector(registry=own)
         version = {"version": __version__, "python_version": platform.python_version()}
         Info("afdp_build", "The version that runs.", registry=own).info(version)
-        self._source_up = Gauge(
-            "afdp_source_up", "Whether the source answered the last query.", ["source"], registry=own
-        )
+        self._source_up = _gauge(own, "afdp_source_up", "Whether the source answered the last query.", "source")
         self._query_seconds = Histogram(
             "afdp_source_query_duration_seconds",
             "How long the queries took that were answered.",
@@ -80,6 +78,8 @@ class Instruments:
         )
         self._store_size = Gauge("afdp_store_size_bytes", "What the store takes on disk.", registry=own)
         self._dropped = _counter(own, "afdp_series_dropped", "Series that scrapes did not show because of the cap.")
+        self._false_alarms = _gauge(own, "afdp_false_alarm_ratio", "Share of placebo deployments blamed.", "metric")
+        self._placebos = _gauge(own, "afdp_false_alarm_placebos", "Placebo deployments behind the ratio.", "metric")
         self._lag = Histogram("afdp_event_loop_lag_seconds", "How late a timer was.", buckets=_LAGS, registry=own)
 
     def queried(self, source: str, seconds: float) -> None:
@@ -127,6 +127,12 @@ class Instruments:
         """Show what a deployment did, as long as it is shown at all."""
         self._dropped.inc(self._board.measured(impact))
 
+    def replayed(self, metric: str, *, blamed: int, placebos: int) -> None:
+        """Placebo deployments were replayed on a metric's series."""
+        self._placebos.labels(metric).set(placebos)
+        if placebos:
+            self._false_alarms.labels(metric).set(blamed / placebos)
+
     def stored(self, *, size_bytes: int, pending: int, oldest_pending_at: datetime | None) -> None:
         """What the store takes on disk, and the looks that are due in it without an answer."""
         self._store_size.set(size_bytes)
@@ -157,6 +163,10 @@ def _is_openmetrics(accepted: str) -> bool:
     kind, *parameters = (part.strip() for part in accepted.split(";"))
     versions = [part for part in parameters if part.startswith("version=")]
     return kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"])
+
+
+def _gauge(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Gauge:
+    return Gauge(name, meaning, labels, registry=registry)
 
 
 def _counter(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Counter:

@@ -1,0 +1,87 @@
+"""The command line, run as people run it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from afdp_exporter import cli
+from afdp_exporter.commands.check import sparkline
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli._afdp, arguments)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    now = datetime.now(UTC)
+    times = np.arange((now - timedelta(days=3)).timestamp() // 300 * 300, now.timestamp(), 300)
+    values = 20 + np.random.default_rng(1).normal(0, 1, times.size)
+    rows = [f"{time:.0f},latency,api,{value}" for time, value in zip(times, values, strict=True)]
+    (tmp_path / "recording").mkdir()
+    (tmp_path / "recording/series.csv").write_text("\n".join(["timestamp,metric,service,value", *rows]))
+    config = {
+        "sources": [{"name": "recorded", "kind": "recording", "path": str(tmp_path / "recording")}],
+        "metrics": [
+            {"name": "latency_seconds", "layer": "technical", "query": 'latency{service="$service"}'},
+            {"name": "mails_per_second", "layer": "user", "query": 'mails{service="$service"}'},
+        ],
+        "services": [{"name": "api"}],
+        "policy": {"analysis": {"history": "1d", "step": "5m"}},
+    }
+    file = tmp_path / "afdp.yml"
+    file.write_text(json.dumps(config))
+    return file
+
+
+def test_check_tells_what_each_query_returns_and_what_would_be_seen(config_file: Path) -> None:
+    found = run("check", f"--config.file={config_file}", "--output=json")
+    latency, mails = json.loads(found.stdout)
+    assert latency["points"] == pytest.approx(288, abs=2)
+    assert latency["placebos"] > 10
+    assert latency["smallest_change"] > 0
+    assert latency["problem"] is None
+    assert mails["problem"] == "no data in the last day"
+    assert found.exit_code == 1
+
+
+def test_a_quick_check_only_asks(config_file: Path) -> None:
+    found = run("check", f"--config.file={config_file}", "--quick")
+    assert "latency_seconds" in found.output
+    assert "no data in the last day" in found.output
+
+
+def test_a_wrong_configuration_ends_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text("sourcez: []")
+    monkeypatch.setattr("sys.argv", ["afdp", "check", f"--config.file={file}"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.strip() == (
+        "afdp: sourcez: unknown key; known: sources, metrics, services, calendar, policy, tokens"
+    )
+
+
+def test_a_gap_is_a_blank_in_a_sparkline() -> None:
+    values = np.concatenate([np.zeros(10), np.full(10, np.nan), np.ones(10)])
+    assert sparkline(values, 6) == "▁▁  ██"
+    assert sparkline(np.full(9, np.nan), 3) == "   "
+    assert sparkline(np.ones(9), 3) == "▁▁▁"
+
+
+@pytest.mark.parametrize("command", cli._Commands().list_commands(None))  # type: ignore[arg-type]
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    found = run(command, "--help")
+    assert found.exit_code == 0
+    assert "Example: afdp" in " ".join(found.output.split())
+
+
+def test_kinds_are_listed() -> None:
+    assert run("kinds").output.splitlines()[0].startswith("sources: ")
