@@ -21,7 +21,7 @@ from shipped.alertmanager import rewired
 from shipped.dashboards import FILES, load, queries
 from shipped.names import PROMISED, named
 
-PATIENCE = 90.0  # seconds
+PATIENCE = 180.0  # seconds
 NOT_YET = PROMISED & {
     "afdp_prevented_cost_total",
     "afdp_predicted_change",

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 
-_PATIENCE = 60.0  # seconds
+_PATIENCE = 120.0  # seconds
 
 
 class Receiver:
