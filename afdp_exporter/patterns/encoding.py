@@ -10,7 +10,7 @@ import numpy as np
 from afdp_exporter.model import Floats
 from afdp_exporter.patterns.traits import Traits, Value
 
-LEAST = 3
+LEAST = 5
 """A level or a number is looked at once this many cases have it."""
 LEVELS = 12
 """The most frequent levels of one trait that get a column."""
@@ -44,7 +44,8 @@ class Column:
             return 0.0
         if self.kind == "above":
             return float(number >= float(self.level)) - self.centre
-        return float(np.clip((compress(number, logarithmic=self.logarithmic) - self.centre) / self.scale, -3.0, 3.0))
+        size = (compress(number, logarithmic=self.logarithmic) - self.centre) / self.scale
+        return min(max(size, -3.0), 3.0)
 
 
 @dataclass(frozen=True, slots=True)

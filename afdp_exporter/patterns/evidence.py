@@ -42,12 +42,13 @@ def weigh(figure: Floats, candidates: Floats, known: Background) -> Evidence:
     n = figure.size
     rest, columns = known.rest(figure), known.rest(candidates)
     energy, lean = float(rest @ rest), float((rest**3).sum())
-    weight = (columns**2).sum(axis=0)
+    squares = columns * columns
+    weight = squares.sum(axis=0)
     empty = (weight < 1e-9) | (energy < 1e-12)
     freedom = max(n - known.basis.shape[1], 2)
     spread = np.sqrt(np.where(empty, 1.0, weight) * max(energy, 1e-12) / freedom)
     z = np.where(empty, 0.0, columns.T @ rest / spread)
-    skew = n / ((n - 1.0) * (n - 2.0)) * (columns**3).sum(axis=0) * lean / spread**3
+    skew = n / ((n - 1.0) * (n - 2.0)) * (columns * squares).sum(axis=0) * lean / spread**3
     return Evidence(z=z, p=np.where(empty, 1.0, _two_sided(z, skew)))
 
 

@@ -1,7 +1,5 @@
 """How far from the expected a new case may lie: 90 % intervals that hold from three cases on."""
 
-import math
-
 import numpy as np
 from scipy import stats
 
@@ -13,24 +11,27 @@ TWO_SIDED = 19
 """From this many on, each side by its own errors."""
 
 
-def quantiles(errors: Floats, freedom: float) -> tuple[float, float]:
-    """The 5 % and 95 % points of a new case's error, in units of its predicted spread.
+def error_at(errors: Floats, freedom: float, shares: Floats) -> Floats:
+    """The points below which these `shares` of new cases' errors lie, in units of their predicted spread.
 
     `errors` (n,) are those of left-out cases in the same units (jackknife conformal: Barber et al., "Predictive
     inference with the jackknife+", Annals of Statistics 49, 2021); below CONFORMAL of them Student's t with `freedom`.
     """
-    n = errors.size
-    if n < CONFORMAL:
-        reach = float(stats.t.ppf(0.95, max(freedom, 1.0)))
-        return -reach, reach
-    if n < TWO_SIDED:
-        reach = float(np.sort(np.abs(errors))[min(math.ceil(0.9 * (n + 1)), n) - 1])
-        return -reach, reach
-    ordered = np.sort(errors)
-    return _at(ordered, 0.05), _at(ordered, 0.95)
+    if errors.size < CONFORMAL:
+        return np.asarray(stats.t.ppf(shares, max(freedom, 1.0)))
+    if errors.size < TWO_SIDED:
+        return np.sign(shares - 0.5) * _at(np.sort(np.abs(errors)), np.abs(2.0 * shares - 1.0))
+    return _at(np.sort(errors), shares)
 
 
-def _at(ordered: Floats, share: float) -> float:
-    """The point below which a new error falls in `share` of cases: order statistic share (n + 1), between two."""
-    place = share * (ordered.size + 1) - 1.0
-    return float(np.interp(place, np.arange(ordered.size), ordered))
+def weighted_points(points: Floats, weights: Floats, shares: Floats) -> Floats:
+    """The points below which these shares of the weight lie."""
+    order = np.argsort(points, kind="stable")
+    below = np.cumsum(weights[order]) / weights.sum()
+    place = np.minimum(np.searchsorted(below, shares), points.size - 1)
+    return np.asarray(points[order][place])
+
+
+def _at(ordered: Floats, shares: Floats) -> Floats:
+    """Order statistic share (n + 1), between two where need be: a new case lies beyond it as often as it should."""
+    return np.asarray(np.interp(shares * (ordered.size + 1) - 1.0, np.arange(ordered.size), ordered))

@@ -12,7 +12,7 @@ from afdp_exporter.patterns import regression, responses
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
 from afdp_exporter.patterns.intervals import CONFORMAL
 from afdp_exporter.patterns.regression import Linear, Logistic
-from afdp_exporter.patterns.responses import Scale
+from afdp_exporter.patterns.responses import Figures, Scale
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits, outcome
 
@@ -24,8 +24,12 @@ HALF_LIFE = timedelta(days=180)
 """A case this much older than the newest one counts half."""
 EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 0.05
 """The prior: this share of changes hurts (DORA's change fail rate of high performers), and this share fails."""
-CERTAINTY = 2.0
-"""1 / variance of the prior's log odds: its 90 % range goes from 5 % to 36 %."""
+EXPECTED_MOVE = 0.3
+"""The prior: this share of deployments moves a given figure."""
+CERTAINTY = 4.0
+"""1 / variance of the prior's log odds: the 90 % range of the risk goes from 7 % to 29 %."""
+TRUSTED = 100
+"""With this many cases the effects on sizes count half of what they are found to be, as hints about the risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,8 @@ class Design:
     @property
     def groups(self) -> list[str]:
         """The name of each column's group."""
-        everywhere = self.encoder.groups
-        own = [f"{name}, here" for name in everywhere] if self.services else []
-        return everywhere + own + ["service"] * len(self.services) + ["team"] * len(self.teams)
+        own = [f"{column.trait}, here" for column in self.encoder.columns] if self.services else []
+        return self.encoder.groups + own + ["service"] * len(self.services) + ["team"] * len(self.teams)
 
     def rows(self, traits: Sequence[Traits], places: Sequence[Place]) -> Floats:
         """One row a deployment, shape (n, columns)."""
@@ -60,17 +63,26 @@ class Design:
         here = np.array([place.service == self.home.service for place in places], dtype=float)[:, None]
         service = np.array([[place.service == name for name in self.services] for place in places], dtype=float)
         team = np.array([[place.team == name for name in self.teams] for place in places], dtype=float)
-        return np.hstack([table, table * here, service, team.reshape(len(places), len(self.teams))])
+        return np.hstack(
+            [table, table[:, : len(self.encoder.columns)] * here, service, team.reshape(len(places), len(self.teams))]
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What was learned of one figure: its scale, its line, and the errors of left-out cases on the same scale."""
+    """What was learned of one figure from `n` cases: how far it moves, and, where it does not always, how often.
+
+    `used` cases tell how far. `errors` are those of left-out cases, in units of their predicted spread; `still` holds
+    the figures where nothing moved.
+    """
 
     scale: Scale
     line: Linear
     errors: Floats
     n: int
+    used: int
+    moves: Logistic | None
+    still: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +111,7 @@ class Model:
     currency: str | None
     trouble: Logistic
     failure: Logistic
+    varying: Floats  # the standard deviation of each of the encoder's columns over the cases
     salt: bytes
 
 
@@ -119,6 +132,9 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
     name = responses.currency(chosen)
     with one_thread():
         lines = {metric: respond(responses.changes(chosen, metric), lesson) for metric in responses.metrics(chosen)}
+        metrics = {metric: response for metric, response in lines.items() if response is not None}
+        cost = respond(responses.costs(chosen, name), lesson) if name else None
+        hints = _hints([*metrics.values(), *([cost] if cost else [])], lesson.groups)
         return Model(
             home=home,
             learned_at=now,
@@ -127,11 +143,12 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             design=design,
             basis=basis,
             n=n,
-            metrics={metric: response for metric, response in lines.items() if response is not None},
-            cost=respond(responses.costs(chosen, name), lesson) if name else None,
+            metrics=metrics,
+            cost=cost,
             currency=name,
-            trouble=_risk(chosen, TROUBLE, lesson, EXPECTED_RISK),
-            failure=_risk(chosen, frozenset({Outcome.FAILURE}), lesson, EXPECTED_FAILURE),
+            trouble=_risk(chosen, TROUBLE, lesson, EXPECTED_RISK, hints),
+            failure=_risk(chosen, frozenset({Outcome.FAILURE}), lesson, EXPECTED_FAILURE, hints),
+            varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
         )
 
@@ -152,29 +169,48 @@ def place_of(case: Case) -> Place:
     return Place(case.deployment.service, case.deployment.team)
 
 
-def respond(figures: Floats, lesson: Lesson) -> Response | None:
-    """Learn one figure (n,), NaN where unknown; None while fewer than ENOUGH are known."""
-    known = np.isfinite(figures)
+def respond(figures: Figures, lesson: Lesson) -> Response | None:
+    """Learn one figure; None while fewer than ENOUGH are known.
+
+    Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
+    """
+    known = np.isfinite(figures.values)
     if int(known.sum()) < ENOUGH:
         return None
-    values, table, counts = figures[known], lesson.table[known], lesson.counts[known]
+    moved = known & figures.moved
+    hurdle = ENOUGH <= int(moved.sum()) <= int(known.sum()) - ENOUGH
+    used = moved if hurdle else known
+    values, table, counts = figures.values[used], lesson.table[used], lesson.counts[used]
     scale, line = _line(values, table, lesson.groups, counts)
-    errors = regression.left_out(table, scale.forward(values), lesson.groups, counts)
-    own = errors[lesson.own[known]]
-    return Response(scale=scale, line=line, errors=own if own.size >= CONFORMAL else errors, n=values.size)
+    errors = regression.left_out(line, table, scale.forward(values), lesson.groups, counts)
+    return Response(
+        scale=scale,
+        line=line,
+        errors=_own(errors, lesson.own[used]),
+        n=int(known.sum()),
+        used=values.size,
+        moves=_chance(figures.moved[known].astype(float), lesson, known, EXPECTED_MOVE, {}) if hurdle else None,
+        still=_own(figures.values[known & ~moved], lesson.own[known & ~moved]) if hurdle else np.zeros(0),
+    )
+
+
+def _own(values: Floats, own: NDArray[np.bool_]) -> Floats:
+    """The service's own values where they are enough to speak for themselves, else everybody's."""
+    return values[own] if int(own.sum()) >= CONFORMAL else values
 
 
 def _line(values: Floats, rows: Floats, groups: Sequence[str], counts: Floats) -> tuple[Scale, Linear]:
     """The scale on which cases left out are the least surprising, and the line on it."""
-    candidates = responses.scales(values) if values.size >= CONFORMAL else [Scale(np.inf)]
-    lines = [(scale, regression.ridge(rows, scale.forward(values), groups, counts)) for scale in candidates]
+    candidates = responses.scales(values, CONFORMAL)
 
-    def surprise(entry: tuple[Scale, Linear]) -> float:
-        scale, line = entry
-        errors = regression.tension(line, rows, scale.forward(values), counts)
+    def surprise(scale: Scale) -> float:
+        scaled = scale.forward(values)
+        line = regression.ridge(rows, scaled, groups, counts, rounds=regression.QUICK_ROUNDS)
+        errors = regression.tension(line, rows, scaled, counts)
         return float(np.sum(0.5 * errors**2 - scale.stretch(values)) + values.size * np.log(line.sigma))
 
-    return min(lines, key=surprise)
+    best = min(candidates, key=surprise) if len(candidates) > 1 else candidates[0]
+    return best, regression.ridge(rows, best.forward(values), groups, counts)
 
 
 def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> Design:
@@ -189,16 +225,39 @@ def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> D
     )
 
 
-def _risk(cases: Sequence[Case], happened: frozenset[Outcome], lesson: Lesson, expected: float) -> Logistic:
+def _hints(learned: Sequence[Response], groups: Sequence[str]) -> dict[str, float]:
+    """What matters for a size probably matters for the risk: the largest effect of each group on any figure.
+
+    Few cases say little about that, so that the effects found in n of them count n / (n + TRUSTED).
+    """
+    found: dict[str, float] = {}
+    for response in learned:
+        trust = response.used / (response.used + TRUSTED)
+        for name, effect in regression.relevance(response.line, groups).items():
+            found[name] = max(found.get(name, 0.0), trust * effect)
+    return found
+
+
+def _risk(
+    cases: Sequence[Case], happened: frozenset[Outcome], lesson: Lesson, expected: float, hints: Mapping[str, float]
+) -> Logistic:
     outcomes = [outcome(case) for case in cases]
-    known = np.array([one is not Outcome.UNKNOWN for one in outcomes], dtype=float)
+    known = np.array([one is not Outcome.UNKNOWN for one in outcomes], dtype=bool)
+    return _chance(np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, hints)
+
+
+def _chance(
+    happened: Floats, lesson: Lesson, known: NDArray[np.bool_], expected: float, hints: Mapping[str, float]
+) -> Logistic:
+    """How often something happens; `happened` (k,) in the `known` cases (n,)."""
     return regression.logistic(
-        lesson.table,
-        np.array([one in happened for one in outcomes], dtype=float),
+        lesson.table[known],
+        happened,
         lesson.groups,
-        lesson.counts * known,
+        lesson.counts[known],
         expected=float(np.log(expected / (1.0 - expected))),
         certainty=CERTAINTY,
+        hints=hints,
     )
 
 

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from afdp_exporter.model import Basis, Context, Cost, Deployment, Estimate, Floats, Pattern, Prediction, Similar
 from afdp_exporter.patterns.conditions import holds
-from afdp_exporter.patterns.intervals import quantiles
+from afdp_exporter.patterns.intervals import error_at, weighted_points
 from afdp_exporter.patterns.learning import Model, Place, Response
 from afdp_exporter.patterns.regression import Logistic
 from afdp_exporter.patterns.similarity import similar
@@ -17,6 +17,8 @@ from afdp_exporter.patterns.wording import money, percent, percents
 COLD_CHANGE_RATIO = 0.25
 """The prior: nine of ten changes move a metric by less than this share of its level."""
 REACH = 1.645
+POINTS = np.array([0.05, 0.5, 0.95])
+GRID = (np.arange(100) + 0.5) / 100
 NOTABLE = 1.5
 """A risk this many times the service's usual one is worth a sentence."""
 
@@ -45,17 +47,34 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
 
 
 def expect(response: Response, row: Floats) -> Estimate:
-    """The 5 %, 50 % and 95 % points of one figure."""
-    centre, spread = float(response.line.mean(row)[0]), float(response.line.spread(row)[0])
-    low, high = quantiles(response.errors, response.line.freedom)
-    points = response.scale.back(np.array([centre + low * spread, centre, centre + high * spread]))
+    """The 5 %, 50 % and 95 % points of one figure; where it may not move at all, of both possibilities together."""
+    if response.moves is None:
+        points = _moved(response, row, POINTS)[0]
+    else:
+        sizes = _moved(response, row, GRID)[0]
+        chance = float(response.moves.risk(row)[0])
+        weights = [
+            np.full(sizes.size, chance / sizes.size),
+            np.full(response.still.size, (1 - chance) / response.still.size),
+        ]
+        points = weighted_points(np.concatenate([sizes, response.still]), np.concatenate(weights), POINTS)
     return Estimate(low=float(points[0]), median=float(points[1]), high=float(points[2]))
 
 
 def mean(response: Response, rows: Floats) -> Floats:
     """The mean of one figure for each row (n,), its noise taken from left-out cases (Duan's smearing)."""
+    sizes = _moved(response, rows, GRID).mean(axis=1)
+    if response.moves is None:
+        return np.asarray(sizes)
+    chance = response.moves.risk(rows)
+    return np.asarray(chance * sizes + (1.0 - chance) * response.still.mean())
+
+
+def _moved(response: Response, rows: Floats, shares: Floats) -> Floats:
+    """These points of the figure where it moves, shape (rows, shares)."""
+    errors = error_at(response.errors, response.line.freedom, shares)
     centre, spread = response.line.mean(rows), response.line.spread(rows)
-    return np.asarray(response.scale.back(centre[:, None] + spread[:, None] * response.errors[None, :]).mean(axis=1))
+    return response.scale.back(centre[:, None] + spread[:, None] * errors[None, :])
 
 
 def chance(fit: Logistic, row: Floats) -> Estimate:

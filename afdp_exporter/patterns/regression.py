@@ -5,7 +5,7 @@ interpolation", Neural Computation 4, 1992) with a weak prior of its own, so tha
 to nothing and few data stay near the mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,14 @@ from scipy.special import expit
 
 from afdp_exporter.model import Floats
 
-ROUNDS = 12
-FOLDS = 5
-PRIOR_WEIGHT = 2.0
-"""How many effects' worth of evidence the prior of a group's variance counts."""
-PRIOR_ROWS = 25.0
-PRIOR_VARIANCE = 0.02
-"""The variance of an effect expected beforehand, in units of the noise's variance."""
-PRIOR_ODDS_VARIANCE = 0.02
-"""The same for log odds."""
+ROUNDS, QUICK_ROUNDS = 12, 6
+"""Steps towards the shrinkage; a rough one does where fits are only compared or only their errors are wanted."""
+FOLDS, PLENTY = 5, 300
+"""Folds that are left out in turn; with PLENTY of cases the shrinkage hardly depends on any of them."""
+PRIOR_VARIANCE, PRIOR_ROWS = 0.02, 25.0
+"""The variance of an effect expected beforehand, in units of the noise's; it counts as much as this many rows tell."""
+PRIOR_ODDS_VARIANCE, PRIOR_EVENTS = 0.015, 4.0
+"""The same for log odds; the information of a row is p (1 - p)."""
 FLAT = 1e-6
 
 
@@ -42,7 +41,7 @@ class Linear:
     def spread(self, table: Floats) -> Floats:
         """The standard deviation of a new case at each row, its own noise included."""
         rows = _with_one(table)
-        leverage = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
+        leverage = ((rows @ self.covariance) * rows).sum(axis=1)
         return np.asarray(self.sigma * np.sqrt(1.0 + leverage))
 
 
@@ -56,7 +55,7 @@ class Logistic:
     def odds(self, table: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the log odds of each row."""
         rows = _with_one(table)
-        variance = np.einsum("ij,jk,ik->i", rows, self.covariance, rows)
+        variance = ((rows @ self.covariance) * rows).sum(axis=1)
         return rows @ self.weights, np.sqrt(variance)
 
     def risk(self, table: Floats) -> Floats:
@@ -65,7 +64,7 @@ class Logistic:
         return np.asarray(expit(mean / np.sqrt(1.0 + np.pi * spread**2 / 8.0)))
 
 
-def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats) -> Linear:
+def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats, *, rounds: int = ROUNDS) -> Linear:
     """Fit `values` (n,) by `table` (n, p); `groups` names each column's group, `counts` how much a row counts."""
     rows = _with_one(table)
     gram, moment = rows.T @ (rows * counts[:, None]), rows.T @ (counts * values)
@@ -76,7 +75,7 @@ def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats) 
     variances, sigma2 = prior, spread
     weights = covariance = np.zeros(0)
     freedom = 1.0
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         precision = _precision(members, variances, FLAT)
         covariance = _inverse(gram + np.diag(precision))
         weights = covariance @ moment
@@ -89,12 +88,22 @@ def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats) 
 
 
 def logistic(
-    table: Floats, happened: Floats, groups: Sequence[str], counts: Floats, *, expected: float, certainty: float
+    table: Floats,
+    happened: Floats,
+    groups: Sequence[str],
+    counts: Floats,
+    *,
+    expected: float,
+    certainty: float,
+    hints: Mapping[str, float],
 ) -> Logistic:
-    """Fit log odds of `happened` (0 or 1, (n,)); beforehand the intercept is `expected` with variance 1/`certainty`."""
+    """Fit log odds of `happened` (0 or 1, (n,)); beforehand the intercept is `expected` with variance 1/`certainty`.
+
+    `hints` name the groups of which larger effects are expected, and by how much more variance.
+    """
     rows = _with_one(table)
     members = _members(groups)
-    prior = np.full(len(members), PRIOR_ODDS_VARIANCE)
+    prior = np.array([PRIOR_ODDS_VARIANCE + hints.get(name, 0.0) for name in dict.fromkeys(groups)])
     variances = prior
     weights = np.zeros(rows.shape[1])
     weights[0] = expected
@@ -108,27 +117,38 @@ def logistic(
         slope = rows.T @ (counts * (happened - risk)) - precision * (weights - start)
         weights = weights + covariance @ slope
         used = _used(members, precision, covariance)
-        variances = _variances(members, weights**2, used, prior, PRIOR_WEIGHT / max(float(bend.sum()), 1.0))
+        variances = _variances(members, weights**2, used, prior, PRIOR_EVENTS / max(float(bend.sum()), 1.0))
     return Logistic(weights=weights, covariance=covariance)
 
 
-def left_out(table: Floats, values: Floats, groups: Sequence[str], counts: Floats) -> Floats:
-    """Each case's error when its fold is left out of the whole fit, shrinkage included (n,).
+def left_out(fit: Linear, table: Floats, values: Floats, groups: Sequence[str], counts: Floats) -> Floats:
+    """Each case's error when it is left out of `fit` (n,), in units of the spread that the fit without it predicts.
 
-    In units of the spread that the fit without it predicts. FOLDS folds in turn, so that each spans all of the time.
+    Whole folds are left out, shrinkage included, so that each spans all of the time; with PLENTY of cases one by one.
     """
+    if values.size >= PLENTY:
+        return tension(fit, table, values, counts)
     errors = np.empty(values.size)
     fold = np.arange(values.size) % FOLDS
     for out in (fold == number for number in range(min(FOLDS, values.size))):
-        fit = ridge(table[~out], values[~out], groups, counts[~out])
-        errors[out] = (values[out] - fit.mean(table[out])) / fit.spread(table[out])
+        rest = ridge(table[~out], values[~out], groups, counts[~out], rounds=QUICK_ROUNDS)
+        errors[out] = (values[out] - rest.mean(table[out])) / rest.spread(table[out])
     return errors
+
+
+def relevance(fit: Linear, groups: Sequence[str]) -> dict[str, float]:
+    """The mean square effect of each group, in units of the noise's variance."""
+    squares = fit.weights**2 / fit.sigma**2
+    return {
+        name: float(squares[places].mean())
+        for name, places in zip(dict.fromkeys(groups), _members(groups), strict=True)
+    }
 
 
 def tension(fit: Linear, table: Floats, values: Floats, counts: Floats) -> Floats:
     """Each case's error if it alone were left out and the shrinkage kept, in units of its spread (n,): quick."""
     rows = _with_one(table)
-    leverage = np.minimum(counts * np.einsum("ij,jk,ik->i", rows, fit.covariance, rows), 0.99)
+    leverage = np.minimum(counts * ((rows @ fit.covariance) * rows).sum(axis=1), 0.99)
     return np.asarray((values - rows @ fit.weights) / (fit.sigma * np.sqrt(1.0 - leverage)))
 
 

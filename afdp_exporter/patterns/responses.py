@@ -6,11 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from afdp_exporter.model import Attribution, Case, Floats
+from afdp_exporter.model import Attribution, Case, Floats, Shift
 
 UNJUDGED = frozenset({Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
 """Verdicts that say nothing about the change."""
+MOVED = frozenset({Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL})
+"""Verdicts that find a change; under the others its figure is noise around none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One figure of each case: `values` (n,), NaN where unknown, and whether anything `moved` there (n,)."""
+
+    values: Floats
+    moved: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +45,10 @@ class Scale:
         return np.asarray(-0.5 * np.log(figures**2 + self.unit**2))
 
 
-def scales(figures: Floats) -> list[Scale]:
-    """The scales worth trying for these figures, from additive noise to noise in proportion."""
+def scales(figures: Floats, enough: int) -> list[Scale]:
+    """The scales worth trying: additive noise, noise in proportion, and between; below `enough` only the first."""
     typical = float(np.median(np.abs(figures)))
-    if typical == 0.0:
+    if typical == 0.0 or figures.size < enough:
         return [Scale(math.inf)]
     return [Scale(math.inf), Scale(typical), Scale(typical / 10.0)]
 
@@ -47,9 +58,13 @@ def metrics(cases: Sequence[Case]) -> list[str]:
     return sorted({shift.metric for case in cases for shift in case.impact.shifts if shift.change is not None})
 
 
-def changes(cases: Sequence[Case], metric: str) -> Floats:
-    """The change of one metric in each case, NaN where it was not judged (n,)."""
-    return np.array([_change(case, metric) for case in cases], dtype=float)
+def changes(cases: Sequence[Case], metric: str) -> Figures:
+    """The change of one metric in each case, unknown where it was not judged."""
+    shifts = [_judged(case, metric) for case in cases]
+    return Figures(
+        values=np.array([math.nan if shift is None else shift.change for shift in shifts], dtype=float),
+        moved=np.array([shift is not None and shift.verdict in MOVED for shift in shifts], dtype=bool),
+    )
 
 
 def currency(cases: Sequence[Case]) -> str | None:
@@ -58,21 +73,23 @@ def currency(cases: Sequence[Case]) -> str | None:
     return min(counts, key=lambda name: (-counts[name], name)) if counts else None
 
 
-def costs(cases: Sequence[Case], name: str) -> Floats:
-    """The cost per hour of each case in one currency; a judged case without a cost cost nothing (n,)."""
-    return np.array([_cost(case, name) for case in cases], dtype=float)
+def costs(cases: Sequence[Case], name: str) -> Figures:
+    """The cost per hour of each case in one currency; a judged case without a cost cost nothing."""
+    values = np.array([cost_of(case, name) for case in cases], dtype=float)
+    return Figures(values=values, moved=np.isfinite(values) & (values != 0.0))
 
 
-def _change(case: Case, metric: str) -> float:
-    for shift in case.impact.shifts:
-        if shift.metric == metric and shift.verdict not in UNJUDGED and shift.change is not None:
-            return shift.change
-    return math.nan
-
-
-def _cost(case: Case, name: str) -> float:
+def cost_of(case: Case, name: str) -> float:
+    """What a case cost per hour in one currency; NaN where it is not known."""
     for cost in case.impact.costs:
         if cost.currency == name:
             return cost.per_hour.median
     judged = any(shift.verdict not in UNJUDGED for shift in case.impact.shifts)
     return 0.0 if judged and not case.impact.costs else math.nan
+
+
+def _judged(case: Case, metric: str) -> Shift | None:
+    for shift in case.impact.shifts:
+        if shift.metric == metric and shift.verdict not in UNJUDGED and shift.change is not None:
+            return shift
+    return None

@@ -1,13 +1,11 @@
 """Which earlier deployments are like a planned one, and in what: the evidence shown beside a prediction."""
 
 import math
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping
 
 from afdp_exporter.model import Similar
 from afdp_exporter.patterns import responses
-from afdp_exporter.patterns.encoding import as_number, compress, is_skewed, levels, period
+from afdp_exporter.patterns.encoding import Column, as_number, compress, levels, period
 from afdp_exporter.patterns.learning import Model, Place, place_of
 from afdp_exporter.patterns.traits import Traits, Value, outcome
 from afdp_exporter.patterns.wording import figure
@@ -25,7 +23,7 @@ TELLING = 3
 def similar(model: Model, traits: Traits, place: Place) -> tuple[Similar, ...]:
     """The most similar cases from ALIKE on, the nearest first, with the traits that they share."""
     weights = importance(model)
-    spreads = _spreads(model.traits)
+    spreads = {column.trait: column for column in model.design.encoder.columns if column.kind == "linear"}
     scored = []
     for index, (case, other) in enumerate(zip(model.cases, model.traits, strict=True)):
         shared = agreements(traits, other, spreads)
@@ -39,7 +37,7 @@ def similar(model: Model, traits: Traits, place: Place) -> tuple[Similar, ...]:
     )
 
 
-def agreements(one: Traits, other: Traits, spreads: Mapping[str, tuple[float, bool]]) -> dict[str, float]:
+def agreements(one: Traits, other: Traits, spreads: Mapping[str, Column]) -> dict[str, float]:
     """How far two deployments agree in each trait that either has, 0 to 1."""
     names = sorted((one.keys() | other.keys()) - {"team"})
     return {name: _agreement(name, one.get(name), other.get(name), spreads) for name in names}
@@ -47,33 +45,17 @@ def agreements(one: Traits, other: Traits, spreads: Mapping[str, tuple[float, bo
 
 def importance(model: Model) -> dict[str, float]:
     """How much each trait was found to matter for risk and cost, 1 for the most telling one."""
-    table = model.design.encoder.encode(model.traits)
     found: dict[str, float] = {}
     fits = [model.trouble.weights] + ([model.cost.line.weights / model.cost.line.sigma] if model.cost else [])
     for weights in fits:
         for place, column in enumerate(model.design.encoder.columns):
-            effect = abs(float(weights[place + 1])) * float(table[:, place].std()) if len(table) else 0.0
+            effect = abs(float(weights[place + 1])) * float(model.varying[place])
             found[column.trait] = found.get(column.trait, 0.0) + effect
     most = max(found.values(), default=0.0)
     return {name: max(effect / most, LEAST_WEIGHT) if most > 0 else 1.0 for name, effect in found.items()}
 
 
-def _spreads(rows: Sequence[Traits]) -> dict[str, tuple[float, bool]]:
-    numbers: dict[str, list[float]] = {}
-    for row in rows:
-        for name, value in row.items():
-            number = as_number(value)
-            if number is not None:
-                numbers.setdefault(name, []).append(number)
-    found = {}
-    for name, known in numbers.items():
-        logarithmic = is_skewed(known)
-        sizes = np.array([compress(number, logarithmic=logarithmic) for number in known])
-        found[name] = (float(sizes.std()) or 1.0, logarithmic)
-    return found
-
-
-def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mapping[str, tuple[float, bool]]) -> float:
+def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mapping[str, Column]) -> float:
     if one is None or other is None:
         return 0.0
     first, second = as_number(one), as_number(other)
@@ -81,9 +63,11 @@ def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mappi
         if name == "hour":
             apart = abs(first - second)
             return math.exp(-min(apart, 24.0 - apart) / 4.0)
-        spread, logarithmic = spreads.get(name, (1.0, False))
-        distance = compress(first, logarithmic=logarithmic) - compress(second, logarithmic=logarithmic)
-        return math.exp(-abs(distance) / spread)
+        size = spreads.get(name)
+        if size is None:
+            return float(first == second)
+        apart = compress(first, logarithmic=size.logarithmic) - compress(second, logarithmic=size.logarithmic)
+        return math.exp(-abs(apart) / size.scale)
     if isinstance(one, frozenset) and isinstance(other, frozenset):
         return len(one & other) / len(one | other) if one | other else 1.0
     return float(levels(one) == levels(other))
@@ -120,7 +104,7 @@ def _same(name: str, value: Value) -> str:
 
 def _similar(model: Model, index: int, score: float, why: tuple[str, ...]) -> Similar:
     case = model.cases[index]
-    amount = float(responses.costs([case], model.currency)[0]) if model.currency else math.nan
+    amount = responses.cost_of(case, model.currency) if model.currency else math.nan
     return Similar(
         deployment_id=case.deployment.id,
         service=case.deployment.service,

@@ -49,9 +49,9 @@ def targets(cases: Sequence[Case]) -> list[Target]:
     found = [Target(OUTCOME, np.array([_trouble(one) for one in outcomes], dtype=float))]
     name = responses.currency(cases)
     if name is not None:
-        found.append(Target(COST, responses.costs(cases, name), currency=name))
+        found.append(Target(COST, responses.costs(cases, name).values, currency=name))
     for metric in responses.metrics(cases):
-        figures = responses.changes(cases, metric)
+        figures = responses.changes(cases, metric).values
         sign = _sign(cases, metric, figures)
         found.append(Target(metric, sign * figures, sign=sign))
     return [target for target in found if int(target.known.sum()) >= LEAST and _varies(target)]

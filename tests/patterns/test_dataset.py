@@ -171,6 +171,6 @@ def test_a_model_trained_on_the_columns_before_beats_the_base_rate(two_part: Wor
         return np.array([label != "success" for label in part["label"]], dtype=float)
 
     counts = np.ones(len(train["label"]))
-    fit = regression.logistic(table(train), trouble(train), names, counts, expected=-1.7, certainty=2.0)
+    fit = regression.logistic(table(train), trouble(train), names, counts, expected=-1.7, certainty=2.0, hints={})
     error = np.mean((fit.risk(table(test)) - trouble(test)) ** 2)
     assert error < np.mean((trouble(train).mean() - trouble(test)) ** 2)
