@@ -109,10 +109,14 @@ class Watcher:
         return bool(looks)
 
     async def _rest(self) -> None:
-        next_at = await self._store.next_look_at()
         seconds = _LONGEST_SLEEP.total_seconds()
-        if next_at is not None:
-            seconds = min(seconds, max((next_at - self._clock()).total_seconds(), 0.05))
+        try:
+            next_at = await self._store.next_look_at()
+        except StoreError as error:
+            log.error("store does not answer", error=str(error))
+        else:
+            if next_at is not None:
+                seconds = min(seconds, max((next_at - self._clock()).total_seconds(), 0.05))
         try:
             await asyncio.wait_for(self._called.wait(), seconds)
         except TimeoutError:

@@ -41,6 +41,12 @@ MAY = {
     ("GET", "/api/v1/windows"): {"reader", "operator", "usual"},
     ("GET", "/api/v1/patterns"): {"reader", "operator", "usual"},
 }
+READERS = {"reader", "operator", "usual"}
+MAY |= {
+    ("POST", "/api/v1/predictions"): READERS,
+    ("GET", "/api/v1/windows"): READERS,
+    ("GET", "/api/v1/patterns"): READERS,
+}
 GUARDED = [call for call, may in MAY.items() if may != EVERYBODY]
 
 

@@ -65,8 +65,12 @@ async def test_the_answers_are_as_described(client: ClientSession) -> None:
     await described(await client.get(f"{PATH}/{new['id']}"), "GET", ONE)
     await described(await client.patch(f"{PATH}/{new['id']}", json=change), "PATCH", ONE)
     await described(await client.get(PATH, params={"limit": 1}), "GET", PATH)
-    for path in ("/", "/metrics", "/-/healthy", "/-/ready"):
+    for path in ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/patterns"):
         await described(await client.get(path), "GET", path)
+    planned = DESCRIBED["paths"]["/api/v1/predictions"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    await described(await client.post("/api/v1/predictions", json=planned), "POST", "/api/v1/predictions")
+    ranked = await client.get("/api/v1/windows", params={"service": "checkout", "hours": 5})
+    await described(ranked, "GET", "/api/v1/windows")
     for method in ("POST", "PUT"):
         await described(await client.request(method, "/-/reload"), method, "/-/reload")
 
@@ -81,6 +85,10 @@ async def test_the_problems_are_as_described(client: ClientSession) -> None:
         (415, "POST", PATH, {"data": {"service": "form"}}),
         (422, "POST", PATH, {"json": {}}),
         (422, "GET", PATH, {"params": {"limit": "0"}}),
+        (400, "POST", "/api/v1/predictions", {"data": b"[]"}),
+        (422, "POST", "/api/v1/predictions", {"json": {"servce": "x"}}),
+        (422, "GET", "/api/v1/windows", {}),
+        (422, "GET", "/api/v1/patterns", {"params": {"kind": "guess"}}),
         (404, "GET", ONE, {}),
         (404, "PATCH", ONE, {"json": {"note": "x"}}),
         (422, "PATCH", ONE, {"json": {"note": 1}}),
