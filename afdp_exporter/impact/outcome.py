@@ -176,8 +176,10 @@ def _unjudged(shift: Shift) -> bool:
 
 
 def _severe(shift: Shift, settings: ImpactSettings) -> bool:
-    """Whether a lasting change is large enough to be called a failure."""
+    """Whether a lasting change is large enough to be called a failure; what is only spent more never is."""
     if shift.verdict is Attribution.TRANSIENT or shift.recovered_at is not None:
+        return False
+    if shift.layer is Layer.SYSTEM or (shift.layer is Layer.BUSINESS and shift.worse is Worse.UP):
         return False
     if shift.metric.endswith("_ratio"):
         return abs(shift.change or 0.0) >= settings.severe_points

@@ -27,6 +27,7 @@ LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query="l", worse
 ERRORS = Metric(name="error_ratio", layer=Layer.TECHNICAL, query="e", worse=Worse.UP)
 SESSIONS = Metric(name="sessions", layer=Layer.USER, query="s", worse=Worse.DOWN)
 COSTS = Metric(name="infra_cost_usd_per_hour", layer=Layer.BUSINESS, query="c", worse=Worse.UP)
+CPU = Metric(name="cpu_ratio", layer=Layer.SYSTEM, query="u", worse=Worse.UP)
 REPLICAS = Metric(name="replicas", layer=Layer.SYSTEM, query="r")
 
 
@@ -65,7 +66,8 @@ def test_nothing_worse_is_a_success_that_names_what_is_better(
         ((LATENCY, 0.1, {"change_ratio": 0.5}), Outcome.FAILURE),
         ((SESSIONS, -9.0, {"change_ratio": -0.1}), Outcome.DEGRADATION),
         ((SESSIONS, -9.0, {"change_ratio": -0.2}), Outcome.FAILURE),
-        ((COSTS, 9.0, {"change_ratio": 0.3}), Outcome.DEGRADATION),
+        ((COSTS, 9.0, {"change_ratio": 0.9}), Outcome.DEGRADATION),
+        ((CPU, 0.3, {"change_ratio": 2.0}), Outcome.DEGRADATION),
         ((ERRORS, 0.03, {"change_ratio": 4.0}), Outcome.DEGRADATION),
         ((ERRORS, 0.12, {"change_ratio": 0.2}), Outcome.FAILURE),
         ((LATENCY, 0.4, {"change_ratio": 2.0, "verdict": Attribution.TRANSIENT}), Outcome.DEGRADATION),
