@@ -101,7 +101,13 @@ def band(title: str, description: str, middle: str, low: str, high: str, *, widt
 
 
 def grid(
-    title: str, description: str, columns: Mapping[str, Column], *, hidden: tuple[str, ...] = (), height: int = 9
+    title: str,
+    description: str,
+    columns: Mapping[str, Column],
+    *,
+    hidden: tuple[str, ...] = (),
+    width: int = 24,
+    height: int = 9,
 ) -> table.Panel:
     """A table of now: labels and queries side by side, joined by the labels that they share.
 
@@ -125,7 +131,7 @@ def grid(
             panel.override_by_name(column.heading, [_property("unit", column.unit)])
         elif column.heading == _LINKED:
             panel.override_by_name(column.heading, [_property("links", [_link(*DETAIL), _link(*REPORT)])])
-    return panel.filterable(True).unit("none").span(24).height(height)
+    return panel.filterable(True).unit("none").span(width).height(height)
 
 
 def section(title: str) -> build.Row:

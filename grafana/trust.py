@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard as build
 
 from frame import dashboard
-from panels import bars, course, number, section
+from panels import Column, bars, course, grid, number, section
 from queries import mean, per_second
 
 _OLDEST = "(time() - min(afdp_oldest_pending_analysis_timestamp_seconds > 0)) or 0 * sum(afdp_analyses_pending)"
@@ -21,13 +21,17 @@ def board() -> build.Dashboard:
 
 def _calibration(board: build.Dashboard) -> None:
     board.with_panel(
-        bars(
+        grid(
             "False alarms",
-            "Share of placebo deployments, set into quiet times of your own series, that were blamed for a change.",
-            "max by (metric) (afdp_false_alarm_ratio)",
-            "percentunit",
-            legend="{{metric}}",
+            "Share of placebo deployments, set into quiet times of your own series, that were blamed for a change, and"
+            " how many there were.",
+            {
+                "metric": Column(heading="Metric"),
+                "blamed": Column(heading="Blamed", expr="max by (metric) (afdp_false_alarm_ratio)", unit="percentunit"),
+                "placebos": Column(heading="Of", expr="max by (metric) (afdp_false_alarm_placebos)"),
+            },
             width=8,
+            height=8,
         )
     )
     board.with_panel(

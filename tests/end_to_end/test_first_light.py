@@ -32,7 +32,6 @@ NOT_YET = PROMISED & {
     "afdp_gate_verdict",
     "afdp_pattern_deployments",
     "afdp_pattern_cost_multiplier",
-    "afdp_false_alarm_ratio",
     "afdp_prediction_coverage_ratio",
     "afdp_prediction_brier_score",
 }

@@ -27,6 +27,7 @@ PROMISED = frozenset(
         "afdp_pattern_deployments",
         "afdp_pattern_cost_multiplier",
         "afdp_false_alarm_ratio",
+        "afdp_false_alarm_placebos",
         "afdp_prediction_coverage_ratio",
         "afdp_prediction_brier_score",
         "afdp_build_info",
