@@ -1,95 +1,90 @@
 """What left its level after the deployment and came back: a transient.
 
-The same statistic, the largest mean of a few values over the level just before, is taken at every earlier instant of
-the series; only an excursion that the history does not know is reported.
+An excursion of a given length stands out from the values on both of its sides; a step or a drift stands out from one
+side only. The same statistic is taken at every earlier instant, and only what the history does not know is unusual.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d, median_filter
+from scipy.ndimage import maximum_filter1d
 
 from afdp_exporter.detectors.grid import Grid
 from afdp_exporter.model import Floats
 
-LENGTHS = (2, 3, 4, 6, 8, 12, 16, 20)
-BEFORE = 13  # steps whose median is the level before
-RETURNED = 0.4  # of the excursion: what may be left of it at the end
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 36, 54, 80, 120)
+SIDE = 4  # steps on either side that it must stand out from
+COMMON = 0.95  # quantile of the highest excursion in windows of history
+JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
+FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excursion:
-    """An excursion from position `begin` to before `end` (None: not over), `height` above the level before it.
+    """An excursion from position `begin` to before `end`, `height` above the level before it.
 
-    `rarity` is the height in units of the largest that nine in ten stretches of history reach, taken at the length at
-    which the excursion stands out most; `p_value` is its rank among the stretches.
+    `rarity` is its height in units of what the highest excursions of the history reach. `left` is the share of the
+    height that is left after its end.
     """
 
     begin: int
-    end: int | None
+    end: int
     height: float
     rarity: float
-    p_value: float
+    left: float
 
 
 def excursion(grid: Grid) -> Excursion | None:
     """The most unusual excursion that begins when the deployment may answer for it."""
-    if grid.deployed < 2 * BEFORE or grid.n_after < 3:
+    if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return None
-    level = _level_before(grid.values)
-    window = grid.last_onset - grid.deployed + 1
-    best: tuple[float, float, int] | None = None
-    for length in LENGTHS:
-        if length > min(grid.n_after // 2, grid.deployed // 6):
-            break
-        away = _away(grid.values, level, length)
-        usual, p_value, begin = _compare(away, grid, length, window)
-        if usual > 0 and (best is None or abs(away[begin]) / usual > best[0]):
-            best = abs(float(away[begin])) / usual, p_value, begin
-    if best is None:
+    totals = np.concatenate([[0.0], np.cumsum(grid.values)])
+    jitter = JITTER * float(np.quantile(np.abs(np.diff(grid.values[: grid.deployed])), 0.99))
+    found = [
+        _rarest(grid, totals, length, jitter)
+        for length in LENGTHS
+        if length <= max(2, grid.n_after // 4) and length + 2 * SIDE <= grid.deployed // 3
+    ]
+    rarity, begin, length = max((each for each in found if each is not None), default=(0.0, 0, 0))
+    if rarity <= 0.0:
         return None
-    rarity, p_value, begin = best
-    return _follow(grid, level, begin, rarity, p_value)
+    end = begin + length
+    before = _mean(totals, begin - SIDE, begin)
+    height = _mean(totals, begin, end) - before
+    rest = float(np.median(grid.values[end:]))
+    return Excursion(begin=begin, end=end, height=height, rarity=rarity, left=(rest - before) / height)
 
 
-def _level_before(values: Floats) -> Floats:
-    """Median of the values just before each position, (n,)."""
-    half = BEFORE // 2
-    middle = median_filter(values, BEFORE, mode="nearest")
-    return np.concatenate([np.full(half + 1, middle[0]), middle])[: len(values)]
+def _mean(totals: Floats, begin: int, end: int) -> float:
+    return float(totals[end] - totals[begin]) / (end - begin)
 
 
-def _away(values: Floats, level: Floats, length: int) -> Floats:
-    """Mean of `length` values from each position on, less the level before, (n - length + 1,)."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    away: Floats = (total[length:] - total[:-length]) / length - level[: len(values) - length + 1]
-    return away
+def _rarest(grid: Grid, totals: Floats, length: int, jitter: float) -> tuple[float, int, int] | None:
+    """Rarity, position and length of the highest excursion of one length in the deployment's window."""
+    at = np.arange(SIDE, grid.n - length - 1)
+    height = _standing_out(totals, at, length, grid.n)
+    in_window = (at >= grid.deployed - 1) & (at <= grid.last_onset)
+    in_past = at + length + SIDE <= grid.deployed
+    window = int(in_window.sum())
+    if not window or int(in_past.sum()) < 20:
+        return None
+    highest = maximum_filter1d(height[in_past], window)[window // 2 :: max(1, window // 2)]
+    usual = max(float(np.quantile(highest, COMMON)), jitter)
+    best = int(np.argmax(height[in_window]))
+    if usual <= 0.0:
+        return None
+    rarity = float(height[in_window][best]) / usual / (1.0 + FEW / len(highest))
+    return rarity, int(at[in_window][best]), length
 
 
-def _compare(away: Floats, grid: Grid, length: int, window: int) -> tuple[float, float, int]:
-    """What nine in ten windows of history reach, the rank of the deployment's window, and its highest position."""
-    reached = np.abs(away)
-    after = reached[grid.deployed : grid.last_onset + 1]
-    begin = grid.deployed + int(np.argmax(after)) if len(after) else grid.deployed
-    if not len(after):
-        return 0.0, 1.0, begin
-    past = reached[BEFORE : grid.deployed - length + 1]
-    highest = maximum_filter1d(past, window)[window // 2 :: max(1, window // 2)]
-    if len(highest) < 8:
-        return 0.0, 1.0, begin
-    p_value = (1.0 + float((highest >= after.max()).sum())) / (1.0 + len(highest))
-    return max(float(np.quantile(highest, 0.9)), 1e-9), p_value, begin
-
-
-def _follow(grid: Grid, level: Floats, begin: int, rarity: float, p_value: float) -> Excursion:
-    """From its first value on until two in a row are back at less than half its height."""
-    base = float(level[begin])
-    sign = 1.0 if grid.values[begin] >= base else -1.0
-    rest = sign * (grid.values[begin:] - base)
-    height = float(rest[: max(2, len(rest) // 6)].max(initial=0.0))
-    back = rest < 0.5 * height
-    twice = back[:-1] & back[1:]
-    started = int(np.argmax(~back)) if (~back).any() else 0
-    over = np.flatnonzero(twice[started:])
-    end = begin + started + int(over[0]) if len(over) else None
-    return Excursion(begin=begin + started, end=end, height=sign * height, rarity=rarity, p_value=p_value)
+def _standing_out(totals: Floats, at: np.ndarray, length: int, n: int) -> Floats:
+    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 where it does not."""
+    end = at + length
+    stop = np.minimum(end + SIDE, n)
+    inside = (totals[end] - totals[at]) / length
+    left = (totals[at] - totals[at - SIDE]) / SIDE
+    right = (totals[stop] - totals[end]) / (stop - end)
+    above = np.minimum(inside - left, inside - right)
+    below = np.minimum(left - inside, right - inside)
+    out: Floats = np.maximum(np.maximum(above, below), 0.0)
+    return out

@@ -1,19 +1,23 @@
 """Whether the values scatter more (or less) after the deployment, whatever their level does.
 
-The scatter is the mean distance from a running median; the log of its ratio after to before is compared with the same
-log ratio at earlier instants of the series (placebo in time, as for the level).
+The scatter is the mean size of single steps from value to value, which a shift of the level or a drift leaves alone.
+The log of its ratio after to before is compared with the same log ratio at earlier instants of the series (placebo in
+time, as for the level), pooled with what series of its kind do: few windows of history cannot tell it by themselves.
 """
 
 from dataclasses import dataclass
-from math import exp
+from math import exp, hypot, log
 
 import numpy as np
 from scipy import stats
-from scipy.ndimage import median_filter
 
+from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.model import Floats
 
-SMOOTH = 9  # steps of the running median
+BACK = 6  # times the length after
+WILD = 3.0  # a single step counts at most this often the 90th percentile of the history
+USUAL = 0.3  # log ratio that changes of scatter reach in series of every kind
 QUANTILES = np.array([0.68, 0.90, 0.95])
 LEAST = 12  # placebo instants
 
@@ -28,37 +32,41 @@ class Spread:
     p_value: float
 
 
-def spread(grid: Grid) -> Spread | None:
-    """Compare the scatter after the deployment with that before; None without enough history or without scatter."""
-    first_after = min(grid.finished + 1, grid.n)
-    forward = min(grid.n - first_after, int(0.35 * grid.deployed))
-    back = min(3 * forward, grid.deployed // 2)
-    if forward < 6 or back < 6:
+def spread(grid: Grid, leave_out: Excursion | None) -> Spread | None:
+    """Compare the scatter after the deployment with that before; None without enough history or without scatter.
+
+    An excursion has two wild steps of its own; they are not taken for scatter.
+    """
+    begin = min(grid.finished + 1, grid.n)
+    forward = min(grid.n - begin, int(0.35 * grid.deployed))
+    back = min(BACK * forward, grid.deployed // 2)
+    if forward < 4 or back < 4 or grid.deployed - forward - back + 1 < LEAST:
         return None
-    noise = np.abs(grid.values - median_filter(grid.values, SMOOTH, mode="nearest"))
-    noise = np.minimum(noise, 8.0 * max(float(np.quantile(noise[: grid.deployed], 0.9)), 1e-12))
-    floor = 1e-3 * float(noise[: grid.deployed].mean())
-    if floor <= 0:
+    steps = np.abs(np.diff(grid.values, prepend=grid.values[0]))
+    large = float(np.quantile(steps[: grid.deployed], 0.9))
+    if large <= 0.0:
         return None
-    total = np.concatenate([[0.0], np.cumsum(noise)])
+    if leave_out is not None:
+        steps[leave_out.begin : leave_out.end + 1] = float(np.median(steps[begin:]))
+    totals = np.concatenate([[0.0], np.cumsum(np.minimum(steps, WILD * large))])
+    floor = 0.05 * large
     at = np.arange(back, grid.deployed - forward + 1)
-    if len(at) < LEAST:
-        return None
-    before = (total[at] - total[at - back]) / back
-    after = (total[at + forward] - total[at]) / forward
-    placebo = np.abs(np.log((after + floor) / (before + floor)))
+    later, earlier = _means(totals, at, forward), _means(totals, at - back, back)
+    placebo = np.abs(np.log((later + floor) / (earlier + floor)))
     reached = np.quantile(placebo, QUANTILES) / stats.norm.isf((1.0 - QUANTILES) / 2.0)
-    error = 1.05 * float(reached.max())
-    if error <= 0:
-        return None
-    now = (total[first_after + forward] - total[first_after]) / forward
-    then = (total[grid.deployed] - total[grid.deployed - back]) / back
-    moved = float(np.log((now + floor) / (then + floor)))
-    freedom = float(np.clip(0.6 * (len(at) / forward + 1.0), 1.5, 8.0))
-    half = float(stats.t.ppf(0.95, freedom)) * error
+    error = hypot(USUAL, float(reached.max()))
+    now = float(_means(totals, np.array([begin]), forward)[0])
+    then = float(_means(totals, np.array([grid.deployed - back]), back)[0])
+    moved = log((now + floor) / (then + floor))
+    half = float(stats.norm.ppf(0.95)) * error
     return Spread(
         ratio=exp(moved),
         low=exp(moved - half),
         high=exp(moved + half),
-        p_value=float(2.0 * stats.t.sf(abs(moved) / error, freedom)),
+        p_value=float(2.0 * stats.norm.sf(abs(moved) / error)),
     )
+
+
+def _means(totals: Floats, begin: np.ndarray, length: int) -> Floats:
+    means: Floats = (totals[begin + length] - totals[begin]) / length
+    return means

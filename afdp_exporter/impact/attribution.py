@@ -23,31 +23,40 @@ LEAST_AFTER = 3
 STEADY = 0.25
 THRESHOLD = 1.1
 COMMON = 0.4  # share of the step that the control makes too, from which on a common cause is suspected
+RARE = 1.55  # rarity of an excursion from which on it is reported
+CLEARLY_RARE = 1.8  # the same, where it could also be a lasting shift
+RETURNED = 0.5  # share of an excursion that may be left when it is over
+SCATTERED = 0.12  # p-value of a grown spread
+DRIFTED = 0.05  # p-value of the level for a gradual change
 NEAR = 6  # steps compared on either side of the onset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Evidence:
-    """What the detectors found about one metric; `common` says that the control moved along."""
+    """What the detectors found about one metric; `common`: the control moved along; `over`: it came back."""
 
     grid: Grid
     level: Level
     onset: Onset
     p_value: float
     persistence: float
+    end_share: float
     weight: float
     common: bool
+    over: bool = False
 
     @property
     def attributed(self) -> bool:
         """Whether the deployment is to blame for a lasting shift."""
         possible = self.persistence >= STEADY and self.p_value < 0.3 and self.onset.share > 0.05
-        return possible and self.weight >= THRESHOLD and not self.common
+        return possible and self.weight >= THRESHOLD and not (self.common or self.over)
 
     @property
     def score(self) -> float:
-        """The weight, lifted above every other when attributed; what does not last counts less."""
-        return 100.0 + self.weight if self.attributed else self.weight + 4.0 * min(self.persistence, STEADY)
+        """The weight, lifted above every other when attributed; else the place counts less, and lasting counts."""
+        if self.attributed:
+            return 100.0 + self.weight
+        return self.weight - log10(max(self.onset.share, 0.01)) + 2.0 * min(max(self.persistence, 0.0), 0.5)
 
 
 def judge(
@@ -171,12 +180,14 @@ def _weigh(grid: Grid) -> _Evidence | None:
     measured, onset = level(grid), locate(around(grid))
     if measured is None or onset is None:
         return None
+    shares = _shares(grid, measured, onset)
     return _Evidence(
         grid=grid,
         level=measured,
         onset=onset,
         p_value=measured.p_value,
-        persistence=_persistence(grid, measured, onset),
+        persistence=min(shares),
+        end_share=shares[-1],
         weight=_weight(grid, onset, measured.p_value),
         common=False,
     )
@@ -184,18 +195,19 @@ def _weigh(grid: Grid) -> _Evidence | None:
 
 def _decide(evidence: _Evidence) -> Finding:
     grid = evidence.grid
-    if evidence.attributed:
+    away = excursion(grid)
+    rare = away is not None and away.left < RETURNED and away.rarity > RARE
+    if evidence.attributed and not (rare and away is not None and away.rarity > CLEARLY_RARE):
         return _level_shift(evidence)
     if evidence.common:
         return _common(evidence)
-    away = excursion(grid)
-    if away is not None and away.end is not None and away.rarity > 1.6 and away.p_value < 0.03:
-        return _transient(evidence, away)
-    if evidence.p_value < 0.03 and evidence.persistence >= STEADY and drifts(around(grid)):
+    scatter = spread(grid, away if rare else None)
+    if scatter is not None and scatter.p_value < SCATTERED and scatter.ratio > 1.0:
+        return _scattered(replace(evidence, over=True), scatter)
+    if rare and away is not None:
+        return _transient(replace(evidence, over=True), away)
+    if evidence.p_value < DRIFTED and evidence.end_share >= 0.5 and drifts(around(grid)):
         return _gradual(evidence)
-    scatter = spread(grid)
-    if scatter is not None and scatter.p_value < 0.02 and not 0.7 < scatter.ratio < 1.4:
-        return _scattered(evidence, scatter)
     return _nothing(evidence)
 
 
@@ -212,13 +224,13 @@ def _weight(grid: Grid, onset: Onset, p_value: float) -> float:
     return sum(terms)
 
 
-def _persistence(grid: Grid, measured: Level, onset: Onset) -> float:
-    """The least of the medians of three parts after the onset, as a share of the change."""
+def _shares(grid: Grid, measured: Level, onset: Onset) -> list[float]:
+    """The medians of three parts after the onset, as shares of the change; a lasting shift has a good part of each."""
     if measured.change == 0.0:
-        return 0.0
+        return [0.0]
     base = float(np.median(grid.values[max(0, onset.position - measured.back) : onset.position]))
     parts = np.array_split(grid.values[onset.position :], 3)
-    return min((float(np.median(part)) - base) / measured.change for part in parts if len(part))
+    return [(float(np.median(part)) - base) / measured.change for part in parts if len(part)]
 
 
 def _figures(evidence: _Evidence) -> dict[str, Any]:
@@ -272,7 +284,6 @@ def _level_shift(evidence: _Evidence) -> Finding:
 
 def _transient(evidence: _Evidence, away: Excursion) -> Finding:
     grid = evidence.grid
-    end = away.end or grid.n
     timing: dict[str, Any] = {
         "onset": grid.time(away.begin),
         "onset_low": grid.time(away.begin - 1),
@@ -281,7 +292,7 @@ def _transient(evidence: _Evidence, away: Excursion) -> Finding:
     return Finding(
         attributed=False, verdict=Attribution.TRANSIENT, shape="transient",
         reason="it left its level after the deployment and came back",
-        duration_seconds=grid.time(end) - grid.time(away.begin), recovered_at=grid.time(end),
+        duration_seconds=grid.time(away.end) - grid.time(away.begin), recovered_at=grid.time(away.end),
         **timing, **_figures(evidence),
     )  # fmt: skip
 
