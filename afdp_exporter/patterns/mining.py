@@ -55,8 +55,8 @@ class _Search:
 
     def others(self, candidate: int) -> list[int]:
         """What was accepted besides a candidate and is no special case of it."""
-        own = set(self.ground.conditions[candidate])
-        return [one for one in self.accepted if not own <= set(self.ground.conditions[one])]
+        outside = self.members[:, candidate] == 0
+        return [one for one in self.accepted if self.members[outside, one].any()]
 
     def measure(self, candidate: int) -> Effect:
         """The effect of a candidate beside the others."""

@@ -41,7 +41,8 @@ def condition(one: Condition) -> str:
     """A condition as part of a sentence: `on Mondays`, `during sale events`, `with table_rows of 1,000,000 or more`."""
     name = one.trait.removeprefix("traits.")
     if one.op in {">=", "<"}:
-        text = figure(float(one.value))
+        value = float(one.value)
+        text = f"{value:,.0f}" if value.is_integer() else figure(value)
         return f"with {name} of {text} or more" if one.op == ">=" else f"with {name} under {text}"
     special = {
         "weekday": f"on {one.value}s",

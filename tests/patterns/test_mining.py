@@ -1,0 +1,159 @@
+"""Patterns: what was planted is told in sentences that people understand, what does nothing is not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from planted_worlds import LATENCY, NULLS, SESSIONS, START, World, world
+
+from afdp_exporter.model import Case, Condition, Outcome, Pattern, PatternKind, Worse
+from afdp_exporter.patterns.conditions import holds
+from afdp_exporter.patterns.mining import HINTED, SUPPORT, mine
+from afdp_exporter.patterns.traits import case_traits
+
+SALE = Condition(trait="event", op="=", value="sale")
+DATABASE = Condition(trait="change_types", op="has", value="database")
+
+
+@pytest.fixture(scope="module")
+def found(steady: World) -> tuple[Pattern, ...]:
+    return mine(steady.cases)
+
+
+def one(patterns: tuple[Pattern, ...], target: str, *conditions: Condition) -> Pattern:
+    return next(each for each in patterns if each.target == target and each.conditions == conditions)
+
+
+def test_planted_effects_are_found_with_their_multipliers(steady: World, found: tuple[Pattern, ...]) -> None:
+    planted = {"database": DATABASE, "sale": SALE, "monday": Condition(trait="weekday", op="=", value="Monday")}
+    assert steady.planted
+    for name, true in steady.planted.items():
+        multiplier = one(found, "cost_per_hour", planted[name]).multiplier
+        assert multiplier is not None
+        assert multiplier.median == pytest.approx(true, rel=0.3)
+        assert multiplier.low < multiplier.median < multiplier.high
+
+
+def test_traits_that_do_nothing_are_not_blamed(found: tuple[Pattern, ...]) -> None:
+    assert not any(condition.trait in NULLS for each in found for condition in each.conditions)
+    assert not any(each.target == SESSIONS for each in found)
+
+
+def test_a_pattern_names_every_case_that_it_rests_on(steady: World, found: tuple[Pattern, ...]) -> None:
+    for pattern in found:
+        members = [
+            case.deployment.id
+            for case in steady.cases
+            if all(holds(condition, case_traits(case)) for condition in pattern.conditions)
+        ]
+        assert list(pattern.deployments) == members
+        assert pattern.n == len(members)
+        assert 1 <= len(pattern.conditions) <= 2
+        assert pattern.last_seen == next(
+            case.deployment.started_at for case in steady.cases if case.deployment.id == members[-1]
+        )
+
+
+def test_a_sentence_holds_the_effect_its_range_and_the_number_of_cases(found: tuple[Pattern, ...]) -> None:
+    sale = one(found, "cost_per_hour", SALE)
+    assert sale.sentence.startswith("Deployments during sale events cost ")
+    assert sale.sentence.endswith(f"times as much as others (n = {sale.n})")
+    assert "[" in sale.sentence
+
+
+def test_shuffled_outcomes_hold_no_pattern() -> None:
+    claimed = 0
+    for seed in range(12):
+        chaos = world(9100 + seed, 150, "steady")
+        order = np.random.default_rng(seed).permutation(150)
+        cases = [
+            replace(case, impact=replace(chaos.cases[place].impact, deployment_id=case.deployment.id))
+            for case, place in zip(chaos.cases, order, strict=True)
+        ]
+        claimed += bool(mine(cases))
+    assert claimed <= 2
+
+
+def change(cases: list[Case], edit: Callable[[int, Case], Case]) -> list[Case]:
+    return [edit(number, case) for number, case in enumerate(cases)]
+
+
+def quiet(number: int, case: Case) -> Case:
+    """The case with an uneventful impact."""
+    shifts = tuple(
+        replace(shift, change=0.001 * ((7 * number) % 11 - 5))
+        for shift in case.impact.shifts
+        if shift.metric == LATENCY
+    )
+    return replace(case, impact=replace(case.impact, shifts=shifts, costs=(), outcome=Outcome.SUCCESS))
+
+
+def is_database(case: Case) -> bool:
+    return holds(DATABASE, case_traits(case))
+
+
+def test_a_rule_that_stopped_to_hold_is_a_pattern_no_more(steady: World) -> None:
+    calm = change(steady.cases, quiet)
+    members = [number for number, case in enumerate(calm) if is_database(case)]
+    assert len(members) >= 2 * SUPPORT
+    still_true, over = set(members), set(members[: 2 * len(members) // 3 - 1])
+
+    def bad(when: set[int]) -> list[Case]:
+        return [
+            replace(case, impact=replace(case.impact, outcome=Outcome.FAILURE)) if number in when else case
+            for number, case in enumerate(calm)
+        ]
+
+    def kinds(cases: list[Case]) -> set[PatternKind]:
+        return {each.kind for each in mine(cases) if each.conditions == (DATABASE,) and each.target == "outcome"}
+
+    assert kinds(bad(still_true)) == {PatternKind.PATTERN}
+    assert PatternKind.PATTERN not in kinds(bad(over))
+
+
+def test_few_cases_make_a_hint_that_says_perhaps(steady: World) -> None:
+    calm = change(steady.cases, quiet)
+    members = [number for number, case in enumerate(calm) if is_database(case)][: SUPPORT - 5]
+    cases = []
+    for number, case in enumerate(calm):
+        legacy = number in members
+        deployment = replace(case.deployment, traits={**case.deployment.traits, "legacy": legacy})
+        outcome = Outcome.FAILURE if legacy else Outcome.SUCCESS
+        cases.append(replace(case, deployment=deployment, impact=replace(case.impact, outcome=outcome)))
+    hint = next(each for each in mine(cases) if each.conditions[0].trait == "traits.legacy")
+    assert hint.kind is PatternKind.HINT
+    assert hint.n == len(members) >= HINTED
+    assert hint.sentence.startswith("Perhaps: ")
+
+
+def test_an_effect_on_what_should_grow_is_told_in_its_own_direction(steady: World) -> None:
+    def shrink(_: int, case: Case) -> Case:
+        lost = -30.0 if is_database(case) else -10.0
+        shifts = tuple(
+            replace(shift, change=lost + shift.change / 20.0, worse=Worse.DOWN)
+            for shift in case.impact.shifts
+            if shift.metric == SESSIONS and shift.change is not None
+        )
+        return replace(case, impact=replace(case.impact, shifts=shifts))
+
+    pattern = one(mine(change(steady.cases, shrink)), SESSIONS, DATABASE)
+    assert pattern.effect.low <= pattern.effect.median <= pattern.effect.high < 0
+    assert pattern.multiplier is not None
+    assert pattern.multiplier.median == pytest.approx(3.0, rel=0.1)
+
+
+def test_a_stricter_correction_finds_no_more(steady: World, found: tuple[Pattern, ...]) -> None:
+    strict = mine(steady.cases, dependent=True)
+    assert len(strict) <= len(found)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 14])
+def test_too_few_cases_hold_no_pattern(steady: World, n: int) -> None:
+    assert mine(steady.cases[:n]) == ()
+
+
+def test_the_order_in_which_cases_come_makes_no_difference(steady: World, found: tuple[Pattern, ...]) -> None:
+    assert mine(steady.cases[::-1]) == found
+    assert START + timedelta(0) <= found[0].last_seen

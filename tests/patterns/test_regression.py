@@ -1,0 +1,98 @@
+"""Ridge whose shrinkage is learned: effects are found, what does nothing shrinks away, and ranges hold."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afdp_exporter.patterns import regression
+from afdp_exporter.patterns.intervals import error_at
+
+
+def ones(n: int) -> np.ndarray:
+    return np.ones(n)
+
+
+def test_what_does_nothing_shrinks_and_what_does_something_stays() -> None:
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(300, 6))
+    values = 2.0 * table[:, 0] + rng.normal(size=300)
+    fit = regression.ridge(table, values, list("abcdef"), ones(300))
+    assert fit.weights[1] == pytest.approx(2.0, abs=0.25)
+    assert np.abs(fit.weights[2:]).max() < 0.15
+    assert fit.sigma == pytest.approx(1.0, abs=0.12)
+
+
+def test_few_cases_stay_near_their_mean() -> None:
+    rng = np.random.default_rng(2)
+    table, values = rng.normal(size=(8, 20)), rng.normal(5.0, 1.0, size=8)
+    fit = regression.ridge(table, values, [f"g{k}" for k in range(20)], ones(8))
+    assert np.abs(fit.mean(table) - values.mean()).max() < 1.0
+
+
+@pytest.mark.parametrize("n", [3, 5, 8, 12, 25, 80])
+def test_nine_of_ten_new_cases_lie_inside_the_range(n: int) -> None:
+    rng = np.random.default_rng(n)
+    inside = []
+    for _ in range(400):
+        table = rng.normal(size=(n + 1, 3))
+        values = table[:, 0] * 0.5 + rng.normal(size=n + 1)
+        groups = ["a", "b", "c"]
+        fit = regression.ridge(table[:n], values[:n], groups, ones(n))
+        errors = regression.left_out(fit, table[:n], values[:n], groups, ones(n))
+        low, high = error_at(errors, fit.freedom, np.array([0.05, 0.95]))
+        centre, spread = fit.mean(table[n:])[0], fit.spread(table[n:])[0]
+        inside.append(centre + low * spread <= values[n] <= centre + high * spread)
+    assert 0.86 <= np.mean(inside) <= 0.955
+
+
+def test_a_case_that_counts_nothing_changes_nothing() -> None:
+    rng = np.random.default_rng(3)
+    table, values = rng.normal(size=(30, 2)), rng.normal(size=30)
+    counts = np.append(ones(30), 0.0)
+    alone = regression.ridge(table, values, ["a", "b"], ones(30))
+    beside = regression.ridge(np.vstack([table, [9, 9]]), np.append(values, 1e3), ["a", "b"], counts)
+    assert beside.weights == pytest.approx(alone.weights, abs=1e-6)
+
+
+@given(
+    n=st.integers(1, 30),
+    columns=st.integers(0, 5),
+    seed=st.integers(0, 1000),
+    scale=st.sampled_from([0.0, 1e-6, 1.0, 1e6]),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_table_gives_finite_figures(n: int, columns: int, seed: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    table, values = rng.normal(size=(n, columns)), scale * rng.normal(size=n)
+    groups = [f"g{k}" for k in range(columns)]
+    fit = regression.ridge(table, values, groups, ones(n))
+    assert np.isfinite(fit.mean(table)).all()
+    assert np.isfinite(fit.spread(table)).all()
+    chance = regression.logistic(
+        table, (values > 0).astype(float), groups, ones(n), expected=-1.7, certainty=4.0, hints={}
+    )
+    assert ((chance.risk(table) > 0) & (chance.risk(table) < 1)).all()
+
+
+def test_without_cases_the_risk_is_the_prior() -> None:
+    fit = regression.logistic(np.zeros((0, 0)), np.zeros(0), [], np.zeros(0), expected=-1.7346, certainty=4.0, hints={})
+    assert fit.risk(np.zeros((1, 0)))[0] == pytest.approx(0.15, abs=0.02)
+
+
+def test_a_hint_lets_an_effect_show_sooner() -> None:
+    rng = np.random.default_rng(5)
+    table = rng.integers(0, 2, size=(40, 1)).astype(float)
+    happened = (rng.random(40) < 0.1 + 0.5 * table[:, 0]).astype(float)
+    plain, hinted = (
+        regression.logistic(table, happened, ["a"], ones(40), expected=-1.7, certainty=4.0, hints=hints).weights[1]
+        for hints in ({}, {"a": 1.0})
+    )
+    assert hinted > plain > 0
+
+
+def test_a_risk_is_drawn_towards_even_odds_by_what_is_not_known() -> None:
+    fit = regression.Logistic(weights=np.array([-3.0]), covariance=np.array([[4.0]]))
+    sure = regression.Logistic(weights=np.array([-3.0]), covariance=np.array([[0.0]]))
+    nothing = np.zeros((1, 0))
+    assert sure.risk(nothing)[0] < fit.risk(nothing)[0] < 0.5
