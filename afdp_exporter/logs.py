@@ -61,4 +61,5 @@ def _escape(_: WrappedLogger, __: str, event: MutableMapping[str, Any]) -> Mutab
 
 
 def _printable(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode()
+    known = char.isprintable() or char == "\n"  # which the renderer escapes by itself
+    return char if known else char.encode("unicode_escape").decode()

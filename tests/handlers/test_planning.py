@@ -31,6 +31,7 @@ PLANNED = {
     "change_types": ["code", "database"],
     "started_at": "2026-03-03T09:00:00Z",
     "team": "platform",
+    "actor": "ada",
 }
 
 
