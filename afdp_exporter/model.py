@@ -481,3 +481,18 @@ class Windows:
     basis: Basis
     n: int
     sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well the predictions for a service came true, over `n` measured deployments.
+
+    `covered` is the share of the 90 % ranges (`ranges` of them) that held what happened, `brier` the mean squared
+    error of the predicted risk.
+    """
+
+    service: str
+    n: int
+    brier: float
+    ranges: int
+    covered: float | None

@@ -6,7 +6,7 @@ learned until something new is measured.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar
@@ -155,8 +155,13 @@ class Planner:
         """There is something new to learn."""
         self._measured.set()
 
-    async def run(self, plans: Callable[[], Plans], clock: Callable[[], datetime]) -> None:
-        """Learn anew, whenever something was measured, what is in use; until cancelled."""
+    async def run(
+        self,
+        plans: Callable[[], Plans],
+        clock: Callable[[], datetime],
+        renewed: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Learn anew, whenever something was measured, what is in use, and tell that; until cancelled."""
         while True:
             await self._measured.wait()
             self._measured.clear()
@@ -164,6 +169,8 @@ class Planner:
                 await self._renew(plans(), clock())
             except AFDPError as error:
                 log.error("learning failed; what was known before stays in use", error=str(error))
+            else:
+                await renewed()
 
     async def predict(self, planned: Deployment, plans: Plans, now: datetime) -> Prediction:
         """What a planned deployment is expected to do."""

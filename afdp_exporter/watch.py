@@ -128,6 +128,8 @@ class Watcher:
         started = asyncio.get_running_loop().time()
         try:
             impact, account = await self._analyse(look, self._clock())
+            done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
+            await self._store.finish_look(done, impact)
         except SourceUnavailable as error:
             wait = min(_FIRST_RETRY * 2 ** min(look.attempts, 10), _LONGEST_RETRY)
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
@@ -136,8 +138,6 @@ class Watcher:
         except Exception as error:  # noqa: BLE001 - the outermost loop: one look that fails must not stop the others
             await self._failed(look, error, asyncio.get_running_loop().time() - started)
             return
-        done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
-        await self._store.finish_look(done, impact)
         self._observer.measured(impact)
         self._observer.looked(impact.verdict, asyncio.get_running_loop().time() - started)
 

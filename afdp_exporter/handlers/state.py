@@ -8,6 +8,7 @@ from datetime import datetime
 from aiohttp import web
 
 from afdp_exporter.evidence import Watched
+from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers.access import Token
 from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.planning import Planner, Plans
@@ -37,6 +38,7 @@ class State:
     rules: Rules
     workers: Workers
     planner: Planner
+    foresight: Foresight
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
     ready: bool = False

@@ -14,6 +14,7 @@ from pydantic import Field
 from afdp_exporter import __version__
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.metrics.board import Board
+from afdp_exporter.metrics.outlook import Outlook
 from afdp_exporter.model import Deployment, Impact
 from afdp_exporter.settings import STRICT
 
@@ -43,7 +44,9 @@ class Instruments:
         self._boards = CollectorRegistry()
         self._boards.register(self._board)
         self._rendered: dict[str, tuple[int, bytes]] = {}
+        self.outlook = Outlook()
         self._registry = own = CollectorRegistry()
+        own.register(self.outlook)
         ProcessCollector(registry=own)
         version = {"version": __version__, "python_version": platform.python_version()}
         Info("afdp_build", "The version that runs.", registry=own).info(version)

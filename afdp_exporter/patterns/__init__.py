@@ -8,6 +8,7 @@ from afdp_exporter.patterns.learning import Model, fit
 from afdp_exporter.patterns.mining import mine
 from afdp_exporter.patterns.moment import moment
 from afdp_exporter.patterns.prediction import predict
+from afdp_exporter.patterns.scoring import score
 from afdp_exporter.patterns.windows import forecast
 
-__all__ = ["Model", "fit", "forecast", "mine", "moment", "predict"]
+__all__ = ["Model", "fit", "forecast", "mine", "moment", "predict", "score"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from afdp_exporter.model import Deployment, Impact, Look
+from afdp_exporter.model import Deployment, Impact, Look, Prediction
 from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
@@ -108,6 +108,12 @@ class Store(Protocol):
 
     async def backlog(self, now: datetime) -> Backlog:
         """How many looks are due without an answer, and since when."""
+
+    async def foretell(self, prediction: Prediction) -> None:
+        """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
+
+    async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
+        """The newest predictions of a service beside what was measured."""
 
     async def size_bytes(self) -> int:
         """What the store takes on disk."""

@@ -11,7 +11,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from afdp_exporter.errors import BadInput, Fault, StoreDamaged, StoreError
-from afdp_exporter.model import ChangeType, Deployment, Impact, Look, LookState, Outcome, Shift, Status, Strategy
+from afdp_exporter.model import ChangeType, Deployment, Impact, Look, LookState, Outcome, Prediction, Status, Strategy
 from afdp_exporter.store.connection import Row
 
 S = TypeVar("S")
@@ -25,6 +25,7 @@ _HARMLESS = (int, datetime, timedelta)
 _UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
 _impact = TypeAdapter(Impact)
+_prediction = TypeAdapter(Prediction)
 _account = TypeAdapter(dict[str, Any])
 
 
@@ -161,28 +162,19 @@ def impact_of(document: str) -> Impact:
     return _impact.validate_json(document)
 
 
-def shift_values(impact: Impact, shift: Shift) -> Values:
-    """The columns of one shift of an impact."""
+def prediction_values(prediction: Prediction) -> Values:
+    """The columns of a prediction, itself whole as JSON. Raises StoreError for a figure that is not finite."""
+    _refuse_unstorable(prediction, f"the prediction of deployment {prediction.deployment_id!r}")
     return {
-        "deployment_id": impact.deployment_id,
-        "metric": shift.metric,
-        "layer": shift.layer,
-        "verdict": shift.verdict,
-        "worse": shift.worse,
-        "onset_us": _optional_us(shift.onset),
-        "before": shift.before,
-        "after": shift.after,
-        "change": shift.change,
-        "low": shift.low,
-        "high": shift.high,
-        "change_ratio": shift.change_ratio,
-        "p_value": shift.p_value,
-        "attribution_ratio": shift.attribution_ratio,
-        "shape": shift.shape,
-        "duration_us": shift.duration // _MICROSECOND if shift.duration is not None else None,
-        "recovered_us": _optional_us(shift.recovered_at),
-        "primary": shift.primary,
+        "deployment_id": prediction.deployment_id,
+        "document": _prediction.dump_json(prediction, exclude_none=True).decode(),
     }
+
+
+@_whole
+def prediction_of(document: str) -> Prediction:
+    """The prediction that a document holds."""
+    return _prediction.validate_json(document)
 
 
 def _optional_us(time: datetime | None) -> int | None:

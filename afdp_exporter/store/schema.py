@@ -102,7 +102,7 @@ def create_looks(db: "Database") -> None:
 
 @migrations()
 def create_impacts(db: "Database") -> None:
-    """What was found: the newest impact of each deployment whole, and its shifts as columns."""
+    """What was found: the newest impact of each deployment."""
     _run(
         db,
         """
@@ -113,27 +113,18 @@ def create_impacts(db: "Database") -> None:
             document TEXT NOT NULL
         ) STRICT
         """,
+    )
+
+
+@migrations()
+def create_predictions(db: "Database") -> None:
+    """What was expected of each deployment before anything of it was measured."""
+    _run(
+        db,
         """
-        CREATE TABLE shifts (
-            deployment_id TEXT NOT NULL REFERENCES impacts (deployment_id) ON DELETE CASCADE,
-            metric TEXT NOT NULL,
-            layer TEXT NOT NULL,
-            verdict TEXT NOT NULL,
-            worse TEXT NOT NULL,
-            onset_us INTEGER,
-            before REAL,
-            after REAL,
-            change REAL,
-            low REAL,
-            high REAL,
-            change_ratio REAL,
-            p_value REAL,
-            attribution_ratio REAL,
-            shape TEXT,
-            duration_us INTEGER,
-            recovered_us INTEGER,
-            "primary" INTEGER NOT NULL,
-            PRIMARY KEY (deployment_id, metric)
-        ) STRICT, WITHOUT ROWID
+        CREATE TABLE predictions (
+            deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+            document TEXT NOT NULL
+        ) STRICT
         """,
     )

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from afdp_exporter.model import Deployment, Impact, Look, Measured
-from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks
+from afdp_exporter.model import Deployment, Impact, Look, Measured, Prediction
+from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks, predictions
 from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
@@ -111,6 +111,14 @@ class SQLiteStore:
     async def backlog(self, now: datetime) -> Backlog:
         """How many looks are due without an answer, and since when."""
         return await self._readers.read(lambda connection: looks.backlog(connection, now))
+
+    async def foretell(self, prediction: Prediction) -> None:
+        """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
+        await self._writer.write(lambda connection: predictions.keep(connection, prediction))
+
+    async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
+        """The newest predictions of a service beside what was measured."""
+        return await self._readers.read(lambda connection: predictions.came_true(connection, service, limit))
 
     async def size_bytes(self) -> int:
         """What the store takes on disk."""

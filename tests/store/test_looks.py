@@ -11,7 +11,6 @@ import pytest
 from afdp_exporter.errors import StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome, Shift
 from afdp_exporter.store import Amendment
-from afdp_exporter.store.connection import open_reader
 from afdp_exporter.store.sqlite import SQLiteStore
 
 LEASE = timedelta(minutes=5)
@@ -206,7 +205,6 @@ async def test_a_figure_that_is_not_finite_is_refused_by_name_and_the_look_stays
 
 async def test_a_new_impact_takes_the_place_of_the_earlier_one_with_all_its_shifts(
     store: SQLiteStore,
-    path: Path,
     deployment: Callable[..., Deployment],
     look: Callable[..., Look],
     impact: Callable[..., Impact],
@@ -217,8 +215,3 @@ async def test_a_new_impact_takes_the_place_of_the_earlier_one_with_all_its_shif
     await store.finish_look(look(minutes=2, state=LookState.DONE), impact(shifts=(shift, other)))
     await store.finish_look(look(minutes=5, state=LookState.DONE), impact(shifts=(other,)))
     assert (await store.impact("d1")).shifts == (other,)
-    reader = open_reader(path)
-    assert [tuple(row) for row in reader.execute("SELECT metric, change, low, high FROM shifts")] == [
-        ("orders_per_minute", -3.5, -4.25, -2.75)
-    ]
-    reader.close()

@@ -1,0 +1,139 @@
+"""What an app does besides answering: it watches, learns, foresees, replays placebos, and shows all that."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from aiohttp import web
+
+from afdp_exporter.analysis import analyse
+from afdp_exporter.errors import AFDPError, StoreError
+from afdp_exporter.handlers.state import STATE, State
+from afdp_exporter.metrics import Instruments
+from afdp_exporter.model import Impact, Look
+from afdp_exporter.planning import Planner
+from afdp_exporter.trust import false_alarm_ratios
+from afdp_exporter.watch import Watcher
+
+log = structlog.get_logger(__name__)
+
+_TICK = 1.0  # seconds
+_TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
+_REPLAY_SECONDS = 6 * 3600.0
+_FIRST_REPLAY_SECONDS = 60.0  # as long as nothing is known to have been deployed
+_REPLAYED_PLACES = 20  # services whose series are replayed, so that it stays a matter of minutes
+
+
+async def show_all(state: State) -> None:
+    """Fill `/metrics` from the store."""
+    exposure = state.rules.exposure
+    state.instruments.expose(exposure)
+    for measured in await state.store.recent(exposure.deployments_per_service):
+        state.instruments.show(measured.deployment, measured.impact)
+
+
+async def showing(app: web.Application) -> AsyncIterator[None]:
+    """Fill `/metrics` from the store, and keep what it tells of the process itself up to date."""
+    state = app[STATE]
+    await show_all(state)
+    await _glance(state)
+    state.ready = True
+    async with _working(state, _tick(state)):
+        yield
+    state.ready = False
+
+
+async def watching(app: web.Application) -> AsyncIterator[None]:
+    """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
+    state = app[STATE]
+
+    async def look_at(look: Look, at: datetime) -> tuple[Impact, Mapping[str, object]]:
+        watched, told = state.rules.watched, state.instruments
+        return await analyse(look, watched=watched, store=state.store, workers=state.workers, observer=told, now=at)
+
+    watcher = Watcher(
+        store=state.store,
+        analyse=look_at,
+        observer=_Followers(state.instruments, state.planner),
+        clock=state.clock,
+        at_once=2 * state.rules.watched.settings.workers,
+    )
+    state.due = watcher.wake
+    learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
+    works = (watcher.run(), learning, state.foresight.run(), _replaying(state))
+    async with AsyncExitStack() as working:
+        for work in works:
+            await working.enter_async_context(_working(state, work))
+        yield
+    await asyncio.to_thread(state.workers.close)
+
+
+async def _replaying(state: State) -> None:
+    """Measure now and then, on the series that are watched here, how often an innocent deployment is blamed."""
+    while True:
+        recent = await state.store.recent(1)
+        places = [(each.deployment.service, each.deployment.environment) for each in recent][:_REPLAYED_PLACES]
+        try:
+            found = await false_alarm_ratios(
+                state.rules.watched, places, store=state.store, workers=state.workers, now=state.clock()
+            )
+        except AFDPError as error:
+            log.warning("false alarms not measured", error=str(error))
+        else:
+            for metric, alarms in found.items():
+                state.instruments.replayed(metric, blamed=alarms.count, placebos=alarms.n)
+        await asyncio.sleep(_REPLAY_SECONDS if places else _FIRST_REPLAY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followers:
+    """Who follows the looks: `/metrics` shows them, planning learns from them."""
+
+    instruments: Instruments
+    planner: Planner
+
+    def looked(self, verdict: str, seconds: float) -> None:
+        self.instruments.looked(verdict, seconds)
+
+    def measured(self, impact: Impact) -> None:
+        self.instruments.measured(impact)
+        self.planner.measured()
+
+
+@asynccontextmanager
+async def _working(state: State, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have work done in the background that only ends with the app."""
+    task = asyncio.create_task(work)
+    state.background.add(task)
+    try:
+        yield
+    finally:
+        state.background.discard(task)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _tick(state: State) -> None:
+    loop = asyncio.get_running_loop()
+    ticks = 0
+    while True:
+        planned = loop.time() + _TICK
+        await asyncio.sleep(_TICK)
+        state.instruments.lagged(max(loop.time() - planned, 0))
+        ticks += 1
+        if ticks % _TICKS_PER_GLANCE == 0:
+            await _glance(state)
+
+
+async def _glance(state: State) -> None:
+    try:
+        backlog = await state.store.backlog(state.clock())
+        size = await state.store.size_bytes()
+    except StoreError as error:
+        log.error("store does not answer", error=str(error))
+        return
+    state.instruments.stored(size_bytes=size, pending=backlog.count, oldest_pending_at=backlog.oldest_due_at)

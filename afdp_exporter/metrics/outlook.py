@@ -1,0 +1,115 @@
+"""What is expected, as metric families: predictions, risk of deploying now, best windows, patterns."""
+
+from collections.abc import Iterable, Iterator
+from threading import Lock
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from afdp_exporter.model import Deployment, Estimate, Pattern, Prediction, Score, Windows
+
+_DEPLOYMENT = ("deployment_id", "service", "environment")
+_PLACE = ("service", "environment")
+_MOST_PATTERNS = 50  # shown, the surest first
+_FAMILIES = {
+    "afdp_predicted_change": ("What a planned or running deployment is expected to change.", (*_DEPLOYMENT, "metric")),
+    "afdp_predicted_cost_per_hour": ("What it is expected to cost an hour.", (*_DEPLOYMENT, "currency")),
+    "afdp_predicted_failure_ratio": ("The risk that it fails.", _DEPLOYMENT),
+    "afdp_deploy_now_risk_ratio": ("The risk that a deployment now degrades or fails.", _PLACE),
+    "afdp_best_window_timestamp_seconds": ("When the best of the coming windows begins.", _PLACE),
+    "afdp_prediction_coverage_ratio": ("Share of the predicted 90 % ranges that held what happened.", ("service",)),
+    "afdp_prediction_brier_score": ("Mean squared error of the predicted risks: 0 is perfect.", ("service",)),
+    "afdp_predictions_scored": ("Measured deployments behind the scores.", ("service",)),
+    "afdp_pattern_deployments": ("Past deployments behind a pattern.", ("pattern",)),
+    "afdp_pattern_cost_multiplier": ("How many times the cost of others follows.", ("pattern",)),
+}
+_WITH_QUANTILES = frozenset({"afdp_predicted_change", "afdp_predicted_cost_per_hour"})
+
+
+class Outlook(Collector):
+    """Holds what is expected, until it is told anew or a deployment is over.
+
+    Changed from the event loop and collected from a thread.
+    """
+
+    def __init__(self) -> None:
+        self._predictions: dict[str, tuple[Deployment, Prediction]] = {}
+        self._windows: dict[tuple[str, str], Windows] = {}
+        self._patterns: tuple[Pattern, ...] = ()
+        self._scores: dict[str, Score] = {}
+        self._changing = Lock()
+
+    def predicted(self, deployment: Deployment, prediction: Prediction) -> None:
+        """Show what a planned or running deployment is expected to do."""
+        with self._changing:
+            self._predictions[deployment.id] = (deployment, prediction)
+
+    def over(self, deployment_id: str) -> None:
+        """A deployment is over: what was expected of it is no longer shown."""
+        with self._changing:
+            self._predictions.pop(deployment_id, None)
+
+    def ranked(self, environment: str, windows: Windows) -> None:
+        """Show the risk of deploying a service now, and when its best window begins."""
+        with self._changing:
+            self._windows[windows.service, environment] = windows
+
+    def scored(self, scores: Iterable[Score]) -> None:
+        """Show how well the predictions of each service came true."""
+        with self._changing:
+            self._scores = {score.service: score for score in scores}
+
+    def learned(self, patterns: Iterable[Pattern]) -> None:
+        """Show what was learned."""
+        with self._changing:
+            self._patterns = tuple(patterns)[:_MOST_PATTERNS]
+
+    def describe(self) -> Iterator[Metric]:
+        """The names, for whoever asks for some of them only."""
+        return iter(_families().values())
+
+    def collect(self) -> Iterator[Metric]:
+        """All families that hold anything."""
+        families = _families()
+        with self._changing:
+            predictions, windows = dict(self._predictions), dict(self._windows)
+            patterns, scores = self._patterns, dict(self._scores)
+        for deployment, prediction in predictions.values():
+            _add_prediction(families, deployment, prediction)
+        for (service, environment), ranked in windows.items():
+            families["afdp_deploy_now_risk_ratio"].add_metric([service, environment], ranked.now.risk.median)
+            for window in ranked.best[:1]:
+                begins = window.start.timestamp()
+                families["afdp_best_window_timestamp_seconds"].add_metric([service, environment], begins)
+        for pattern in patterns:
+            families["afdp_pattern_deployments"].add_metric([pattern.sentence], pattern.n)
+            if pattern.target == "cost_per_hour" and pattern.multiplier is not None:
+                families["afdp_pattern_cost_multiplier"].add_metric([pattern.sentence], pattern.multiplier.median)
+        for service, score in scores.items():
+            if score.covered is not None:
+                families["afdp_prediction_coverage_ratio"].add_metric([service], score.covered)
+            families["afdp_prediction_brier_score"].add_metric([service], score.brier)
+            families["afdp_predictions_scored"].add_metric([service], score.n)
+        return (family for family in families.values() if family.samples)
+
+
+def _families() -> dict[str, GaugeMetricFamily]:
+    return {
+        name: GaugeMetricFamily(name, meaning, labels=(*labels, *(["quantile"] if name in _WITH_QUANTILES else [])))
+        for name, (meaning, labels) in _FAMILIES.items()
+    }
+
+
+def _add_prediction(families: dict[str, GaugeMetricFamily], deployment: Deployment, prediction: Prediction) -> None:
+    place = [deployment.id, deployment.service, deployment.environment]
+    for metric, estimate in prediction.metrics.items():
+        _add_range(families["afdp_predicted_change"], [*place, metric], estimate)
+    if prediction.cost is not None:
+        cost = prediction.cost
+        _add_range(families["afdp_predicted_cost_per_hour"], [*place, cost.currency], cost.per_hour)
+    families["afdp_predicted_failure_ratio"].add_metric(place, prediction.failure.median)
+
+
+def _add_range(family: GaugeMetricFamily, labels: list[str], estimate: Estimate) -> None:
+    for quantile, value in (("0.05", estimate.low), ("0.5", estimate.median), ("0.95", estimate.high)):
+        family.add_metric([*labels, quantile], value)
