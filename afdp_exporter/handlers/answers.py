@@ -24,6 +24,8 @@ from afdp_exporter.errors import (
     Unauthorised,
 )
 
+NO_FORMS = "forms are not read here: send JSON with Content-Type: application/json"
+
 
 class Malformed(BadInput):
     """The body is no JSON at all."""

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from afdp_exporter.errors import AFDPError, Forbidden, StoreError, TooLarge
 from afdp_exporter.handlers.access import authorise
-from afdp_exporter.handlers.answers import Unsupported, from_error, problem
+from afdp_exporter.handlers.answers import NO_FORMS, Unsupported, from_error, problem
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import route_of
 from afdp_exporter.handlers.state import STATE
@@ -21,7 +21,6 @@ from afdp_exporter.handlers.state import STATE
 log = structlog.get_logger(__name__)
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_FORMS = {"application/x-www-form-urlencoded", "multipart/form-data"}
 _SAFE_METHODS = {"GET", "HEAD"}
 
 
@@ -57,8 +56,8 @@ async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method not in _SAFE_METHODS:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Unsupported("compressed bodies are not read here")
-        if request.content_type in _FORMS:
-            raise Unsupported("forms are not read here: send JSON with Content-Type: application/json")
+        if request.content_type == "multipart/form-data":
+            raise Unsupported(NO_FORMS)
         _check_origin(request)
     return await handler(request)
 

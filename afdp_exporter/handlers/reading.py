@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
 from afdp_exporter.errors import BadInput, Fault, TooLarge
-from afdp_exporter.handlers.answers import Malformed, TooSlow
+from afdp_exporter.handlers.answers import NO_FORMS, Malformed, TooSlow, Unsupported
 from afdp_exporter.settings import faults
 
 LARGEST_BODY = 65_536
@@ -22,12 +22,23 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 async def read_json(request: web.Request) -> Mapping[str, object]:
-    """The object in the body. Raises Malformed, TooLarge or TooSlow.
+    """The object in the body. Raises Malformed, Unsupported, TooLarge or TooSlow.
 
-    NaN and Infinity, which are no JSON, are left to the check of the fields, which names them.
+    NaN and Infinity, which are no JSON, are left to the check of the fields, which names them. JSON that `curl -d`
+    calls a form is read all the same: a form that a browser writes is never JSON.
     """
+    body = await _read(request)
     try:
-        text = (await _read(request)).decode("utf-8-sig")
+        return _object(body)
+    except Malformed:
+        if request.content_type == "application/x-www-form-urlencoded":
+            raise Unsupported(NO_FORMS) from None
+        raise
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    try:
+        text = body.decode("utf-8-sig")
         content = json.loads(text, object_pairs_hook=_once)
     except UnicodeDecodeError as error:
         raise _malformed(f"is not UTF-8 at byte {error.start}") from None

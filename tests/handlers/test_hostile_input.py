@@ -125,7 +125,6 @@ FAULTS = {
 }
 
 HEADERS: dict[str, tuple[dict[str, str], int, str | None]] = {
-    "a form": ({"Content-Type": "application/x-www-form-urlencoded"}, 415, None),
     "a form in parts": ({"Content-Type": "multipart/form-data; boundary=x"}, 415, None),
     "gzip": ({"Content-Encoding": "gzip"}, 415, None),
     "an encoding that nobody knows": ({"Content-Encoding": "br, gzip"}, 415, None),
@@ -213,13 +212,22 @@ async def test_a_form_that_browsers_send_for_strangers_is_refused(
     assert await _known(client) == []
 
 
+@pytest.mark.parametrize("form", ["service=checkout", "%7B%22service%22%3A%22checkout%22%7D=", "{", ""])
+async def test_a_form_that_is_no_json_is_refused(client: ClientSession, form: str) -> None:
+    answer = await client.post(PATH, data=form, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status == 415
+    assert await _known(client) == []
+
+
 async def test_a_page_of_our_own_may_send(client: ClientSession) -> None:
     origin = str(client._base_url).rstrip("/")
     answer = await client.post(PATH, json=GOOD, headers={"Origin": origin})
     assert answer.status == 201
 
 
-@pytest.mark.parametrize("content_type", ["", "text/plain", "application/vnd.api+json", "nonsense;;;"])
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/vnd.api+json", "nonsense;;;", "application/x-www-form-urlencoded"]
+)
 async def test_json_is_read_whatever_it_is_called(client: ClientSession, content_type: str) -> None:
     answer = await client.post(PATH, data=body(), headers={"Content-Type": content_type})
     assert answer.status == 201
