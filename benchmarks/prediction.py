@@ -19,8 +19,10 @@ from scipy.stats import rankdata
 
 from afdp_exporter.model import Case, Context, Occasion, OccasionKind, Pattern, PatternKind
 from afdp_exporter.patterns import fit, forecast, mine, predict, responses
+from afdp_exporter.patterns.evidence import background, weigh
 from afdp_exporter.patterns.learning import Model, place_of
 from afdp_exporter.patterns.prediction import chance
+from afdp_exporter.patterns.targets import targets
 from afdp_exporter.patterns.traits import TROUBLE, case_traits
 
 SIZES = {"3 to 8": (3, 5, 8), "9 to 18": (9, 12, 15), "19 to 59": (19, 30), "60 to 300": (60, 150, 300)}
@@ -112,21 +114,39 @@ def caught(values: np.ndarray, happened: np.ndarray, share: float) -> float:
 
 
 def patterns(one: World, n: int, tally: Tally) -> None:
-    """What was found of what was planted, what was claimed of what does nothing, and the multipliers."""
+    """What was found of what was planted, what was claimed of what does nothing, and the multipliers.
+
+    Only database migrations have rows, so that a pattern about large tables tells of them too.
+    """
     short = World(law=one.law, cases=one.cases[:n], truth=one.truth[:n], calendar=one.calendar, planted=one.planted)
     found = [pattern for pattern in mine(short.cases) if pattern.kind is PatternKind.PATTERN]
     claimed = {_key(condition.trait, condition.value, condition.op) for one in found for condition in one.conditions}
     for name in EFFECTS:
         planted = name in one.law.size or name in one.law.odds
-        if planted and sum(acting[name] != 0 for acting in short.truth) >= 15:
-            tally.add("found", NAMES[name] in claimed)
-            tally.add(f"found {one.law.family}", NAMES[name] in claimed)
+        if not planted or sum(acting[name] != 0 for acting in short.truth) < 15:
+            continue
+        told = NAMES[name] in claimed or (name == "database" and NAMES["rows"] in claimed)
+        tally.add("found", told)
+        tally.add(f"found {one.law.family}", told)
+        tally.add("found visible" if _visible(short, name) else "found invisible", told)
     tally.add("null claimed", any(_is_null(pattern) for pattern in found))
     for name, true in one.planted.items():
         for pattern in found:
             if pattern.target == "cost_per_hour" and _is_alone(pattern, name) and pattern.multiplier is not None:
                 tally.add(f"multiplier {one.law.family}", pattern.multiplier.median / true)
                 tally.add("multiplier", abs(pattern.multiplier.median / true - 1.0))
+
+
+def _visible(one: World, name: str) -> bool:
+    """Whether a test that is told where to look, and all else that acts, sees the effect at p < 0.001."""
+    names = sorted({case.deployment.service for case in one.cases})
+    services = [[float(case.deployment.service == other) for other in names] for case in one.cases]
+    acting = [other for other in EFFECTS if other != name and (other in one.law.size or other in one.law.odds)]
+    column = np.array([[row[name]] for row in one.truth])
+    rows = zip(services, one.truth, strict=True)
+    others = np.array([service + [row[other] for other in acting] for service, row in rows])
+    tests = (weigh(aim.scores(), column[aim.known], background(others[aim.known])).p[0] for aim in targets(one.cases))
+    return min(tests, default=1.0) < 0.001
 
 
 def _key(trait: str, value: object, op: str) -> tuple[str, object]:

@@ -10,6 +10,7 @@ from afdp_exporter.model import Estimate, Floats
 STEPS = 60
 CAUTION = 0.1
 """1 / variance of an effect's logarithm expected beforehand: keeps a multiplier finite where one side never hurt."""
+REACH = 1.645
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,45 +21,67 @@ class Effect:
     multiplier: Estimate | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """What a model says of the first column: its weight with its standard error, and how well the model fits."""
+
+    weight: float
+    error: float
+    likelihood: float
+    without: float  # the mean figure, were the condition met nowhere
+
+
 def effect(figure: Floats, member: Floats, others: Floats, services: Floats, *, rate: bool) -> Effect:
     """The effect of `member` (n,) beside `others` (n, k) within `services` (n, s); `figure` is positive where it hurts.
 
-    A multiplier comes from a model in proportion: Poisson's for rates (Zou, "A modified Poisson regression approach",
-    American Journal of Epidemiology 159, 2004), gamma's for sizes; intervals from the sandwich, so that only the mean
-    has to be right. Without a positive level to multiply there is only the difference, by least squares.
+    Effects multiply or add, whichever fits better; those on rates multiply (Zou, "A modified Poisson regression
+    approach", American Journal of Epidemiology 159, 2004). Where some figures are none at all, large means weigh more:
+    how often and how far are then mixed. Intervals come from the sandwich, so that only the mean has
+    to be right. Without a positive level to multiply there is no multiplier.
     """
-    inside = member > 0
-    level = float(figure[~inside].mean())
     design = np.column_stack([member, others, services])
-    fitted = _proportional(figure, design, power=1.0 if rate else 2.0) if level > 0 else None
-    if fitted is None:
-        return Effect(_difference(figure, design), None)
-    centre, spread = fitted
-    low, median, high = (float(np.exp(centre + reach * spread)) for reach in (-1.645, 0.0, 1.645))
-    difference = Estimate(low=level * (low - 1.0), median=level * (median - 1.0), high=level * (high - 1.0))
-    return Effect(difference, Estimate(low=low, median=median, high=high))
+    level = float(figure[member == 0].mean())
+    sum_ = _sum(figure, design)
+    powers = ((1.0,) if rate or (figure == 0).any() else (1.0, 2.0)) if level > 0 else ()
+    products = [fit for power in powers if (fit := _product(figure, design, power=power)) is not None]
+    product = max(products, key=lambda fit: fit.likelihood, default=None)
+    if product is not None and (rate or product.likelihood > sum_.likelihood):
+        low, median, high = (float(np.exp(product.weight + reach * product.error)) for reach in (-REACH, 0.0, REACH))
+        difference = Estimate(low=level * (low - 1.0), median=level * (median - 1.0), high=level * (high - 1.0))
+        return Effect(difference, Estimate(low=low, median=median, high=high))
+    reach = float(stats.t.ppf(0.95, max(figure.size - design.shape[1], 1))) * sum_.error
+    difference = Estimate(low=sum_.weight - reach, median=sum_.weight, high=sum_.weight + reach)
+    return Effect(difference, _times(difference, sum_.without) if level > 0 else None)
 
 
-def _difference(figure: Floats, design: Floats) -> Estimate:
-    inverse = np.linalg.pinv(design.T @ design)
-    weights = inverse @ design.T @ figure
+def _times(difference: Estimate, level: float) -> Estimate | None:
+    """A difference as a multiplier of a level; None where it would turn a loss into a gain."""
+    if level <= 0 or level + difference.low <= 0:
+        return None
+    low, median, high = (1.0 + one / level for one in (difference.low, difference.median, difference.high))
+    return Estimate(low=low, median=median, high=high)
+
+
+def _sum(figure: Floats, design: Floats) -> _Fit:
+    bread = np.linalg.pinv(design.T @ design)
+    weights = bread @ design.T @ figure
     rest = figure - design @ weights
-    freedom = max(figure.size - int(np.linalg.matrix_rank(design)), 1)
-    spread = float(np.sqrt(max(inverse[0, 0], 0.0) * float(rest @ rest) / freedom))
-    reach = float(stats.t.ppf(0.95, freedom)) * spread
-    centre = float(weights[0])
-    return Estimate(low=centre - reach, median=centre, high=centre + reach)
+    n, k = design.shape
+    score = design * rest[:, None]
+    error = float(np.sqrt(max((bread @ (score.T @ score) @ bread)[0, 0] * n / max(n - k, 1), 0.0)))
+    without = float((design[:, 1:] @ weights[1:]).mean())
+    return _Fit(float(weights[0]), error, _likelihood(rest, np.ones(n)), without)
 
 
-def _proportional(figure: Floats, design: Floats, *, power: float) -> tuple[float, float] | None:
-    """The logarithm of the first column's multiplier and its standard error; None where there is no such fit."""
-    weights = np.zeros(design.shape[1])
-    level = float(np.log(figure.mean())) if figure.mean() > 0 else 0.0
-    offset = np.full(figure.size, level)
-    shrink = np.eye(design.shape[1]) * CAUTION
+def _product(figure: Floats, design: Floats, *, power: float) -> _Fit | None:
+    """A model in proportion, the variance like the mean to `power`; None where there is no such fit."""
+    n, k = design.shape
+    start = float(np.log(figure.mean())) if figure.mean() > 0 else 0.0
+    weights, shrink = np.zeros(k), np.eye(k) * CAUTION
     for _ in range(STEPS):
-        mean = np.exp(np.clip(offset + design @ weights, -50.0, 50.0))
-        pull = design.T @ ((figure - mean) * mean ** (1.0 - power)) - shrink @ weights
+        mean = np.exp(np.clip(start + design @ weights, -50.0, 50.0))
+        rest = figure - mean
+        pull = design.T @ (rest * mean ** (1.0 - power)) - shrink @ weights
         bend = design.T @ (design * (mean ** (2.0 - power))[:, None]) + shrink
         step = np.linalg.solve(bend, pull)
         weights = weights + np.clip(step, -1.0, 1.0)
@@ -66,8 +89,12 @@ def _proportional(figure: Floats, design: Floats, *, power: float) -> tuple[floa
             break
     else:
         return None
-    score = design * ((figure - mean) * mean ** (1.0 - power))[:, None]
-    bread = np.linalg.inv(bend)
-    n, k = design.shape
-    meat = score.T @ score * (n / max(n - k, 1))
-    return float(weights[0]), float(np.sqrt((bread @ meat @ bread)[0, 0]))
+    score, bread = design * (rest * mean ** (1.0 - power))[:, None], np.linalg.inv(bend)
+    error = float(np.sqrt((bread @ (score.T @ score) @ bread)[0, 0] * n / max(n - k, 1)))
+    without = float(np.exp(start + design[:, 1:] @ weights[1:]).mean())
+    return _Fit(float(weights[0]), error, _likelihood(rest, mean ** (power / 2.0)), without)
+
+
+def _likelihood(rest: Floats, size: Floats) -> float:
+    """The log likelihood of normal errors in proportion to `size`, up to a constant."""
+    return float(-0.5 * rest.size * np.log(np.mean((rest / size) ** 2) + 1e-300) - np.log(size).sum())

@@ -14,7 +14,7 @@ from afdp_exporter.patterns.effects import Effect, effect
 from afdp_exporter.patterns.evidence import Background, background, q_values, weigh
 from afdp_exporter.patterns.ground import Ground, survey
 from afdp_exporter.patterns.statements import state
-from afdp_exporter.patterns.targets import Target, targets
+from afdp_exporter.patterns.targets import COST, OUTCOME, Target, targets
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import case_traits
 
@@ -99,8 +99,9 @@ def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -
 
 def _search(searches: Sequence[_Search], ground: Ground, *, dependent: bool) -> list[tuple[_Search, int, float]]:
     found: list[tuple[_Search, int, float]] = []
+    weights = _weights([search.target for search in searches], ground)
     while searches and len(found) < MOST:
-        q = q_values(np.concatenate([search.p / ground.weights for search in searches]), dependent=dependent)
+        q = q_values(np.concatenate([search.p for search in searches]) / weights, dependent=dependent)
         best = int(np.argmin(q))
         if q[best] > DISCOVERY_RATE:
             break
@@ -110,6 +111,13 @@ def _search(searches: Sequence[_Search], ground: Ground, *, dependent: bool) -> 
             found.append((search, candidate, float(q[best])))
         search.settle(candidate, accept=counts)
     return found
+
+
+def _weights(aims: Sequence[Target], ground: Ground) -> Floats:
+    """How much each test counts, 1 on the mean (Genovese, Roeder and Wasserman, Biometrika 93, 2006)."""
+    metrics = sum(aim.name not in {OUTCOME, COST} for aim in aims)
+    shares = np.array([aim.weight(metrics) for aim in aims])
+    return np.concatenate([share / shares.mean() * ground.weights for share in shares]) if aims else np.zeros(0)
 
 
 def _large_enough(search: _Search, candidate: int) -> bool:

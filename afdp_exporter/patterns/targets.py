@@ -35,6 +35,10 @@ class Target:
         """Which cases have a figure (n,)."""
         return np.asarray(np.isfinite(self.figures))
 
+    def weight(self, among: int) -> float:
+        """How much its tests count: the outcome, the cost and all `among` metrics together a third each."""
+        return 1.0 if self.name in {OUTCOME, COST} else 1.0 / among
+
     def scores(self) -> Floats:
         """The known figures as tests see them: yes or no as it is, sizes by their normal scores."""
         known = self.figures[self.known]
