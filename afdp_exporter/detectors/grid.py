@@ -9,6 +9,8 @@ from afdp_exporter.model import Floats
 
 DAY = 86_400.0
 SHORT_GAP = 3  # steps that are interpolated as if they had been measured
+SHORTEST_STEP = 1e-3  # seconds
+LAST_TIME = 1e11  # Unix seconds; what lies beyond is no time
 LONGEST = 20_000  # steps of history that are looked at
 REACH_SECONDS = 900.0
 REACH_STEPS = 4
@@ -77,20 +79,20 @@ def prepare(
 
     Of several values in one step the last one counts; what is not finite counts as missing.
     """
-    usable = np.isfinite(times) & np.isfinite(values)
+    usable = (np.abs(times) < LAST_TIME) & np.isfinite(values)
     order = np.flatnonzero(usable)[np.argsort(times[usable], kind="stable")]
-    if len(order) < 2 or not np.isfinite(deployed_at):
+    if len(order) < 2 or not abs(deployed_at) < LAST_TIME:
         return None
     at, raw = times[order], values[order]
     step = step or _usual_step(at)
-    if step <= 0 or not np.isfinite(step):
+    if not SHORTEST_STEP <= step < LAST_TIME:
         return None
     at, raw, order = _newest(at, raw, order, step)
     position = np.rint((at - at[0]) / step).astype(np.int64)
     filled, real = _fill(position, raw)
     start = float(at[0])
     deployed = int(np.clip(np.ceil((deployed_at - start) / step - 1e-6), 0, len(filled)))
-    end = deployed_at if finished_at is None or not np.isfinite(finished_at) else max(finished_at, deployed_at)
+    end = deployed_at if finished_at is None or not abs(finished_at) < LAST_TIME else max(finished_at, deployed_at)
     finished = int(np.clip(np.ceil((end - start) / step - 1e-6), deployed, len(filled)))
     reach = round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step)
     standard, centre, scale = standardise(filled, deployed)

@@ -52,6 +52,11 @@ class Path:
     first: int
     last: int
 
+    @property
+    def window_share(self) -> float:
+        """The share of the path in which an onset belongs to the deployment: what chance alone would give it."""
+        return max(self.last - self.first + 1, 1) / len(self.values)
+
 
 def around(grid: Grid) -> Path:
     """The path around the deployment, with the window in which an onset belongs to it."""

@@ -1,0 +1,135 @@
+"""What holds for every series, whatever its values: units change nothing, noise is silent, garbage blames nobody."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from afdp_exporter.impact import Finding, judge
+from afdp_exporter.model import Attribution
+
+START = 1_700_000_000.0
+seeds = st.integers(0, 10_000)
+calm = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def noisy(seed: int, n: int = 400, shift: float = 0.0, at: int = 370) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    values = 50.0 + np.convolve(rng.normal(size=n), 0.6 ** np.arange(5), "full")[:n]
+    values[at:] += shift
+    return values
+
+
+def found(values: np.ndarray, start: float = START, at: int = 370) -> Finding:
+    times = start + 300.0 * np.arange(len(values))
+    return judge(times, values, float(times[at]))
+
+
+@calm
+@given(seed=seeds, factor=st.sampled_from([1e-6, 0.01, 3.0, 1000.0, 1e9]), shift=st.sampled_from([0.0, 3.0, 8.0]))
+def test_another_unit_changes_the_figures_and_nothing_else(seed: int, factor: float, shift: float) -> None:
+    plain, scaled = found(noisy(seed, shift=shift)), found(noisy(seed, shift=shift) * factor)
+    assert scaled.verdict == plain.verdict
+    assert scaled.onset == plain.onset
+    assert scaled.p_value == pytest.approx(plain.p_value, rel=1e-6)
+    assert plain.change is not None
+    assert scaled.change == pytest.approx(plain.change * factor, rel=1e-6)
+
+
+@calm
+@given(seed=seeds, offset=st.sampled_from([-1000.0, -50.0, 7.0, 500.0]), shift=st.sampled_from([0.0, 3.0, 8.0]))
+def test_another_zero_changes_the_levels_and_nothing_else(seed: int, offset: float, shift: float) -> None:
+    plain, moved = found(noisy(seed, shift=shift)), found(noisy(seed, shift=shift) + offset)
+    assert moved.verdict == plain.verdict
+    assert moved.change == pytest.approx(plain.change, rel=1e-6, abs=1e-9)
+    assert plain.before is not None
+    assert moved.before == pytest.approx(plain.before + offset, rel=1e-6)
+
+
+@calm
+@given(seed=seeds, shift=st.sampled_from([0.0, 5.0]))
+def test_upside_down_the_change_is_the_other_way_round(seed: int, shift: float) -> None:
+    plain, flipped = found(noisy(seed, shift=shift)), found(-noisy(seed, shift=shift))
+    assert flipped.verdict == plain.verdict
+    assert plain.change is not None
+    assert flipped.change == pytest.approx(-plain.change, rel=1e-6)
+
+
+@calm
+@given(seed=seeds, later=st.sampled_from([300.0, 86_400.0, 604_800.0]))
+def test_the_same_course_at_another_time_is_found_at_that_time(seed: int, later: float) -> None:
+    plain, moved = found(noisy(seed, shift=8.0)), found(noisy(seed, shift=8.0), start=START + later)
+    assert moved.verdict == plain.verdict
+    assert plain.onset is None or moved.onset == pytest.approx(plain.onset + later)
+
+
+@calm
+@given(seed=seeds)
+def test_the_order_of_the_points_and_doubles_do_not_matter(seed: int) -> None:
+    values = noisy(seed, shift=6.0)
+    times = START + 300.0 * np.arange(len(values))
+    order = np.random.default_rng(seed).permutation(len(values))
+    order = np.concatenate([order, order[:20]])
+    assert judge(times[order], values[order], times[370]).verdict == judge(times, values, times[370]).verdict
+
+
+def test_noise_alone_is_silent() -> None:
+    blamed = [found(noisy(seed)).attributed for seed in range(300)]
+    assert np.mean(blamed) <= 0.02
+
+
+wild = st.one_of(
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([0.0, 1.0, 1e200, -1e200, 1e308, 5e-324, np.nan, np.inf]),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data(), n=st.integers(0, 60))
+def test_garbage_never_raises_and_never_blames_without_history(data: st.DataObject, n: int) -> None:
+    times = data.draw(hnp.arrays(np.float64, n, elements=wild))
+    values = data.draw(hnp.arrays(np.float64, n, elements=wild))
+    deployed_at = data.draw(wild)
+    finding = judge(times, values, deployed_at)
+    assert finding.verdict in set(Attribution)
+    assert finding.reason
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 23, 25, 100, 11_000])
+@pytest.mark.parametrize(
+    "fill",
+    [
+        np.zeros,
+        lambda n: np.full(n, 1e200),
+        lambda n: np.full(n, np.nan),
+        lambda n: np.full(n, np.inf),
+        lambda n: np.where(np.arange(n) % 2 == 0, np.nan, 3.0),
+        lambda n: np.where(np.arange(n) % 7 == 0, 1e200, -1e200),
+        lambda n: np.arange(n, dtype=np.float64),
+        lambda n: np.arange(n) // 5,
+        lambda n: np.random.default_rng(n).poisson(0.02, n),
+    ],
+)
+@pytest.mark.parametrize("share", [-0.5, 0.5, 0.9, 0.999, 2.0])
+def test_no_length_and_no_kind_of_values_raises_or_blames(n: int, fill: object, share: float) -> None:
+    assert callable(fill)
+    times = START + 60.0 * np.arange(n)
+    finding = judge(times, fill(n), START + 60.0 * share * n)
+    assert not finding.attributed
+
+
+def test_the_longest_series_takes_no_time_to_speak_of() -> None:
+    values = noisy(1, 11_000, shift=4.0, at=10_900)
+    times = START + 60.0 * np.arange(11_000)
+    begun = time.process_time()
+    judge(times, values, times[10_900], control=noisy(2, 11_000))
+    assert time.process_time() - begun < 2.0
+
+
+@pytest.mark.parametrize("times", [np.full(100, START), np.geomspace(1.0, 1e15, 100), np.linspace(0, 1e-6, 100)])
+def test_odd_clocks_are_survived(times: np.ndarray) -> None:
+    finding = judge(times, np.random.default_rng(0).normal(size=100), float(times[80]))
+    assert finding.verdict in set(Attribution)
