@@ -40,10 +40,10 @@ def called(metric: str) -> str:
 def change(metric: str, size: Estimate, before: float | None = None) -> str:
     """The size of a change with its range, in the unit of the metric: `15 ms [12, 18]`.
 
-    A count is told as a share of the level `before` it, unless it is small or the level is not known. Signs are
-    kept; give sizes without one where a verb tells the direction.
+    A count is told as a share of the level `before` it, unless that is small, smaller than the change, or not known.
+    Signs are kept; give sizes without one where a verb tells the direction.
     """
-    if _is_count(metric) and before is not None and abs(before) >= _SMALL_COUNT:
+    if _is_count(metric) and before is not None and abs(before) >= max(_SMALL_COUNT, abs(size.median)):
         factor = 100 / abs(before)
         return _with_range(size, _Unit(factor, str, " %"))
     return _with_range(size, _unit(metric, max(abs(size.low), abs(size.high))))

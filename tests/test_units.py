@@ -40,6 +40,7 @@ def test_a_metric_is_called_by_its_name_without_its_unit(metric: str, name: str)
         ("pause_seconds", size(9e-5, 1e-4, 1.1e-4), None, "100 µs [90, 110]"),
         ("mobile_sessions", size(14, 20, 27), 1000, "2 % [1.4, 2.7]"),
         ("replicas", size(3, 3, 3), 4, "3"),
+        ("queued_jobs", size(473, 486, 499), 52, "486 [473, 499]"),
         ("queued_jobs_total", size(30, 40, 52), None, "40 [30, 52]"),
         ("requests_per_second", size(3, 4, 5.2), 8, "4/s [3, 5.2]"),
         ("cart_abandonment_ratio", size(0.021, 0.03, 0.039), 0.68, "3 points [2.1, 3.9]"),

@@ -14,6 +14,8 @@ from afdp_exporter.model import Floats
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 36, 54, 80, 120)
 SIDE = 4  # steps on either side that it must stand out from
+BEFORE = 13  # steps that tell the level before it
+CALM = 60  # steps before it that tell how far values stray from the level
 COMMON = 0.95  # quantile of the highest excursion in windows of history
 JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
 FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
@@ -21,15 +23,17 @@ FEW = 10.0  # windows of history: with so many, an excursion must be twice as hi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Excursion:
-    """An excursion from position `begin` to before `end`, `height` above the level before it.
+    """An excursion from position `begin` to before `end`, in the mean `height` above the `level` before it.
 
-    `rarity` is its height in units of what the highest excursions of the history reach. `left` is the share of the
-    height that is left after its end.
+    `error` is what nine in ten stretches of the history, as long as it, differ from the level before them. `rarity` is
+    its height in units of what the highest excursions of the history reach, `left` the share that is left after it.
     """
 
     begin: int
     end: int
+    level: float
     height: float
+    error: float
     rarity: float
     left: float
 
@@ -50,9 +54,43 @@ def excursion(grid: Grid) -> Excursion | None:
         return None
     end = begin + length
     before = _mean(totals, begin - SIDE, begin)
-    height = _mean(totals, begin, end) - before
-    rest = float(np.median(grid.values[end:]))
-    return Excursion(begin=begin, end=end, height=height, rarity=rarity, left=(rest - before) / height)
+    left = (float(np.median(grid.values[end:])) - before) / (_mean(totals, begin, end) - before)
+    begin, end = _edges(grid, begin, end)
+    level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
+    return Excursion(
+        begin=begin,
+        end=end,
+        level=level,
+        height=_mean(totals, begin, end) - level,
+        error=_error(grid, totals, end - begin),
+        rarity=rarity,
+        left=left,
+    )
+
+
+def _edges(grid: Grid, begin: int, end: int) -> tuple[int, int]:
+    """From the highest point outwards, as far as the values stay away from the level; two that are back end it."""
+    level = float(np.median(grid.values[max(0, begin - BEFORE) : begin]))
+    side = 1.0 if float(grid.values[begin:end].mean()) >= level else -1.0
+    away = side * (grid.values - level)
+    peak = begin + int(np.argmax(away[begin:end]))
+    calm = np.abs(grid.values[max(0, begin - CALM) : begin - 1] - level)
+    noise = 1.4826 * float(np.median(calm)) if len(calm) else 0.0
+    near = away <= min(max(3.0 * noise, 0.1 * away[peak]), 0.5 * away[peak])
+    back = np.flatnonzero(near[peak + 1 : -1] & near[peak + 2 :])
+    first = peak
+    while first > max(grid.deployed - 1, 0) and not near[first - 1]:
+        first -= 1
+    return first, peak + 1 + int(back[0]) if len(back) else grid.n
+
+
+def _error(grid: Grid, totals: Floats, length: int) -> float:
+    """The 90 % point of how far stretches of the history are from the mean of the values before them."""
+    at = np.arange(BEFORE, grid.deployed - length)
+    if not len(at):
+        return float("inf")
+    apart = (totals[at + length] - totals[at]) / length - (totals[at] - totals[at - BEFORE]) / BEFORE
+    return float(np.quantile(np.abs(apart), 0.9))
 
 
 def _mean(totals: Floats, begin: int, end: int) -> float:

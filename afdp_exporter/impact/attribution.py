@@ -295,13 +295,22 @@ def _transient(evidence: _Evidence, away: Excursion) -> Finding:
     timing: dict[str, Any] = {
         "onset": grid.time(away.begin),
         "onset_low": grid.time(away.begin - 1),
-        "onset_high": grid.time(away.begin),
+        "onset_high": grid.time(away.begin + 1),
+    }
+    before, change = grid.centre + grid.scale * away.level, grid.scale * away.height
+    figures = _figures(evidence) | {
+        "before": before,
+        "after": before + change,
+        "change": change,
+        "low": change - grid.scale * away.error,
+        "high": change + grid.scale * away.error,
+        "change_ratio": change / abs(before) if before else None,
     }
     return Finding(
         attributed=False, verdict=Attribution.TRANSIENT, shape="transient",
         reason="it left its level after the deployment and came back",
         duration_seconds=grid.time(away.end) - grid.time(away.begin), recovered_at=grid.time(away.end),
-        **timing, **_figures(evidence),
+        **timing, **figures,
     )  # fmt: skip
 
 
