@@ -3,7 +3,7 @@
 from grafana_foundation_sdk.builders import dashboard as build
 
 from frame import dashboard
-from panels import Column, bars, course, grid, number, section
+from panels import Column, course, grid, number, section
 from queries import mean, per_second
 
 _OLDEST = "(time() - min(afdp_oldest_pending_analysis_timestamp_seconds > 0)) or 0 * sum(afdp_analyses_pending)"
@@ -30,30 +30,30 @@ def _calibration(board: build.Dashboard) -> None:
                 "blamed": Column(heading="Blamed", expr="max by (metric) (afdp_false_alarm_ratio)", unit="percentunit"),
                 "placebos": Column(heading="Of", expr="max by (metric) (afdp_false_alarm_placebos)"),
             },
-            width=8,
+            width=12,
             height=8,
         )
     )
     board.with_panel(
-        bars(
-            "Coverage of predictions",
-            "Share of outcomes that fell between the predicted 5 % and 95 % points; about 90 % is right.",
-            'max by (service) (afdp_prediction_coverage_ratio{service=~"$service"})',
-            "percentunit",
-            legend="{{service}}",
-            width=8,
-        ).max(1)
-    )
-    board.with_panel(
-        bars(
-            "Brier score",
-            "Mean squared error of the predicted failure probabilities: 0 is perfect, 0.25 is what a coin gets.",
-            'max by (service) (afdp_prediction_brier_score{service=~"$service"})',
-            "none",
-            legend="{{service}}",
-            width=8,
+        grid(
+            "Predictions",
+            "How well predictions came true, and of how many deployments: the share of outcomes between the predicted"
+            " 5 % and 95 % points (about 90 % is right), and the Brier score, the mean squared error of the predicted"
+            " risks (0 is perfect, 0.25 is what a coin gets).",
+            {
+                "service": Column(heading="Service"),
+                "covered": _by_service("Covered", "afdp_prediction_coverage_ratio", "percentunit"),
+                "brier": _by_service("Brier score", "afdp_prediction_brier_score", "none"),
+                "scored": _by_service("Of", "afdp_predictions_scored", "none"),
+            },
+            width=12,
+            height=8,
         )
     )
+
+
+def _by_service(heading: str, metric: str, unit: str) -> Column:
+    return Column(heading=heading, expr=f'max by (service) ({metric}{{service=~"$service"}})', unit=unit)
 
 
 def _looks(board: build.Dashboard) -> None:

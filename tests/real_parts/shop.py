@@ -47,6 +47,13 @@ class Shop:
         made = replace(self.world.update, id="worker-quiet", service=shop.WORKER, version="v9", traits={})
         return self._told(replace(made, started_at=at, finished_at=at + timedelta(minutes=1)))
 
+    def planned(self) -> dict[str, Any]:
+        """The next deployment of the API, two hours from now."""
+        at = _END + timedelta(hours=2)
+        return self._told(replace(self.world.update, id="next", version="v2.2.0", started_at=at, finished_at=None)) | {
+            "status": "planned"
+        }
+
     def true_change(self, deployment_id: str, metric: str) -> float:
         """By how much a deployment truly changed a metric."""
         (effect,) = (effect for effect in self.world.effects(deployment_id) if effect.metric == metric)

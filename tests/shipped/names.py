@@ -30,6 +30,7 @@ PROMISED = frozenset(
         "afdp_false_alarm_placebos",
         "afdp_prediction_coverage_ratio",
         "afdp_prediction_brier_score",
+        "afdp_predictions_scored",
         "afdp_build_info",
         "afdp_source_up",
         "afdp_source_query_duration_seconds",
