@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from afdp_exporter.evidence import Evidence, Observer, Watched, gather
-from afdp_exporter.impact import judge
+from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import MOVED, Case
 from afdp_exporter.impact.conclusion import conclude
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
-from afdp_exporter.model import Impact, Look, Shift, Window
+from afdp_exporter.model import Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
 
@@ -89,23 +89,28 @@ def account(question: Question, window: Window) -> Mapping[str, object]:
 
 
 def _judged(evidence: Evidence, case: Case, *, within: float | None) -> Shift:
+    """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
     if evidence.series is None:
         return unknown_shift(evidence.metric, evidence.problem or "nothing was fetched")
-    deployment, series = case.deployment, evidence.series
-    control = (
-        evidence.control.values
-        if evidence.control
-        else common_course([peer.values for peer in evidence.peers.values()])
-    )
-    finding = judge(
+    near = _finding(evidence, evidence.series, case, within=None)
+    found = near
+    if within is not None and not near.attributed:
+        late = _finding(evidence, evidence.series, case, within=within)
+        if late.attributed or (late.verdict in MOVED and near.verdict not in MOVED):
+            found = late
+    return shift_of(found, evidence.metric, evidence.series.warnings)
+
+
+def _finding(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> Finding:
+    peers = [peer.values for peer in evidence.peers.values()]
+    return judge(
         series.times,
         series.values,
-        deployment.started_at.timestamp(),
-        finished_at=deployment.ended_at.timestamp(),
-        control=control,
+        case.deployment.started_at.timestamp(),
+        finished_at=case.deployment.ended_at.timestamp(),
+        control=evidence.control.values if evidence.control else common_course(peers),
         earlier_deployments=case.earlier,
         worse=evidence.metric.worse,
         step=case.step.total_seconds(),
         respond_within=within,
     )
-    return shift_of(finding, evidence.metric, series.warnings)
