@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from afdp_exporter.demo.effects import Effect, Shape
+from afdp_exporter.demo.shop import STEP
 from afdp_exporter.demo.world import World
 from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Shift
 from afdp_exporter.units import called, change, span
@@ -58,7 +61,8 @@ def score(world: World, impacts: Mapping[str, Impact]) -> Score:
 
 def _compared(effect: Effect, shift: Shift) -> Comparison:
     before = shift.before
-    planted = change(effect.metric, Estimate(low=effect.size, median=effect.size, high=effect.size), before)
+    size = _size(effect, shift)
+    planted = change(effect.metric, Estimate(low=size, median=size, high=size), before)
     if effect.shape is not Shape.LEVEL and effect.duration:
         planted += f" for {span(effect.duration)}"
     metric = called(effect.metric)
@@ -67,8 +71,16 @@ def _compared(effect: Effect, shift: Shift) -> Comparison:
     measured = change(effect.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), before)
     if shift.duration is not None and shift.recovered_at is not None:
         measured += f" for {span(shift.duration)}"
-    inside = shift.low <= effect.size <= shift.high
+    inside = shift.low <= size <= shift.high
     return Comparison(metric=metric, planted=planted, measured=measured, inside=inside)
+
+
+def _size(effect: Effect, shift: Shift) -> float:
+    """The planted size; of what came and went its mean over the stretch that was measured, which has no single one."""
+    if shift.onset is None or shift.recovered_at is None:
+        return effect.size
+    during = np.arange(shift.onset.timestamp(), shift.recovered_at.timestamp(), STEP.total_seconds())
+    return float(effect.course(during).mean()) if during.size else effect.size
 
 
 def _moved(impact: Impact) -> set[str]:

@@ -1,5 +1,6 @@
 """What was measured beside what was planted, in the words of people."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -55,6 +56,18 @@ def test_what_came_and_went_is_told_with_how_long_it_took(world: World) -> None:
     locks = next(effect for effect in world.effects(world.migration.id) if effect.metric == shop.LOCKS)
     (told,) = compare(world.migration, [locks], impact(world.migration, shift(shop.LOCKS, 44, 3)))
     assert told.planted == "45 s for 1 minute"
+
+
+def test_a_hump_is_held_against_its_mean_over_the_measured_stretch_and_not_against_its_peak(world: World) -> None:
+    hump = next(effect for effect in world.effects(world.migration.id) if effect.metric == shop.BACKLOG)
+    assert hump.duration is not None
+    mean_of_a_triangle = replace(
+        shift(shop.BACKLOG, hump.size / 2, hump.size / 20, Attribution.TRANSIENT),
+        onset=hump.onset,
+        recovered_at=hump.onset + hump.duration,
+    )
+    (told,) = compare(world.migration, [hump], impact(world.migration, mean_of_a_triangle))
+    assert told.inside
 
 
 def test_a_series_of_another_service_is_not_compared(world: World) -> None:
