@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from scipy.ndimage import median_filter
+from scipy.special import ndtri, stdtr, stdtrit
 
 from afdp_exporter.detectors.grid import REACH_SECONDS, Grid
 from afdp_exporter.model import Floats
@@ -49,7 +49,7 @@ class Level:
 
     def half_width(self, coverage: float = 0.90) -> float:
         """Half the width of the interval of the change."""
-        return float(stats.t.ppf(0.5 + coverage / 2, self.freedom)) * self.error
+        return float(stdtrit(self.freedom, 0.5 + coverage / 2)) * self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -197,7 +197,7 @@ def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Flo
     freedom = float(np.clip(0.6 * n_independent, 1.5, 8.0))
     return Level(
         change=moved, error=scale, freedom=freedom, independent=n_independent,
-        p_value=float(2.0 * stats.t.sf(abs(moved) / scale, freedom)),
+        p_value=float(2.0 * stdtr(freedom, -abs(moved) / scale)),
         forward=int(ways.forward[best][0, 0]), back=int(ways.back[best][0, 0]), gap=int(ways.gap[best][0, 0]),
     )  # fmt: skip
 
@@ -212,7 +212,7 @@ def _scaled(predictors: Floats) -> Floats:
 def _error(residual: Floats) -> Floats:
     """The robust deviation of the errors (ways,): the largest that their middle or their tail asks for."""
     at = np.quantile(np.abs(residual), QUANTILES, axis=1)
-    error: Floats = MARGIN * (at / stats.norm.isf((1.0 - QUANTILES) / 2.0)[:, None]).max(axis=0)
+    error: Floats = MARGIN * (at / ndtri((1.0 + QUANTILES) / 2.0)[:, None]).max(axis=0)
     return error
 
 

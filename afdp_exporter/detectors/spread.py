@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import exp, hypot, log
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri
 
 from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
@@ -53,17 +53,17 @@ def spread(grid: Grid, leave_out: Excursion | None) -> Spread | None:
     at = np.arange(back, grid.deployed - forward + 1)
     later, earlier = _means(totals, at, forward), _means(totals, at - back, back)
     placebo = np.abs(np.log((later + floor) / (earlier + floor)))
-    reached = np.quantile(placebo, QUANTILES) / stats.norm.isf((1.0 - QUANTILES) / 2.0)
+    reached = np.quantile(placebo, QUANTILES) / ndtri((1.0 + QUANTILES) / 2.0)
     error = hypot(USUAL, float(reached.max()))
     now = float(_means(totals, np.array([begin]), forward)[0])
     then = float(_means(totals, np.array([grid.deployed - back]), back)[0])
     moved = log((now + floor) / (then + floor))
-    half = float(stats.norm.ppf(0.95)) * error
+    half = float(ndtri(0.95)) * error
     return Spread(
         ratio=exp(moved),
         low=exp(moved - half),
         high=exp(moved + half),
-        p_value=float(2.0 * stats.norm.sf(abs(moved) / error)),
+        p_value=float(2.0 * ndtr(-abs(moved) / error)),
     )
 
 

@@ -282,7 +282,12 @@ def _timing(evidence: _Evidence) -> dict[str, Any]:
 def _level_shift(evidence: _Evidence) -> Finding:
     again = step_at(evidence.grid, evidence.onset.position)
     figures = _figures(evidence if again is None else replace(evidence, level=again))
-    reason = "its level moved when the deployment came, further than it moves by itself, and stayed"
+    figure = figures["change"] / max(evidence.level.error * evidence.grid.scale, 1e-300)
+    alone = "" if evidence.grid.control is not None else "; without a control a common cause cannot be excluded"
+    reason = (
+        f"its level moved when the deployment came and stayed, {abs(figure):.1f} times as far as it usually moves "
+        f"by itself{alone}"
+    )
     lasting = evidence.grid.time(evidence.grid.n) - evidence.grid.time(evidence.onset.position)
     return Finding(
         attributed=True, verdict=Attribution.ATTRIBUTED, reason=reason, shape="level",
