@@ -54,8 +54,21 @@ async def analyse(
     return impact, account(question, window)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """The metrics, each judged by itself; `elsewhere` how those that moved did so at other services."""
+
+    shifts: tuple[Shift, ...]
+    elsewhere: Mapping[str, tuple[Shift, ...]]
+
+
 def assess(question: Question) -> Impact:
-    """Answer the question: each metric by itself, those that may follow others after them; then all together. Pure."""
+    """Answer the question: each metric by itself, then all together. Pure."""
+    return together(weigh(question), question.case)
+
+
+def weigh(question: Question) -> Judged:
+    """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure."""
     case, shifts = question.case, list[Shift]()
     evidence = {each.metric.name: each for each in question.evidence}
     for metric in (metric for stage in stages(case.metrics) for metric in stage):
@@ -66,7 +79,12 @@ def assess(question: Question) -> Impact:
         for service, series in each.peers.items() if each.metric.name in moved else ():
             witness = _judged(replace(each, series=series, control=None, peers={}), case, within=None)
             elsewhere[service] = (*elsewhere.get(service, ()), witness)
-    return conclude(shifts, replace(case, elsewhere=elsewhere))
+    return Judged(shifts=tuple(shifts), elsewhere=elsewhere)
+
+
+def together(judged: Judged, case: Case) -> Impact:
+    """The impact of all metrics together, in the light of what earlier deployments did. Pure."""
+    return conclude(judged.shifts, replace(case, elsewhere=judged.elsewhere))
 
 
 def account(question: Question, window: Window) -> Mapping[str, object]:

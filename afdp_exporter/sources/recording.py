@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 from typing import ClassVar
@@ -17,13 +17,20 @@ from afdp_exporter.sources._csv import read_folder
 from afdp_exporter.sources._grid import grid, on_grid
 from afdp_exporter.sources._selector import selector
 
+_NEWEST = 1000  # samples that tell in what steps a series is recorded
+
 
 class Tape:
     """Series in memory as a source; selecting costs a binary search, however long they are."""
 
     def __init__(self, series: Iterable[Series]) -> None:
-        ordered = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
-        self._series = [(each, _spacing(each.times)) for each in ordered]
+        self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
+
+    @property
+    def end(self) -> datetime | None:
+        """The time of the last sample; None without any."""
+        last = max((each.times[-1] for each in self._series if each.times.size), default=None)
+        return None if last is None else datetime.fromtimestamp(float(last), UTC)
 
     async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
         """The selected series; at each point of the grid the last sample at or before it.
@@ -35,8 +42,9 @@ class Tape:
         selects = selector(query)
         points = grid(window, step)
         answers = []
-        for each, spacing in self._series:
+        for each in self._series:
             if selects({**each.labels, "__name__": each.metric}):
+                spacing = _spacing(each.times, window)
                 values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
                 if not np.isnan(values).all():
                     answers.append(replace(each, times=points, values=values))
@@ -71,13 +79,19 @@ class Recording:
 
     async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
         """As `Tape.fetch`. Raises SourceRefused also for a file that is no recording, naming file, line and column."""
-        tape = await asyncio.to_thread(self._folder.tape, self.path)
+        tape = await self.tape()
         return await tape.fetch(query, window, step)
 
+    async def tape(self) -> Tape:
+        """What is recorded. Raises SourceRefused for a file that is no recording, naming file, line and column."""
+        return await asyncio.to_thread(self._folder.tape, self.path)
 
-def _spacing(times: Floats) -> float:
-    """The usual number of seconds between two samples."""
-    return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+
+def _spacing(times: Floats, window: Window) -> float:
+    """The usual number of seconds between two samples, as far as it is known at the window's end."""
+    seen = int(np.searchsorted(times, window.end.timestamp(), side="right"))
+    newest = times[max(seen - _NEWEST, 0) : seen]
+    return float(np.median(np.diff(newest))) if newest.size > 1 else 0.0
 
 
 PLUGIN = Recording
