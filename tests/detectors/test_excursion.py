@@ -1,51 +1,44 @@
-"""How high an excursion was, and how long it lasted."""
+"""What left its level and came back."""
 
 import numpy as np
 import pytest
 
-from afdp_exporter.detectors.excursion import Excursion, excursion
-from afdp_exporter.detectors.grid import prepare
-
-BEFORE, AFTER = 1440, 120
-TIMES = 60.0 * np.arange(BEFORE + AFTER)
+from afdp_exporter.detectors.excursion import excursion
+from afdp_exporter.detectors.spread import spread
+from tests.detectors.conftest import GridMaker, lasting
 
 
-def found(course: np.ndarray, seed: int) -> tuple[Excursion | None, float]:
-    """The excursion on noise of standard deviation 1, and what one unit is in its own."""
-    values = 50.0 + course + np.random.default_rng(seed).standard_normal(BEFORE + AFTER)
-    grid = prepare(TIMES, values, TIMES[BEFORE], finished_at=None, control=None, step=60.0, respond_within=None)
-    assert grid is not None
-    return excursion(grid), grid.scale
+@pytest.mark.parametrize("length", [3, 6, 12])
+def test_an_excursion_is_found_with_its_beginning_and_its_end(grid: GridMaker, length: int) -> None:
+    found = excursion(grid(5, lasting(12.0, 541) - lasting(12.0, 541 + length)))
+    assert found is not None
+    assert found.rarity > 1.55
+    assert found.left < 0.3
+    assert abs(found.begin - 541) <= 1
+    assert abs(found.end - 541 - length) <= 2
 
 
-@pytest.mark.parametrize("length", [1, 7, 10, 20])
-@pytest.mark.parametrize("height", [30.0, -30.0])
-def test_a_box_is_measured_with_its_height_and_its_length(length: int, height: float) -> None:
-    course = np.zeros(BEFORE + AFTER)
-    course[BEFORE + 3 : BEFORE + 3 + length] = height
-    for seed in range(10):
-        away, unit = found(course, seed)
-        assert away is not None
-        assert (away.begin, away.end) == (BEFORE + 3, BEFORE + 3 + length)
-        assert away.height * unit == pytest.approx(height, abs=2.5)
+def test_a_lasting_shift_is_no_excursion(grid: GridMaker) -> None:
+    rare = [found for seed in range(60) if (found := excursion(grid(seed, lasting(8.0)))) and found.rarity > 1.8]
+    assert sum(found.left < 0.5 for found in rare) <= 3
 
 
-def test_a_hump_lasts_until_it_is_back() -> None:
-    course = np.zeros(BEFORE + AFTER)
-    course[BEFORE + 3 : BEFORE + 15] = 90.0 * np.sin(np.pi * (np.arange(12) + 0.5) / 12)
-    for seed in range(10):
-        away, _ = found(course, seed)
-        assert away is not None
-        assert abs(away.begin - (BEFORE + 3)) <= 1
-        assert abs(away.end - (BEFORE + 15)) <= 1
+def test_noise_has_few_rare_excursions(grid: GridMaker) -> None:
+    rare = [found.rarity > 1.55 for seed in range(100) if (found := excursion(grid(seed))) is not None]
+    assert np.mean(rare) <= 0.05
 
 
-@pytest.mark.parametrize("length", [5, 12])
-def test_the_interval_holds_the_true_height_about_nine_times_in_ten(length: int) -> None:
-    course = np.zeros(BEFORE + AFTER)
-    course[BEFORE + 2 : BEFORE + 2 + length] = 12.0
-    held = 0
-    for seed in range(100):
-        away, unit = found(course, seed)
-        held += away is not None and abs(away.height * unit - 12.0) <= away.error * unit
-    assert held >= 84
+def test_a_grown_spread_is_found_and_an_excursion_or_a_shift_is_none(grid: GridMaker) -> None:
+    rng = np.random.default_rng(6)
+    wider = np.where(np.arange(600) >= 540, rng.normal(0.0, 4.0, 600), 0.0)
+    grown = spread(grid(6, wider), None)
+    assert grown is not None
+    assert grown.low < grown.ratio < grown.high
+    assert grown.p_value < 0.05
+    shifted = spread(grid(6, lasting(10.0)), None)
+    assert shifted is not None
+    assert shifted.p_value > 0.12
+    away = grid(6, lasting(15.0, 541) - lasting(15.0, 545))
+    calm = spread(away, excursion(away))
+    assert calm is not None
+    assert calm.p_value > 0.12

@@ -1,0 +1,33 @@
+"""What earlier deployments left in the history."""
+
+import numpy as np
+
+from afdp_exporter.detectors.alignment import align
+from afdp_exporter.detectors.level import level
+from tests.detectors.conftest import GridMaker, lasting
+
+
+def test_an_old_shift_is_taken_out_where_it_is_known(grid: GridMaker) -> None:
+    made = grid(7, lasting(10.0, 300))
+    aligned = align(made, [made.time(300)])
+    assert abs(float(np.median(aligned.values[:300]) - np.median(aligned.values[300:]))) * made.scale < 1.5
+    assert np.array_equal(aligned.values[305:], made.values[305:])
+
+
+def test_a_deployment_that_did_nothing_changes_nothing(grid: GridMaker) -> None:
+    made = grid(8)
+    changed = [align(made, [made.time(at)]).values is not made.values for at in range(50, 500, 50)]
+    assert sum(changed) <= 1
+
+
+def test_after_alignment_a_new_shift_is_measured_as_well_as_without_the_old_one(grid: GridMaker) -> None:
+    made = grid(9, lasting(20.0, 300) + lasting(6.0))
+    aligned, plain = level(align(made, [made.time(300)])), level(grid(9, lasting(6.0)))
+    assert aligned is not None
+    assert plain is not None
+    assert aligned.p_value < 0.05
+
+
+def test_times_that_are_no_times_are_passed_over(grid: GridMaker) -> None:
+    made = grid(10)
+    assert align(made, [float("nan"), float("inf"), -1.0, 1e300]) is made
