@@ -1,0 +1,101 @@
+"""Both stories of the demo's shop, found from its series alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+
+from afdp_exporter.analysis import Question, assess
+from afdp_exporter.demo import shop
+from afdp_exporter.demo.world import World, make_world
+from afdp_exporter.evidence import Evidence
+from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.model import Deployment, Impact, Measured, Outcome, Series
+
+MINUTE = timedelta(minutes=1)
+Look = Callable[..., Impact]
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return make_world(datetime(2026, 11, 23, 17, 0, tzinfo=UTC), seed=2)
+
+
+@pytest.fixture(scope="module")
+def look(world: World) -> Look:
+    """What a look two hours after a deployment finds."""
+    series = {(each.metric, each.labels.get("service")): each for each in world.series}
+    services = {service.name: service for service in shop.SERVICES}
+
+    def at(deployment: Deployment, past: tuple[Measured, ...] = ()) -> Impact:
+        start, now = deployment.started_at - timedelta(days=7), deployment.ended_at + timedelta(hours=2)
+
+        def seen(name: str | None) -> Series | None:
+            found = series.get((name or "", deployment.service)) or series.get((name or "", None))
+            if found is None:
+                return None
+            inside = (found.times >= start.timestamp()) & (found.times <= now.timestamp())
+            return replace(found, times=found.times[inside], values=found.values[inside])
+
+        chosen = services[deployment.service].metrics
+        metrics = tuple(metric for metric in shop.METRICS if chosen is None or metric.name in chosen)
+        case = Case(
+            deployment=deployment,
+            metrics=metrics,
+            step=MINUTE,
+            now=now,
+            others=tuple(other for other in world.deployments if other is not deployment and other.started_at <= now),
+            services=services,
+            calendar=(world.sale,),
+            past=past,
+        )
+        evidence = (Evidence(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
+        return assess(Question(case=case, evidence=tuple(evidence)))
+
+    return at
+
+
+def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(world: World, look: Look) -> None:
+    truth = {effect.metric for effect in world.effects(world.update.id)}
+    alike = [
+        deployment
+        for deployment in world.deployments
+        if deployment.started_at < world.update.started_at
+        and {effect.metric for effect in world.effects(deployment.id)} >= truth
+    ]
+    past: tuple[Measured, ...] = ()
+    for deployment in alike:
+        past = (*past, Measured(deployment=deployment, impact=look(deployment, past)))
+    impact = look(world.update, past)
+    order = [shop.LATENCY, shop.ABANDONMENT, shop.REVENUE]
+    onsets = {shift.metric: shift.onset for shift in impact.shifts if shift.verdict in MOVED and shift.onset}
+    assert all(onsets[one] < onsets[two] for one, two in pairwise(order))
+    cost = impact.costs[0]
+    assert (cost.currency, cost.ended) == ("USD", False)
+    assert cost.per_hour.low <= 1200.0 <= cost.per_hour.high
+    assert len(alike) == 6  # three updates, and the fixes that undid them: the other way, so not the same
+    assert impact.seen_before.count == 3
+    assert "the same sequence followed three earlier deployments" in impact.story[0]
+    assert impact.outcome is Outcome.DEGRADATION
+
+
+def test_the_migration_is_told_with_the_times_of_all_that_came_and_went(world: World, look: Look) -> None:
+    impact = look(world.migration)
+    lasted = {
+        shift.metric: shift.duration / MINUTE for shift in impact.shifts if shift.verdict in MOVED and shift.duration
+    }
+    for metric, minutes in (
+        (shop.LOCKS, 1),
+        (shop.LATENCY, 7),
+        (shop.ERRORS, 7),
+        (shop.BACKLOG, 12),
+        (shop.REVENUE, 10),
+    ):
+        assert abs(lasted[metric] - minutes) <= 1 + 0.1 * minutes, metric
+    (cost,) = impact.costs
+    assert cost.ended
+    assert cost.total is not None
+    assert cost.total.low <= 2400 / 6 <= cost.total.high
+    assert any("all of it was over 15 minutes after" in sentence for sentence in impact.story)
