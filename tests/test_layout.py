@@ -2,9 +2,18 @@
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from afdp_exporter.config import Policy
+from afdp_exporter.evidence import AnalysisSettings
+from afdp_exporter.handlers.access import Token
+from afdp_exporter.metrics import Exposure
+from afdp_exporter.model import Metric, Money, Occasion, Service
+from afdp_exporter.planning import PlanningSettings
+from afdp_exporter.watch import Schedule
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "afdp_exporter"
@@ -13,7 +22,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_can_be_read_in_one_sitting(module: Path) -> None:
-    assert len(module.read_text().splitlines()) <= (500 if module.name == "model.py" else 300)
+    assert len(module.read_text().splitlines()) <= 300
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -46,3 +55,18 @@ def test_every_place_of_the_readme_map_exists() -> None:
     table = (ROOT / "README.md").read_text().split("## Map")[1]
     missing = [name for name in re.findall(r"^\| `([\w/.]+)`", table, re.MULTILINE) if not (ROOT / name).exists()]
     assert not missing
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs/configuration.md").read_text()
+    blocks = (Metric, Money, Service, Occasion, Token, Schedule, AnalysisSettings, Exposure, PlanningSettings)
+    keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}
+    assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]
+
+
+def test_every_link_between_the_pages_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,84 @@
+"""The words of the domain. Frozen, plain, shared by every part; nothing here does input or output.
+
+Times are aware datetimes in these types and Unix seconds in arrays. Wherever `low` and `high` stand,
+they are the 5 % and 95 % points.
+"""
+
+from afdp_exporter.model.deployments import (
+    ChangeType,
+    Deployment,
+    Occasion,
+    OccasionKind,
+    Outcome,
+    Service,
+    Status,
+    Strategy,
+)
+from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
+from afdp_exporter.model.impacts import (
+    Attribution,
+    Cost,
+    Impact,
+    Link,
+    Look,
+    LookState,
+    Measured,
+    Rival,
+    SeenBefore,
+    Shift,
+)
+from afdp_exporter.model.learning import (
+    Basis,
+    Case,
+    Condition,
+    Context,
+    Pattern,
+    PatternKind,
+    Prediction,
+    Score,
+    Similar,
+    Slot,
+    Windows,
+)
+from afdp_exporter.model.metrics import Layer, Metric, Money, Series, Worse
+
+__all__ = [
+    "Attribution",
+    "Basis",
+    "Case",
+    "ChangeType",
+    "Condition",
+    "Context",
+    "Cost",
+    "Deployment",
+    "Estimate",
+    "Floats",
+    "Impact",
+    "Layer",
+    "Link",
+    "Look",
+    "LookState",
+    "Measured",
+    "Metric",
+    "Money",
+    "Occasion",
+    "OccasionKind",
+    "Outcome",
+    "Pattern",
+    "PatternKind",
+    "Prediction",
+    "Rival",
+    "Score",
+    "SeenBefore",
+    "Series",
+    "Service",
+    "Shift",
+    "Similar",
+    "Slot",
+    "Status",
+    "Strategy",
+    "Trait",
+    "Window",
+    "Windows",
+    "Worse",
+]

@@ -1,0 +1,156 @@
+"""What a deployment did, and the looks at it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from afdp_exporter.model.deployments import Deployment, Outcome
+from afdp_exporter.model.figures import Estimate
+from afdp_exporter.model.metrics import Layer, Worse
+
+
+class Attribution(StrEnum):
+    """The answer to "was it this deployment?" for one metric, the strongest first."""
+
+    ATTRIBUTED = "attributed"
+    TRANSIENT = "transient"
+    GRADUAL = "gradual"
+    NOT_DISTINGUISHABLE = "not_distinguishable"
+    INCONCLUSIVE = "inconclusive"
+    INSUFFICIENT_HISTORY = "insufficient_history"
+    NO_EFFECT = "no_effect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Money lost per hour (a gain is negative) and, where it is known, so far; never mixed across currencies."""
+
+    currency: str
+    per_hour: Estimate
+    total: Estimate | None = None
+    duration: timedelta | None = None
+    ended: bool = False
+    metrics: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """What one metric did after a deployment, and whose doing it was. Figures are in the metric's own unit."""
+
+    metric: str
+    layer: Layer
+    verdict: Attribution
+    reason: str
+    worse: Worse = Worse.EITHER
+    onset: datetime | None = None
+    onset_low: datetime | None = None
+    onset_high: datetime | None = None
+    onset_ratio: float | None = None  # the share of all possible onsets that this deployment may answer for, 0 to 1
+    before: float | None = None
+    after: float | None = None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    change_ratio: float | None = None
+    p_value: float | None = None
+    attribution_ratio: float | None = None  # how sure it is that this deployment did it, 0 to 1
+    shape: str | None = None  # level, transient, gradual, spread
+    duration: timedelta | None = None
+    recovered_at: datetime | None = None
+    primary: bool = True
+
+    @property
+    def harmful(self) -> bool | None:
+        """Whether the change goes in the direction that hurts; None where there is no change or no such direction."""
+        if not self.change or self.worse is Worse.EITHER:
+            return None
+        return (self.change > 0) is (self.worse is Worse.UP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """One step of a sequence: `cause` was followed by `effect`; `together` where the order cannot be told."""
+
+    cause: str
+    effect: str
+    lag: timedelta
+    together: bool
+    seen_before: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rival:
+    """Another deployment that may share the blame, and the share of it, 0 to 1."""
+
+    deployment_id: str
+    service: str
+    started_at: datetime
+    share_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenBefore:
+    """Earlier deployments after which the same thing happened, newest first; `scope` is service, team or all."""
+
+    count: int = 0
+    deployment_ids: tuple[str, ...] = ()
+    scope: str = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """What a deployment did, as known at `measured_at`."""
+
+    deployment_id: str
+    measured_at: datetime
+    shifts: tuple[Shift, ...]
+    outcome: Outcome
+    outcome_reason: str
+    label_source: str = "rule"  # who says so: rule, or rollback where its sender or a remedy shows that it failed
+    links: tuple[Link, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    rivals: tuple[Rival, ...] = ()
+    seen_before: SeenBefore = SeenBefore()
+    story: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Attribution:
+        """The strongest answer among its metrics."""
+        given = {shift.verdict for shift in self.shifts}
+        return next((verdict for verdict in Attribution if verdict in given), Attribution.INCONCLUSIVE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A deployment with what it did, as far as that is known."""
+
+    deployment: Deployment
+    impact: Impact | None = None
+
+
+class LookState(StrEnum):
+    """Where a look stands: due rows wait for their time, waiting ones for a source that is away."""
+
+    DUE = "due"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One planned glance at a deployment, `after` its end; `account` tells how its answer came about."""
+
+    deployment_id: str
+    after: timedelta
+    due_at: datetime
+    state: LookState = LookState.DUE
+    attempts: int = 0
+    done_at: datetime | None = None
+    reason: str | None = None
+    outcome: Outcome | None = None
+    account: Mapping[str, object] = field(default_factory=dict)

@@ -1,0 +1,146 @@
+"""What is learned from deployments, and what is expected of the next one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from afdp_exporter.model.deployments import Deployment, Occasion, Outcome
+from afdp_exporter.model.figures import Estimate, Trait, Window
+from afdp_exporter.model.impacts import Cost, Impact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The state of the system at the moment of a deployment, as it was known then: nothing later may enter it."""
+
+    at: datetime  # in the zone of the people who deploy: hour and weekday are read from it
+    occasions: tuple[Occasion, ...] = ()
+    holiday: str | None = None
+    load_ratio: float | None = None  # the load over its mean of the last week
+    load_season_ratio: float | None = None  # the load over what is usual at this hour of the week
+    since_last: timedelta | None = None  # since the service's deployment before this one
+    in_flight: int = 0  # other deployments under way
+    recent: tuple[Outcome, ...] = ()  # what became of the service's last deployments, the newest first
+    levels: Mapping[str, float] = field(default_factory=dict)  # metric -> its level before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One lesson: a deployment, the state it met, and what it did."""
+
+    deployment: Deployment
+    context: Context
+    impact: Impact
+
+
+class Basis(StrEnum):
+    """Whose history a prediction rests on; `cold`: nobody's, a documented prior."""
+
+    COLD = "cold"
+    SERVICE = "service"
+    TEAM = "team"
+    GLOBAL = "global"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Similar:
+    """An earlier deployment that a prediction rests on, and why it is like the planned one."""
+
+    deployment_id: str
+    service: str
+    version: str | None
+    started_at: datetime
+    similarity_ratio: float
+    why: tuple[str, ...]
+    outcome: Outcome
+    cost_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a deployment is expected to do. `risk` is of degradation or failure, `failure` of failure alone."""
+
+    deployment_id: str
+    basis: Basis
+    n: int
+    risk: Estimate
+    failure: Estimate
+    metrics: Mapping[str, Estimate]
+    cost: Cost | None = None
+    similar: tuple[Similar, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What a deployment must be for a pattern to speak of it: `change_types has database`, `event = sale`."""
+
+    trait: str
+    op: str  # has, =, >=, <
+    value: Trait
+
+
+class PatternKind(StrEnum):
+    """A pattern rests on 15 cases or more and was confirmed by the newest of them; a hint on 5 or more."""
+
+    PATTERN = "pattern"
+    HINT = "hint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """What was learned: under these conditions, this follows. `effect` is the difference in the target's own unit."""
+
+    kind: PatternKind
+    sentence: str
+    conditions: tuple[Condition, ...]
+    target: str  # a metric's name, cost_per_hour or outcome
+    effect: Estimate
+    multiplier: Estimate | None
+    n: int
+    q_value: float
+    last_seen: datetime
+    deployments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """One hour in which a deployment may start, and what it would then be expected to do."""
+
+    start: datetime
+    end: datetime
+    risk: Estimate
+    cost_per_hour: float | None  # the expected cost: its mean, not its median
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """The coming hours for a service, the best first; `loss_avoided` is now's expected cost less that of the best."""
+
+    service: str
+    made_at: datetime
+    slots: tuple[Slot, ...]
+    best: tuple[Window, ...]
+    now: Slot
+    loss_avoided: float | None
+    currency: str | None
+    basis: Basis
+    n: int
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """How well the predictions for a service came true, over `n` measured deployments.
+
+    `covered` is the share of the 90 % ranges (`ranges` of them) that held what happened, `brier` the mean squared
+    error of the predicted risk.
+    """
+
+    service: str
+    n: int
+    brier: float
+    ranges: int
+    covered: float | None

@@ -1,0 +1,75 @@
+"""What is watched, and the series that tell of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import ClassVar
+
+import numpy as np
+
+from afdp_exporter.model.figures import Floats
+
+
+class Layer(StrEnum):
+    """Where a metric stands on the way from the machine to the money."""
+
+    TECHNICAL = "technical"
+    SYSTEM = "system"
+    USER = "user"
+    BUSINESS = "business"
+    CUSTOM = "custom"
+
+
+class Worse(StrEnum):
+    """The direction in which a metric hurts."""
+
+    UP = "up"
+    DOWN = "down"
+    EITHER = "either"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What one unit of a metric is worth: one unit less (or more, as it hurts) costs `per_unit` an hour."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    currency: str
+    per_unit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A figure that is watched. Its name ends in its unit; its query may hold `$service` and the like."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    name: str
+    layer: Layer
+    query: str
+    worse: Worse = Worse.EITHER
+    money: Money | None = None
+    source: str | None = None  # the name of its source; None: the first one
+    control: str | None = None  # PromQL of what the deployment cannot have touched
+    leads_to: tuple[str, ...] = ()  # names of the metrics that may follow this one
+    primary: bool = True  # judged for the outcome; the others are told as "also moved"
+    environments: tuple[str, ...] = ()  # empty: every environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """One metric over time: `times` float64 Unix seconds (n,), `values` float64 (n,), NaN where there is a gap.
+
+    Both arrays are read-only and in order of time. `warnings` are the source's own words about partial data.
+    """
+
+    metric: str
+    labels: Mapping[str, str]
+    times: Floats
+    values: Floats
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> int:
+        """How many of its points are no gaps."""
+        return int(np.isfinite(self.values).sum())
