@@ -8,7 +8,6 @@ Gaussian kernel: Celisse et al. 2018, Arlot, Celisse and Harchaoui 2019, as in r
 from dataclasses import dataclass
 
 import numpy as np
-import ruptures
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
@@ -159,6 +158,8 @@ def changepoint(path: Path) -> Changepoint | None:
     typical = float(np.median(square[np.triu_indices(m, 1)]))
     if not 1e-12 < typical < 1e12:
         return None
+    import ruptures  # noqa: PLC0415 - it takes a second and 50 MB to import: only who judges shall pay that
+
     kernel = ruptures.KernelCPD(kernel="rbf", min_size=3, params={"gamma": 1.0 / typical}).fit(values[:, None])
     edges = np.array([0, *(int(b) for b in kernel.predict(pen=float(np.log(m))))])
     inside = np.flatnonzero((edges[1:-1] >= path.first) & (edges[1:-1] <= path.last)) + 1
