@@ -79,17 +79,19 @@ def _product(figure: Floats, design: Floats, *, power: float) -> _Fit | None:
     start = float(np.log(figure.mean())) if figure.mean() > 0 else 0.0
     weights, shrink = np.zeros(k), np.eye(k) * CAUTION
     for _ in range(STEPS):
-        mean = np.exp(np.clip(start + design @ weights, -50.0, 50.0))
+        mean = np.exp(np.clip(start + design @ weights, start - 20.0, start + 20.0))
         rest = figure - mean
         pull = design.T @ (rest * mean ** (1.0 - power)) - shrink @ weights
         bend = design.T @ (design * (mean ** (2.0 - power))[:, None]) + shrink
-        step = np.linalg.solve(bend, pull)
+        if not (np.isfinite(bend).all() and np.isfinite(pull).all()):
+            return None
+        step = np.linalg.lstsq(bend, pull)[0]
         weights = weights + np.clip(step, -1.0, 1.0)
         if float(np.abs(step).max()) < 1e-8:
             break
     else:
         return None
-    score, bread = design * (rest * mean ** (1.0 - power))[:, None], np.linalg.inv(bend)
+    score, bread = design * (rest * mean ** (1.0 - power))[:, None], np.linalg.pinv(bend)
     error = float(np.sqrt((bread @ (score.T @ score) @ bread)[0, 0] * n / max(n - k, 1)))
     without = float(np.exp(start + design[:, 1:] @ weights[1:]).mean())
     return _Fit(float(weights[0]), error, _likelihood(rest, mean ** (power / 2.0)), without)

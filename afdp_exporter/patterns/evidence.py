@@ -18,6 +18,11 @@ class Background:
         """What of columns (n,) or (n, m) is not explained."""
         return np.asarray(columns - self.basis @ (self.basis.T @ columns))
 
+    def beside(self, columns: Floats) -> "Background":
+        """The span of this and of more columns (n, k)."""
+        more = background(self.rest(columns))
+        return Background(np.hstack([self.basis, more.basis]))
+
 
 def background(columns: Floats) -> Background:
     """The span of columns (n, k), those that add nothing left out."""

@@ -1,5 +1,6 @@
 """Cases -> a Model of one service, shrunk from the service to its team to everybody."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +19,7 @@ from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits, outcome
 
 ENOUGH = 3
 """The fewest cases that a prediction may rest on."""
-OWN, TEAM, OTHERS = 500, 200, 300
+OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
 HALF_LIFE = timedelta(days=180)
 """A case this much older than the newest one counts half."""
@@ -28,6 +29,8 @@ EXPECTED_MOVE = 0.3
 """The prior: this share of deployments moves a given figure."""
 CERTAINTY = 4.0
 """1 / variance of the prior's log odds: the 90 % range of the risk goes from 7 % to 29 %."""
+LEVELLED = 10
+"""A service with this many cases has a level of its own."""
 TRUSTED = 100
 """With this many cases the effects on sizes count half of what they are found to be, as hints about the risk."""
 
@@ -214,15 +217,20 @@ def _line(values: Floats, rows: Floats, groups: Sequence[str], counts: Floats) -
 
 
 def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> Design:
-    services = sorted({place.service for place in places})
+    services = Counter(place.service for place in places)
     teams = sorted({place.team for place in places if place.team is not None})
     several = len(services) > 1
     return Design(
         encoder=learn_columns(traits),
         home=home,
-        services=tuple(services) if several else (),
+        services=_telling(services, home) if several else (),
         teams=tuple(teams) if several and len(teams) > 1 else (),
     )
+
+
+def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
+    """The services with a level of their own: the one at home, and those with enough cases to show one."""
+    return tuple(sorted(name for name, count in services.items() if name == home.service or count >= LEVELLED))
 
 
 def _hints(learned: Sequence[Response], groups: Sequence[str]) -> dict[str, float]:

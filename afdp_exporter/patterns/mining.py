@@ -21,7 +21,7 @@ from afdp_exporter.patterns.traits import case_traits
 SUPPORT, HINTED = 15, 5
 """Cases that a pattern rests on at least; fewer, down to HINTED, make a hint."""
 DISCOVERY_RATE = 0.05
-NEWEST = 2000
+NEWEST = 1000
 """How many of the newest cases are mined."""
 LEAST_RATE, LEAST_SIZE = 0.05, 0.25
 """The floor on an effect: of a rate, and of a size in standard deviations of what was unexplained."""
@@ -67,16 +67,17 @@ class _Search:
         """What of the scores is left beside the services and these candidates (n,)."""
         return self._background(accepted).rest(self._scores)
 
-    def _background(self, accepted: Sequence[int], seen: Sequence[int] = ()) -> Background:
-        return background(np.column_stack([self.services, self.members[:, list(accepted)], self._seen[:, list(seen)]]))
+    def _background(self, accepted: Sequence[int]) -> Background:
+        return background(np.column_stack([self.services, self.members[:, list(accepted)]]))
 
     def _test(self) -> Floats:
-        whole = weigh(self._scores, self.members, self._background(self.accepted))
+        known = self._background(self.accepted)
+        whole = weigh(self._scores, self.members, known)
         p = whole.p
         for candidate in np.flatnonzero(p < DISCOVERY_RATE):
             seen = self.ground.beside[candidate]
             if seen:
-                beside = weigh(self._scores, self.members[:, [candidate]], self._background(self.accepted, seen))
+                beside = weigh(self._scores, self.members[:, [candidate]], known.beside(self._seen[:, list(seen)]))
                 further = whole.z[candidate] * beside.z[0] > 0
                 worse = len(self.ground.conditions[candidate]) == 1 or beside.z[0] > 0
                 p[candidate] = max(p[candidate], beside.p[0]) if further and worse else 1.0

@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from afdp_exporter.model import Floats
 
-ROUNDS, QUICK_ROUNDS = 12, 6
+ROUNDS, QUICK_ROUNDS = 12, 5
 """Steps towards the shrinkage; a rough one does where fits are only compared or only their errors are wanted."""
 FOLDS, PLENTY = 5, 300
 """Folds that are left out in turn; with PLENTY of cases the shrinkage hardly depends on any of them."""
