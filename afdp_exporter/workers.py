@@ -24,11 +24,11 @@ class Workers:
         context.set_forkserver_preload(["afdp_exporter.analysis", "afdp_exporter.planning", "ruptures"])
         self._pool = ProcessPool(max_workers=count, initializer=os.nice, initargs=[_NICENESS], context=context)
 
-    async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta) -> T:  # noqa: ANN401
+    async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta, **words: Any) -> T:  # noqa: ANN401
         """The function's result. Raises AnalysisError when it takes longer than the deadline, or its process dies."""
         seconds = deadline.total_seconds()
         # the first call starts the processes, and waits for their imports: not in the event loop
-        future = await asyncio.to_thread(self._pool.schedule, function, args=arguments, timeout=seconds)
+        future = await asyncio.to_thread(self._pool.schedule, function, args=arguments, kwargs=words, timeout=seconds)
         try:
             return await asyncio.wrap_future(future)
         except TimeoutError as error:

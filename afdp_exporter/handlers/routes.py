@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import deployments, exposition, lifecycle, pages, planning
+from afdp_exporter.handlers import dataset, deployments, exposition, lifecycle, pages, planning
 from afdp_exporter.handlers.access import Scope
 
 
@@ -46,6 +46,7 @@ ROUTES = (
     Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
     Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),
     Route(method="GET", path="/api/v1/patterns", handler=planning.patterns, scope=Scope.READ),
+    Route(method="GET", path="/api/v1/dataset", handler=dataset.dataset, scope=Scope.READ),
 )
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 

@@ -115,6 +115,9 @@ class Store(Protocol):
     async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
         """The newest predictions of a service beside what was measured."""
 
+    async def salt(self) -> bytes:
+        """32 random bytes that never leave this place: they hide people where data is given away."""
+
     async def size_bytes(self) -> int:
         """What the store takes on disk."""
 

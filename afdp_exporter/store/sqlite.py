@@ -12,6 +12,7 @@ from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments,
 from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
+from afdp_exporter.store.salt import salt
 from afdp_exporter.store.writer import Writer
 
 
@@ -119,6 +120,10 @@ class SQLiteStore:
     async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
         """The newest predictions of a service beside what was measured."""
         return await self._readers.read(lambda connection: predictions.came_true(connection, service, limit))
+
+    async def salt(self) -> bytes:
+        """32 random bytes, in the file `salt` beside the database."""
+        return await asyncio.to_thread(salt, self._path.parent)
 
     async def size_bytes(self) -> int:
         """What the store takes on disk."""

@@ -46,6 +46,7 @@ MAY |= {
     ("POST", "/api/v1/predictions"): READERS,
     ("GET", "/api/v1/windows"): READERS,
     ("GET", "/api/v1/patterns"): READERS,
+    ("GET", "/api/v1/dataset"): READERS,
 }
 GUARDED = [call for call, may in MAY.items() if may != EVERYBODY]
 
