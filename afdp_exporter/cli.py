@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 import sys
+from keyword import iskeyword
 
 import click
 
@@ -12,12 +13,13 @@ from afdp_exporter.errors import AFDPError
 
 class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return sorted(entry.name for entry in pkgutil.iter_modules(commands.__path__))
+        return sorted(entry.name.rstrip("_") for entry in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command = importlib.import_module(f"afdp_exporter.commands.{cmd_name}").COMMAND
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = importlib.import_module(f"afdp_exporter.commands.{module}").COMMAND
         assert isinstance(command, click.Command)  # noqa: S101 - every file of the folder ends in one
         return command
 
