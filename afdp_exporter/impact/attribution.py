@@ -30,6 +30,8 @@ LEAST_BEFORE = 20  # points
 LEAST_AFTER = 3
 RARE = 1.55  # rarity of an excursion from which on it is reported
 CLEARLY_RARE = 1.8  # the same, where it could also be a lasting shift
+STAYED = 0.75  # share of the change that the last third must show, so that no excursion on top of it counts, ...
+SURE = 3.0  # ... and the weight that the evidence must have for that
 RETURNED = 0.5  # share of an excursion that may be left when it is over
 SCATTERED = 0.12  # p-value of a grown spread
 DRIFTED = 0.05  # p-value of the level for a gradual change
@@ -115,7 +117,9 @@ def _decide(evidence: Evidence) -> Finding:
     grid = evidence.grid
     away = excursion(grid)
     rare = away is not None and away.left < RETURNED and away.rarity > RARE
-    if evidence.attributed and not (rare and away is not None and away.rarity > CLEARLY_RARE):
+    stays = evidence.end_share >= STAYED and evidence.weight >= SURE
+    over = rare and away is not None and away.rarity > CLEARLY_RARE and not stays
+    if evidence.attributed and not over:
         return level_shift(evidence)
     if evidence.common:
         return common_cause(evidence)

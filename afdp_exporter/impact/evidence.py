@@ -50,7 +50,7 @@ def weigh(grid: Grid) -> Evidence | None:
     measured, onset = level(grid), locate(path)
     if measured is None or onset is None:
         return None
-    shares = _shares(grid, measured, onset)
+    shares = _shares(path, measured, onset)
     return Evidence(
         grid=grid,
         level=measured,
@@ -82,12 +82,16 @@ def _weight(grid: Grid, path: Path, onset: Onset, p_value: float) -> float:
     return sum(terms)
 
 
-def _shares(grid: Grid, measured: Level, onset: Onset) -> list[float]:
-    """The medians of three parts after the onset, as shares of the change; a lasting shift has a good part of each."""
+def _shares(path: Path, measured: Level, onset: Onset) -> list[float]:
+    """The medians of three parts after the onset, as shares of the change; a lasting shift has a good part of each.
+
+    Season and control are taken out of the path: else the slope of the day hides a shift, or passes for one.
+    """
     if measured.change == 0.0:
         return [0.0]
-    base = float(np.median(grid.values[max(0, onset.position - measured.back) : onset.position]))
-    parts = np.array_split(grid.values[onset.position :], 3)
+    at = onset.position - path.begin
+    base = float(np.median(path.values[max(0, at - measured.back) : at]))
+    parts = np.array_split(path.values[at:], 3)
     return [(float(np.median(part)) - base) / measured.change for part in parts if len(part)]
 
 
