@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,11 +89,11 @@ def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running
     out, err = once.ended()
     assert (once.process.returncode, err) == (0, "")
     assert "Deployment api v2.1.0 at 14:00 raised request latency p95 by" in out
-    assert "three earlier deployments" in out
+    assert re.search(r"the same sequence followed (two|three) earlier deployments", out)
     story, migration = out.split("The newest migration")
     rows = {cells[1]: cells for line in story.splitlines() if len(cells := [c.strip() for c in line.split("│")]) == 6}
     assert rows.keys() == {"request latency p95", "mobile sessions", "cart abandonment", "revenue"}
-    for metric in ("request latency p95", "cart abandonment", "revenue"):
+    for metric in rows:
         assert rows[metric][4] == "yes"
     assert "db lock wait" in migration
     assert "Of 28 deployments that do something" in out
