@@ -128,17 +128,18 @@ async def serve(serving: Serving) -> None:
     try:
         app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file))
         context = await asyncio.to_thread(tls.serving, serving.tls) if serving.tls else None
+        ended = heed_signals(app[STATE])
         async with listening(app, serving.host, serving.port, tls=context) as address:
             log.info("listening", address=address, version=__version__)
-            await until_ended(app[STATE])
+            await until_ended(app[STATE], ended)
             log.info("ending")
     finally:
         await store.close()
     log.info("ended")
 
 
-async def until_ended(state: State) -> None:
-    """Wait for SIGTERM or SIGINT, reloading on SIGHUP. Raises what a part raised that must not end."""
+def heed_signals(state: State) -> asyncio.Event:
+    """From now on SIGTERM and SIGINT set the event that is given back, and SIGHUP reloads."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -151,6 +152,11 @@ async def until_ended(state: State) -> None:
         task.add_done_callback(reloading.discard)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
+    return ended
+
+
+async def until_ended(state: State, ended: asyncio.Event) -> None:
+    """Wait for the event. Raises what a part raised that must not end."""
     while not ended.is_set():
         if not state.store.healthy:
             raise StoreError("the store's writer has ended; a new start may help")

@@ -113,8 +113,9 @@ async def _live(
             await _replayed(store, clock, console)
             await _tell(world, store, console)
             if address is not None:
+                ended = server.heed_signals(app[STATE])
                 _say(console, f"\nServing {url}/, {url}/api/v1/deployments and {url}/metrics until Ctrl-C.")
-                await server.until_ended(app[STATE])
+                await server.until_ended(app[STATE], ended)
     finally:
         await store.close()
 
