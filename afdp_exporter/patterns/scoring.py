@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from afdp_exporter.model import Attribution, Estimate, Impact, Outcome, Prediction, Score
+from afdp_exporter.model import Estimate, Impact, Outcome, Prediction, Score
+from afdp_exporter.patterns.responses import UNJUDGED
 from afdp_exporter.patterns.traits import TROUBLE
-
-_UNMEASURED = frozenset({Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY})
 
 
 def score(service: str, told: Iterable[tuple[Prediction, Impact]]) -> Score | None:
@@ -32,7 +31,7 @@ def _held(prediction: Prediction, impact: Impact) -> list[bool]:
     found = []
     for shift in impact.shifts:
         expected = prediction.metrics.get(shift.metric)
-        if expected is not None and shift.change is not None and shift.verdict not in _UNMEASURED:
+        if expected is not None and shift.change is not None and shift.verdict not in UNJUDGED:
             found.append(_inside(shift.change, expected))
     return found
 
