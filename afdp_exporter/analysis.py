@@ -9,7 +9,7 @@ from datetime import datetime
 
 from afdp_exporter.evidence import Evidence, Observer, Watched, gather
 from afdp_exporter.impact import Finding, judge
-from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
@@ -73,7 +73,7 @@ def weigh(question: Question) -> Judged:
     evidence = {each.metric.name: each for each in question.evidence}
     for metric in (metric for stage in stages(case.metrics) for metric in stage):
         shifts.append(_judged(evidence[metric.name], case, within=respond_within(metric, shifts, case)))
-    moved = {shift.metric for shift in shifts if shift.verdict in MOVED}
+    moved = {shift.metric for shift in shifts if shift.moved}
     elsewhere: dict[str, tuple[Shift, ...]] = {}
     for each in question.evidence:
         for service, series in each.peers.items() if each.metric.name in moved else ():
@@ -114,7 +114,7 @@ def _judged(evidence: Evidence, case: Case, *, within: float | None) -> Shift:
     found = near
     if within is not None and not near.attributed:
         late = _finding(evidence, evidence.series, case, within=within)
-        if late.attributed or (late.verdict in MOVED and near.verdict not in MOVED):
+        if late.attributed or (late.verdict.moved and not near.verdict.moved):
             found = late
     return shift_of(found, evidence.metric, evidence.series.warnings)
 

@@ -15,7 +15,7 @@ from scipy.signal import lfilter
 
 from afdp_exporter.analysis import Question, assess
 from afdp_exporter.evidence import Evidence
-from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.case import Case
 from afdp_exporter.model import Deployment, Impact, Layer, Metric, Occasion, Series, Worse
 
 STEP = timedelta(minutes=1)
@@ -83,7 +83,7 @@ def look(
 
 
 def blames(impact: Impact) -> bool:
-    return any(shift.verdict in MOVED for shift in impact.shifts)
+    return any(shift.moved for shift in impact.shifts)
 
 
 def deployment(service: str, minute: float) -> Deployment:

@@ -31,7 +31,6 @@ from planted_chains import (
     series_of,
 )
 
-from afdp_exporter.impact.case import MOVED
 from afdp_exporter.impact.paths import Paths
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Metric, Occasion, OccasionKind
@@ -57,7 +56,7 @@ def order_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ..
         told: list[int] = []
         for _ in range(worlds):
             impact = look(chain_world(rng, lag), rng)
-            shifts = {shift.metric: shift for shift in impact.shifts if shift.verdict in MOVED}
+            shifts = {shift.metric: shift for shift in impact.shifts if shift.moved}
             told += [
                 ordered(shifts[cause], shifts[effect], STEP)
                 for cause, effect in (("latency_seconds", "sessions"), ("sessions", "revenue_usd_per_hour"))
@@ -89,7 +88,7 @@ def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
                 onsets |= {TICKETS.name: start, ORDERS.name: start, ERRORS.name: start}
             sizes = {metric: float(rng.uniform(2, 5)) for metric in onsets}
             impact = look(World(onsets=onsets, sizes=sizes, metrics=metrics), rng)
-            moved = [shift.metric for shift in impact.shifts if shift.verdict in MOVED and shift.onset]
+            moved = [shift.metric for shift in impact.shifts if shift.moved and shift.onset]
             paths = Paths(metrics, {})
             pairs = [pair for pair in permutations(moved, 2) if paths.allowed(*pair)]
             strange += sum(not planted(pair, onsets) for pair in pairs)
@@ -121,10 +120,10 @@ def late_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
                 onsets[REVENUE.name] = float(rng.integers(30, 51))
             sizes = {LATENCY.name: 5.0, REVENUE.name: float(rng.uniform(3, 5))}
             shifts = {shift.metric: shift for shift in look(World(onsets=onsets, sizes=sizes), rng).shifts}
-            if slow and shifts[LATENCY.name].verdict not in MOVED:
+            if slow and not shifts[LATENCY.name].moved:
                 continue
             found += 1
-            blamed += shifts[REVENUE.name].verdict in MOVED
+            blamed += shifts[REVENUE.name].moved
         yield name, share(blamed, found)
 
 

@@ -8,10 +8,8 @@ import numpy as np
 from afdp_exporter.demo.effects import Effect, Shape
 from afdp_exporter.demo.shop import STEP
 from afdp_exporter.demo.world import World
-from afdp_exporter.model import Attribution, Deployment, Estimate, Impact, Shift
+from afdp_exporter.model import Deployment, Estimate, Impact, Shift
 from afdp_exporter.units import called, change, span
-
-_MOVED = {Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +64,7 @@ def _compared(effect: Effect, shift: Shift) -> Comparison:
     if effect.shape is not Shape.LEVEL and effect.duration:
         planted += f" for {span(effect.duration)}"
     metric = called(effect.metric)
-    if shift.verdict not in _MOVED or shift.change is None or shift.low is None or shift.high is None:
+    if not shift.moved or shift.change is None or shift.low is None or shift.high is None:
         return Comparison(metric=metric, planted=planted, measured=shift.verdict.replace("_", " "))
     measured = change(effect.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), before)
     if shift.duration is not None and shift.recovered_at is not None:
@@ -84,4 +82,4 @@ def _size(effect: Effect, shift: Shift) -> float:
 
 
 def _moved(impact: Impact) -> set[str]:
-    return {shift.metric for shift in impact.shifts if shift.primary and shift.verdict in _MOVED}
+    return {shift.metric for shift in impact.shifts if shift.primary and shift.moved}

@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from afdp_exporter.model import (
-    Attribution,
     Deployment,
     Layer,
     Measured,
@@ -18,9 +17,6 @@ from afdp_exporter.model import (
     Shift,
 )
 from afdp_exporter.settings import STRICT, Duration
-
-MOVED = frozenset({Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL})
-"""The verdicts that say: this metric moved, and this deployment did it."""
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import hypot
 
-from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.paths import Paths
 from afdp_exporter.model import Cost, Estimate, Money, Shift, Worse
 
@@ -79,7 +79,7 @@ def _items(shifts: Iterable[Shift], case: Case) -> list[_Item]:
     for shift in shifts:
         metric = metrics.get(shift.metric)
         change = _change(shift)
-        if metric is None or metric.money is None or change is None or shift.verdict not in MOVED:
+        if metric is None or metric.money is None or change is None or not shift.moved:
             continue
         sign = 1.0 if metric.worse is Worse.UP else -1.0
         found.append(

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from afdp_exporter.impact.case import MOVED
 from afdp_exporter.model import Shift
 
 
@@ -27,7 +26,7 @@ def excursion(shifts: Iterable[Shift]) -> Excursion | None:
     over = sorted(
         (shift.onset, shift.recovered_at, shift.metric)
         for shift in shifts
-        if shift.verdict in MOVED and shift.onset is not None and shift.recovered_at is not None
+        if shift.moved and shift.onset is not None and shift.recovered_at is not None
     )
     if not over:
         return None

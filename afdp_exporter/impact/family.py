@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from scipy.stats import binom
 
-from afdp_exporter.impact.case import MOVED
 from afdp_exporter.model import Attribution, Shift
 
 _CHANCE_OF_TRANSIENT = 0.02  # the share of metrics that come and go by themselves just then
@@ -29,10 +28,10 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     came_and_went = sum(shift.verdict is Attribution.TRANSIENT for shift in primary)
     by_chance = float(binom.sf(came_and_went - 1, len(primary), _CHANCE_OF_TRANSIENT))
     standing = {Attribution.TRANSIENT} if by_chance <= false_discovery_ratio else set()
-    blamed = any(shift.verdict in standing or (shift.verdict in MOVED and shift.metric in passing) for shift in primary)
+    blamed = any(shift.verdict in standing or (shift.moved and shift.metric in passing) for shift in primary)
     settled = []
     for shift in family:
-        if shift.verdict not in MOVED or shift.verdict in standing or (shift.primary and shift.metric in passing):
+        if not shift.moved or shift.verdict in standing or (shift.primary and shift.metric in passing):
             settled.append(shift)
         elif not shift.primary:
             settled.append(_secondary(shift, blamed=blamed))

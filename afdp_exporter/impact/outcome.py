@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from afdp_exporter.impact.case import MOVED, Case, ImpactSettings
+from afdp_exporter.impact.case import Case, ImpactSettings
 from afdp_exporter.model import (
     Attribution,
     Deployment,
@@ -57,7 +57,7 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     if sign is not None:
         return Decision(outcome=Outcome.FAILURE, reason=sign, label_source="rollback")
     primary = [shift for shift in shifts if shift.primary]
-    worse = [shift for shift in primary if shift.verdict in MOVED and shift.harmful]
+    worse = [shift for shift in primary if shift.moved and shift.harmful]
     severe = [shift.metric for shift in worse if _severe(shift, case.settings)]
     if severe:
         return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
@@ -67,7 +67,7 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     if unjudged or not primary:
         what = ", ".join(unjudged) or "no primary metric was measured"
         return Decision(outcome=Outcome.UNKNOWN, reason=f"could not be judged: {what}")
-    better = [shift.metric for shift in primary if shift.verdict in MOVED and shift.harmful is False]
+    better = [shift.metric for shift in primary if shift.moved and shift.harmful is False]
     doubtful = [shift.metric for shift in primary if shift.verdict is Attribution.INCONCLUSIVE]
     also = f", better: {', '.join(better)}" if better else ""
     also += f", doubtful: {', '.join(doubtful)}" if doubtful else ""
@@ -193,6 +193,6 @@ def _restored_at(record: Measured, mended: Deployment | None) -> datetime | None
         return mended.ended_at
     if record.impact is None:
         return None
-    worse = [shift.recovered_at for shift in record.impact.shifts if shift.verdict in MOVED and shift.harmful]
+    worse = [shift.recovered_at for shift in record.impact.shifts if shift.moved and shift.harmful]
     back = [at for at in worse if at is not None]
     return max(back) if back and len(back) == len(worse) else None

@@ -16,7 +16,7 @@ from math import exp, log
 import numpy as np
 from scipy.special import ndtr
 
-from afdp_exporter.impact.case import MOVED, Case, onset_range, possible_onsets
+from afdp_exporter.impact.case import Case, onset_range, possible_onsets
 from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.paths import Paths, reachable
 from afdp_exporter.impact.sequence import ordered
@@ -50,7 +50,7 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     of it; the rest is not distinguishable, and the reason names the others.
     """
     all_shifts = tuple(shifts)
-    moved = [shift for shift in all_shifts if shift.verdict in MOVED]
+    moved = [shift for shift in all_shifts if shift.moved]
     others = [other for other in case.others if _in_reach(other, moved, case)]
     mended = remedy(case.deployment, case.others, case.settings.remedy_within)
     if not moved or not others:
@@ -205,7 +205,7 @@ def _times(ratio: float | None, share: float) -> float | None:
 
 def _certain(shift: Shift, mended: Deployment | None, case: Case) -> Shift:
     """Surer where the metric returned after the rollback: half of the remaining doubt is gone."""
-    if shift.verdict not in MOVED or not _returned(shift, mended, case):
+    if not shift.moved or not _returned(shift, mended, case):
         return shift
     ratio = shift.attribution_ratio
     return replace(

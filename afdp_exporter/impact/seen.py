@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from itertools import combinations
 
-from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Deployment, SeenBefore, Shift
 
@@ -56,7 +56,7 @@ def alike(first: dict[str, Shift], second: dict[str, Shift], step: timedelta) ->
 
 
 def _moved(shifts: Iterable[Shift]) -> dict[str, Shift]:
-    return {shift.metric: shift for shift in shifts if shift.verdict in MOVED and shift.change}
+    return {shift.metric: shift for shift in shifts if shift.moved and shift.change}
 
 
 def _same_size(first: Shift, second: Shift) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from math import copysign, hypot
 
-from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.case import Case, onset_range
 from afdp_exporter.impact.paths import Paths
 from afdp_exporter.model import Attribution, Impact, Layer, Link, Measured, Metric, Shift
 
@@ -57,7 +57,7 @@ def supported(shifts: tuple[Shift, ...], case: Case) -> dict[str, bool]:
     by_name = {shift.metric: shift for shift in shifts}
     for metric in (metric for stage in stages(case.metrics) for metric in stage):
         shift = by_name.get(metric.name)
-        if shift is None or shift.verdict not in MOVED:
+        if shift is None or not shift.moved:
             continue
         found[metric.name] = _in_time(shift, stood, case)
         if found[metric.name]:
@@ -72,7 +72,7 @@ def links(shifts: Iterable[Shift], case: Case) -> tuple[Link, ...]:
     other of them between, and those whose order cannot be told. Of several the declared ones are told, else those
     that came before this effect most often after earlier deployments, else only what moved at the same time.
     """
-    moved = sorted((shift for shift in shifts if shift.verdict in MOVED and shift.onset), key=_onset)
+    moved = sorted((shift for shift in shifts if shift.moved and shift.onset), key=_onset)
     paths = Paths(case.metrics, case.services)
     earlier = [_moved(measured.impact) for measured in case.past if _same_service(measured, case)]
     found: list[Link] = []
@@ -142,7 +142,7 @@ def _same_service(measured: Measured, case: Case) -> bool:
 
 
 def _moved(impact: Impact | None) -> dict[str, Shift]:
-    return {shift.metric: shift for shift in (impact.shifts if impact else ()) if shift.verdict in MOVED}
+    return {shift.metric: shift for shift in (impact.shifts if impact else ()) if shift.moved}
 
 
 def _both(first: str, second: str, earlier: Iterable[Mapping[str, Shift]]) -> list[tuple[Shift, Shift]]:

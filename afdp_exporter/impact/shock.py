@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from afdp_exporter.impact.case import MOVED, Case, possible_onsets
+from afdp_exporter.impact.case import Case, possible_onsets
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Occasion, OccasionKind, Shift
 
@@ -21,7 +21,7 @@ def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
     """
     return tuple(
         replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, reason=reason)
-        if shift.verdict in MOVED and (reason := _shock(shift, case))
+        if shift.moved and (reason := _shock(shift, case))
         else shift
         for shift in shifts
     )
@@ -53,7 +53,7 @@ def _at_edge(shift: Shift, occasion: Occasion, case: Case) -> bool:
 
 
 def _together(shift: Shift, other: Shift, step: timedelta) -> bool:
-    if other.metric != shift.metric or other.verdict not in MOVED:
+    if other.metric != shift.metric or not other.moved:
         return False
     if (shift.change or 0.0) * (other.change or 0.0) <= 0:
         return False

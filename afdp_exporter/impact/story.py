@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from afdp_exporter.impact.case import MOVED, Case, onset_range
+from afdp_exporter.impact.case import Case, onset_range
 from afdp_exporter.impact.excursion import excursion
 from afdp_exporter.model import Attribution, Cost, Deployment, Estimate, Impact, Link, SeenBefore, Shift
 from afdp_exporter.units import called, change, money, span
@@ -143,7 +143,7 @@ def _told_apart(shift: Shift) -> bool:
 def _moved(shifts: Iterable[Shift]) -> list[Shift]:
     """What moved, in order of time, gradual ones without an onset last, secondary ones behind primary ones."""
     return sorted(
-        (shift for shift in shifts if shift.verdict in MOVED),
+        (shift for shift in shifts if shift.moved),
         key=lambda shift: (not shift.primary, shift.onset is None, shift.onset.timestamp() if shift.onset else 0.0),
     )
 

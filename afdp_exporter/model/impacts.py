@@ -21,6 +21,11 @@ class Attribution(StrEnum):
     INSUFFICIENT_HISTORY = "insufficient_history"
     NO_EFFECT = "no_effect"
 
+    @property
+    def moved(self) -> bool:
+        """Whether it says: this metric moved, and this deployment did it."""
+        return self in {Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
@@ -59,6 +64,11 @@ class Shift:
     duration: timedelta | None = None
     recovered_at: datetime | None = None
     primary: bool = True
+
+    @property
+    def moved(self) -> bool:
+        """Whether the metric moved and this deployment did it; otherwise its change is noise, or another's doing."""
+        return self.verdict.moved
 
     @property
     def harmful(self) -> bool | None:

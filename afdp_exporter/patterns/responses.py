@@ -12,8 +12,6 @@ from afdp_exporter.model import Attribution, Case, Floats, Shift
 
 UNJUDGED = frozenset({Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
 """Verdicts that say nothing about the change."""
-MOVED = frozenset({Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL})
-"""Verdicts that find a change; under the others its figure is noise around none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def changes(cases: Sequence[Case], metric: str) -> Figures:
     shifts = [_judged(case, metric) for case in cases]
     return Figures(
         values=np.array([math.nan if shift is None else shift.change for shift in shifts], dtype=float),
-        moved=np.array([shift is not None and shift.verdict in MOVED for shift in shifts], dtype=bool),
+        moved=np.array([shift is not None and shift.moved for shift in shifts], dtype=bool),
     )
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from planted_chains import CHAIN, DEPLOYED, LATENCY, REVENUE, STEP, World, blames, chain_world, deployment, look
 
-from afdp_exporter.impact.case import MOVED
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Occasion, OccasionKind
 
@@ -18,7 +17,7 @@ def orders(lag: int, seed: int) -> list[int]:
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(WORLDS):
-        shifts = {shift.metric: shift for shift in look(chain_world(rng, lag), rng).shifts if shift.verdict in MOVED}
+        shifts = {shift.metric: shift for shift in look(chain_world(rng, lag), rng).shifts if shift.moved}
         steps = [(one.name, two.name) for one, two in pairwise(CHAIN) if one.name in shifts and two.name in shifts]
         found += [ordered(shifts[one], shifts[two], STEP) for one, two in steps]
     return found
@@ -49,7 +48,7 @@ def test_revenue_that_falls_forty_minutes_later_is_found_behind_a_slowdown() -> 
         }
         if shifts[LATENCY.name].verdict is Attribution.ATTRIBUTED:
             found += 1
-            blamed += shifts[REVENUE.name].verdict in MOVED
+            blamed += shifts[REVENUE.name].moved
     assert found >= 0.8 * WORLDS
     assert blamed >= 0.8 * found
 
@@ -59,7 +58,7 @@ def test_a_slowdown_alone_does_not_drag_quiet_revenue_along() -> None:
     blamed = 0
     for _ in range(WORLDS):
         world = World(onsets={LATENCY.name: 1}, sizes={LATENCY.name: 6.0})
-        blamed += any(shift.metric == REVENUE.name and shift.verdict in MOVED for shift in look(world, rng).shifts)
+        blamed += any(shift.metric == REVENUE.name and shift.moved for shift in look(world, rng).shifts)
     assert blamed <= 0.05 * WORLDS
 
 
@@ -85,5 +84,5 @@ def test_of_two_deployments_three_minutes_apart_the_guilty_one_is_named() -> Non
         guilty, innocent, start = (first, second, 0) if index % 2 else (second, first, 3)
         onsets = {metric.name: start + 5 * place for place, metric in enumerate(CHAIN)}
         impact = look(World(onsets=onsets, sizes=sizes, metrics=CHAIN), rng, by=guilty, others=(innocent,))
-        named += impact.shifts[0].verdict in MOVED
+        named += impact.shifts[0].moved
     assert named >= 0.9 * WORLDS

@@ -11,7 +11,7 @@ from afdp_exporter.analysis import Question, assess
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.world import World, make_world
 from afdp_exporter.evidence import Evidence
-from afdp_exporter.impact.case import MOVED, Case
+from afdp_exporter.impact.case import Case
 from afdp_exporter.model import Deployment, Impact, Measured, Outcome, Series
 
 MINUTE = timedelta(minutes=1)
@@ -70,7 +70,7 @@ def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(w
         past = (*past, Measured(deployment=deployment, impact=look(deployment, past)))
     impact = look(world.update, past)
     order = [shop.LATENCY, shop.ABANDONMENT, shop.REVENUE]
-    onsets = {shift.metric: shift.onset for shift in impact.shifts if shift.verdict in MOVED and shift.onset}
+    onsets = {shift.metric: shift.onset for shift in impact.shifts if shift.moved and shift.onset}
     assert all(onsets[one] < onsets[two] for one, two in pairwise(order))
     cost = impact.costs[0]
     assert (cost.currency, cost.ended) == ("USD", False)
@@ -83,9 +83,7 @@ def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(w
 
 def test_the_migration_is_told_with_the_times_of_all_that_came_and_went(world: World, look: Look) -> None:
     impact = look(world.migration)
-    lasted = {
-        shift.metric: shift.duration / MINUTE for shift in impact.shifts if shift.verdict in MOVED and shift.duration
-    }
+    lasted = {shift.metric: shift.duration / MINUTE for shift in impact.shifts if shift.moved and shift.duration}
     for metric, minutes in (
         (shop.LOCKS, 1),
         (shop.LATENCY, 7),
