@@ -15,6 +15,7 @@ from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.model import Impact, Look
 from afdp_exporter.planning import Planner
+from afdp_exporter.stability import stabilities
 from afdp_exporter.trust import false_alarm_ratios
 from afdp_exporter.watch import Watcher
 
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
+_STABILITY_SECONDS = 60.0  # at most once in that time, when something was measured, and
+_LABEL_SECONDS = 900.0  # after that time in any case: people label outcomes
 _REPLAY_SECONDS = 6 * 3600.0
 _FIRST_REPLAY_SECONDS = 60.0  # as long as nothing is known to have been deployed
 _REPLAYED_PLACES = 20  # services whose series are replayed, so that it stays a matter of minutes
@@ -31,6 +34,7 @@ async def show_all(state: State) -> None:
     """Fill `/metrics` from the store."""
     exposure = state.rules.exposure
     state.instruments.expose(exposure)
+    state.instruments.events.show(state.rules.plans.occasions)
     for measured in await state.store.recent(exposure.deployments_per_service):
         state.instruments.show(measured.deployment, measured.impact)
 
@@ -54,16 +58,18 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         watched, told = state.rules.watched, state.instruments
         return await analyse(look, watched=watched, store=state.store, workers=state.workers, observer=told, now=at)
 
+    measured = asyncio.Event()
+    measured.set()
     watcher = Watcher(
         store=state.store,
         analyse=look_at,
-        observer=_Followers(state.instruments, state.planner),
+        observer=_Followers(state.instruments, state.planner, measured),
         clock=state.clock,
         at_once=2 * state.rules.watched.settings.workers,
     )
     state.due = watcher.wake
     learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
-    works = (watcher.run(), learning, state.foresight.run(), _replaying(state))
+    works = (watcher.run(), learning, state.foresight.run(), _replaying(state), _judging(state, measured))
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
@@ -88,12 +94,26 @@ async def _replaying(state: State) -> None:
         await asyncio.sleep(_REPLAY_SECONDS if places else _FIRST_REPLAY_SECONDS)
 
 
+async def _judging(state: State, measured: asyncio.Event) -> None:
+    """Tell how stable the deployments of each service are."""
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(measured.wait(), _LABEL_SECONDS)
+        measured.clear()
+        try:
+            state.instruments.stability.show(await stabilities(state.store, state.clock()))
+        except StoreError as error:
+            log.error("stability not measured", error=str(error))
+        await asyncio.sleep(_STABILITY_SECONDS)
+
+
 @dataclass(frozen=True, slots=True)
 class _Followers:
-    """Who follows the looks: `/metrics` shows them, planning learns from them."""
+    """Who follows the looks: `/metrics` shows them, planning and the measures of stability follow from them."""
 
     instruments: Instruments
     planner: Planner
+    new: asyncio.Event
 
     def looked(self, verdict: str, seconds: float) -> None:
         self.instruments.looked(verdict, seconds)
@@ -101,6 +121,7 @@ class _Followers:
     def measured(self, impact: Impact) -> None:
         self.instruments.measured(impact)
         self.planner.measured()
+        self.new.set()
 
 
 @asynccontextmanager

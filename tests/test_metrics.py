@@ -30,6 +30,7 @@ from afdp_exporter.model import (
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ONSET = NOON + timedelta(minutes=1)
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
@@ -41,7 +42,7 @@ def deployment(deployment_id: str = "d1", **changes: Any) -> Deployment:  # noqa
 
 def shift(metric: str = "latency_seconds", **changes: Any) -> Shift:  # noqa: ANN401
     figures = {"change": 0.015, "low": 0.012, "high": 0.018, "change_ratio": 0.1, "attribution_ratio": 0.97}
-    plain = {"layer": Layer.TECHNICAL, "verdict": Attribution.ATTRIBUTED, "reason": "it rose"}
+    plain = {"layer": Layer.TECHNICAL, "verdict": Attribution.ATTRIBUTED, "reason": "it rose", "onset": ONSET}
     return Shift(**({"metric": metric, "duration": timedelta(minutes=3)} | plain | figures | changes))
 
 
@@ -82,6 +83,7 @@ def test_every_figure_of_an_impact_is_there_in_its_own_unit() -> None:
         "change_upper": 0.018,
         "change_ratio": 0.1,
         "attribution_ratio": 0.97,
+        "onset_timestamp_seconds": NOON.timestamp() + 60,
         "duration_seconds": 180,
     }
     assert {name: page[f"afdp_impact_{name}"] for name in figures} == {
@@ -94,7 +96,9 @@ def test_every_figure_of_an_impact_is_there_in_its_own_unit() -> None:
 
 def test_a_figure_that_is_not_known_or_not_finite_has_no_series() -> None:
     told = instruments()
-    told.show(deployment(), impact("d1", shift(change=float("nan"), low=float("-inf"), high=None, duration=None)))
+    told.show(
+        deployment(), impact("d1", shift(change=float("nan"), low=float("-inf"), high=None, duration=None, onset=None))
+    )
     names = {name for name in samples(told.render()[0]) if name.startswith("afdp_impact")}
     assert names == {"afdp_impact_change_ratio", "afdp_impact_attribution_ratio"}
 
@@ -299,3 +303,22 @@ def test_every_name_that_is_promised_for_deployments_and_the_exporter_is_there()
         afdp_event_loop_lag_seconds_bucket process_resident_memory_bytes
     """
     assert set(promised.split()) <= set(samples(told.render()[0]))
+
+
+def test_a_story_is_told_in_whole_sentences_as_far_as_an_alert_can_carry_it() -> None:
+    told = instruments()
+    sentences = ("Latency rose by 15 ms [12, 18].", "It costs $1,200 an hour.", "x" * 600)
+    told.show(deployment(), impact(story=sentences))
+    ((labels, _),) = samples(told.render()[0])["afdp_deployment_story"]
+    assert labels["story"] == "Latency rose by 15 ms [12, 18]. It costs $1,200 an hour."
+    told.show(deployment(), impact(story=("y" * 700,)))
+    ((labels, _),) = samples(told.render()[0])["afdp_deployment_story"]
+    assert labels["story"] == "y" * 599 + "…"
+
+
+def test_a_deployment_tells_how_many_of_its_metrics_were_judged_and_how() -> None:
+    told = instruments()
+    blind = {"verdict": Attribution.INSUFFICIENT_HISTORY, "change": None}
+    told.show(deployment(), impact("d1", shift("a"), shift("b", **blind), shift("c", **blind)))
+    counted = {labels["verdict"]: value for labels, value in samples(told.render()[0])["afdp_deployment_verdicts"]}
+    assert counted == {"attributed": 1, "insufficient_history": 2}

@@ -25,6 +25,7 @@ from afdp_exporter.model import (
     Measured,
     Outcome,
     Shift,
+    Stability,
     Status,
     Worse,
 )
@@ -39,16 +40,6 @@ class Decision:
     outcome: Outcome
     reason: str
     label_source: str = "rule"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stability:
-    """DORA's change failure rate with its 90 % interval, and how long restoring took (None: nothing to restore)."""
-
-    deployments: int
-    failures: int
-    change_failure_ratio: Estimate | None
-    time_to_restore: timedelta | None
 
 
 def decide(shifts: Iterable[Shift], case: Case) -> Decision:
@@ -137,6 +128,7 @@ def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(day
         deployments=known,
         failures=failed,
         change_failure_ratio=wilson(failed, known) if known else None,
+        restored=len(restored),
         time_to_restore=sorted(restored)[len(restored) // 2] if restored else None,
     )
 

@@ -14,7 +14,9 @@ from pydantic import Field
 from afdp_exporter import __version__
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.metrics.board import Board
+from afdp_exporter.metrics.events import Events
 from afdp_exporter.metrics.outlook import Outlook
+from afdp_exporter.metrics.stability import StabilityBoard
 from afdp_exporter.model import Deployment, Impact
 from afdp_exporter.settings import STRICT
 
@@ -47,6 +49,10 @@ class Instruments:
         self.outlook = Outlook()
         self._registry = own = CollectorRegistry()
         own.register(self.outlook)
+        self.stability = StabilityBoard()
+        own.register(self.stability)
+        self.events = Events()
+        own.register(self.events)
         ProcessCollector(registry=own)
         version = {"version": __version__, "python_version": platform.python_version()}
         Info("afdp_build", "The version that runs.", registry=own).info(version)

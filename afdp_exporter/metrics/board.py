@@ -3,8 +3,8 @@
 import heapq
 import threading
 from bisect import insort
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
@@ -17,17 +17,22 @@ from afdp_exporter.model import Deployment, Impact, Shift, Status
 
 Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
 
+_STORY = 600  # characters of a story, so that an alert can carry it
 _OF_DEPLOYMENT = ("deployment_id", "service", "environment")
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_deployment_timestamp_seconds": ("When the deployment started.", ()),
     "afdp_deployment_end_timestamp_seconds": ("When the rollout of the deployment was over.", ()),
+    "afdp_deployment_planned_timestamp_seconds": ("When the deployment is planned to start.", ()),
     "afdp_deployment_info": ("What is known of the deployment.", ("version", "team", "strategy", "change_type")),
-    "afdp_deployment_outcome": ("What became of the deployment, as measured.", ("outcome",)),
+    "afdp_deployment_outcome": ("What became of the deployment: a human's word, else as measured.", ("outcome",)),
+    "afdp_deployment_verdicts": ("How many metrics got this verdict.", ("verdict",)),
+    "afdp_deployment_story": ("What the deployment did, in words.", ("story",)),
     "afdp_impact_change": ("Change of the metric after the deployment, in the metric's own unit.", ("metric",)),
     "afdp_impact_change_lower": ("The 5 % point of the change.", ("metric",)),
     "afdp_impact_change_upper": ("The 95 % point of the change.", ("metric",)),
     "afdp_impact_change_ratio": ("Change relative to the level before.", ("metric",)),
     "afdp_impact_attribution_ratio": ("How sure it is that this deployment did it, 0 to 1.", ("metric",)),
+    "afdp_impact_onset_timestamp_seconds": ("When the change of the metric began.", ("metric",)),
     "afdp_impact_duration_seconds": ("How long the change lasted, or has lasted by now.", ("metric",)),
     "afdp_cost_per_hour": ("Money lost per hour because of the deployment; a gain is negative.", ("currency",)),
     "afdp_cost_per_hour_lower": ("The 5 % point of the cost per hour.", ("currency",)),
@@ -145,14 +150,20 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
         ",".join(deployment.change_types),
     )
     yield ("afdp_deployment_info", (*whose, *words)), 1
-    if not deployment.planned:
-        yield ("afdp_deployment_timestamp_seconds", whose), deployment.started_at.timestamp()
+    when = "afdp_deployment_planned_timestamp_seconds" if deployment.planned else "afdp_deployment_timestamp_seconds"
+    yield (when, whose), deployment.started_at.timestamp()
     under_way = deployment.status is Status.STARTED and deployment.finished_at is None
     if not deployment.planned and not under_way:
         yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.ended_at.timestamp()
+    outcome = deployment.labelled_outcome or (impact.outcome if impact else None)
+    if outcome is not None:
+        yield ("afdp_deployment_outcome", (*whose, outcome)), 1
     if impact is None:
         return
-    yield ("afdp_deployment_outcome", (*whose, impact.outcome)), 1
+    if impact.story:
+        yield ("afdp_deployment_story", (*whose, _shortened(impact.story))), 1
+    for verdict, count in Counter(shift.verdict for shift in impact.shifts).items():
+        yield ("afdp_deployment_verdicts", (*whose, verdict)), count
     for shift in impact.shifts:
         for family, value in _figures(shift):
             if value is not None and isfinite(value):
@@ -164,10 +175,21 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
         yield ("afdp_cost_per_hour_upper", of_cost), cost.per_hour.high
 
 
+def _shortened(story: Sequence[str]) -> str:
+    """As many whole sentences as fit; of a first one that is longer, its beginning."""
+    told = story[0] if len(story[0]) <= _STORY else f"{story[0][: _STORY - 1]}…"
+    for sentence in story[1:]:
+        if len(told) + len(sentence) >= _STORY:
+            break
+        told = f"{told} {sentence}"
+    return told
+
+
 def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
     yield "afdp_impact_change", shift.change
     yield "afdp_impact_change_lower", shift.low
     yield "afdp_impact_change_upper", shift.high
     yield "afdp_impact_change_ratio", shift.change_ratio
     yield "afdp_impact_attribution_ratio", shift.attribution_ratio
+    yield "afdp_impact_onset_timestamp_seconds", shift.onset.timestamp() if shift.onset is not None else None
     yield "afdp_impact_duration_seconds", shift.duration.total_seconds() if shift.duration is not None else None

@@ -15,7 +15,21 @@ _FAMILIES = {
     "afdp_predicted_change": ("What a planned or running deployment is expected to change.", (*_DEPLOYMENT, "metric")),
     "afdp_predicted_cost_per_hour": ("What it is expected to cost an hour.", (*_DEPLOYMENT, "currency")),
     "afdp_predicted_failure_ratio": ("The risk that it fails.", _DEPLOYMENT),
+    "afdp_predicted_risk_ratio": ("The risk that it degrades or fails.", _DEPLOYMENT),
+    "afdp_prediction_deployments": ("Past deployments that the prediction rests on.", (*_DEPLOYMENT, "basis")),
+    "afdp_pattern_matched": (
+        "A pattern of harm that speaks of it.",
+        (*_DEPLOYMENT, "pattern"),
+    ),
     "afdp_deploy_now_risk_ratio": ("The risk that a deployment now degrades or fails.", _PLACE),
+    "afdp_deploy_now_risk_ratio_lower": ("The 5 % point of that risk.", _PLACE),
+    "afdp_deploy_now_risk_ratio_upper": ("The 95 % point of that risk.", _PLACE),
+    "afdp_deploy_now_deployments": ("Past deployments that this risk rests on.", (*_PLACE, "basis")),
+    "afdp_best_window_risk_ratio": ("The risk of a deployment in the best of the coming windows.", _PLACE),
+    "afdp_best_window_loss_avoided_per_hour": (
+        "By how much the best window is expected to cost less than now.",
+        (*_PLACE, "currency"),
+    ),
     "afdp_best_window_timestamp_seconds": ("When the best of the coming windows begins.", _PLACE),
     "afdp_prediction_coverage_ratio": ("Share of the predicted 90 % ranges that held what happened.", ("service",)),
     "afdp_prediction_brier_score": ("Mean squared error of the predicted risks: 0 is perfect.", ("service",)),
@@ -23,7 +37,7 @@ _FAMILIES = {
     "afdp_pattern_deployments": ("Past deployments behind a pattern.", ("pattern",)),
     "afdp_pattern_cost_multiplier": ("How many times the cost of others follows.", ("pattern",)),
 }
-_WITH_QUANTILES = frozenset({"afdp_predicted_change", "afdp_predicted_cost_per_hour"})
+_WITH_QUANTILES = frozenset({"afdp_predicted_change", "afdp_predicted_cost_per_hour", "afdp_predicted_risk_ratio"})
 
 
 class Outlook(Collector):
@@ -76,11 +90,8 @@ class Outlook(Collector):
             patterns, scores = self._patterns, dict(self._scores)
         for deployment, prediction in predictions.values():
             _add_prediction(families, deployment, prediction)
-        for (service, environment), ranked in windows.items():
-            families["afdp_deploy_now_risk_ratio"].add_metric([service, environment], ranked.now.risk.median)
-            for window in ranked.best[:1]:
-                begins = window.start.timestamp()
-                families["afdp_best_window_timestamp_seconds"].add_metric([service, environment], begins)
+        for place, ranked in windows.items():
+            _add_windows(families, place, ranked)
         for pattern in patterns:
             families["afdp_pattern_deployments"].add_metric([pattern.sentence], pattern.n)
             if pattern.target == "cost_per_hour" and pattern.multiplier is not None:
@@ -108,6 +119,25 @@ def _add_prediction(families: dict[str, GaugeMetricFamily], deployment: Deployme
         cost = prediction.cost
         _add_range(families["afdp_predicted_cost_per_hour"], [*place, cost.currency], cost.per_hour)
     families["afdp_predicted_failure_ratio"].add_metric(place, prediction.failure.median)
+    _add_range(families["afdp_predicted_risk_ratio"], place, prediction.risk)
+    families["afdp_prediction_deployments"].add_metric([*place, prediction.basis], prediction.n)
+    for pattern in prediction.patterns:
+        families["afdp_pattern_matched"].add_metric([*place, pattern], 1)
+
+
+def _add_windows(families: dict[str, GaugeMetricFamily], place: tuple[str, str], ranked: Windows) -> None:
+    risk = ranked.now.risk
+    families["afdp_deploy_now_risk_ratio"].add_metric(place, risk.median)
+    families["afdp_deploy_now_risk_ratio_lower"].add_metric(place, risk.low)
+    families["afdp_deploy_now_risk_ratio_upper"].add_metric(place, risk.high)
+    families["afdp_deploy_now_deployments"].add_metric([*place, ranked.basis], ranked.n)
+    for window in ranked.best[:1]:
+        families["afdp_best_window_timestamp_seconds"].add_metric(place, window.start.timestamp())
+        risks = [slot.risk.median for slot in ranked.slots if window.start <= slot.start < window.end]
+        if risks:
+            families["afdp_best_window_risk_ratio"].add_metric(place, max(risks))
+    if ranked.loss_avoided is not None and ranked.currency is not None:
+        families["afdp_best_window_loss_avoided_per_hour"].add_metric([*place, ranked.currency], ranked.loss_avoided)
 
 
 def _add_range(family: GaugeMetricFamily, labels: list[str], estimate: Estimate) -> None:

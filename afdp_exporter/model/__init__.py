@@ -26,6 +26,7 @@ from afdp_exporter.model.impacts import (
     Rival,
     SeenBefore,
     Shift,
+    Stability,
 )
 from afdp_exporter.model.learning import (
     Basis,
@@ -75,6 +76,7 @@ __all__ = [
     "Shift",
     "Similar",
     "Slot",
+    "Stability",
     "Status",
     "Strategy",
     "Trait",

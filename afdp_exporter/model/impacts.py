@@ -140,6 +140,17 @@ class Measured:
     impact: Impact | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stability:
+    """DORA's change failure rate with its 90 % interval, and the median time to restore over `restored` failures."""
+
+    deployments: int
+    failures: int
+    change_failure_ratio: Estimate | None
+    restored: int = 0
+    time_to_restore: timedelta | None = None
+
+
 class LookState(StrEnum):
     """Where a look stands: due rows wait for their time, waiting ones for a source that is away."""
 

@@ -69,6 +69,7 @@ class Prediction:
     metrics: Mapping[str, Estimate]
     cost: Cost | None = None
     similar: tuple[Similar, ...] = ()
+    patterns: tuple[str, ...] = ()  # the sentences of those that speak of it and mean harm
     warnings: tuple[str, ...] = ()
 
 

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import expit
 
-from afdp_exporter.model import Basis, Context, Cost, Deployment, Estimate, Floats, Pattern, Prediction, Similar
+from afdp_exporter.model import (
+    Basis,
+    Context,
+    Cost,
+    Deployment,
+    Estimate,
+    Floats,
+    Pattern,
+    PatternKind,
+    Prediction,
+    Similar,
+)
 from afdp_exporter.patterns.conditions import holds
 from afdp_exporter.patterns.intervals import error_at, weighted_points
 from afdp_exporter.patterns.learning import Model, Place, Response
@@ -42,6 +53,7 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
         metrics=cold | {name: expect(response, row) for name, response in model.metrics.items()},
         cost=Cost(currency=model.currency, per_hour=cost) if cost and model.currency else None,
         similar=evidence,
+        patterns=tuple(pattern.sentence for pattern in applying if _harmful(pattern)),
         warnings=(*_evidence(model, evidence), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
     )
 
@@ -82,6 +94,12 @@ def chance(fit: Logistic, row: Floats) -> Estimate:
     centre, spread = fit.odds(row)
     low, high = expit(centre - REACH * spread), expit(centre + REACH * spread)
     return Estimate(low=float(low[0]), median=float(fit.risk(row)[0]), high=float(high[0]))
+
+
+def _harmful(pattern: Pattern) -> bool:
+    """Whether it is a pattern, no hint, and surely makes deployments dearer or riskier."""
+    judged = pattern.target in {"cost_per_hour", "outcome"}
+    return judged and pattern.kind is PatternKind.PATTERN and pattern.effect.low > 0
 
 
 def _cold(level: float) -> Estimate:

@@ -1,56 +1,30 @@
-"""The names that dashboards, rules and other people's pipelines hang on."""
+"""The names that dashboards, rules and other people's pipelines hang on, as the exporter itself tells them."""
 
 import re
+from functools import cache
 
-PROMISED = frozenset(
-    {
-        "afdp_deployment_timestamp_seconds",
-        "afdp_deployment_end_timestamp_seconds",
-        "afdp_deployment_info",
-        "afdp_deployment_outcome",
-        "afdp_impact_change",
-        "afdp_impact_change_lower",
-        "afdp_impact_change_upper",
-        "afdp_impact_change_ratio",
-        "afdp_impact_attribution_ratio",
-        "afdp_impact_duration_seconds",
-        "afdp_cost_per_hour",
-        "afdp_cost_per_hour_lower",
-        "afdp_cost_per_hour_upper",
-        "afdp_prevented_cost_total",
-        "afdp_predicted_change",
-        "afdp_predicted_cost_per_hour",
-        "afdp_predicted_failure_ratio",
-        "afdp_deploy_now_risk_ratio",
-        "afdp_best_window_timestamp_seconds",
-        "afdp_gate_verdict",
-        "afdp_pattern_deployments",
-        "afdp_pattern_cost_multiplier",
-        "afdp_false_alarm_ratio",
-        "afdp_false_alarm_placebos",
-        "afdp_prediction_coverage_ratio",
-        "afdp_prediction_brier_score",
-        "afdp_predictions_scored",
-        "afdp_build_info",
-        "afdp_source_up",
-        "afdp_source_query_duration_seconds",
-        "afdp_source_query_failures_total",
-        "afdp_annotations_received_total",
-        "afdp_annotations_rejected_total",
-        "afdp_analyses_total",
-        "afdp_analysis_duration_seconds",
-        "afdp_analyses_pending",
-        "afdp_oldest_pending_analysis_timestamp_seconds",
-        "afdp_config_last_reload_successful",
-        "afdp_config_last_reload_success_timestamp_seconds",
-        "afdp_store_size_bytes",
-        "afdp_series_dropped_total",
-    }
-)
+from prometheus_client import ProcessCollector
+
+from afdp_exporter.metrics import Exposure, Instruments
+
+PROMISED_FOR_LATER = frozenset({"afdp_prevented_cost_total", "afdp_gate_verdict"})
+"""What the dashboards show already and nothing exposes yet."""
 
 _NAME = re.compile(r"\bafdp_[a-z0-9_]+")
+_PARTS = {"counter": "_total", "info": "_info"}
 _OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
 _NO_METRICS = {"afdp_exporter"}  # the package
+
+
+@cache
+def existing() -> frozenset[str]:
+    """Every family of ours, by its full name."""
+    told = Instruments(Exposure())
+    collectors = [each for registry in (told._boards, told._registry) for each in registry._collector_to_names]
+    describing = [each for each in collectors if not isinstance(each, ProcessCollector)]
+    families = [family for each in describing for family in each.describe()]
+    names = {family.name + _PARTS.get(family.type, "") for family in families}
+    return frozenset(name for name in names if name.startswith("afdp_"))
 
 
 def named(text: str) -> set[str]:
@@ -62,6 +36,6 @@ def named(text: str) -> set[str]:
 def _family(name: str) -> str:
     for part in _OF_A_HISTOGRAM:
         whole = name.removesuffix(part)
-        if whole != name and whole in PROMISED:
+        if whole != name and whole in existing():
             return whole
     return name

@@ -1,0 +1,41 @@
+"""What is special about a time, as metric families: sales, freezes, incidents and the like."""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from afdp_exporter.model import Occasion
+
+_LABELS = ("event", "kind")
+
+
+class Events(Collector):
+    """Holds the events, replaced as a whole; of two with the same name and kind the later one is shown."""
+
+    def __init__(self) -> None:
+        self._occasions: dict[tuple[str, str], Occasion] = {}
+
+    def show(self, occasions: Iterable[Occasion]) -> None:
+        """Show these instead of those before."""
+        ordered = sorted(occasions, key=lambda occasion: occasion.start)
+        self._occasions = {(occasion.name, occasion.kind.value): occasion for occasion in ordered}
+
+    def describe(self) -> Iterator[Metric]:
+        """The names, for whoever asks for some of them only."""
+        return iter(_families())
+
+    def collect(self) -> Iterator[Metric]:
+        """Both families, where there are events."""
+        starts, ends = _families()
+        for labels, occasion in self._occasions.items():
+            starts.add_metric(labels, occasion.start.timestamp())
+            ends.add_metric(labels, occasion.end.timestamp())
+        return iter([starts, ends] if self._occasions else [])
+
+
+def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
+    return (
+        GaugeMetricFamily("afdp_event_timestamp_seconds", "When the event starts.", labels=_LABELS),
+        GaugeMetricFamily("afdp_event_end_timestamp_seconds", "When the event ends.", labels=_LABELS),
+    )
