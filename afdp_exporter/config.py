@@ -10,7 +10,7 @@ from pydantic import Field
 from afdp_exporter import promql
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.evidence import AnalysisSettings, Watched
-from afdp_exporter.handlers.access import Token
+from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
 from afdp_exporter.planning import PlanningSettings, Plans
@@ -43,6 +43,7 @@ class _File:
     calendar: tuple[Occasion, ...] = ()
     policy: Policy = Policy()
     tokens: tuple[Token, ...] = ()
+    users: tuple[User, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Config:
     calendar: tuple[Occasion, ...] = ()
     policy: Policy = Policy()
     tokens: tuple[Token, ...] = ()
+    users: tuple[User, ...] = ()
 
     @property
     def watched(self) -> Watched:
@@ -92,6 +94,7 @@ def read(content: object) -> Config:
         calendar=file.calendar,
         policy=file.policy,
         tokens=file.tokens,
+        users=file.users,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 
 import structlog
 from aiohttp import web
@@ -20,10 +21,11 @@ from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
+from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import add_routes
 from afdp_exporter.handlers.state import STATE, Rules, State
-from afdp_exporter.handlers.tls import TLS
+from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
@@ -43,7 +45,12 @@ def now() -> datetime:
 
 
 def make_app(
-    config: Config, *, store: Store, clock: Callable[[], datetime] = now, load: Callable[[], Config] | None = None
+    config: Config,
+    *,
+    store: Store,
+    clock: Callable[[], datetime] = now,
+    load: Callable[[], Config] | None = None,
+    web_config: Web | None = None,
 ) -> web.Application:
     """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store."""
     instruments = Instruments(config.policy.exposure)
@@ -64,6 +71,8 @@ def make_app(
         instruments=instruments,
         clock=clock,
         rules=_rules(config),
+        web=web_config or Web(),
+        passwords=Passwords(monotonic),
         workers=workers,
         planner=planner,
         foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
@@ -81,6 +90,7 @@ def _rules(config: Config) -> Rules:
     policy = config.policy
     return Rules(
         tokens=config.tokens,
+        users=config.users,
         schedule=policy.watch,
         exposure=policy.exposure,
         watched=config.watched,
@@ -115,19 +125,21 @@ class Serving:
     host: str
     port: int
     storage: Path
-    tls: TLS | None = None
+    web_config: Web | None = None
 
 
 async def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT; whatever was accepted by then is on disk. Raises AFDPError where it cannot."""
     config = configuration.load(serving.config_file)
-    if serving.host not in _LOOPBACK and not config.tokens:
-        log.warning("everybody who reaches this address may record deployments: configure tokens", host=serving.host)
+    web_config = serving.web_config or Web()
+    block = web_config.now().tls_server_config
+    if serving.host not in _LOOPBACK and not config.tokens and not web_config.now().basic_auth_users:
+        log.warning("only this machine may record deployments: configure tokens", host=serving.host)
     await asyncio.to_thread(serving.storage.mkdir, parents=True, exist_ok=True)
     store = await SQLiteStore.open(serving.storage / DATABASE)
     try:
-        app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file))
-        context = await asyncio.to_thread(tls.serving, serving.tls) if serving.tls else None
+        app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file), web_config=web_config)
+        context = await asyncio.to_thread(tls.serving, block) if block else None
         ended = heed_signals(app[STATE])
         async with listening(app, serving.host, serving.port, tls=context) as address:
             log.info("listening", address=address, version=__version__)

@@ -9,7 +9,7 @@ import pytest
 
 from afdp_exporter.config import Policy
 from afdp_exporter.evidence import AnalysisSettings
-from afdp_exporter.handlers.access import Token
+from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Money, Occasion, Service
 from afdp_exporter.planning import PlanningSettings
@@ -59,13 +59,13 @@ def test_every_place_of_the_readme_map_exists() -> None:
 
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
-    blocks = (Metric, Money, Service, Occasion, Token, Schedule, AnalysisSettings, Exposure, PlanningSettings)
+    blocks = (Metric, Money, Service, Occasion, Token, User, Schedule, AnalysisSettings, Exposure, PlanningSettings)
     keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}
     assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
+    pages = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *(ROOT / "docs").rglob("*.md")]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:

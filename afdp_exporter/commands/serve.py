@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from afdp_exporter import logs, server
-from afdp_exporter.handlers import tls
+from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.server import Serving
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,7 +44,12 @@ def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: A
     default="127.0.0.1:10333",
     help="Port 0 takes a free one; the log tells which.",
 )
-@option("--web.config.file", "web_config_file", type=_FILE, help="TLS, in the format of Prometheus' exporters.")
+@option(
+    "--web.config.file",
+    "web_config_file",
+    type=_FILE,
+    help="TLS and users, as Prometheus' exporters have them.",
+)
 @option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
 @option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
 @option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
@@ -54,8 +59,8 @@ def serve(
     """Run the exporter: take in deployments, watch what they do, and tell it on /metrics and over HTTP."""
     logs.set_up(level, form)
     host, port = address
-    block = tls.load(web_config_file) if web_config_file else None
-    asyncio.run(server.serve(Serving(config_file=config_file, host=host, port=port, storage=storage, tls=block)))
+    web = Web(web_config_file)
+    asyncio.run(server.serve(Serving(config_file=config_file, host=host, port=port, storage=storage, web_config=web)))
 
 
 COMMAND = serve

@@ -23,6 +23,7 @@ from afdp_exporter.errors import (
     TooLarge,
     Unauthorised,
 )
+from afdp_exporter.handlers.passwords import TooMany
 
 NO_FORMS = "forms are not read here: send JSON with Content-Type: application/json"
 
@@ -39,6 +40,9 @@ class TooSlow(AFDPError):
     """The body did not arrive in time."""
 
 
+_CHALLENGE = {"WWW-Authenticate": 'Bearer realm="afdp", Basic realm="afdp", charset="UTF-8"'}
+
+
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     status: HTTPStatus
@@ -50,9 +54,17 @@ _MEANINGS: tuple[tuple[type[AFDPError], _Meaning], ...] = (
     (Malformed, _Meaning(HTTPStatus.BAD_REQUEST, "malformed")),
     (BadInput, _Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid")),
     (ConfigError, _Meaning(HTTPStatus.UNPROCESSABLE_ENTITY, "config")),
-    (Unauthorised, _Meaning(HTTPStatus.UNAUTHORIZED, "unauthorised", {"WWW-Authenticate": 'Bearer realm="afdp"'})),
+    (
+        Unauthorised,
+        _Meaning(
+            HTTPStatus.UNAUTHORIZED,
+            "unauthorised",
+            {"WWW-Authenticate": 'Bearer realm="afdp", Basic realm="afdp", charset="UTF-8"'},
+        ),
+    ),
     (Forbidden, _Meaning(HTTPStatus.FORBIDDEN, "forbidden")),
     (NotFound, _Meaning(HTTPStatus.NOT_FOUND, "not_found")),
+    (TooMany, _Meaning(HTTPStatus.TOO_MANY_REQUESTS, "rate", {"Retry-After": "60"})),
     (TooSlow, _Meaning(HTTPStatus.REQUEST_TIMEOUT, "slow", {"Connection": "close"})),
     (Conflict, _Meaning(HTTPStatus.CONFLICT, "conflict")),
     (TooLarge, _Meaning(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", {"Connection": "close"})),

@@ -12,8 +12,9 @@ import structlog
 from aiohttp import web
 
 from afdp_exporter.errors import AFDPError, Forbidden, StoreError, TooLarge
-from afdp_exporter.handlers.access import authorise
+from afdp_exporter.handlers.access import Door
 from afdp_exporter.handlers.answers import NO_FORMS, Unsupported, from_error, problem
+from afdp_exporter.handlers.passwords import TooMany
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import route_of
 from afdp_exporter.handlers.state import STATE
@@ -51,6 +52,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 @web.middleware
 async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large or comes in a form that browsers send for strangers, before anything is read."""
+    if not request.app[STATE].web.take():
+        raise TooMany("more requests than the rate_limit of the web configuration lets in")
     if request.content_length is not None and request.content_length > LARGEST_BODY:
         raise TooLarge(f"at most {LARGEST_BODY} bytes are read here")
     if request.method not in _SAFE_METHODS:
@@ -64,22 +67,29 @@ async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let nobody in whom the route's scope does not allow; what is no route of ours finds nothing behind this."""
+    """Let nobody in whom the route does not allow; what is no route of ours finds nothing behind this."""
+    state = request.app[STATE]
+    web, rules = state.web.now(), state.rules
+    certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
+    if web.tls_server_config is not None and not web.tls_server_config.allows(certificate):
+        raise Forbidden("no name of this client certificate is among client_allowed_sans")
+    door = Door(tokens=rules.tokens, users=rules.users, hashes=web.basic_auth_users, passwords=state.passwords)
     route = route_of(request)
-    if route is not None and route.scope is not None:
-        tokens = request.app[STATE].rules.tokens
-        authorise(tokens, request.headers.get("Authorization"), route.scope)
+    scope = route.scope if route is not None else None
+    await door.admit(request.headers.get("Authorization"), scope, address=request.remote or "", now=state.clock())
     return await handler(request)
 
 
-async def secure(_: web.Request, response: web.StreamResponse) -> None:
-    """Headers that keep browsers from running or embedding anything of ours."""
+async def secure(request: web.Request, response: web.StreamResponse) -> None:
+    """Headers that keep browsers from running or embedding anything of ours; the web configuration may say more."""
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "afdp-exporter"
+    for name, value in request.app[STATE].web.now().http_server_config.headers.items():
+        response.headers[name] = value
 
 
 def _check_origin(request: web.Request) -> None:

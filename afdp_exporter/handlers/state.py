@@ -9,7 +9,9 @@ from aiohttp import web
 
 from afdp_exporter.evidence import Watched
 from afdp_exporter.foresight import Foresight
-from afdp_exporter.handlers.access import Token
+from afdp_exporter.handlers.access import Token, User
+from afdp_exporter.handlers.passwords import Passwords
+from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
@@ -22,6 +24,7 @@ class Rules:
     """What a reload of the configuration replaces."""
 
     tokens: tuple[Token, ...]
+    users: tuple[User, ...]
     schedule: Schedule
     exposure: Exposure
     watched: Watched
@@ -36,6 +39,8 @@ class State:
     instruments: Instruments
     clock: Callable[[], datetime]
     rules: Rules
+    web: Web
+    passwords: Passwords
     workers: Workers
     planner: Planner
     foresight: Foresight

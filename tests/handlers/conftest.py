@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 
 from afdp_exporter.config import Config, read
 from afdp_exporter.handlers.connections import listening
+from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.server import make_app
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -70,14 +71,16 @@ async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> As
     async with AsyncExitStack() as running:
 
         async def run(
+            *,
             load: Callable[[], Config] | None = None,
             held: SQLiteStore = store,
             patience: float = 10,
             most: int = 1000,
             context: ssl.SSLContext | None = None,
+            web_config: Web | None = None,
             **additions: object,
         ) -> ClientSession:
-            app = make_app(read(content | additions), store=held, clock=clock, load=load)
+            app = make_app(read(content | additions), store=held, clock=clock, load=load, web_config=web_config)
             address = await running.enter_async_context(
                 listening(app, "127.0.0.1", 0, tls=context, patience=patience, most=most)
             )

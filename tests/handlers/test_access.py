@@ -1,84 +1,143 @@
 """Who may do what: the table, route by route, and the ways of not getting in."""
 
+import base64
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
-from aiohttp import ClientSession
+import yaml
+from aiohttp import ClientSession, encode_basic_auth
 
 from afdp_exporter.config import read
-from afdp_exporter.errors import ConfigError
+from afdp_exporter.errors import ConfigError, Unauthorised
+from afdp_exporter.handlers.access import Door, Scope
+from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.routes import ROUTES
+from afdp_exporter.handlers.web_config import Web
 
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TOKENS = [
     {"name": "reader", "token": "canary-read", "scopes": ["read"]},
     {"name": "pipeline", "token": "canary-annotate", "scopes": ["annotate"]},
     {"name": "gatekeeper", "token": "canary-gate", "scopes": ["gate"]},
     {"name": "operator", "token": "canary-admin", "scopes": ["admin"]},
-    {"name": "usual", "token": "canary-usual"},
+    {"name": "former", "token": "canary-former", "scopes": ["admin"], "expires_at": "2026-03-02T12:00:00Z"},
 ]
-WHO = {
-    "nobody": {},
-    "a stranger": {"Authorization": "Bearer wrong"},
-    "basic": {"Authorization": "Basic Y2FuYXJ5LWFkbWlu"},
-    **{token["name"]: {"Authorization": f"Bearer {token['token']}"} for token in TOKENS},
-}
-EVERYBODY = set(WHO)
-LOCKED_OUT = {"nobody": 401, "a stranger": 401, "basic": 401}
-MAY = {
-    ("GET", "/"): EVERYBODY,
-    ("GET", "/metrics"): EVERYBODY,
-    ("GET", "/-/healthy"): EVERYBODY,
-    ("GET", "/-/ready"): EVERYBODY,
-    ("POST", "/-/reload"): {"operator"},
-    ("PUT", "/-/reload"): {"operator"},
-    ("POST", "/api/v1/deployments"): {"pipeline", "operator", "usual"},
-    ("GET", "/api/v1/deployments"): {"reader", "operator", "usual"},
-    ("GET", "/api/v1/deployments/{id}"): {"reader", "operator", "usual"},
-    ("PATCH", "/api/v1/deployments/{id}"): {"pipeline", "operator", "usual"},
-    ("POST", "/api/v1/predictions"): {"reader", "operator", "usual"},
-    ("GET", "/api/v1/windows"): {"reader", "operator", "usual"},
-    ("GET", "/api/v1/patterns"): {"reader", "operator", "usual"},
-}
-READERS = {"reader", "operator", "usual"}
-MAY |= {
-    ("POST", "/api/v1/predictions"): READERS,
-    ("GET", "/api/v1/windows"): READERS,
-    ("GET", "/api/v1/patterns"): READERS,
-    ("GET", "/api/v1/dataset"): READERS,
-}
-GUARDED = [call for call, may in MAY.items() if may != EVERYBODY]
 
 
-def test_every_route_is_in_the_table() -> None:
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"Authorization": encode_basic_auth(user, password)}
+
+
+USERS = {"ada": "$2y$04$" + bcrypt.hashpw(b"canary-ada", bcrypt.gensalt(4)).decode()[7:]}
+WHO = {  # by the columns of the page
+    "nobody": [{}],
+    "unknown or expired": [bearer("wrong"), bearer("canary-former"), basic("x", "canary-former"), basic("ada", "x")],
+    "`read`": [bearer("canary-read"), basic("any", "canary-read")],
+    "`annotate`": [bearer("canary-annotate"), basic("", "canary-annotate")],
+    "`gate`": [bearer("canary-gate")],
+    "`admin`": [bearer("canary-admin")],
+    "user": [basic("ada", "canary-ada")],
+}
+
+
+def table() -> dict[tuple[str, str], dict[str, str]]:
+    """The page's table: call -> column -> what is answered."""
+    page = (Path(__file__).parents[2] / "docs/access.md").read_text().split("## Every call")[1].split("## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:1] == "|"]
+    columns = rows[0][1:]
+    found = {}
+    for call, *cells in rows[2:]:
+        method, path = call.strip("`").split()
+        found[method, path] = dict(zip(columns, cells, strict=True))
+    return found
+
+
+MAY = table()
+CHALLENGE = 'Bearer realm="afdp", Basic realm="afdp", charset="UTF-8"'
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Web:
+    """A web configuration with a user."""
+    (tmp_path / "web.yml").write_text(yaml.safe_dump({"basic_auth_users": USERS}))
+    return Web(tmp_path / "web.yml")
+
+
+def test_every_route_is_in_the_table_of_the_page_and_every_column_is_tried() -> None:
     assert {(route.method, route.path) for route in ROUTES} == set(MAY)
+    assert all(set(row) == set(WHO) for row in MAY.values())
 
 
-@pytest.mark.parametrize("call", MAY, ids=" ".join)
-async def test_the_table_holds_for_everybody(start: Callable[..., Any], call: tuple[str, str]) -> None:
-    client = await start(tokens=TOKENS)
+async def told(client: ClientSession, call: tuple[str, str], headers: dict[str, str]) -> str:
+    """As the table says it."""
     method, path = call
-    for who, headers in WHO.items():
-        answer = await client.request(method, path.replace("{id}", "none"), headers=headers)
-        expected = None if who in MAY[call] else LOCKED_OUT.get(who, 403)
-        assert (who, answer.status if answer.status in {401, 403} else None) == (who, expected)
-        if expected == 401:
-            assert answer.headers["WWW-Authenticate"] == 'Bearer realm="afdp"'
-            assert answer.content_type == "application/problem+json"
+    answer = await client.request(method, re.sub(r"{\w+}", "none", path), headers=headers)
+    if answer.status == 401:
+        assert answer.headers["WWW-Authenticate"] == CHALLENGE
+    if answer.status in {401, 403, 429}:
+        assert answer.content_type == "application/problem+json"
+        return str(answer.status)
+    return "yes"
 
 
-@pytest.mark.parametrize("call", GUARDED, ids=" ".join)
-async def test_a_head_request_needs_what_a_get_request_needs(start: Callable[..., Any], call: tuple[str, str]) -> None:
+@pytest.mark.parametrize("column", [name for name in WHO if name != "user"])
+async def test_the_table_holds(start: Callable[..., Any], column: str) -> None:
     client = await start(tokens=TOKENS)
-    if call[0] == "GET":
-        assert (await client.head(call[1].replace("{id}", "none"))).status == 401
+    for call, row in MAY.items():
+        for headers in WHO[column]:
+            assert (call, await told(client, call, headers)) == (call, row[column])
 
 
-async def test_without_tokens_everybody_may(client: ClientSession) -> None:
+@pytest.mark.parametrize("column", WHO)
+async def test_where_there_are_users_the_open_calls_need_a_credential_too(
+    start: Callable[..., Any], column: str, web: Web
+) -> None:
+    client = await start(tokens=TOKENS, web_config=web)
+    locked_out = column in {"nobody", "unknown or expired"}
+    for call, row in MAY.items():
+        for headers in WHO[column][-1:]:
+            answered = await told(client, call, headers)
+            assert (call, answered) in [(call, each) for each in ({"401", "429"} if locked_out else {row[column]})]
+
+
+async def test_a_user_may_what_the_configuration_says(start: Callable[..., Any], web: Web) -> None:
+    client = await start(users=[{"name": "ada", "scopes": ["admin"]}, {"name": "bob"}], web_config=web)
+    assert await told(client, ("POST", "/-/reload"), basic("ada", "canary-ada")) == "yes"
+    assert await told(client, ("POST", "/-/reload"), basic("bob", "canary-ada")) == "401"
+
+
+async def test_a_head_request_needs_what_a_get_request_needs(start: Callable[..., Any]) -> None:
+    client = await start(tokens=TOKENS)
+    for (method, path), row in MAY.items():
+        if method == "GET" and row["nobody"] == "401":
+            assert (await client.head(path.replace("{id}", "none"))).status == 401
+
+
+async def test_without_tokens_this_machine_may_everything(client: ClientSession) -> None:
     for method, path in MAY:
         answer = await client.request(method, path.replace("{id}", "none"))
         assert answer.status not in {401, 403}
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::1", "127.0.0.1.example.org", ""])
+@pytest.mark.parametrize("scope", [None, *Scope])
+async def test_without_tokens_others_may_only_read(address: str, scope: Scope | None) -> None:
+    door = Door(tokens=(), users=(), hashes={}, passwords=Passwords(lambda: 0.0))
+    entering = door.admit(None, scope, address=address, now=NOON)
+    if scope in {None, Scope.READ}:
+        await entering
+    else:
+        with pytest.raises(Unauthorised, match="configure tokens"):
+            await entering
 
 
 @pytest.mark.parametrize(
@@ -94,6 +153,10 @@ async def test_without_tokens_everybody_may(client: ClientSession) -> None:
         "Bearer \u043a\u043b\u044e\u0447",
         "Bearer " + "x" * 7000,
         "Digest canary-admin",
+        "Basic canary-admin",
+        "Basic " + base64.b64encode(b"canary-admin").decode(),
+        "Basic " + base64.b64encode(b":canary-admi").decode(),
+        "Basic \u043a",
     ],
 )
 async def test_what_is_no_known_token_is_locked_out(start: Callable[..., Any], header: str) -> None:
@@ -106,7 +169,7 @@ async def test_the_size_is_judged_before_the_token_and_the_token_before_the_body
     path = "/api/v1/deployments"
     assert (await client.post(path, data=b"x" * 70_000)).status == 413
     assert (await client.post(path, data=b"not json")).status == 401
-    assert (await client.post(path, data=b"not json", headers=WHO["pipeline"])).status == 400
+    assert (await client.post(path, data=b"not json", headers=bearer("canary-annotate"))).status == 400
 
 
 async def test_a_token_in_a_file_works_from_the_moment_it_is_changed(start: Callable[..., Any], tmp_path: Path) -> None:
@@ -136,6 +199,7 @@ async def test_a_token_in_a_file_works_from_the_moment_it_is_changed(start: Call
         {"token_file": "/does/not/exist"},
         {"token": "canary", "scopes": ["root"]},
         {"token": "canary", "scope": ["read"]},
+        {"token": "canary", "expires_at": "2026-03-02T12:00:00"},
     ],
 )
 def test_a_token_that_cannot_work_stops_the_start_and_stays_secret(content: dict[str, Any], token: object) -> None:
@@ -151,7 +215,7 @@ async def test_no_secret_is_in_any_answer_or_log(
     client = await start(tokens=TOKENS)
     seen = repr(read(content | {"tokens": TOKENS}))
     for method, path in MAY:
-        for headers in WHO.values():
+        for headers in (headers for kind in WHO.values() for headers in kind):
             answer = await client.request(method, path.replace("{id}", "none"), headers=headers)
             seen += await answer.text() + str(answer.headers)
     told = capsys.readouterr()

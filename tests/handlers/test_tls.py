@@ -12,7 +12,8 @@ import yaml
 from aiohttp import ClientConnectionError, ClientSession
 
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.handlers import tls
+from afdp_exporter.handlers import tls, web_config
+from afdp_exporter.handlers.web_config import Web
 
 
 def certify(authority: trustme.CA, folder: Path) -> None:
@@ -36,7 +37,7 @@ def trusting(trusted: trustme.CA, known: trustme.CA | None, *, old: bool = False
 
 def load(folder: Path, content: object) -> tls.TLS | None:
     (folder / "web.yml").write_text(yaml.safe_dump(content))
-    return tls.load(folder / "web.yml")
+    return web_config.load(folder / "web.yml").tls_server_config
 
 
 async def healthy(client: ClientSession, context: ssl.SSLContext) -> bool:
@@ -76,12 +77,19 @@ FILES = {"cert_file": "a", "key_file": "b"}
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"basic_auth_users": {"ada": "$2y$10$x"}}, "basic_auth_users: unknown key; known: tls_server_config"),
+        ({"basic_auth_users": {"ada": "$2y$10$canary"}}, "basic_auth_users.ada: a bcrypt hash is expected"),
+        ({"basic_auth": {"ada": "x"}}, "basic_auth: unknown key; known: tls_server_config"),
         ({"tls_server_config": {"cert_file": "tls.crt"}}, "key_file"),
         ({"tls_server_config": FILES | {"min_version": "TLS10"}}, "min_version"),
         ({"tls_server_config": FILES | {"client_auth_type": "RequestClientCert"}}, "client_auth_type"),
         ({"tls_server_config": FILES | {"client_ca_file": "c"}}, "need each other"),
         ({"tls_server_config": FILES | {"client_allowed_sans": ["x"]}}, "client_allowed_sans"),
+        ({"tls_server_config": FILES | {"cipher_suites": ["TLS_RSA_WITH_RC4_128_SHA"]}}, "RC4_128_SHA is unknown"),
+        ({"tls_server_config": FILES | {"min_version": "TLS13", "max_version": "TLS12"}}, "min_version lies above"),
+        ({"tls_server_config": FILES | {"curve_preferences": ["X25519"]}}, "curve_preferences"),
+        ({"http_server_config": {"headers": {"X-Mine": "a"}}}, "http_server_config.headers"),
+        ({"http_server_config": {"headers": {"X-Frame-Options": "a\r\nb"}}}, "one line"),
+        ({"rate_limit": {"interval": "1s", "burst": 0}}, "rate_limit.burst"),
         (["tls_server_config"], "web.yml"),
     ],
 )
@@ -89,6 +97,7 @@ def test_what_is_not_supported_is_refused_by_its_name(tmp_path: Path, content: o
     with pytest.raises(ConfigError) as raised:
         load(tmp_path, content)
     assert said in str(raised.value)
+    assert "canary" not in str(raised.value)
 
 
 def test_a_certificate_that_is_missing_or_does_not_fit_stops_the_start(tmp_path: Path) -> None:
@@ -105,4 +114,35 @@ def test_a_certificate_that_is_missing_or_does_not_fit_stops_the_start(tmp_path:
 
 def test_an_empty_file_asks_for_nothing(tmp_path: Path) -> None:
     (tmp_path / "web.yml").write_text("")
-    assert tls.load(tmp_path / "web.yml") is None
+    assert web_config.load(tmp_path / "web.yml") == web_config.WebConfig()
+
+
+async def test_a_certificate_without_an_allowed_name_opens_nothing(start: Callable[..., Any], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certify(authority, tmp_path)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    block = {"cert_file": "tls.crt", "key_file": "tls.key", "client_ca_file": "ca.pem"}
+    block |= {"client_auth_type": "RequireAndVerifyClientCert", "client_allowed_sans": ["client@example.org"]}
+    assert load(tmp_path, {"tls_server_config": block}) is not None
+    web = Web(tmp_path / "web.yml")
+    tls_config = web.now().tls_server_config
+    assert tls_config is not None
+    client = await start(context=tls.serving(tls_config), web_config=web)
+    assert await healthy(client, trusting(authority, authority))
+    (tmp_path / "web.yml").write_text(yaml.safe_dump({"tls_server_config": block | {"client_allowed_sans": ["other"]}}))
+    assert not await healthy(client, trusting(authority, authority))
+
+
+async def test_cipher_suites_are_those_of_the_file(start: Callable[..., Any], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    certify(authority, tmp_path)
+    files = {"cert_file": "tls.crt", "key_file": "tls.key", "max_version": "TLS12"}
+    suites = ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"]
+    loaded = load(tmp_path, {"tls_server_config": files | {"cipher_suites": suites}})
+    assert loaded is not None
+    client = await start(context=tls.serving(loaded))
+    fits, unfit = trusting(authority, None), trusting(authority, None)
+    fits.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384")
+    unfit.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    assert await healthy(client, fits)
+    assert not await healthy(client, unfit)
