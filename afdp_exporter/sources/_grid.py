@@ -2,6 +2,8 @@
 
 import math
 from datetime import timedelta
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats, Window
 
 
+@lru_cache(maxsize=16)
 def grid(window: Window, step: timedelta) -> Floats:
     """The multiples of `step` (Unix seconds) inside the window, so that the same time is asked for in every look.
 
@@ -26,15 +29,25 @@ def grid(window: Window, step: timedelta) -> Floats:
     return points
 
 
-def on_grid(times: Floats, values: Floats, points: Floats, lookback: float) -> Floats:
+class Samples(Protocol):
+    """Values in order of time, in memory or on disk."""
+
+    def __getitem__(self, part: slice, /) -> Floats:
+        """Those from one place to another."""
+
+
+def on_grid(times: Floats, values: Samples, points: Floats, lookback: float) -> Floats:
     """At each point the last sample at or before it that is less than `lookback` seconds old, else NaN; read-only.
 
-    `times` are in order; of two samples at one time the later one counts.
+    `times` are in order; of two samples at one time the later one counts. Only what the points need is read.
     """
+    begin = int(np.searchsorted(times, points[0] - lookback, side="right"))
+    end = int(np.searchsorted(times, points[-1], side="right"))
+    times, known = times[begin:end], values[begin:end]
     gridded = np.full(len(points), np.nan)
     latest = np.searchsorted(times, points, side="right") - 1
     fresh = latest >= 0
     fresh[fresh] = points[fresh] - times[latest[fresh]] < lookback
-    gridded[fresh] = values[latest[fresh]]
+    gridded[fresh] = known[latest[fresh]]
     gridded.setflags(write=False)
     return gridded

@@ -13,8 +13,10 @@ Selector: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether a series is selected, by its labels; its name is the label `__name__`."""
 
 
-def selector(query: str) -> Selector:
+def selector(query: str) -> tuple[str | None, Selector]:
     """Read a selector with its four matchers (`=`, `!=`, `=~`, `!~`; an absent label is an empty one, as in PromQL).
+
+    The name in front of the braces comes along, where there is one: nothing else is selected then.
 
     Raises SourceRefused for what is not PromQL, and for everything else, by its name.
     """
@@ -31,7 +33,7 @@ def selector(query: str) -> Selector:
     matchers = [_matcher(each.name, each.op, each.value) for each in parsed.matchers.matchers]
     if parsed.name is not None:
         matchers.append(_matcher("__name__", MatchOp.Equal, parsed.name))
-    return lambda labels: all(matches(labels) for matches in matchers)
+    return parsed.name, lambda labels: all(matches(labels) for matches in matchers)
 
 
 def _foreign(name: str) -> SourceRefused:

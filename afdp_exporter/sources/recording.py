@@ -1,9 +1,10 @@
-"""A recording: series held in memory, or read from a folder of CSV files. For the demo, offline use and backtests."""
+"""A recording: series in memory, or from a folder of CSV files of any size. For the demo, offline use, backtests."""
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import ClassVar
@@ -16,15 +17,17 @@ from afdp_exporter.settings import STRICT
 from afdp_exporter.sources._csv import read_folder
 from afdp_exporter.sources._grid import grid, on_grid
 from afdp_exporter.sources._selector import selector
+from afdp_exporter.sources._shelf import Track
 
 _NEWEST = 1000  # samples that tell in what steps a series is recorded
 
 
 class Tape:
-    """Series in memory as a source; selecting costs a binary search, however long they are."""
+    """Recorded series as a source; selecting costs a binary search, however long they are."""
 
-    def __init__(self, series: Iterable[Series]) -> None:
+    def __init__(self, series: Iterable[Series | Track]) -> None:
         self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
+        self._named = {name: list(those) for name, those in groupby(self._series, key=lambda each: each.metric)}
 
     @property
     def end(self) -> datetime | None:
@@ -39,15 +42,15 @@ class Tape:
         less than its usual spacing. A point without such a sample, or whose sample is NaN, is a gap; a series of
         nothing but gaps is left out. Raises SourceRefused for anything but a selector.
         """
-        selects = selector(query)
+        name, selects = selector(query)
         points = grid(window, step)
         answers = []
-        for each in self._series:
+        for each in self._series if name is None else self._named.get(name, ()):
             if selects({**each.labels, "__name__": each.metric}):
                 spacing = _spacing(each.times, window)
                 values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
                 if not np.isnan(values).all():
-                    answers.append(replace(each, times=points, values=values))
+                    answers.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return answers
 
 
