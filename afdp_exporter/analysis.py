@@ -1,9 +1,9 @@
 """The use case after a deployment: what did it do?
 
-`analyse` fetches what the question needs, `assess` answers it in a worker process, purely.
+An `Analyst` fetches what the question needs, has each metric judged in a worker process, and puts them together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -27,31 +27,45 @@ class Question:
     evidence: tuple[Evidence, ...]
 
 
-async def analyse(
-    look: Look, *, watched: Watched, store: Store, workers: Workers, observer: Observer, now: datetime
-) -> tuple[Impact, Mapping[str, object]]:
-    """The impact as this look sees it, and the account of how it came about.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analyst:
+    """Answers looks by what is watched at that moment: `weigh` several at once, `conclude` in the order of time."""
 
-    Raises SourceUnavailable when a source is away: then nothing is known, and the look has to be made later.
-    """
-    deployment = await store.deployment(look.deployment_id)
-    window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
-    evidence = await gather(deployment, window, watched=watched, observer=observer)
-    others = await store.between(window.start, window.end)
-    case = Case(
-        deployment=deployment,
-        metrics=tuple(each.metric for each in evidence),
-        step=watched.settings.step,
-        now=window.end,
-        others=tuple(other for other in others if other.id != deployment.id),
-        services=watched.services,
-        calendar=watched.calendar,
-        past=tuple(await store.history(before=deployment.started_at)),
-        settings=watched.settings.impact,
-    )
-    question = Question(case=case, evidence=evidence)
-    impact = await workers.run(assess, question, deadline=watched.settings.deadline)
-    return impact, account(question, window)
+    watched: Callable[[], Watched]
+    store: Store
+    workers: Workers
+    observer: Observer
+
+    async def weigh(self, look: Look, now: datetime) -> "Weighed":
+        """The slow part of an answer, which needs no other deployment's.
+
+        Raises SourceUnavailable when a source is away: then nothing is known, and the look has to be made later.
+        """
+        watched = self.watched()
+        deployment = await self.store.deployment(look.deployment_id)
+        window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
+        evidence = await gather(deployment, window, watched=watched, observer=self.observer)
+        others = await self.store.between(window.start, window.end)
+        case = Case(
+            deployment=deployment,
+            metrics=tuple(each.metric for each in evidence),
+            step=watched.settings.step,
+            now=window.end,
+            others=tuple(other for other in others if other.id != deployment.id),
+            services=watched.services,
+            calendar=watched.calendar,
+            settings=watched.settings.impact,
+        )
+        question = Question(case=case, evidence=evidence)
+        judged = await self.workers.run(weigh, question, deadline=watched.settings.deadline)
+        return Weighed(case=case, judged=judged, account=account(question, window))
+
+    async def conclude(self, weighed: "Weighed") -> tuple[Impact, Mapping[str, object]]:
+        """The impact in the light of what earlier deployments did, and the account of how it came about."""
+        case = weighed.case
+        if any(shift.verdict in MOVED for shift in weighed.judged.shifts):  # else the past explains nothing
+            case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
+        return together(weighed.judged, case), weighed.account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,15 @@ class Judged:
 
     shifts: tuple[Shift, ...]
     elsewhere: Mapping[str, tuple[Shift, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weighed:
+    """A deployment whose metrics were judged: what is left is to put them together."""
+
+    case: Case
+    judged: Judged
+    account: Mapping[str, object]
 
 
 def assess(question: Question) -> Impact:

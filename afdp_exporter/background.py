@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 from aiohttp import web
 
-from afdp_exporter.analysis import analyse
+from afdp_exporter.analysis import Analyst
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
@@ -54,9 +54,12 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
     """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
     state = app[STATE]
 
+    analyst = Analyst(
+        watched=lambda: state.rules.watched, store=state.store, workers=state.workers, observer=state.instruments
+    )
+
     async def look_at(look: Look, at: datetime) -> tuple[Impact, Mapping[str, object]]:
-        watched, told = state.rules.watched, state.instruments
-        return await analyse(look, watched=watched, store=state.store, workers=state.workers, observer=told, now=at)
+        return await analyst.conclude(await analyst.weigh(look, at))
 
     measured = asyncio.Event()
     measured.set()

@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from afdp_exporter import planning
-from afdp_exporter.analysis import Judged, Question, account, together, weigh
-from afdp_exporter.errors import SourceError
-from afdp_exporter.evidence import Watched, gather
+from afdp_exporter.analysis import Question, Weighed, account, together, weigh
+from afdp_exporter.evidence import Unobserved, Watched, gather
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.trust import FalseAlarms
 from afdp_exporter.model import Deployment, Look, LookState, Measured, Pattern, Prediction, Status, Window
@@ -53,23 +52,6 @@ async def walk(history: History, *, workers: Workers, tell: Callable[[Line], Non
             await _Walk(history, workers).run(group, tell)
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Weighed:
-    case: Case
-    judged: Judged
-    account: Mapping[str, object]
-
-
-class _Unobserved:
-    """Nobody watches how a recording answers."""
-
-    def queried(self, source: str, seconds: float) -> None:
-        """Told to nobody."""
-
-    def query_failed(self, source: str, error: SourceError) -> None:
-        """Told to nobody; what could not be fetched is in the report."""
 
 
 class _Walk:
@@ -118,12 +100,12 @@ class _Walk:
         done = all(self._looks[deployment.id][place].state is LookState.DONE for place, _ in self._due(deployment))
         return done and deployment.id in self._predictions
 
-    async def _weigh(self, deployment: Deployment, look: Look) -> _Weighed:
+    async def _weigh(self, deployment: Deployment, look: Look) -> Weighed:
         """The part of an analysis that needs nothing but series and the deployments around."""
         watched = self._history.watched
         async with self._ahead:
             window = Window(start=deployment.started_at - watched.settings.history, end=look.due_at)
-            evidence = await gather(deployment, window, watched=watched, observer=_Unobserved())
+            evidence = await gather(deployment, window, watched=watched, observer=Unobserved())
             case = Case(
                 deployment=deployment,
                 metrics=tuple(each.metric for each in evidence),
@@ -136,7 +118,7 @@ class _Walk:
             )
             question = Question(case=case, evidence=evidence)
             judged = await self._workers.run(weigh, question, deadline=watched.settings.deadline)
-        return _Weighed(case=case, judged=judged, account=account(question, window))
+        return Weighed(case=case, judged=judged, account=account(question, window))
 
     def _between(self, window: Window) -> list[Deployment]:
         """The deployments whose rollout touches the window, as they were known at its end."""
@@ -144,7 +126,7 @@ class _Walk:
         started = self._history.deployments[first : bisect_right(self._starts, window.end)]
         return [_as_of(each, window.end) for each in started if each.ended_at >= window.start]
 
-    def _measure(self, deployment: Deployment, place: int, look: Look, weighed: _Weighed) -> None:
+    def _measure(self, deployment: Deployment, place: int, look: Look, weighed: Weighed) -> None:
         past = tuple(self._known(before=deployment.started_at))
         impact = together(weighed.judged, replace(weighed.case, past=past))
         done = replace(look, state=LookState.DONE, done_at=look.due_at, outcome=impact.outcome, account=weighed.account)

@@ -16,6 +16,7 @@ from afdp_exporter.model import Metric, Occasion, Service
 from afdp_exporter.planning import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
+from afdp_exporter.sources._frugal import Pace
 from afdp_exporter.watch import Schedule
 
 
@@ -29,6 +30,7 @@ class Policy:
     analysis: AnalysisSettings = AnalysisSettings()
     exposure: Exposure = Exposure()
     planning: PlanningSettings = PlanningSettings()
+    backfill: Pace = Pace()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,6 +72,16 @@ class Observer(Protocol):
         """A source did not answer a query."""
 
 
+class Unobserved:
+    """Nobody watches how the sources answer."""
+
+    def queried(self, source: str, seconds: float) -> None:
+        """Told to nobody."""
+
+    def query_failed(self, source: str, error: SourceError) -> None:
+        """Told to nobody; what could not be fetched is in the report."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same."""

@@ -136,17 +136,21 @@ class Watcher:
             await self._store.postpone_look(look, self._clock() + wait, str(error))
             return
         except Exception as error:  # noqa: BLE001 - the outermost loop: one look that fails must not stop the others
-            await self._failed(look, error, asyncio.get_running_loop().time() - started)
+            now = self._clock()
+            if not await failed(look, error, self._store, now=now, retry_at=now + _FIRST_RETRY):
+                self._observer.looked("failed", asyncio.get_running_loop().time() - started)
             return
         self._observer.measured(impact)
         self._observer.looked(impact.verdict, asyncio.get_running_loop().time() - started)
 
-    async def _failed(self, look: Look, error: Exception, seconds: float) -> None:
-        expected = isinstance(error, AFDPError)
-        log.error("look failed", deployment=look.deployment_id, error=str(error), exc_info=None if expected else error)
-        reason = str(error) if expected else f"internal error: {type(error).__name__}"
-        if look.attempts + 1 < _TRIES:
-            await self._store.postpone_look(look, self._clock() + _FIRST_RETRY, reason)
-            return
-        await self._store.finish_look(replace(look, state=LookState.FAILED, done_at=self._clock(), reason=reason), None)
-        self._observer.looked("failed", seconds)
+
+async def failed(look: Look, error: Exception, store: Store, *, now: datetime, retry_at: datetime) -> bool:
+    """Keep that an analysis failed; whether the look is tried again."""
+    expected = isinstance(error, AFDPError)
+    log.error("look failed", deployment=look.deployment_id, error=str(error), exc_info=None if expected else error)
+    reason = str(error) if expected else f"internal error: {type(error).__name__}"
+    if look.attempts + 1 < _TRIES:
+        await store.postpone_look(look, retry_at, reason)
+        return True
+    await store.finish_look(replace(look, state=LookState.FAILED, done_at=now, reason=reason), None)
+    return False

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from afdp_exporter.analysis import analyse
+from afdp_exporter.analysis import Analyst
 from afdp_exporter.errors import SourceError
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.impact import judge
@@ -117,14 +117,13 @@ async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[fl
     )
     store = await SQLiteStore.open(folder)
     workers = Workers(watched.settings.workers)
+    analyst = Analyst(watched=lambda: watched, store=store, workers=workers, observer=Silent())
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(deployment: Deployment) -> bool:
         look = Look(deployment_id=deployment.id, after=AFTER, due_at=deployment.ended_at + AFTER)
         async with slots:
-            impact, _ = await analyse(
-                look, watched=watched, store=store, workers=workers, observer=Silent(), now=world.window.end
-            )
+            impact, _ = await analyst.conclude(await analyst.weigh(look, world.window.end))
         return impact.outcome is not Outcome.SUCCESS
 
     try:

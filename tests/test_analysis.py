@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afdp_exporter.analysis import analyse
+from afdp_exporter.analysis import Analyst
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.model import (
@@ -98,7 +98,8 @@ class Asked:
             await store.close()
 
     async def _answer(self, look: Look, watched: Watched, store: SQLiteStore) -> tuple[Impact, Mapping[str, object]]:
-        return await analyse(look, watched=watched, store=store, workers=self.workers, observer=self.notes, now=NOW)
+        analyst = Analyst(watched=lambda: watched, store=store, workers=self.workers, observer=self.notes)
+        return await analyst.conclude(await analyst.weigh(look, NOW))
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
-"""Past deployments into the store: whole or not at all, and only once."""
+"""Past deployments into the store, whole or not at all, and only once; and what they did."""
 
 import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from afdp_exporter import cli
+from afdp_exporter.errors import SourceUnavailable
 from afdp_exporter.store import Backlog
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -17,14 +19,32 @@ GOOD = '{"service": "api", "version": "v1", "started_at": "2026-03-01T10:00:00Z"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    config = {"sources": [{"name": "production", "kind": "prometheus", "url": "http://127.0.0.1:1"}]}
-    (tmp_path / "afdp.yml").write_text(json.dumps(config))
+    configure(tmp_path, {"kind": "prometheus", "url": "http://127.0.0.1:1"})
     return tmp_path
 
 
-def imported(folder: Path, text: str) -> Result:
+def configure(folder: Path, source: dict[str, str]) -> None:
+    config = {
+        "sources": [source],
+        "metrics": [{"name": "latency_seconds", "layer": "technical", "query": 'latency{service="$service"}'}],
+        "policy": {"analysis": {"history": "1d", "step": "5m"}, "backfill": {"patience": "1s"}},
+    }
+    (folder / "afdp.yml").write_text(json.dumps(config))
+
+
+def record(folder: Path) -> None:
+    """A latency that rises by a third at ten o'clock on the first of March."""
+    (folder / "recording").mkdir()
+    times = np.arange(datetime(2026, 2, 27, tzinfo=UTC).timestamp(), datetime(2026, 3, 3, tzinfo=UTC).timestamp(), 300)
+    deployed = datetime(2026, 3, 1, 10, tzinfo=UTC).timestamp()
+    values = 3 + np.random.default_rng(1).normal(0, 0.1, times.size) + (times >= deployed)
+    rows = [f"{time:.0f},latency,api,{value}" for time, value in zip(times, values, strict=True)]
+    (folder / "recording/a.csv").write_text("\n".join(["timestamp,metric,service,value", *rows]))
+
+
+def imported(folder: Path, text: str, *flags: str) -> Result:
     (folder / "deployments.jsonl").write_text(text)
-    options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}"]
+    options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}", *flags]
     return CliRunner().invoke(cli._afdp, ["import", str(folder / "deployments.jsonl"), *options])
 
 
@@ -38,11 +58,40 @@ async def backlog(folder: Path) -> Backlog:
 
 def test_each_is_there_once_with_one_look_that_is_due_however_often_it_is_imported(folder: Path) -> None:
     other = GOOD.replace("v1", "v2").replace("10:00", "11:00")
-    assert imported(folder, GOOD).output.startswith("1 imported, 0 were there")
-    assert imported(folder, GOOD + other).output.startswith("1 imported, 1 were there")
+    assert imported(folder, GOOD, "--no-measure").output.startswith("1 imported, 0 were there")
+    assert imported(folder, GOOD + other, "--no-measure").output.startswith("1 imported, 1 were there")
     assert asyncio.run(backlog(folder)).count == 2
 
 
 def test_a_file_with_a_fault_imports_nothing(folder: Path) -> None:
     assert imported(folder, GOOD + "{").exit_code != 0
     assert not (folder / "data").exists()
+
+
+async def moved(folder: Path) -> list[str]:
+    store = await SQLiteStore.open(folder / "data/afdp.db")
+    try:
+        found = await store.history(before=datetime.now(UTC))
+        return [str(shift.verdict) for each in found if each.impact for shift in each.impact.shifts]
+    finally:
+        await store.close()
+
+
+def test_what_they_did_is_measured_and_once_measured_it_stays(folder: Path) -> None:
+    record(folder)
+    configure(folder, {"kind": "recording", "path": str(folder / "recording")})
+    forgotten = GOOD.replace("2026-03-01", "2025-03-01")
+    told = imported(folder, forgotten + GOOD).output
+    assert "2 of 2 measured: " in told
+    assert "1 unknown" in told
+    assert asyncio.run(moved(folder)) == ["inconclusive", "attributed"]
+    assert "measured" not in imported(folder, forgotten + GOOD).output
+
+
+def test_a_source_that_is_away_ends_it_and_the_next_import_goes_on(folder: Path) -> None:
+    away = imported(folder, GOOD)
+    assert isinstance(away.exception, SourceUnavailable)
+    assert "0 of 1 measured" in away.output
+    record(folder)
+    configure(folder, {"kind": "recording", "path": str(folder / "recording")})
+    assert "1 of 1 measured" in imported(folder, GOOD).output

@@ -13,6 +13,7 @@ from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Money, Occasion, Service
 from afdp_exporter.planning import PlanningSettings
+from afdp_exporter.sources._frugal import Pace
 from afdp_exporter.watch import Schedule
 
 ROOT = Path(__file__).parent.parent
@@ -59,7 +60,7 @@ def test_every_place_of_the_readme_map_exists() -> None:
 
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
-    blocks = (Metric, Money, Service, Occasion, Token, User, Schedule, AnalysisSettings, Exposure, PlanningSettings)
+    blocks = (Metric, Money, Service, Occasion, Token, User, Schedule, AnalysisSettings, Exposure, PlanningSettings, Pace)
     keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}
     assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]
 

@@ -9,6 +9,11 @@ from afdp_exporter.model import Series, Window
 class Source(Protocol):
     """Where series come from: a frozen dataclass of settings with this one method."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether a server answers that others need, too, so that it is asked at a pace where nothing is urgent."""
+        ...
+
     async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
         """The series that `query` selects, at the multiples of `step` (whole seconds) inside the window.
 

@@ -51,6 +51,7 @@ class Prometheus:
     """
 
     __pydantic_config__: ClassVar = STRICT
+    remote: ClassVar = True
 
     url: Annotated[str, AfterValidator(_base)]
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)

@@ -25,6 +25,8 @@ _NEWEST = 1000  # samples that tell in what steps a series is recorded
 class Tape:
     """Recorded series as a source; selecting costs a binary search, however long they are."""
 
+    remote: ClassVar = False
+
     def __init__(self, series: Iterable[Series | Track]) -> None:
         self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
         self._named = {name: list(those) for name, those in groupby(self._series, key=lambda each: each.metric)}
@@ -76,6 +78,7 @@ class Recording:
     """
 
     __pydantic_config__: ClassVar = STRICT
+    remote: ClassVar = False
 
     path: DirectoryPath
     _folder: _Folder = field(default_factory=_Folder, init=False, repr=False, compare=False)

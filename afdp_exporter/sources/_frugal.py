@@ -1,0 +1,131 @@
+"""A source that others need, too, asked at a bearable pace, and for no stretch of a series twice."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, ClassVar, TypeAlias
+
+import numpy as np
+import stamina
+from pydantic import Field
+
+from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.model import Series, Window
+from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.sources import Source
+from afdp_exporter.sources._grid import grid, on_grid
+
+_REMEMBERED = 128 * 1024**2  # bytes of values
+
+_Key: TypeAlias = tuple[str, timedelta, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much a metrics server is asked while the past is measured: `patience` is for one that is away meanwhile."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    queries_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    queries_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
+    patience: Duration = timedelta(minutes=10)
+
+
+class Frugal:
+    """Another source behind a pace; pieces of `piece` length up to `until` are asked for once while they are in mind.
+
+    Answers are those of the source itself: a piece is a range on the same grid.
+    """
+
+    remote: ClassVar[bool] = True
+
+    def __init__(self, source: Source, *, piece: timedelta, until: datetime, pace: Pace) -> None:
+        self._source = source
+        self._piece = piece
+        self._until = until
+        self._pace = pace
+        self._slots = asyncio.Semaphore(pace.queries_at_once)
+        self._next = 0.0
+        self._pieces: OrderedDict[_Key, asyncio.Task[list[Series]]] = OrderedDict()
+        self._bytes = 0
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        """As `Source.fetch`. Raises SourceUnavailable only when the source was away for as long as patience allows."""
+        if window.end > self._until:
+            return await self._ask(query, window, step)
+        answers = [await self._remembered(query, number, step) for number in self._numbers(window, step)]
+        return list(_joined(answers, window, step))
+
+    def _numbers(self, window: Window, step: timedelta) -> range:
+        """The pieces that the window's points lie in."""
+        points = grid(window, step)
+        return range(int(points[0] // self._seconds(step)), int(points[-1] // self._seconds(step)) + 1)
+
+    def _seconds(self, step: timedelta) -> float:
+        """The length of a piece: whole steps."""
+        return max(self._piece // step, 1) * step.total_seconds()
+
+    async def _remembered(self, query: str, number: int, step: timedelta) -> list[Series]:
+        key = (query, step, number)
+        task = self._pieces.get(key)
+        if task is None:
+            start = number * self._seconds(step)
+            end = min(start + self._seconds(step) - step.total_seconds(), self._until.timestamp())
+            window = Window(start=datetime.fromtimestamp(start, UTC), end=datetime.fromtimestamp(end, UTC))
+            task = self._pieces[key] = asyncio.create_task(self._ask(query, window, step))
+            task.add_done_callback(lambda done: self._keep(key, done))
+        self._pieces.move_to_end(key)
+        return await asyncio.shield(task)  # others may wait for it, too
+
+    def _keep(self, key: _Key, done: asyncio.Task[list[Series]]) -> None:
+        """Forget what may be answered another time, and the oldest when there is too much."""
+        if done.cancelled() or isinstance(done.exception(), SourceUnavailable):
+            self._pieces.pop(key, None)
+            return
+        self._bytes += _size(done)
+        while self._bytes > _REMEMBERED:
+            oldest = next(name for name, task in self._pieces.items() if task.done())
+            self._bytes -= _size(self._pieces.pop(oldest))
+
+    async def _ask(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        retries = stamina.retry_context(
+            on=SourceUnavailable, attempts=None, timeout=self._pace.patience, wait_initial=1.0, wait_max=60.0
+        )
+        async with self._slots:
+            async for attempt in retries:
+                with attempt:
+                    await self._turn()
+                    return await self._source.fetch(query, window, step)
+        raise AssertionError("the last try answers or raises")
+
+    async def _turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        mine = max(self._next, now)
+        self._next = mine + 1 / self._pace.queries_per_second
+        await asyncio.sleep(mine - now)
+
+
+def _size(done: asyncio.Task[list[Series]]) -> int:
+    return 0 if done.exception() else sum(each.values.nbytes for each in done.result())
+
+
+def _joined(answers: list[list[Series]], window: Window, step: timedelta) -> Iterator[Series]:
+    """The series of all pieces on the window's grid; one that has nothing within the window is left out."""
+    points = grid(window, step)
+    parts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Series]] = {}
+    for each in (series for answer in answers for series in answer):
+        parts.setdefault((each.metric, tuple(sorted(each.labels.items()))), []).append(each)
+    warnings = tuple(dict.fromkeys(text for answer in answers for each in answer for text in each.warnings))
+    for pieces in parts.values():
+        times = np.concatenate([each.times for each in pieces])
+        values = np.concatenate([each.values for each in pieces])
+        found = on_grid(times, values, points, step.total_seconds())
+        if not np.isnan(found).all():
+            yield replace(pieces[0], times=points, values=found, warnings=warnings)
+
+
+def frugal(source: Source, *, piece: timedelta, until: datetime, pace: Pace) -> Source:
+    """A source at a pace, if it is a server that others need; itself, if it is only ours."""
+    return Frugal(source, piece=piece, until=until, pace=pace) if source.remote else source

@@ -1,0 +1,155 @@
+"""How fast the past is measured, and in how much memory: `python benchmarks/backfill.py --help`."""
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from afdp_exporter.model import Floats
+
+SERVICES = 20
+DAYS = 90
+STEP = 300.0
+LAYERS = ("technical", "system", "user", "business", "custom")
+SHIFTED = 5  # every so many deployments does something
+START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a process and its children took, MB: proportional set sizes, in which shared pages count once."""
+
+    whole: list[float] = field(default_factory=list)
+    main: list[float] = field(default_factory=list)
+
+    def look(self, pid: int) -> None:
+        sizes = [size for each in _family(pid) if (size := _pss(each)) is not None]
+        self.whole.append(sum(sizes))
+        self.main.append(sizes[0] if sizes else 0.0)
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _family(int(child))
+
+
+def _pss(pid: int) -> float | None:
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return float(line.split()[1]) / 1024
+    return None
+
+
+def write(folder: Path, deployments: int, metrics: int) -> None:
+    """A recording with a daily season, autocorrelated noise and a step at every fifth deployment; its deployments."""
+    chance = np.random.default_rng(1)
+    recording = folder / "recording"
+    recording.mkdir()
+    times = np.arange(START, START + DAYS * 86400, STEP)
+    first = START + 8 * 86400
+    told = np.sort(chance.uniform(first, times[-1] - 86400, deployments)).round()
+    with (folder / "deployments.jsonl").open("wb") as file:
+        for number, at in enumerate(told):
+            body = {
+                "id": f"d{number}",
+                "service": f"s{number % SERVICES}",
+                "version": f"v{number}",
+                "started_at": float(at),
+            }
+            file.write(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))
+    stamps = orjson.dumps(times.astype(np.int64), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    for metric in range(metrics):
+        with (recording / f"m{metric}.csv").open("wb") as file:
+            file.write(b"timestamp,metric,service,value\n")
+            for service in range(SERVICES):
+                steps = told[service::SERVICES][::SHIFTED]
+                values = orjson.dumps(_course(chance, times, steps), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(
+                    b","
+                )
+                name = f",m{metric},s{service},".encode()
+                file.write(b"\n".join(map(name.join, zip(stamps, values, strict=True))) + b"\n")
+    (folder / "afdp.yml").write_bytes(orjson.dumps(_configuration(recording, metrics)))
+
+
+def _course(chance: np.random.Generator, times: Floats, steps: Floats) -> Floats:
+    noise = np.convolve(chance.normal(size=times.size + 9), 0.7 ** np.arange(10), mode="valid")
+    raised = np.zeros(times.size)
+    for at in steps:
+        raised[(times >= at) & (times < at + 6 * 3600)] = 8.0
+    return np.round(100 + 10 * np.sin(2 * np.pi * times / 86400) + noise + raised, 3)
+
+
+def _configuration(recording: Path, metrics: int) -> dict[str, object]:
+    return {
+        "sources": [{"kind": "recording", "path": str(recording)}],
+        "metrics": [
+            {"name": f"m{number}", "layer": LAYERS[number % 5], "query": f'm{number}{{service="$service"}}'}
+            for number in range(metrics)
+        ],
+        "services": [{"name": f"s{number}"} for number in range(SERVICES)],
+        "policy": {"analysis": {"step": "5m"}},
+    }
+
+
+async def run(folder: Path, usage: Usage) -> tuple[float, str]:
+    """Seconds and the last words of `afdp import`."""
+    command = [sys.executable, "-m", "afdp_exporter", "import", str(folder / "deployments.jsonl")]
+    options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}"]
+    started = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(*command, *options, stdout=asyncio.subprocess.PIPE)
+    reading = asyncio.create_task(process.communicate())
+    while not reading.done():
+        usage.look(process.pid)
+        await asyncio.wait([reading], timeout=1.0)
+    told, _ = await reading
+    if process.returncode:
+        raise SystemExit(f"afdp import ended with status {process.returncode}")
+    return time.perf_counter() - started, told.decode().strip()
+
+
+async def measure(arguments: argparse.Namespace, console: Console) -> None:
+    """Write a recording, import its deployments, and tell what it took."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        started = time.perf_counter()
+        write(folder, arguments.deployments, arguments.metrics)
+        size = sum(each.stat().st_size for each in (folder / "recording").iterdir()) / 1e6
+        samples = SERVICES * arguments.metrics * DAYS * 86400 / STEP
+        console.print(f"{samples:,.0f} samples, {size:,.0f} MB of CSV, in {time.perf_counter() - started:.0f} s")
+        usage = Usage()
+        seconds, told = await run(folder, usage)
+        console.print(told)
+        again, _ = await run(folder, Usage())
+    span = timedelta(seconds=round(seconds))
+    table = Table("figure", "value", title=f"{arguments.deployments} deployments, {arguments.metrics} metrics")
+    table.add_row("whole import", str(span))
+    table.add_row("deployments a second", f"{arguments.deployments / seconds:.2f}")
+    table.add_row("metrics judged a second", f"{arguments.deployments * arguments.metrics / seconds:.0f}")
+    table.add_row("peak memory of all processes, MB", f"{max(usage.whole):.0f}")
+    table.add_row("peak memory of the main process, MB", f"{max(usage.main):.0f}")
+    table.add_row("the same import again, s", f"{again:.1f}")
+    table.add_row("load of the machine", f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--deployments", type=int, default=5000)
+    parser.add_argument("--metrics", type=int, default=40)
+    asyncio.run(measure(parser.parse_args(), Console()))

@@ -1,0 +1,120 @@
+"""A source behind a pace: the same answers, fewer questions."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.model import Series, Window
+from afdp_exporter.sources._frugal import Frugal, Pace, frugal
+from afdp_exporter.sources.recording import Tape
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+FAST = Pace(queries_at_once=4, queries_per_second=1e6, patience=timedelta(seconds=5))
+
+
+class Server:
+    """Two series with gaps on one grid, counted questions, failures on demand."""
+
+    remote = True
+
+    def __init__(self) -> None:
+        chance = np.random.default_rng(1)
+        times = START.timestamp() + STEP.total_seconds() * np.arange(2000)
+        gaps = np.where((np.arange(2000) // 300) % 3 == 1, np.nan, chance.normal(size=2000))
+        self.tape = Tape(
+            [
+                Series(metric="m", labels={"at": "a"}, times=times, values=chance.normal(size=2000)),
+                Series(metric="m", labels={"at": "b"}, times=times, values=gaps),
+            ]
+        )
+        self.asked: list[tuple[str, Window]] = []
+        self.failures: list[Exception] = []
+        self.under_way = self.most = 0
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        self.asked.append((query, window))
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return await self.tape.fetch(query, window, step)
+
+
+def window(first: int, last: int) -> Window:
+    return Window(start=START + first * STEP, end=START + last * STEP)
+
+
+def thrifty(server: Server, pace: Pace = FAST) -> Frugal:
+    return Frugal(server, piece=timedelta(hours=10), until=START + 1990 * STEP, pace=pace)
+
+
+def plain(series: list[Series]) -> list[tuple[str, dict[str, str], list[float], list[float | None]]]:
+    return [
+        (each.metric, dict(each.labels), each.times.tolist(), [None if np.isnan(v) else v for v in each.values])
+        for each in series
+    ]
+
+
+@given(ranges=st.lists(st.tuples(st.integers(-300, 2100), st.integers(0, 400)), min_size=1, max_size=4))
+def test_its_answers_are_those_of_the_source(ranges: list[tuple[int, int]]) -> None:
+    async def compare() -> None:
+        server = Server()
+        source = thrifty(server)
+        for first, length in ranges:
+            asked = window(first, first + length)
+            assert plain(await source.fetch("m", asked, STEP)) == plain(await server.tape.fetch("m", asked, STEP))
+
+    asyncio.run(compare())
+
+
+async def test_no_stretch_is_asked_for_twice_however_many_ask_at_once() -> None:
+    server = Server()
+    source = thrifty(server)
+    await asyncio.gather(*(source.fetch("m", window(first, first + 200), STEP) for first in range(0, 200, 10)))
+    starts = [asked.start for _, asked in server.asked]
+    assert len(starts) == len(set(starts)) == 4
+    assert server.most <= FAST.queries_at_once
+
+
+async def test_questions_keep_their_distance() -> None:
+    server = Server()
+    source = thrifty(server, Pace(queries_per_second=50))
+    started = asyncio.get_running_loop().time()
+    await asyncio.gather(*(source.fetch(f"m{n}", window(0, 10), STEP) for n in range(6)))
+    assert asyncio.get_running_loop().time() - started >= 5 / 50
+
+
+async def test_a_refusal_is_remembered_and_a_source_that_comes_back_is_asked_again(no_waits: None) -> None:
+    server = Server()
+    source = thrifty(server)
+    server.failures = [SourceRefused("bad_data", "no")]
+    for _ in range(2):
+        with pytest.raises(SourceRefused):
+            await source.fetch("m", window(0, 10), STEP)
+    assert len(server.asked) == 1
+    server.failures = [SourceUnavailable("connection", "away"), SourceUnavailable("connection", "away")]
+    assert await source.fetch("m", window(500, 510), STEP)
+    assert len(server.asked) == 4
+
+
+async def test_a_source_that_stays_away_is_told_and_not_remembered(no_waits: None) -> None:
+    server = Server()
+    source = thrifty(server)
+    server.failures = [SourceUnavailable("connection", "away")] * 10
+    with pytest.raises(SourceUnavailable):
+        await source.fetch("m", window(0, 10), STEP)
+    assert await source.fetch("m", window(0, 10), STEP)
+
+
+def test_what_is_only_ours_has_no_pace() -> None:
+    tape, server = Tape([]), Server()
+    assert frugal(tape, piece=STEP, until=START, pace=FAST) is tape
+    assert isinstance(frugal(server, piece=STEP, until=START, pace=FAST), Frugal)
