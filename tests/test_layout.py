@@ -60,7 +60,19 @@ def test_every_place_of_the_readme_map_exists() -> None:
 
 def test_every_setting_is_documented() -> None:
     page = (ROOT / "docs/configuration.md").read_text()
-    blocks = (Metric, Money, Service, Occasion, Token, User, Schedule, AnalysisSettings, Exposure, PlanningSettings, Pace)
+    blocks = (
+        Metric,
+        Money,
+        Service,
+        Occasion,
+        Token,
+        User,
+        Schedule,
+        AnalysisSettings,
+        Exposure,
+        PlanningSettings,
+        Pace,
+    )
     keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}
     assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]
 
