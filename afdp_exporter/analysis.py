@@ -63,7 +63,7 @@ class Analyst:
     async def conclude(self, weighed: "Weighed") -> tuple[Impact, Mapping[str, object]]:
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
         case = weighed.case
-        if any(shift.verdict in MOVED for shift in weighed.judged.shifts):  # else the past explains nothing
+        if any(shift.moved for shift in weighed.judged.shifts):  # else the past explains nothing
             case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
         return together(weighed.judged, case), weighed.account
 
