@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from afdp_exporter import promql
+from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token, User
@@ -31,6 +32,7 @@ class Policy:
     exposure: Exposure = Exposure()
     planning: PlanningSettings = PlanningSettings()
     backfill: Pace = Pace()
+    alerts: AlertSettings = AlertSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.config import Policy
 from afdp_exporter.evidence import AnalysisSettings
 from afdp_exporter.handlers.access import Token, User
@@ -72,6 +73,7 @@ def test_every_setting_is_documented() -> None:
         Exposure,
         PlanningSettings,
         Pace,
+        AlertSettings,
     )
     keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}
     assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]

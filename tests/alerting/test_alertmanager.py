@@ -38,10 +38,11 @@ def test_amtool_finds_no_fault(amtool: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [
-        ("alertname=AFDPDeploymentImpact severity=critical service=checkout environment=production", "on-call"),
+        ("alertname=AFDPDeploymentImpact severity=critical service=checkout environment=production", "on-call,mail"),
         ("alertname=AFDPDeploymentImpact severity=warning service=checkout environment=production", "chat"),
         ("alertname=AFDPDeploymentInProgress severity=none service=checkout environment=production", "nobody"),
         ("alertname=AFDPSourceDown severity=warning source=prometheus", "chat"),
+        ("alertname=AFDPPredictedImpact severity=warning stage=planned deployment_id=next", "chat"),
         ("alertname=HighErrorRate severity=warning service=checkout", "mail"),
     ],
 )
@@ -144,6 +145,31 @@ def test_the_chat_is_told_the_story(told: Alertmanager, receiver: Receiver) -> N
     assert message["title"] == "checkout in production: A deployment made production worse."
     assert message["title_link"] == "http://localhost:10333/api/v1/deployments/c-1"
     assert "latency +0.015 [0.012, 0.018]" in message["text"]
+
+
+def test_what_is_sent_from_outside_calls_nobody_in_the_chat(told: Alertmanager, receiver: Receiver) -> None:
+    post(told, {**IMPACT, "severity": "warning"}, summary="Worse.", description="<!channel> & <https://evil|report>")
+    message = receiver.wait_for(lambda path, _: path == "/chat")["attachments"][0]
+    assert "&lt;!channel&gt; &amp; &lt;https://evil|report&gt;" in message["text"]
+
+
+def test_what_is_measured_replaces_what_was_expected(told: Alertmanager) -> None:
+    of_deployment = {**CHECKOUT, "deployment_id": "c-1"}
+    other = {**CHECKOUT, "deployment_id": "c-2"}
+    post(
+        told,
+        {**IMPACT, "severity": "warning"},
+        {"alertname": "AFDPPredictedImpact", "severity": "warning", "stage": "running", **of_deployment},
+        {"alertname": "AFDPPatternMatched", "severity": "info", **of_deployment},
+        {"alertname": "AFDPPredictedImpact", "severity": "warning", "stage": "planned", **other},
+    )
+    wanted = [
+        ("AFDPDeploymentImpact", "checkout", "warning", "active"),
+        ("AFDPPatternMatched", "checkout", "info", "suppressed"),
+        ("AFDPPredictedImpact", "checkout", "warning", "active"),
+        ("AFDPPredictedImpact", "checkout", "warning", "suppressed"),
+    ]
+    until(lambda: states(told) == wanted, lambda: states(told))
 
 
 def test_secrets_come_from_files() -> None:

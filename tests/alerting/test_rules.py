@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from afdp_exporter import cli
+from afdp_exporter.alerts import GROUPS, MANIFEST, AlertSettings, manifest, rule_files
+from afdp_exporter.errors import ConfigError
+from afdp_exporter.settings import parse
 from shipped import ROOT
 from shipped.names import existing, named
 
+OPERATOR = ROOT / "alerting/operator"
 RULES = sorted((ROOT / "alerting/rules").glob("*.yml"))
 TESTS = sorted((ROOT / "alerting/tests").glob("*.yml"))
 RUNBOOKS = ROOT / "docs/runbooks"
@@ -41,6 +47,50 @@ def test_alerts_fire_stay_silent_and_resolve_as_written(promtool: Path, path: Pa
     run(promtool, "test", "rules", path)
 
 
+def test_the_shipped_rules_are_what_the_defaults_render() -> None:
+    assert {path.name: path.read_text("utf-8") for path in RULES} == rule_files(AlertSettings())
+    assert {path.name: path.read_text("utf-8") for path in OPERATOR.iterdir()} == {MANIFEST: manifest(AlertSettings())}
+
+
+def test_the_operator_gets_the_same_rules_as_prometheus() -> None:
+    shipped = yaml.safe_load((OPERATOR / MANIFEST).read_text("utf-8"))
+    assert (shipped["apiVersion"], shipped["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    groups = [group for path in RULES for group in yaml.safe_load(path.read_text("utf-8"))["groups"]]
+    by_name = {group["name"]: group for group in groups}
+    assert {group["name"]: group for group in shipped["spec"]["groups"]} == by_name
+
+
+def test_thresholds_and_addresses_come_from_the_configuration(promtool: Path, tmp_path: Path) -> None:
+    config = tmp_path / "afdp.yml"
+    thresholds = {
+        "cost_per_hour": 250.5,
+        "risk_ratio": 0.25,
+        "least_deployments": 30,
+        "told_for": "2d",
+        "job": "impact",
+        "exporter_url": "https://afdp.example.org/",
+        "grafana_url": "https://grafana.example.org",
+    }
+    source = {"kind": "prometheus", "url": "http://localhost:9090"}
+    config.write_text(yaml.safe_dump({"sources": [source], "policy": {"alerts": thresholds}}))
+    printed = CliRunner().invoke(cli._afdp, ["render", "alerts", f"--config.file={config}"])
+    assert printed.exit_code == 0, printed.output
+    rules = tmp_path / "rules.yml"
+    rules.write_text(printed.stdout)
+    run(promtool, "check", "rules", "--lint=all", "--lint-fatal", rules)
+    for wanted in ("> 250.5)", ">= 0.25", ">= 30)", "< 172800)", 'up{job="impact"}', "https://afdp.example.org/deploy"):
+        assert wanted in printed.stdout, wanted
+    assert "localhost" not in printed.stdout
+    written = CliRunner().invoke(cli._afdp, ["render", "alerts", f"--config.file={config}", f"--output={tmp_path}/r"])
+    assert [Path(line).name for line in written.stdout.splitlines()] == [f"{name}.yml" for name in GROUPS]
+
+
+@pytest.mark.parametrize("url", ["afdp.example.org", "https://x/{{ .Evil }}", 'https://x/"', "https://x/ #"])
+def test_an_address_that_would_break_the_rules_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="exporter_url: a plain address"):
+        parse(AlertSettings, {"exporter_url": url}, "policy.alerts")
+
+
 def test_every_alert_has_a_test() -> None:
     tested = {name for path in TESTS for name in _AFDP_ALERTS.findall(path.read_text("utf-8"))}
     assert tested == {rule["alert"] for rule in alerts()}
@@ -57,7 +107,7 @@ def test_the_scrape_configuration_keeps_the_labels_of_the_deployed_service() -> 
 
 def test_every_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
     for rule in alerts():
-        assert rule["labels"]["severity"] in {"critical", "warning", "none"}, rule["alert"]
+        assert rule["labels"]["severity"] in {"critical", "warning", "info", "none"}, rule["alert"]
         annotations = rule["annotations"]
         assert re.fullmatch(r"[A-Z][^{}]*\.", annotations["summary"]), rule["alert"]
         assert annotations["description"], rule["alert"]

@@ -1,0 +1,112 @@
+"""Prometheus' alert rules, rendered with the thresholds of the configuration."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from textwrap import indent
+from typing import Annotated, ClassVar
+
+import jinja2
+from pydantic import AfterValidator, Field
+
+from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.units import span
+
+GROUPS = ("impact", "prediction", "trust", "exporter")
+"""The files, each holding the group of its name."""
+
+MANIFEST = "prometheus-rule.yml"
+"""The file of the Prometheus Operator."""
+
+_NOTICE = "# Rendered by `afdp render alerts`; the thresholds are those of `policy.alerts` in afdp.yml.\n"
+_MANIFEST = """\
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata:
+  name: afdp-exporter
+  labels:
+    app.kubernetes.io/name: afdp-exporter
+    release: kube-prometheus-stack   # what your Prometheus' ruleSelector asks for
+spec:
+"""
+
+
+def _address(url: str) -> str:
+    """An address that can stand in YAML, in a Go template and in HTML as it is."""
+    if not url.startswith(("http://", "https://")) or any(char in "\"'`<>{}[]\\|#" or char.isspace() for char in url):
+        raise ValueError("a plain address such as https://afdp.example.org is expected")
+    return url.rstrip("/")
+
+
+def _job(name: str) -> str:
+    if not name or any(char in "\"'`{}\\" or not char.isprintable() for char in name):
+        raise ValueError("the name of a scrape job, without quotes and braces, is expected")
+    return name
+
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertSettings:
+    """From which figures on people are told, for how long, and where they read on."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    attribution_ratio: Ratio = 0.5
+    cost_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
+    told_for: Duration = timedelta(hours=26)
+    muted_for: Duration = timedelta(hours=2)
+    risk_ratio: Ratio = 0.5
+    least_deployments: Annotated[int, Field(ge=1)] = 10
+    false_alarm_ratio: Ratio = 0.05
+    coverage_ratio: Ratio = 0.8
+    delayed: Duration = timedelta(minutes=10)
+    job: Annotated[str, AfterValidator(_job)] = "afdp-exporter"
+    exporter_url: Address = "http://localhost:10333"
+    grafana_url: Address = "http://localhost:3000"
+    runbook_url: Address = "https://example.com/afdp-exporter/docs/runbooks"
+
+
+def rule_files(settings: AlertSettings) -> dict[str, str]:
+    """File name -> content, as Prometheus loads them."""
+    return {f"{name}.yml": f"{_NOTICE}groups:\n{_group(name, settings)}" for name in GROUPS}
+
+
+def one_file(settings: AlertSettings) -> str:
+    """All rules in one file, as Prometheus loads it."""
+    return f"{_NOTICE}groups:\n" + "\n".join(_group(name, settings) for name in GROUPS)
+
+
+def manifest(settings: AlertSettings) -> str:
+    """All rules as one PrometheusRule for the Prometheus Operator."""
+    groups = "\n".join(_group(name, settings) for name in GROUPS)
+    return _NOTICE + _MANIFEST + indent(f"groups:\n{groups}", "  ")
+
+
+def _group(name: str, settings: AlertSettings) -> str:
+    return _TEMPLATES.get_template(f"{name}.yml.j2").render(alerts=settings)
+
+
+def _plain(number: float) -> str:
+    return f"{number:.15g}"
+
+
+def _seconds(time: timedelta) -> str:
+    return _plain(time.total_seconds())
+
+
+_TEMPLATES = jinja2.Environment(  # noqa: S701 - YAML; what is filled in is checked above
+    loader=jinja2.PackageLoader("afdp_exporter.alerts", "rules"),
+    undefined=jinja2.StrictUndefined,
+    block_start_string="[%",
+    block_end_string="%]",
+    variable_start_string="[[",
+    variable_end_string="]]",
+    comment_start_string="[#",
+    comment_end_string="#]",
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters |= {"plain": _plain, "seconds": _seconds, "span": span}
