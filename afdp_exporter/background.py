@@ -1,4 +1,4 @@
-"""What an app does besides answering: it watches, learns, foresees, replays placebos, and shows all that."""
+"""What an app does besides answering: it watches, tells, learns, foresees, replays placebos, and shows all that."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from afdp_exporter.analysis import Analyst
+from afdp_exporter.dispatch import Dispatcher
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
@@ -63,16 +64,29 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
 
     measured = asyncio.Event()
     measured.set()
+    await state.store.set_receivers(state.rules.receivers)
+    dispatcher = Dispatcher(
+        store=state.store,
+        receivers=lambda: state.rules.receivers,
+        observer=state.instruments.notifications,
+        clock=state.clock,
+    )
     watcher = Watcher(
         store=state.store,
         analyse=look_at,
-        observer=_Followers(state.instruments, state.planner, measured),
+        observer=_Followers(state.instruments, state.planner, dispatcher, measured),
         clock=state.clock,
         at_once=2 * state.rules.watched.settings.workers,
     )
-    state.due = watcher.wake
+
+    def due() -> None:
+        watcher.wake()
+        dispatcher.wake()
+
+    state.due = due
     learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
-    works = (watcher.run(), learning, state.foresight.run(), _replaying(state), _judging(state, measured))
+    foreseeing = (learning, state.foresight.run(), _replaying(state), _judging(state, measured))
+    works = (watcher.run(), dispatcher.run(), *foreseeing)
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
@@ -112,10 +126,11 @@ async def _judging(state: State, measured: asyncio.Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Followers:
-    """Who follows the looks: `/metrics` shows them, planning and the measures of stability follow from them."""
+    """Who follows the looks: `/metrics` shows them, receivers are told, planning and stability follow from them."""
 
     instruments: Instruments
     planner: Planner
+    dispatcher: Dispatcher
     new: asyncio.Event
 
     def looked(self, verdict: str, seconds: float) -> None:
@@ -124,6 +139,7 @@ class _Followers:
     def measured(self, impact: Impact) -> None:
         self.instruments.measured(impact)
         self.planner.measured()
+        self.dispatcher.wake()
         self.new.set()
 
 
@@ -157,6 +173,7 @@ async def _glance(state: State) -> None:
     try:
         backlog = await state.store.backlog(state.clock())
         size = await state.store.size_bytes()
+        state.instruments.notifications.waiting(await state.store.pending_notices())
     except StoreError as error:
         log.error("store does not answer", error=str(error))
         return

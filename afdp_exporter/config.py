@@ -1,6 +1,6 @@
 """The configuration file -> one frozen Config, checked whole before anything uses it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -14,6 +14,7 @@ from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
+from afdp_exporter.notify import Receiver
 from afdp_exporter.planning import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
@@ -48,6 +49,7 @@ class _File:
     policy: Policy = Policy()
     tokens: tuple[Token, ...] = ()
     users: tuple[User, ...] = ()
+    notify: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ class Config:
     policy: Policy = Policy()
     tokens: tuple[Token, ...] = ()
     users: tuple[User, ...] = ()
+    notify: Mapping[str, Receiver] = field(default_factory=dict)
 
     @property
     def watched(self) -> Watched:
@@ -88,7 +91,7 @@ def load(path: Path) -> Config:
 def read(content: object) -> Config:
     """Check the content of a configuration file. Raises ConfigError with the place of the fault."""
     file = parse(_File, content, "")
-    sources = _sources(file.sources)
+    sources: dict[str, Source] = _plugins("sources", file.sources)
     _check_metrics(file.metrics, sources)
     _check_services(file.services, file.metrics)
     return Config(
@@ -99,19 +102,21 @@ def read(content: object) -> Config:
         policy=file.policy,
         tokens=file.tokens,
         users=file.users,
+        notify=_plugins("notify", file.notify),
     )
 
 
-def _sources(blocks: list[dict[str, Any]]) -> dict[str, Source]:
-    sources: dict[str, Source] = {}
+def _plugins(package: str, blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The plugins of a package by their names; one without a name is called by its kind."""
+    found: dict[str, Any] = {}
     for index, block in enumerate(blocks):
-        where = f"sources[{index}]"
+        where = f"{package}[{index}]"
         rest = {key: value for key, value in block.items() if key not in {"name", "kind"}}
         name = block.get("name", block.get("kind"))
-        if not isinstance(name, str) or name in sources:
-            raise ConfigError(f"{where}.name", "each source needs a name of its own")
-        sources[name] = build("sources", block.get("kind"), rest, where)
-    return sources
+        if not isinstance(name, str) or name in found:
+            raise ConfigError(f"{where}.name", f"each entry of {package} needs a name of its own")
+        found[name] = build(package, block.get("kind"), rest, where)
+    return found
 
 
 def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -> None:

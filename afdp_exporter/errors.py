@@ -14,6 +14,7 @@ AFDPError
 ├── StoreError           the store cannot do its work
 │   ├── StoreFull            no space left; accepted again once there is
 │   └── StoreDamaged         the file is no store of ours, or broken
+├── SecretUnreadable     a file that holds a secret or a certificate cannot be used now
 ├── DeliveryError        a notification did not reach its receiver
 └── AnalysisError        an analysis ended without an answer (deadline, crash of its worker)
 """
@@ -101,11 +102,19 @@ class StoreDamaged(StoreError):
     """The file is broken, or was not written by this program."""
 
 
-class DeliveryError(AFDPError):
-    """A notification did not reach its receiver; `retry` says whether sending again may help."""
+class SecretUnreadable(AFDPError):
+    """A file that holds a secret or a certificate cannot be used now."""
 
-    def __init__(self, message: str, *, retry: bool) -> None:
+
+class DeliveryError(AFDPError):
+    """A notification did not reach its receiver; `retry` says whether sending again may help.
+
+    `reason` is a short word for a metric label.
+    """
+
+    def __init__(self, reason: str, message: str, *, retry: bool) -> None:
         super().__init__(message)
+        self.reason = reason
         self.retry = retry
 
 

@@ -95,6 +95,7 @@ def _rules(config: Config) -> Rules:
         exposure=policy.exposure,
         watched=config.watched,
         plans=config.plans,
+        receivers=config.notify,
     )
 
 
@@ -107,6 +108,7 @@ async def _reload(state: State, load: Callable[[], Config]) -> None:
         log.error("configuration not reloaded", error=str(error))
         raise
     state.rules = _rules(fresh)
+    await state.store.set_receivers(state.rules.receivers)
     await show_all(state)
     state.instruments.reloaded(state.clock())
     log.info("configuration reloaded")

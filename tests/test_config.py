@@ -63,7 +63,10 @@ def test_a_good_file_becomes_one_config(tmp_path: Path) -> None:
         ({"sources": []}, r"^sources: "),
         ({"sources": [{"kind": "recording", "pathh": "."}]}, r"^sources\[0\]\.pathh: unknown key; known: "),
         ({"sources": [{"kind": "carbon"}]}, r"^sources\[0\]\.kind: unknown kind 'carbon'"),
-        ({"sources": [{"kind": "recording", "path": "."}] * 2}, r"^sources\[1\]\.name: each source needs a name"),
+        (
+            {"sources": [{"kind": "recording", "path": "."}] * 2},
+            r"^sources\[1\]\.name: each entry of sources needs",
+        ),
         ({"metrics": [{"name": "a", "layer": "user", "query": "sum(a"}]}, r"^metrics\[0\]\.query: this is not PromQL"),
         (
             {"metrics": [{"name": "a", "layer": "user", "query": 'a{b="$srv"}'}]},

@@ -1,7 +1,7 @@
 """What the handlers work with."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.notify import Receiver
 from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
 from afdp_exporter.watch import Schedule
@@ -29,6 +30,7 @@ class Rules:
     exposure: Exposure
     watched: Watched
     plans: Plans
+    receivers: Mapping[str, Receiver]
 
 
 @dataclass(slots=True, kw_only=True)

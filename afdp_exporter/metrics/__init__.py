@@ -15,6 +15,7 @@ from afdp_exporter import __version__
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.metrics.board import Board
 from afdp_exporter.metrics.events import Events
+from afdp_exporter.metrics.notifications import Notifications
 from afdp_exporter.metrics.outlook import Outlook
 from afdp_exporter.metrics.stability import StabilityBoard
 from afdp_exporter.model import Deployment, Impact
@@ -53,6 +54,7 @@ class Instruments:
         own.register(self.stability)
         self.events = Events()
         own.register(self.events)
+        self.notifications = Notifications(own)
         ProcessCollector(registry=own)
         version = {"version": __version__, "python_version": platform.python_version()}
         Info("afdp_build", "The version that runs.", registry=own).info(version)

@@ -42,6 +42,7 @@ from afdp_exporter.model.learning import (
     Windows,
 )
 from afdp_exporter.model.metrics import Layer, Metric, Money, Series, Worse
+from afdp_exporter.model.notices import DueNotice, Notice
 
 __all__ = [
     "Attribution",
@@ -52,6 +53,7 @@ __all__ = [
     "Context",
     "Cost",
     "Deployment",
+    "DueNotice",
     "Estimate",
     "Floats",
     "Impact",
@@ -62,6 +64,7 @@ __all__ = [
     "Measured",
     "Metric",
     "Money",
+    "Notice",
     "Occasion",
     "OccasionKind",
     "Outcome",

@@ -12,9 +12,9 @@ from prometheus_api_client import PrometheusConnect
 from requests.adapters import BaseAdapter, HTTPAdapter
 
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.model import Floats
 from afdp_exporter.sources import _envelope
-from afdp_exporter.sources._http import TLSConfig
 
 _CHUNK = 65_536
 _ERROR_BYTES = 65_536  # of an answer that only tells of an error

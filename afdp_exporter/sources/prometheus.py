@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 import stamina
 from pydantic import AfterValidator, Field
 
-from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.errors import SecretUnreadable, SourceRefused, SourceUnavailable
+from afdp_exporter.http_config import Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import _envelope
 from afdp_exporter.sources._exchange import Busy, Exchange, Pool
 from afdp_exporter.sources._grid import grid
-from afdp_exporter.sources._http import Authorization, BasicAuth, Header, TLSConfig, headers
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
@@ -114,13 +114,19 @@ class Prometheus:
         seconds = self.timeout.total_seconds()
         exchange = Exchange(
             pool=self._pool,
-            headers={**headers(self.basic_auth or self.authorization, self.http_headers), "Accept-Encoding": encoding},
+            headers={**self._headers(), "Accept-Encoding": encoding},
             tls=self.tls_config,
             seconds=seconds,
             max_bytes=self.max_bytes,
         )
         params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
         return exchange.ask(self.url, query, points, step, params), exchange.warnings
+
+    def _headers(self) -> dict[str, str]:
+        try:
+            return headers(self.basic_auth or self.authorization, self.http_headers)
+        except SecretUnreadable as error:
+            raise SourceUnavailable("secret_file", str(error)) from None
 
     @cached_property
     def _near(self) -> bool:

@@ -4,12 +4,12 @@ Everything that an operation answers is committed and on disk. SQLite stands beh
 this protocol and nothing else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from afdp_exporter.model import Deployment, Impact, Look, Prediction
+from afdp_exporter.model import Deployment, DueNotice, Impact, Look, Prediction
 from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
@@ -114,6 +114,21 @@ class Store(Protocol):
 
     async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
         """The newest predictions of a service beside what was measured."""
+
+    async def set_receivers(self, names: Collection[str]) -> None:
+        """From now on these hear of every change of a deployment; what waits for others is dropped."""
+
+    async def due_notices(self, now: datetime, *, limit: int) -> list[DueNotice]:
+        """What receivers are to be told now. A notice is due in the transaction of the change that it tells of."""
+
+    async def finish_notice(self, notice: DueNotice, *, sent: str | None, reason: str | None = None) -> None:
+        """Nothing is left to tell, unless something has changed meanwhile; `reason` says why it never arrived."""
+
+    async def postpone_notice(self, notice: DueNotice, until: datetime, reason: str) -> None:
+        """Count a failure, and let everything that is due for this receiver wait."""
+
+    async def pending_notices(self) -> dict[str, int]:
+        """How many notices wait for each receiver."""
 
     async def salt(self) -> bytes:
         """32 random bytes that never leave this place: they hide people where data is given away."""

@@ -128,3 +128,40 @@ def create_predictions(db: "Database") -> None:
         ) STRICT
         """,
     )
+
+
+_TELL = """
+INSERT INTO notices (receiver, deployment_id, ready_us)
+SELECT receivers.name, deployments.id, 0 FROM receivers JOIN deployments ON deployments.id = {id}
+WHERE deployments.received_us - deployments.started_us < 86400000000
+ON CONFLICT DO UPDATE SET version = version + 1, ready_us = 0, attempts = 0;
+"""
+
+
+@migrations()
+def create_notices(db: "Database") -> None:
+    """Who is to be told of what; triggers see to it that no change of a deployment can be kept without being told.
+
+    What was more than a day past when it came in is history, of which nobody is told.
+    """
+    _run(
+        db,
+        "CREATE TABLE receivers (name TEXT PRIMARY KEY) STRICT",
+        """
+        CREATE TABLE notices (
+            receiver TEXT NOT NULL REFERENCES receivers (name) ON DELETE CASCADE,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            version INTEGER NOT NULL DEFAULT 1,
+            ready_us INTEGER,
+            attempts INTEGER NOT NULL DEFAULT 0,
+            reason TEXT,
+            sent TEXT,
+            PRIMARY KEY (receiver, deployment_id)
+        ) STRICT, WITHOUT ROWID
+        """,
+        "CREATE INDEX notices_ready ON notices (ready_us, receiver) WHERE ready_us IS NOT NULL",
+        f"CREATE TRIGGER tell_of_new AFTER INSERT ON deployments BEGIN {_TELL.format(id='NEW.id')} END",
+        f"CREATE TRIGGER tell_of_change AFTER UPDATE ON deployments BEGIN {_TELL.format(id='NEW.id')} END",
+        f"CREATE TRIGGER tell_of_impact AFTER INSERT ON impacts BEGIN {_TELL.format(id='NEW.deployment_id')} END",
+        f"CREATE TRIGGER tell_of_news AFTER UPDATE ON impacts BEGIN {_TELL.format(id='NEW.deployment_id')} END",
+    )

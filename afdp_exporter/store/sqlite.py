@@ -2,13 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from afdp_exporter.model import Deployment, Impact, Look, Measured, Prediction
-from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks, predictions
+from afdp_exporter.model import Deployment, DueNotice, Impact, Look, Measured, Prediction
+from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks, notices, predictions
 from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
@@ -120,6 +120,26 @@ class SQLiteStore:
     async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
         """The newest predictions of a service beside what was measured."""
         return await self._readers.read(lambda connection: predictions.came_true(connection, service, limit))
+
+    async def set_receivers(self, names: Collection[str]) -> None:
+        """From now on these hear of every change of a deployment; what waits for others is dropped."""
+        await self._writer.write(lambda connection: notices.set_receivers(connection, names))
+
+    async def due_notices(self, now: datetime, *, limit: int) -> list[DueNotice]:
+        """What receivers are to be told now."""
+        return await self._readers.read(lambda connection: notices.due(connection, now, limit))
+
+    async def finish_notice(self, notice: DueNotice, *, sent: str | None, reason: str | None = None) -> None:
+        """Nothing is left to tell, unless something has changed meanwhile."""
+        await self._writer.write(lambda connection: notices.finish(connection, notice, sent, reason))
+
+    async def postpone_notice(self, notice: DueNotice, until: datetime, reason: str) -> None:
+        """Count a failure, and let everything that is due for this receiver wait."""
+        await self._writer.write(lambda connection: notices.postpone(connection, notice, until, reason))
+
+    async def pending_notices(self) -> dict[str, int]:
+        """How many notices wait for each receiver."""
+        return await self._readers.read(notices.pending)
 
     async def salt(self) -> bytes:
         """32 random bytes, in the file `salt` beside the database."""

@@ -1,6 +1,7 @@
 """The blocks of Prometheus' own `http_config`: who we are to the server, and whom we take it for."""
 
 import base64
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import FilePath, SecretStr
 
-from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.errors import SecretUnreadable
 from afdp_exporter.settings import STRICT, read_secret
 
 
@@ -89,6 +90,18 @@ class TLSConfig:
         if (self.cert_file is None) is not (self.key_file is None):
             raise ValueError("cert_file and key_file belong together")
 
+    def context(self) -> ssl.SSLContext:
+        """As asyncio takes it. Raises SecretUnreadable where a file does not fit."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+            if self.cert_file is not None:
+                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
+        except OSError as error:  # ssl.SSLError is one
+            raise SecretUnreadable(f"tls_config cannot be used: {error.strerror or type(error).__name__}") from None
+        if self.insecure_skip_verify:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
     @property
     def verify(self) -> bool | str:
         """As requests takes it."""
@@ -103,7 +116,7 @@ class TLSConfig:
 
 
 def headers(authorization: BasicAuth | Authorization | None, more: Mapping[str, Header]) -> dict[str, str]:
-    """The headers of the next request. Raises SourceUnavailable when a file of a secret cannot be read."""
+    """The headers of the next request. Raises SecretUnreadable when a file of one cannot be read."""
     found = {name: header.value() for name, header in more.items()}
     if authorization is not None:
         found["Authorization"] = authorization.header()
@@ -114,6 +127,6 @@ def _read(value: SecretStr | None, file: Path | None) -> str:
     try:
         return read_secret(value, file) or ""
     except OSError as error:
-        raise SourceUnavailable("secret_file", f"{file} cannot be read: {error.strerror}") from None
+        raise SecretUnreadable(f"{file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise SourceUnavailable("secret_file", f"{file} cannot be read: it is no text") from None
+        raise SecretUnreadable(f"{file} cannot be read: it is no text") from None

@@ -1,0 +1,149 @@
+"""Tells receivers what has happened: what is to be told is a row in the store, sent until it has arrived."""
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
+from typing import Protocol
+
+import structlog
+
+from afdp_exporter.errors import DeliveryError, NotFound, StoreError
+from afdp_exporter.impact.story import headline
+from afdp_exporter.model import Deployment, DueNotice, Notice, Status
+from afdp_exporter.notify import Receiver
+from afdp_exporter.store import Store
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 100
+_LONGEST_SLEEP = 15.0  # seconds
+_FIRST_RETRY = timedelta(seconds=15)
+_LONGEST_RETRY = timedelta(minutes=5)
+_WORDS = {
+    Status.PLANNED: "is planned",
+    Status.STARTED: "is being deployed",
+    Status.SUCCEEDED: "was deployed",
+    Status.FAILED: "could not be deployed",
+    Status.ROLLED_BACK: "was rolled back",
+    Status.CANCELLED: "was cancelled",
+}
+
+
+class Observer(Protocol):
+    """Who wants to know how the notices go."""
+
+    def notified(self, receiver: str) -> None:
+        """A notice has arrived."""
+
+    def notification_failed(self, receiver: str, reason: str) -> None:
+        """A notice has not arrived this time."""
+
+
+class Dispatcher:
+    """Sends due notices, one after another for each receiver; a receiver that is away is tried again for ever."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        receivers: Callable[[], Mapping[str, Receiver]],
+        observer: Observer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._receivers = receivers
+        self._observer = observer
+        self._clock = clock
+        self._called = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be something to tell now."""
+        self._called.set()
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            busy = False
+            try:
+                busy = await self.work()
+            except* StoreError as group:
+                for error in group.exceptions:
+                    log.error("store does not answer", error=str(error))
+            except* Exception as group:
+                log.exception("telling goes on after an unforeseen error", exc_info=group)
+            if not busy:
+                await self._rest()
+
+    async def work(self) -> bool:
+        """Send what is due now; False when there was nothing."""
+        due = sorted(await self._store.due_notices(self._clock(), limit=_AT_ONCE), key=attrgetter("receiver"))
+        async with asyncio.TaskGroup() as group:
+            for name, notices in groupby(due, key=attrgetter("receiver")):
+                group.create_task(self._tell(name, list(notices)))
+        return bool(due)
+
+    async def _tell(self, name: str, notices: list[DueNotice]) -> None:
+        receiver = self._receivers().get(name)
+        for due in notices:
+            notice = await self._notice(due)
+            digest = _digest(notice) if notice is not None else None
+            if receiver is None or notice is None or digest == due.sent:
+                await self._store.finish_notice(due, sent=due.sent)
+                continue
+            try:
+                await _send(receiver, notice)
+            except DeliveryError as error:
+                self._observer.notification_failed(name, error.reason)
+                if error.retry:
+                    await self._postpone(due, error)
+                    return
+                log.error("notice refused", receiver=name, deployment=due.deployment_id, error=str(error))
+                await self._store.finish_notice(due, sent=due.sent, reason=str(error))
+            else:
+                self._observer.notified(name)
+                await self._store.finish_notice(due, sent=digest)
+
+    async def _postpone(self, due: DueNotice, error: DeliveryError) -> None:
+        wait = min(_FIRST_RETRY * 2 ** min(due.attempts, 10), _LONGEST_RETRY)
+        log.warning("receiver is away, its notices wait", receiver=due.receiver, error=str(error))
+        await self._store.postpone_notice(due, self._clock() + wait, str(error))
+
+    async def _notice(self, due: DueNotice) -> Notice | None:
+        try:
+            deployment = await self._store.deployment(due.deployment_id)
+        except NotFound:
+            return None
+        impact = await self._store.impact(due.deployment_id)
+        text = headline(impact, deployment) if impact is not None else _announced(deployment)
+        return Notice(deployment=deployment, impact=impact, headline=text)
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._called.wait(), _LONGEST_SLEEP)
+        except TimeoutError:
+            return
+        finally:
+            self._called.clear()
+
+
+async def _send(receiver: Receiver, notice: Notice) -> None:
+    try:
+        await receiver.send(notice)
+    except DeliveryError:
+        raise
+    except Exception as error:
+        log.exception("receiver failed", deployment=notice.deployment.id)
+        raise DeliveryError("internal", f"internal error: {type(error).__name__}", retry=True) from error
+
+
+def _announced(deployment: Deployment) -> str:
+    return f"{deployment.name} ({deployment.started_at:%H:%M}) {_WORDS[deployment.status]}; nothing is measured yet"
+
+
+def _digest(notice: Notice) -> str:
+    """Of what a receiver may show: looks that find nothing new are not told again."""
+    outcome = notice.impact.outcome if notice.impact is not None else None
+    return hashlib.sha256(repr((notice.deployment, notice.headline, outcome)).encode()).hexdigest()

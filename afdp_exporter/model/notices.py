@@ -1,0 +1,30 @@
+"""What is told to other programs when something has happened."""
+
+from dataclasses import dataclass
+
+from afdp_exporter.model.deployments import Deployment
+from afdp_exporter.model.impacts import Impact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """A deployment with what is known of it by now; `headline` is that in one line of plain text."""
+
+    deployment: Deployment
+    impact: Impact | None
+    headline: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueNotice:
+    """A deployment of which a receiver has not heard the latest.
+
+    `version` counts the changes, `attempts` the failures since the latest of them; `sent` is the digest of what the
+    receiver heard last.
+    """
+
+    receiver: str
+    deployment_id: str
+    version: int
+    attempts: int = 0
+    sent: str | None = None

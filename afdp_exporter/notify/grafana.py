@@ -1,0 +1,77 @@
+"""Annotations in Grafana: a region for each deployment, whose text and tags change as more is known.
+
+Nothing has to be remembered here: an annotation is found again by its tags, so that a notice that is sent once more,
+or after a crash, changes the annotation that is there instead of adding another one.
+"""
+
+import hashlib
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from afdp_exporter.model import Deployment, Notice
+from afdp_exporter.notify._exchange import Address, Exchange
+
+_PATH = "/api/annotations"
+_OURS = "afdp"
+_LONGEST_TAG = 80  # characters of a value: Grafana's tables take 100, and all tags together 500 bytes
+_LONGEST_TEXT = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grafana(Exchange):
+    """A Grafana at `url`, whose token or user may read and write annotations.
+
+    With `dashboard_uid` (and `panel_id`) the annotations belong to one dashboard; without, to the organisation, and
+    dashboards show them by their tags. `tags` are added to our own. `report_url` is where people reach this
+    exporter's pages; each annotation then links to its report.
+    """
+
+    dashboard_uid: str | None = None
+    panel_id: int | None = None
+    tags: tuple[str, ...] = ()
+    report_url: Address | None = None
+
+    async def send(self, notice: Notice) -> None:
+        """As `Receiver.send`: make the one annotation of this deployment say what is known now."""
+        content = self._content(notice)
+        wanted = [("tags", _OURS), ("tags", _mark(notice.deployment)), ("type", "annotation"), ("limit", "10")]
+        found = sorted(entry["id"] for entry in await self.call("GET", _PATH, params=wanted))
+        if not found:
+            place = {"dashboardUID": self.dashboard_uid, "panelId": self.panel_id}
+            added = {name: value for name, value in place.items() if value is not None}
+            await self.call("POST", _PATH, content | added)
+            return
+        first, *doubles = found
+        await self.call("PATCH", f"{_PATH}/{first}", content)
+        for double in doubles:  # of an earlier try whose answer never came
+            await self.call("DELETE", f"{_PATH}/{double}")
+
+    def _content(self, notice: Notice) -> dict[str, Any]:
+        deployment = notice.deployment
+        text = html.escape(notice.headline[:_LONGEST_TEXT], quote=False)  # Grafana shows it as HTML
+        if self.report_url is not None:
+            text += f' <a href="{html.escape(self.report_url)}/deployments/{deployment.id}">Report</a>'
+        outcome = [f"outcome:{notice.impact.outcome}"] if notice.impact is not None else []
+        place = [f"service:{_short(deployment.service)}", f"environment:{_short(deployment.environment)}"]
+        return {
+            "time": int(deployment.started_at.timestamp() * 1000),
+            "timeEnd": int(deployment.ended_at.timestamp() * 1000),
+            "tags": [_OURS, _mark(deployment), *place, f"status:{deployment.status}", *outcome, *self.tags],
+            "text": text,
+        }
+
+
+def _mark(deployment: Deployment) -> str:
+    """The tag by which the annotation of a deployment is found again."""
+    name = deployment.id
+    if len(name) > _LONGEST_TAG:
+        name = hashlib.sha256(name.encode()).hexdigest()[:_LONGEST_TAG]
+    return f"deployment:{name}"
+
+
+def _short(text: str) -> str:
+    return text[:_LONGEST_TAG].strip()
+
+
+PLUGIN = Grafana
