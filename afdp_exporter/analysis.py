@@ -6,15 +6,18 @@ An `Analyst` fetches what the question needs, has each metric judged in a worker
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isfinite
+from typing import Any
 
 from afdp_exporter.evidence import Evidence, Observer, Watched, gather
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude
+from afdp_exporter.impact.course import course
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
-from afdp_exporter.model import Impact, Look, Series, Shift, Window
+from afdp_exporter.model import Course, Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
 
@@ -57,23 +60,27 @@ class Analyst:
             settings=watched.settings.impact,
         )
         question = Question(case=case, evidence=evidence)
-        judged = await self.workers.run(weigh, question, deadline=watched.settings.deadline)
-        return Weighed(case=case, judged=judged, account=account(question, window))
+        judged, courses = await self.workers.run(weigh_and_draw, question, deadline=watched.settings.deadline)
+        return Weighed(case=case, judged=judged, courses=courses, account=account(question, window, judged))
 
-    async def conclude(self, weighed: "Weighed") -> tuple[Impact, Mapping[str, object]]:
+    async def conclude(self, weighed: "Weighed") -> "Answer":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
         case = weighed.case
         if any(shift.moved for shift in weighed.judged.shifts):  # else the past explains nothing
             case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
-        return together(weighed.judged, case), weighed.account
+        return Answer(impact=together(weighed.judged, case), courses=weighed.courses, account=weighed.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The metrics, each judged by itself; `elsewhere` how those that moved did so at other services."""
+    """The metrics, each judged by itself; `elsewhere` how those that moved did so at other services.
+
+    `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come.
+    """
 
     shifts: tuple[Shift, ...]
     elsewhere: Mapping[str, tuple[Shift, ...]]
+    answers: Mapping[str, tuple[Finding, float | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +89,16 @@ class Weighed:
 
     case: Case
     judged: Judged
+    account: Mapping[str, object]
+    courses: tuple[Course, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a look found, the courses that show it, and the account of how it came about."""
+
+    impact: Impact
+    courses: tuple[Course, ...]
     account: Mapping[str, object]
 
 
@@ -94,15 +111,33 @@ def weigh(question: Question) -> Judged:
     """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure."""
     case, shifts = question.case, list[Shift]()
     evidence = {each.metric.name: each for each in question.evidence}
+    answers: dict[str, tuple[Finding, float | None]] = {}
     for metric in (metric for stage in stages(case.metrics) for metric in stage):
-        shifts.append(_judged(evidence[metric.name], case, within=respond_within(metric, shifts, case)))
+        told = evidence[metric.name]
+        if told.series is None:
+            shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
+            continue
+        answers[metric.name] = _judged(told, told.series, case, within=respond_within(metric, shifts, case))
+        shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
     moved = {shift.metric for shift in shifts if shift.moved}
     elsewhere: dict[str, tuple[Shift, ...]] = {}
     for each in question.evidence:
         for service, series in each.peers.items() if each.metric.name in moved else ():
-            witness = _judged(replace(each, series=series, control=None, peers={}), case, within=None)
+            alone = replace(each, series=series, control=None, peers={})
+            witness = shift_of(_finding(alone, series, case, within=None), each.metric, series.warnings)
             elsewhere[service] = (*elsewhere.get(service, ()), witness)
-    return Judged(shifts=tuple(shifts), elsewhere=elsewhere)
+    return Judged(shifts=tuple(shifts), elsewhere=elsewhere, answers=answers)
+
+
+def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
+    """As `weigh`, with each metric as it was measured around the deployment, beside what was to be expected. Pure."""
+    judged, courses = weigh(question), []
+    for each in question.evidence:
+        if each.series is not None:
+            finding, within = judged.answers[each.metric.name]
+            series, asked = each.series, _asked(each, question.case, within=within)
+            courses.append(course(finding, each.metric.name, series.times, series.values, **asked))
+    return judged, tuple(drawn for drawn in courses if drawn is not None)
 
 
 def together(judged: Judged, case: Case) -> Impact:
@@ -110,8 +145,8 @@ def together(judged: Judged, case: Case) -> Impact:
     return conclude(judged.shifts, replace(case, elsewhere=judged.elsewhere))
 
 
-def account(question: Question, window: Window) -> Mapping[str, object]:
-    """How an answer came about: the window, and what was fetched for each metric or why it was not."""
+def account(question: Question, window: Window, judged: Judged) -> Mapping[str, object]:
+    """How an answer came about: the window, what was fetched for each metric or why not, and what was made of it."""
     return {
         "window": {"start": window.start.isoformat(), "end": window.end.isoformat()},
         "step_seconds": question.case.step.total_seconds(),
@@ -122,6 +157,7 @@ def account(question: Question, window: Window) -> Mapping[str, object]:
                 "witnesses": sorted(each.peers),
                 "warnings": [] if each.series is None else list(each.series.warnings),
                 "problem": each.problem,
+                "judged": _figures(judged.answers.get(each.metric.name)),
             }
             for each in question.evidence
         },
@@ -129,29 +165,38 @@ def account(question: Question, window: Window) -> Mapping[str, object]:
     }
 
 
-def _judged(evidence: Evidence, case: Case, *, within: float | None) -> Shift:
+def _figures(answer: tuple[Finding, float | None] | None) -> Mapping[str, object]:
+    if answer is None:
+        return {}
+    finding, _ = answer
+    own = {"verdict": finding.verdict.value, "p_value": finding.p_value, "points_before": finding.n_history}
+    figures = own | dict(finding.account)
+    return {name: value for name, value in figures.items() if not isinstance(value, float) or isfinite(value)}
+
+
+def _judged(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> tuple[Finding, float | None]:
     """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
-    if evidence.series is None:
-        return unknown_shift(evidence.metric, evidence.problem or "nothing was fetched")
-    near = _finding(evidence, evidence.series, case, within=None)
-    found = near
+    near = _finding(evidence, series, case, within=None)
     if within is not None and not near.attributed:
-        late = _finding(evidence, evidence.series, case, within=within)
+        late = _finding(evidence, series, case, within=within)
         if late.attributed or (late.verdict.moved and not near.verdict.moved):
-            found = late
-    return shift_of(found, evidence.metric, evidence.series.warnings)
+            return late, within
+    return near, None
 
 
 def _finding(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> Finding:
+    asked = _asked(evidence, case, within=within)
+    return judge(series.times, series.values, worse=evidence.metric.worse, **asked)
+
+
+def _asked(evidence: Evidence, case: Case, *, within: float | None) -> dict[str, Any]:
+    """What the judgement of a series and the drawing of its course are told."""
     peers = [peer.values for peer in evidence.peers.values()]
-    return judge(
-        series.times,
-        series.values,
-        case.deployment.started_at.timestamp(),
-        finished_at=case.deployment.ended_at.timestamp(),
-        control=evidence.control.values if evidence.control else common_course(peers),
-        earlier_deployments=case.earlier,
-        worse=evidence.metric.worse,
-        step=case.step.total_seconds(),
-        respond_within=within,
-    )
+    return {
+        "deployed_at": case.deployment.started_at.timestamp(),
+        "finished_at": case.deployment.ended_at.timestamp(),
+        "control": evidence.control.values if evidence.control else common_course(peers),
+        "earlier_deployments": case.earlier,
+        "step": case.step.total_seconds(),
+        "respond_within": within,
+    }

@@ -74,7 +74,8 @@ class Backfill:
             return error
 
     async def _answer(self, look: Look, weighed: Weighed) -> Impact:
-        impact, account = await self.analyst.conclude(weighed)
+        answer = await self.analyst.conclude(weighed)
+        impact, account = answer.impact, answer.account
         done = replace(look, state=LookState.DONE, done_at=self.clock(), outcome=impact.outcome, account=account)
-        await self.store.finish_look(done, impact)
+        await self.store.finish_look(done, impact, answer.courses)
         return impact

@@ -1,7 +1,7 @@
 """What an app does besides answering: it watches, tells, learns, foresees, replays placebos, and shows all that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 from aiohttp import web
 
-from afdp_exporter.analysis import Analyst
+from afdp_exporter.analysis import Analyst, Answer
 from afdp_exporter.dispatch import Dispatcher
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.handlers.state import STATE, State
@@ -59,7 +59,7 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         watched=lambda: state.rules.watched, store=state.store, workers=state.workers, observer=state.instruments
     )
 
-    async def look_at(look: Look, at: datetime) -> tuple[Impact, Mapping[str, object]]:
+    async def look_at(look: Look, at: datetime) -> Answer:
         return await analyst.conclude(await analyst.weigh(look, at))
 
     measured = asyncio.Event()

@@ -118,7 +118,7 @@ class _Walk:
             )
             question = Question(case=case, evidence=evidence)
             judged = await self._workers.run(weigh, question, deadline=watched.settings.deadline)
-        return Weighed(case=case, judged=judged, account=account(question, window))
+        return Weighed(case=case, judged=judged, account=account(question, window, judged))
 
     def _between(self, window: Window) -> list[Deployment]:
         """The deployments whose rollout touches the window, as they were known at its end."""

@@ -1,15 +1,17 @@
 """A deployment and what it did, as the API tells it: JSON types only, times in RFC 3339 with Z, no NaN."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
 from afdp_exporter.model import (
     Cost,
+    Course,
     Deployment,
     Estimate,
     Impact,
+    Level,
     Link,
     Look,
     LookState,
@@ -71,6 +73,54 @@ def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[L
         },
         "story": list(impact.story) if impact else [_awaited(deployment, looks)],
         "looks": [_look(look) for look in looks],
+    }
+
+
+def series_json(deployment: Deployment, impact: Impact | None, courses: Iterable[Course]) -> dict[str, Any]:
+    """What each metric did around a deployment, point by point, beside what was to be expected without it."""
+    shifts = {shift.metric: shift for shift in impact.shifts} if impact else {}
+    return {
+        "deployment_id": deployment.id,
+        "started_at": time_json(deployment.started_at),
+        "finished_at": time_json(deployment.finished_at),
+        "measured_at": time_json(impact.measured_at) if impact else None,
+        "series": [_course(course, shifts.get(course.metric)) for course in courses],
+    }
+
+
+def _course(course: Course, shift: Shift | None) -> dict[str, Any]:
+    first = len(course.measured) - len(course.expected)
+    points = []
+    for index, measured in enumerate(course.measured):
+        expected = course.expected[index - first] if index >= first else None
+        points.append(
+            {
+                "time": time_json(course.start + index * course.step),
+                "measured": measured,
+                "expected": expected,
+                "low": None if expected is None else expected - course.below,
+                "high": None if expected is None else expected + course.above,
+            }
+        )
+    return {
+        "metric": course.metric,
+        "verdict": shift.verdict.value if shift else None,
+        "onset": time_json(shift.onset) if shift else None,
+        "recovered_at": time_json(shift.recovered_at) if shift else None,
+        "step_seconds": course.step.total_seconds(),
+        "level": _level(course.level) if course.level else None,
+        "points": points,
+    }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    return {
+        "start": time_json(level.start),
+        "end": time_json(level.end),
+        "measured": level.measured,
+        "expected": level.expected,
+        "low": level.low,
+        "high": level.high,
     }
 
 

@@ -1,13 +1,14 @@
 """Which looks are due: read from the store, so that a restart loses nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import ClassVar, Protocol, TypeAlias
 
 import structlog
 
+from afdp_exporter.analysis import Answer
 from afdp_exporter.errors import AFDPError, SourceUnavailable, StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState
 from afdp_exporter.settings import STRICT, Duration
@@ -55,8 +56,7 @@ def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Loo
     return tuple(past[-1:] + [look for look in looks if look.due_at > now])
 
 
-Account: TypeAlias = Mapping[str, object]
-Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[tuple[Impact, Account]]]
+Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[Answer]]
 
 
 class Observer(Protocol):
@@ -127,9 +127,10 @@ class Watcher:
     async def _answer(self, look: Look) -> None:
         started = asyncio.get_running_loop().time()
         try:
-            impact, account = await self._analyse(look, self._clock())
+            answer = await self._analyse(look, self._clock())
+            impact, account = answer.impact, answer.account
             done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
-            await self._store.finish_look(done, impact)
+            await self._store.finish_look(done, impact, answer.courses)
         except SourceUnavailable as error:
             wait = min(_FIRST_RETRY * 2 ** min(look.attempts, 10), _LONGEST_RETRY)
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))

@@ -123,8 +123,8 @@ async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[fl
     async def one(deployment: Deployment) -> bool:
         look = Look(deployment_id=deployment.id, after=AFTER, due_at=deployment.ended_at + AFTER)
         async with slots:
-            impact, _ = await analyst.conclude(await analyst.weigh(look, world.window.end))
-        return impact.outcome is not Outcome.SUCCESS
+            answer = await analyst.conclude(await analyst.weigh(look, world.window.end))
+        return answer.impact.outcome is not Outcome.SUCCESS
 
     try:
         for deployment in world.deployments:

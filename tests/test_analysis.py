@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afdp_exporter.analysis import Analyst
+from afdp_exporter.analysis import Analyst, Answer
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.model import (
@@ -81,6 +81,12 @@ class Asked:
     async def __call__(
         self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
     ) -> tuple[Impact, Mapping[str, object]]:
+        answer = await self.whole(source, *metrics, services=services, **told)
+        return answer.impact, answer.account
+
+    async def whole(
+        self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
+    ) -> Answer:
         store = await SQLiteStore.open(self.folder / "afdp.db")
         try:
             known: dict[str, object] = {"id": "d", "service": "api", "environment": "production", "started_at": START}
@@ -97,7 +103,7 @@ class Asked:
         finally:
             await store.close()
 
-    async def _answer(self, look: Look, watched: Watched, store: SQLiteStore) -> tuple[Impact, Mapping[str, object]]:
+    async def _answer(self, look: Look, watched: Watched, store: SQLiteStore) -> Answer:
         analyst = Analyst(watched=lambda: watched, store=store, workers=self.workers, observer=self.notes)
         return await analyst.conclude(await analyst.weigh(look, NOW))
 
@@ -110,6 +116,19 @@ def ask(tmp_path: Path, workers: Workers) -> Asked:
 def only(impact: Impact) -> Shift:
     (shift,) = impact.shifts
     return shift
+
+
+async def test_the_course_that_is_kept_shows_what_was_judged(ask: Asked) -> None:
+    answer = await ask.whole(Tape([series(wandering(1, shift=15))]))
+    (course,), shift = answer.courses, only(answer.impact)
+    assert course.level is not None
+    assert course.level.measured - course.level.expected == pytest.approx(shift.change)
+    assert course.level.measured - course.level.low == pytest.approx(shift.high)
+    assert course.start + len(course.measured) * course.step == NOW + STEP
+    assert course.start + (len(course.measured) - len(course.expected)) * course.step == START
+    judged = answer.account["metrics"]["latency_seconds"]["judged"]  # type: ignore[index]
+    assert judged["verdict"] == "attributed"
+    assert judged["step_seconds"] == 60
 
 
 async def test_a_step_at_the_deployment_is_attributed_with_its_size(ask: Asked) -> None:

@@ -125,7 +125,7 @@ def test_the_report_is_as_the_api_describes_it(measured: Impact | None) -> None:
     described = yaml.safe_load((Path(__file__).parents[1] / "docs/openapi.yaml").read_text())
     schema = {"$ref": "#/components/schemas/Report", "components": described["components"]}
     looks = tuple(look(state, outcome=Outcome.UNKNOWN, account={"points": 3}) for state in LookState)
-    links = {"self": "/x", "report": "/x"}
+    links = dict.fromkeys(("self", "report", "series", "page"), "/x")
     Draft202012Validator(schema).validate(report_json(deployment(), measured, looks) | {"links": links})
 
 

@@ -1,7 +1,7 @@
 """Due work is a row in the store: taken once, answered once, and never lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afdp_exporter.analysis import Answer
 from afdp_exporter.errors import AnalysisError, SourceUnavailable
 from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Outcome, Shift, Status
 from afdp_exporter.store.sqlite import SQLiteStore
@@ -66,11 +67,11 @@ class Analysis:
         self.failures = list(failures)
         self.asked: list[timedelta] = []
 
-    async def __call__(self, look: Look, now: datetime) -> tuple[Impact, Mapping[str, object]]:
+    async def __call__(self, look: Look, now: datetime) -> Answer:
         self.asked.append(look.after)
         if self.failures:
             raise self.failures.pop(0)
-        return impact(look, now), {"points": 3}
+        return Answer(impact=impact(look, now), courses=(), account={"points": 3})
 
 
 @pytest.fixture

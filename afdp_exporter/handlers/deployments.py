@@ -15,7 +15,7 @@ from afdp_exporter.handlers.reading import read_json, read_key, read_query
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.intake import ID, Name, Time, apply, read_change, read_deployment
 from afdp_exporter.model import Deployment, Look, Status
-from afdp_exporter.report import deployment_json, report_json
+from afdp_exporter.report import deployment_json, report_json, series_json
 from afdp_exporter.store import Amendment
 from afdp_exporter.watch import Schedule, plan
 
@@ -33,6 +33,12 @@ class _Filter(BaseModel):
     since: Time | None = None
     cursor: Annotated[str, Field(max_length=512, pattern=r"^[\x21-\x7e]+$")] | None = None
     limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class _Series(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metric: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
 async def create(request: web.Request) -> web.Response:
@@ -85,6 +91,15 @@ async def get(request: web.Request) -> web.Response:
     return answer(report_json(deployment, impact, looks) | {"links": _links(deployment)})
 
 
+async def series(request: web.Request) -> web.Response:
+    """Each metric around the deployment, as its judgement saw it; one of them where `metric` names it."""
+    store, wanted = request.app[STATE].store, read_query(_Series, request)
+    deployment = await store.deployment(_id(request))
+    impact, courses = await store.impact(deployment.id), await store.courses(deployment.id)
+    chosen = [course for course in courses if wanted.metric in (None, course.metric)]
+    return answer(series_json(deployment, impact, chosen))
+
+
 async def list_(request: web.Request) -> web.Response:
     """A page of deployments, newest first, and the address of the next one."""
     query = read_query(_Filter, request)
@@ -127,7 +142,8 @@ def _stored(deployment: Deployment) -> dict[str, Any]:
 
 
 def _links(deployment: Deployment) -> dict[str, str]:
-    return {"self": _link(deployment), "report": _link(deployment)}
+    report = _link(deployment)
+    return {"self": report, "report": report, "series": f"{report}/series", "page": f"/deployments/{deployment.id}"}
 
 
 def _link(deployment: Deployment) -> str:

@@ -36,6 +36,7 @@ ROUTES = (
     ),
     Route(method="GET", path="/api/v1/deployments", handler=deployments.list_, scope=Scope.READ),
     Route(method="GET", path="/api/v1/deployments/{id}", handler=deployments.get, scope=Scope.READ),
+    Route(method="GET", path="/api/v1/deployments/{id}/series", handler=deployments.series, scope=Scope.READ),
     Route(
         method="PATCH",
         path="/api/v1/deployments/{id}",

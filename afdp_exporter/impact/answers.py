@@ -114,6 +114,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
             "independent_windows": measured.independent,
             "forward_steps": measured.forward,
             "back_steps": measured.back,
+            "gap_steps": measured.gap,
             "onset_share": onset.share,
             "persistence": evidence.persistence,
         },

@@ -4,6 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
+from afdp_exporter.model.courses import Course, Level
 from afdp_exporter.model.deployments import (
     ChangeType,
     Deployment,
@@ -52,12 +53,14 @@ __all__ = [
     "Condition",
     "Context",
     "Cost",
+    "Course",
     "Deployment",
     "DueNotice",
     "Estimate",
     "Floats",
     "Impact",
     "Layer",
+    "Level",
     "Link",
     "Look",
     "LookState",

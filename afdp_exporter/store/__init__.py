@@ -4,12 +4,12 @@ Everything that an operation answers is committed and on disk. SQLite stands beh
 this protocol and nothing else.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from afdp_exporter.model import Deployment, DueNotice, Impact, Look, Prediction
+from afdp_exporter.model import Course, Deployment, DueNotice, Impact, Look, Outcome, Prediction
 from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
@@ -34,6 +34,14 @@ class Page:
     """A page of deployments, newest first; `cursor` leads to the next one, None on the last."""
 
     deployments: tuple[Deployment, ...]
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A page of deployments with what they did, newest first; `cursor` leads to the next one, None on the last."""
+
+    measured: tuple[Measured, ...]
     cursor: str | None = None
 
 
@@ -75,6 +83,20 @@ class Store(Protocol):
     ) -> Page:
         """A page of deployments by their start, newest first. Raises BadInput for a cursor that is none of ours."""
 
+    async def overview(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        outcome: Outcome | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Overview:
+        """A page of deployments with what they did, newest first; `outcome` is the measured one.
+
+        Raises BadInput for a cursor that is none of ours.
+        """
+
     async def between(self, start: datetime, end: datetime) -> list[Deployment]:
         """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
 
@@ -87,17 +109,23 @@ class Store(Protocol):
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
 
+    async def courses(self, deployment_id: str) -> tuple[Course, ...]:
+        """What each metric did around a deployment, beside what was expected."""
+
+    async def chosen_courses(self, metrics: Mapping[str, str]) -> dict[str, Course]:
+        """One course for each deployment: that of the metric which is chosen for it, where it is known."""
+
     async def looks(self, deployment_id: str) -> tuple[Look, ...]:
         """All looks at a deployment in order of time."""
 
     async def claim_looks(self, now: datetime, *, limit: int, lease: timedelta) -> list[Look]:
         """Take looks whose time has come; one that is not finished within its lease is given out again."""
 
-    async def finish_look(self, look: Look, impact: Impact | None) -> None:
-        """Keep the answer of a look and the impact that it found, in one transaction.
+    async def finish_look(self, look: Look, impact: Impact | None, drawn: Sequence[Course] = ()) -> None:
+        """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction.
 
-        Of several impacts the one measured last stays. Nothing is kept of a look that has its answer already, or was
-        planned anew while it was answered.
+        Of several impacts the one measured last stays, with its courses. Nothing is kept of a look that has its answer
+        already, or was planned anew while it was answered.
         """
 
     async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:

@@ -1,14 +1,14 @@
 """The SQL of deployments and their idempotency keys: functions of a connection, run by the writer or a reader."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import orjson
 
 from afdp_exporter.errors import BadInput, Fault, NotFound
-from afdp_exporter.model import Deployment, Look, Measured
-from afdp_exporter.store import Amendment, Page, Recorded, looks
+from afdp_exporter.model import Deployment, Look, Measured, Outcome
+from afdp_exporter.store import Amendment, Overview, Page, Recorded, looks
 from afdp_exporter.store.connection import Connection, Row
 from afdp_exporter.store.rows import Values, deployment_of, deployment_values, impact_of, to_us
 from afdp_exporter.store.schema import LONG_ROLLOUT_US
@@ -37,9 +37,16 @@ WHERE id = :id
 
 _PAGE = "SELECT * FROM deployments WHERE {} ORDER BY started_us DESC, id DESC LIMIT :limit"
 
+_OVERVIEW = """
+SELECT deployments.*, impacts.document
+FROM deployments LEFT JOIN impacts ON impacts.deployment_id = deployments.id
+WHERE {} ORDER BY started_us DESC, id DESC LIMIT :limit
+"""
+
 _FILTERS = {
     "service": "service = :service",
     "environment": "environment = :environment",
+    "outcome": "deployments.outcome = :outcome",
     "since_us": "started_us >= :since_us",
     "before_us": "(started_us, id) < (:before_us, :before_id)",
 }
@@ -133,19 +140,26 @@ def page(
     limit: int,
 ) -> Page:
     """Newest first, from where the cursor points; every filter has an index that ends in this order."""
-    before_us, before_id = _read_cursor(cursor) if cursor is not None else (_FOREVER_US, "")
-    values = {
-        "service": service,
-        "environment": environment,
-        "since_us": to_us(since) if since is not None else None,
-        "before_us": before_us,
-        "before_id": before_id,
-        "limit": limit + 1,
-    }
-    conditions = [condition for name, condition in _FILTERS.items() if values[name] is not None]
-    rows = connection.execute(_PAGE.format(" AND ".join(conditions)), values).fetchall()
+    wanted = {"service": service, "environment": environment, "since_us": to_us(since) if since else None}
+    rows = _newest(connection, _PAGE, wanted, cursor, limit)
     shown = tuple(deployment_of(row) for row in rows[:limit])
     return Page(deployments=shown, cursor=_write_cursor(shown[-1]) if len(rows) > limit else None)
+
+
+def overview(
+    connection: Connection,
+    *,
+    service: str | None,
+    environment: str | None,
+    outcome: Outcome | None,
+    cursor: str | None,
+    limit: int,
+) -> Overview:
+    """As `page`, with what each of them did."""
+    wanted = {"service": service, "environment": environment, "outcome": outcome}
+    rows = _newest(connection, _OVERVIEW, wanted, cursor, limit)
+    shown = tuple(_measured(row) for row in rows[:limit])
+    return Overview(measured=shown, cursor=_write_cursor(shown[-1].deployment) if len(rows) > limit else None)
 
 
 def between(connection: Connection, start: datetime, end: datetime) -> list[Deployment]:
@@ -166,6 +180,17 @@ def history(connection: Connection, before: datetime, service: str | None, limit
 def recent(connection: Connection, per_service: int) -> list[Measured]:
     """The newest of each service and environment."""
     return [_measured(row) for row in connection.execute(_RECENT, {"per_service": per_service})]
+
+
+def _newest(
+    connection: Connection, query: str, wanted: Mapping[str, object], cursor: str | None, limit: int
+) -> list[Row]:
+    """One row more than the limit, where there are so many."""
+    before_us, before_id = _read_cursor(cursor) if cursor is not None else (_FOREVER_US, "")
+    values = {name: value for name, value in wanted.items() if value is not None}
+    values |= {"before_us": before_us, "before_id": before_id, "limit": limit + 1}
+    conditions = [condition for name, condition in _FILTERS.items() if name in values]
+    return connection.execute(query.format(" AND ".join(conditions)), values).fetchall()
 
 
 def _by_id(connection: Connection, deployment_id: str) -> Deployment | None:

@@ -12,11 +12,14 @@ WHERE excluded.measured_us >= measured_us
 """
 
 
-def keep(connection: Connection, impact: Impact) -> None:
-    """Put an impact in the place of the earlier one; looks may end in any order, the newest stays."""
+def keep(connection: Connection, impact: Impact) -> bool:
+    """Put an impact in the place of the earlier one, unless that was measured later: looks may end in any order."""
     if not connection.execute(_KEEP, impact_values(impact)).rowcount:
-        return
-    connection.execute("UPDATE deployments SET measured = 1 WHERE id = ?", (impact.deployment_id,))
+        return False
+    connection.execute(
+        "UPDATE deployments SET measured = 1, outcome = ? WHERE id = ?", (impact.outcome, impact.deployment_id)
+    )
+    return True
 
 
 def find(connection: Connection, deployment_id: str) -> Impact | None:

@@ -1,6 +1,7 @@
 """Domain to row and back; what a row cannot hold exactly is refused."""
 
 import math
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,18 @@ import orjson
 from pydantic import TypeAdapter
 
 from afdp_exporter.errors import BadInput, Fault, StoreDamaged, StoreError
-from afdp_exporter.model import ChangeType, Deployment, Impact, Look, LookState, Outcome, Prediction, Status, Strategy
+from afdp_exporter.model import (
+    ChangeType,
+    Course,
+    Deployment,
+    Impact,
+    Look,
+    LookState,
+    Outcome,
+    Prediction,
+    Status,
+    Strategy,
+)
 from afdp_exporter.store.connection import Row
 
 S = TypeVar("S")
@@ -26,6 +38,7 @@ _UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
 _impact = TypeAdapter(Impact)
 _prediction = TypeAdapter(Prediction)
+_course = TypeAdapter(Course)
 _account = TypeAdapter(dict[str, Any])
 
 
@@ -77,7 +90,7 @@ def _whole(read: Callable[[S], T]) -> Callable[[S], T]:
     def checked(stored: S) -> T:
         try:
             return read(stored)
-        except (ValueError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError, zlib.error) as error:
             raise StoreDamaged(f"a row of the store is damaged: {type(error).__name__} in {read.__name__}") from error
 
     return checked
@@ -175,6 +188,22 @@ def prediction_values(prediction: Prediction) -> Values:
 def prediction_of(document: str) -> Prediction:
     """The prediction that a document holds."""
     return _prediction.validate_json(document)
+
+
+def course_values(deployment_id: str, course: Course) -> Values:
+    """The columns of a course, itself whole as compressed JSON. Raises StoreError for a figure that is not finite."""
+    _refuse_unstorable(course, f"the course of {course.metric} at deployment {deployment_id!r}")
+    return {
+        "deployment_id": deployment_id,
+        "metric": course.metric,
+        "document": zlib.compress(_course.dump_json(course)),
+    }
+
+
+@_whole
+def course_of(document: bytes) -> Course:
+    """The course that a document holds."""
+    return _course.validate_json(zlib.decompress(document))
 
 
 def _optional_us(time: datetime | None) -> int | None:

@@ -165,3 +165,32 @@ def create_notices(db: "Database") -> None:
         f"CREATE TRIGGER tell_of_impact AFTER INSERT ON impacts BEGIN {_TELL.format(id='NEW.deployment_id')} END",
         f"CREATE TRIGGER tell_of_news AFTER UPDATE ON impacts BEGIN {_TELL.format(id='NEW.deployment_id')} END",
     )
+
+
+@migrations()
+def create_courses(db: "Database") -> None:
+    """What each metric did around a deployment: compressed, since thousands of them are kept and few are looked at."""
+    _run(
+        db,
+        """
+        CREATE TABLE courses (
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            metric TEXT NOT NULL,
+            document BLOB NOT NULL,
+            PRIMARY KEY (deployment_id, metric)
+        ) STRICT
+        """,
+    )
+
+
+@migrations()
+def find_by_outcome(db: "Database") -> None:
+    """The measured outcome beside the deployment, so that a page of one outcome is found by an index."""
+    _run(
+        db,
+        "ALTER TABLE deployments ADD COLUMN outcome TEXT NOT NULL DEFAULT 'unknown'",
+        """
+        UPDATE deployments SET outcome = impacts.outcome FROM impacts WHERE impacts.deployment_id = deployments.id
+        """,
+        "CREATE INDEX deployments_newest_of_outcome ON deployments (outcome, started_us, id)",
+    )

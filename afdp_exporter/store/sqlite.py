@@ -2,13 +2,25 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from afdp_exporter.model import Deployment, DueNotice, Impact, Look, Measured, Prediction
-from afdp_exporter.store import Amendment, Backlog, Page, Recorded, deployments, impacts, looks, notices, predictions
+from afdp_exporter.model import Course, Deployment, DueNotice, Impact, Look, Measured, Outcome, Prediction
+from afdp_exporter.store import (
+    Amendment,
+    Backlog,
+    Overview,
+    Page,
+    Recorded,
+    courses,
+    deployments,
+    impacts,
+    looks,
+    notices,
+    predictions,
+)
 from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
@@ -68,6 +80,22 @@ class SQLiteStore:
             )
         )
 
+    async def overview(
+        self,
+        *,
+        service: str | None = None,
+        environment: str | None = None,
+        outcome: Outcome | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Overview:
+        """A page of deployments with what they did, newest first; `outcome` is the measured one."""
+        return await self._readers.read(
+            lambda connection: deployments.overview(
+                connection, service=service, environment=environment, outcome=outcome, cursor=cursor, limit=limit
+            )
+        )
+
     async def between(self, start: datetime, end: datetime) -> list[Deployment]:
         """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
         return await self._readers.read(lambda connection: deployments.between(connection, start, end))
@@ -84,6 +112,14 @@ class SQLiteStore:
         """What is known of a deployment's impact by now."""
         return await self._readers.read(lambda connection: impacts.find(connection, deployment_id))
 
+    async def courses(self, deployment_id: str) -> tuple[Course, ...]:
+        """What each metric did around a deployment, beside what was expected."""
+        return await self._readers.read(lambda connection: courses.of_deployment(connection, deployment_id))
+
+    async def chosen_courses(self, metrics: Mapping[str, str]) -> dict[str, Course]:
+        """One course for each deployment: that of the metric which is chosen for it, where it is known."""
+        return await self._readers.read(lambda connection: courses.of_metrics(connection, metrics))
+
     async def looks(self, deployment_id: str) -> tuple[Look, ...]:
         """All looks at a deployment in order of time."""
         return await self._readers.read(lambda connection: looks.of_deployment(connection, deployment_id))
@@ -92,12 +128,12 @@ class SQLiteStore:
         """Take looks whose time has come; one that is not finished within its lease is given out again."""
         return await self._writer.write(lambda connection: looks.claim(connection, now, limit, lease))
 
-    async def finish_look(self, look: Look, impact: Impact | None) -> None:
-        """Keep the answer of a look and the impact that it found, in one transaction."""
+    async def finish_look(self, look: Look, impact: Impact | None, drawn: Sequence[Course] = ()) -> None:
+        """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction."""
 
         def finish(connection: Connection) -> None:
-            if looks.finish(connection, look) and impact is not None:
-                impacts.keep(connection, impact)
+            if looks.finish(connection, look) and impact is not None and impacts.keep(connection, impact):
+                courses.keep(connection, impact.deployment_id, drawn)
 
         await self._writer.write(finish)
 

@@ -64,6 +64,7 @@ async def test_the_answers_are_as_described(client: ClientSession) -> None:
         await described(await client.post(PATH, json=new), "POST", PATH)
     await described(await client.get(f"{PATH}/{new['id']}"), "GET", ONE)
     await described(await client.patch(f"{PATH}/{new['id']}", json=change), "PATCH", ONE)
+    await described(await client.get(f"{PATH}/{new['id']}/series"), "GET", f"{ONE}/series")
     await described(await client.get(PATH, params={"limit": 1}), "GET", PATH)
     for path in ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/patterns"):
         await described(await client.get(path), "GET", path)
@@ -90,6 +91,8 @@ async def test_the_problems_are_as_described(client: ClientSession) -> None:
         (422, "GET", "/api/v1/windows", {}),
         (422, "GET", "/api/v1/patterns", {"params": {"kind": "guess"}}),
         (404, "GET", ONE, {}),
+        (404, "GET", f"{ONE}/series", {}),
+        (422, "GET", f"{ONE}/series", {"params": {"metrics": "x"}}),
         (404, "PATCH", ONE, {"json": {"note": "x"}}),
         (422, "PATCH", ONE, {"json": {"note": 1}}),
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from afdp_exporter.errors import BadInput, Fault, NotFound, StoreError
-from afdp_exporter.model import Deployment, Impact, Look, Status
+from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome, Status
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -235,3 +235,25 @@ async def test_recent_gives_the_newest_of_each_service_and_environment(
         for number in (3, 4)
     )
     assert [one.deployment.id for one in found if one.impact is not None] == ["search-production-4"]
+
+
+async def test_an_overview_holds_what_was_measured_and_finds_it_by_its_outcome(
+    store: SQLiteStore,
+    deployment: Callable[..., Deployment],
+    look: Callable[..., Look],
+    impact: Callable[..., Impact],
+    noon: datetime,
+) -> None:
+    told = {f"d{n}": deployment(f"d{n}", started_at=noon + timedelta(minutes=n)) for n in range(6)}
+    for each in told.values():
+        await store.record(each, (look(each.id),))
+    bad = [replace(impact(), deployment_id=name, outcome=Outcome.FAILURE) for name in ("d1", "d3", "d4")]
+    for each in bad:
+        await store.finish_look(look(each.deployment_id, state=LookState.DONE), each)
+    first = await store.overview(outcome=Outcome.FAILURE, service="checkout", limit=2)
+    second = await store.overview(outcome=Outcome.FAILURE, cursor=first.cursor, limit=2)
+    assert [each.impact for each in (*first.measured, *second.measured)] == bad[::-1]
+    assert second.cursor is None
+    unknown = (await store.overview(outcome=Outcome.UNKNOWN)).measured
+    assert [(each.deployment.id, each.impact) for each in unknown] == [("d5", None), ("d2", None), ("d0", None)]
+    assert len((await store.overview()).measured) == 6

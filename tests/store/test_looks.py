@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from afdp_exporter.errors import StoreError
-from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome, Shift
+from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Outcome, Shift
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -215,3 +215,24 @@ async def test_a_new_impact_takes_the_place_of_the_earlier_one_with_all_its_shif
     await store.finish_look(look(minutes=2, state=LookState.DONE), impact(shifts=(shift, other)))
     await store.finish_look(look(minutes=5, state=LookState.DONE), impact(shifts=(other,)))
     assert (await store.impact("d1")).shifts == (other,)
+
+
+async def test_the_courses_of_the_impact_measured_last_stay_whichever_look_ends_last(
+    store: SQLiteStore,
+    deployment: Callable[..., Deployment],
+    look: Callable[..., Look],
+    impact: Callable[..., Impact],
+    noon: datetime,
+) -> None:
+    await store.record(deployment(), (look(), look(minutes=5)))
+    await store.claim_looks(noon + LEASE, limit=2, lease=LEASE)
+
+    def drawn(metric: str, *measured: float) -> Course:
+        return Course(metric=metric, start=noon, step=timedelta(minutes=1), measured=(*measured, None), expected=(1.5,))
+
+    newer = replace(impact(), measured_at=noon + timedelta(minutes=5))
+    await store.finish_look(look(minutes=5, state=LookState.DONE), newer, (drawn("b", 1.0), drawn("a", 0.25, 2.0)))
+    await store.finish_look(look(state=LookState.DONE), impact(), (drawn("c", 3.0),))
+    assert await store.courses("d1") == (drawn("a", 0.25, 2.0), drawn("b", 1.0))
+    assert await store.chosen_courses({"d1": "b", "d2": "b"}) == {"d1": drawn("b", 1.0)}
+    assert await store.chosen_courses({"d1": "c"}) == {}

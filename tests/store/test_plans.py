@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from afdp_exporter.model import Look
-from afdp_exporter.store import deployments, impacts, looks
+from afdp_exporter.model import Look, Outcome
+from afdp_exporter.store import courses, deployments, impacts, looks
 from afdp_exporter.store.connection import Connection, open_writer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PAGE = {"service": None, "environment": None, "since": None, "cursor": None, "limit": 50}
+OVERVIEW = {"service": None, "environment": None, "outcome": None, "cursor": None, "limit": 50}
 LOOK = Look(deployment_id="d1", after=timedelta(minutes=2), due_at=NOON)
 
 QUERIES: dict[str, Callable[[Connection], object]] = {
@@ -21,6 +22,12 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "a page of both": lambda connection: deployments.page(
         connection, **PAGE | {"service": "checkout", "environment": "staging", "since": NOON}
     ),
+    "an overview": lambda connection: deployments.overview(connection, **OVERVIEW),
+    "an overview of an outcome": lambda connection: deployments.overview(
+        connection, **OVERVIEW | {"outcome": Outcome.FAILURE}
+    ),
+    "the courses of a deployment": lambda connection: courses.of_deployment(connection, "d1"),
+    "a chosen course": lambda connection: courses.of_metrics(connection, {"d1": "m"}),
     "a window": lambda connection: deployments.between(connection, NOON, NOON),
     "the history": lambda connection: deployments.history(connection, NOON, None, 1000),
     "the history of a service": lambda connection: deployments.history(connection, NOON, "checkout", 1000),
@@ -55,7 +62,9 @@ def steps(connection: Connection, query: Callable[[Connection], object]) -> list
 def test_a_read_finds_its_rows_by_an_index(connection: Connection, query: Callable[[Connection], object]) -> None:
     plan = steps(connection, query)
     assert any(step.startswith("SEARCH") for step in plan)
-    assert not [step for step in plan if step.startswith(("SCAN deployments", "SCAN looks", "SCAN impacts"))]
+    assert not [
+        step for step in plan if step.startswith(("SCAN deployments", "SCAN looks", "SCAN impacts", "SCAN courses"))
+    ]
 
 
 @pytest.mark.parametrize("query", [name for name in QUERIES if name.startswith(("a page", "the history"))])
