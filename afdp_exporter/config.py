@@ -12,6 +12,7 @@ from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token, User
+from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
 from afdp_exporter.notify import Receiver
@@ -20,6 +21,7 @@ from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
 from afdp_exporter.sources._frugal import Pace
 from afdp_exporter.watch import Schedule
+from afdp_exporter.webhooks import SECRETS, Secrets, Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class _File:
     tokens: tuple[Token, ...] = ()
     users: tuple[User, ...] = ()
     notify: tuple[dict[str, Any], ...] = ()
+    mapping: tuple[Rule, ...] = ()
+    webhooks: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,8 @@ class Config:
     tokens: tuple[Token, ...] = ()
     users: tuple[User, ...] = ()
     notify: Mapping[str, Receiver] = field(default_factory=dict)
+    mapping: tuple[Rule, ...] = ()
+    senders: tuple[Sender, ...] = ()
 
     @property
     def watched(self) -> Watched:
@@ -103,6 +109,8 @@ def read(content: object) -> Config:
         tokens=file.tokens,
         users=file.users,
         notify=_plugins("notify", file.notify),
+        mapping=file.mapping,
+        senders=tuple(_sender(block, f"webhooks[{index}]") for index, block in enumerate(file.webhooks)),
     )
 
 
@@ -117,6 +125,14 @@ def _plugins(package: str, blocks: Iterable[Mapping[str, Any]]) -> dict[str, Any
             raise ConfigError(f"{where}.name", f"each entry of {package} needs a name of its own")
         found[name] = build(package, block.get("kind"), rest, where)
     return found
+
+
+def _sender(block: dict[str, Any], where: str) -> Sender:
+    """The kind reads its own settings, the secrets are the same for all."""
+    secrets = parse(Secrets, {key: value for key, value in block.items() if key in SECRETS}, where)
+    rest = {key: value for key, value in block.items() if key not in {*SECRETS, "kind"}}
+    kind = block.get("kind")
+    return Sender(webhook=build("webhooks", kind, rest, where), kind=str(kind), secrets=secrets)
 
 
 def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -> None:

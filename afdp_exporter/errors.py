@@ -3,6 +3,7 @@
 AFDPError
 ├── ConfigError          the configuration file is wrong; names the place
 ├── BadInput             a body or a parameter is wrong; every fault at once, by field
+│   └── Malformed            the body cannot be read at all
 ├── NotFound             no such thing
 ├── Conflict             the same id stands for something else
 ├── Unauthorised         no valid credential
@@ -48,6 +49,10 @@ class BadInput(AFDPError):
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(f"{fault.field}: {fault.message}" for fault in faults))
         self.faults = faults
+
+
+class Malformed(BadInput):
+    """The body cannot be read at all."""
 
 
 class NotFound(AFDPError):

@@ -96,6 +96,8 @@ def _rules(config: Config) -> Rules:
         watched=config.watched,
         plans=config.plans,
         receivers=config.notify,
+        mapping=config.mapping,
+        senders=config.senders,
     )
 
 

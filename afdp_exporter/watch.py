@@ -10,7 +10,7 @@ import structlog
 
 from afdp_exporter.analysis import Answer
 from afdp_exporter.errors import AFDPError, SourceUnavailable, StoreError
-from afdp_exporter.model import Deployment, Impact, Look, LookState
+from afdp_exporter.model import Deployment, Impact, Look, LookState, Status
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.store import Store
 
@@ -54,6 +54,14 @@ def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Loo
     ]
     past = [look for look in looks if look.due_at <= now]
     return tuple(past[-1:] + [look for look in looks if look.due_at > now])
+
+
+def plan_anew(before: Deployment, after: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...] | None:
+    """The looks at a deployment that has changed; None where they stay as they are."""
+    if before.planned and after.status is Status.CANCELLED:
+        return ()  # it never happened
+    same = before.planned is after.planned and before.ended_at == after.ended_at
+    return None if same else plan(after, schedule, now)
 
 
 Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[Answer]]

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from afdp_exporter import cli
 from afdp_exporter.backtest import History, walk
 from afdp_exporter.evidence import AnalysisSettings, Watched
-from afdp_exporter.intake import read_time
+from afdp_exporter.fields import read_time
 from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Series, Status, Worse
 from afdp_exporter.planning import Plans
 from afdp_exporter.sources.recording import Tape

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.errors import BadInput
-from afdp_exporter.intake import apply, read_change, read_deployment, read_time
+from afdp_exporter.fields import read_time
+from afdp_exporter.intake import apply, read_change, read_deployment
 from afdp_exporter.model import Deployment, Outcome, Status, Strategy
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -24,9 +24,9 @@ from afdp_exporter.demo.comparison import compare, score
 from afdp_exporter.demo.recording import write_recording
 from afdp_exporter.demo.world import World, make_world
 from afdp_exporter.errors import AnalysisError, ConfigError
+from afdp_exporter.fields import read_time
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import read_time
 from afdp_exporter.model import Deployment, Impact
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store import Store

@@ -15,6 +15,7 @@ from afdp_exporter.errors import (
     Conflict,
     Fault,
     Forbidden,
+    Malformed,
     NotFound,
     SourceError,
     SourceUnavailable,
@@ -26,10 +27,6 @@ from afdp_exporter.errors import (
 from afdp_exporter.handlers.passwords import TooMany
 
 NO_FORMS = "forms are not read here: send JSON with Content-Type: application/json"
-
-
-class Malformed(BadInput):
-    """The body is no JSON at all."""
 
 
 class Unsupported(AFDPError):

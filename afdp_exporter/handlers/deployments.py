@@ -1,7 +1,6 @@
 """`/api/v1/deployments`: told, changed, listed, and what they did."""
 
 import uuid
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -10,14 +9,15 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from afdp_exporter.errors import Conflict, Fault, NotFound
+from afdp_exporter.fields import ID, Name, Time
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_key, read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import ID, Name, Time, apply, read_change, read_deployment
-from afdp_exporter.model import Deployment, Look, Status
+from afdp_exporter.intake import apply, read_change, read_deployment
+from afdp_exporter.model import Deployment
 from afdp_exporter.report import deployment_json, report_json, series_json
 from afdp_exporter.store import Amendment
-from afdp_exporter.watch import Schedule, plan
+from afdp_exporter.watch import plan, plan_anew
 
 log = structlog.get_logger(__name__)
 
@@ -54,9 +54,7 @@ async def create(request: web.Request) -> web.Response:
         _check_same(told, stored)
         return answer(_stored(stored), headers={"Location": _link(stored)})
     state.instruments.received(KIND)
-    state.instruments.show(stored)
-    state.foresight.told(stored)
-    state.due()
+    state.told(stored)
     log.info("deployment recorded", id=stored.id, service=stored.service, environment=stored.environment)
     return answer(_stored(stored), 201, {"Location": _link(stored)})
 
@@ -70,14 +68,12 @@ async def change(request: web.Request) -> web.Response:
 
     def amend(deployment: Deployment) -> Amendment:
         changed = apply(wanted, deployment, now=now)
-        looks = _planned_anew(deployment, changed, state.rules.schedule, now)
+        looks = plan_anew(deployment, changed, state.rules.schedule, now)
         return Amendment(deployment=changed, looks=looks)
 
     stored = await state.store.amend(deployment_id, amend)
     state.instruments.received(KIND)
-    state.instruments.show(stored)
-    state.foresight.told(stored)
-    state.due()
+    state.told(stored)
     log.info("deployment changed", id=stored.id, fields=sorted(wanted.model_fields_set))
     return answer(_stored(stored))
 
@@ -88,7 +84,7 @@ async def get(request: web.Request) -> web.Response:
     deployment = await store.deployment(_id(request))
     impact = await store.impact(deployment.id)
     looks = await store.looks(deployment.id)
-    return answer(report_json(deployment, impact, looks) | {"links": _links(deployment)})
+    return answer(report_json(deployment, impact, looks) | {"links": links(deployment)})
 
 
 async def series(request: web.Request) -> web.Response:
@@ -116,13 +112,6 @@ async def list_(request: web.Request) -> web.Response:
     )
 
 
-def _planned_anew(before: Deployment, after: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...] | None:
-    if before.planned and after.status is Status.CANCELLED:
-        return ()  # it never happened
-    same = before.planned is after.planned and before.ended_at == after.ended_at
-    return None if same else plan(after, schedule, now)
-
-
 def _check_same(told: Deployment, stored: Deployment) -> None:
     for field in ("service", "environment", "version"):
         mine, theirs = getattr(told, field), getattr(stored, field)
@@ -138,10 +127,11 @@ def _id(request: web.Request) -> str:
 
 
 def _stored(deployment: Deployment) -> dict[str, Any]:
-    return deployment_json(deployment) | {"links": _links(deployment)}
+    return deployment_json(deployment) | {"links": links(deployment)}
 
 
-def _links(deployment: Deployment) -> dict[str, str]:
+def links(deployment: Deployment) -> dict[str, str]:
+    """Where a deployment, its report, its series and its page are found."""
     report = _link(deployment)
     return {"self": report, "report": report, "series": f"{report}/series", "page": f"/deployments/{deployment.id}"}
 

@@ -18,6 +18,7 @@ from afdp_exporter.handlers.passwords import TooMany
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import route_of
 from afdp_exporter.handlers.state import STATE
+from afdp_exporter.handlers.webhooks import sender_of
 
 log = structlog.get_logger(__name__)
 
@@ -34,8 +35,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except AFDPError as error:
         answered, reason = from_error(error)
         route = route_of(request)
-        if route is not None and route.kind is not None:
-            request.app[STATE].instruments.rejected(route.kind, reason)
+        kind = route.kind or sender_of(request) if route is not None else None
+        if kind is not None:
+            request.app[STATE].instruments.rejected(kind, reason)
         level = log.error if isinstance(error, StoreError) or answered.status == 500 else log.info
         level("refused", method=request.method, path=request.path, status=answered.status, reason=reason)
         return answered
@@ -54,8 +56,10 @@ async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large or comes in a form that browsers send for strangers, before anything is read."""
     if not request.app[STATE].web.take():
         raise TooMany("more requests than the rate_limit of the web configuration lets in")
-    if request.content_length is not None and request.content_length > LARGEST_BODY:
-        raise TooLarge(f"at most {LARGEST_BODY} bytes are read here")
+    route = route_of(request)
+    most = LARGEST_BODY if route is None else route.largest_body
+    if request.content_length is not None and request.content_length > most:
+        raise TooLarge(f"at most {most} bytes are read here")
     if request.method not in _SAFE_METHODS:
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise Unsupported("compressed bodies are not read here")
@@ -67,14 +71,19 @@ async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def authentication(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let nobody in whom the route does not allow; what is no route of ours finds nothing behind this."""
+    """Let nobody in whom the route does not allow; what is no route of ours finds nothing behind this.
+
+    Where a sender proves itself by its body, the handler checks that first of all.
+    """
     state = request.app[STATE]
     web, rules = state.web.now(), state.rules
     certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
     if web.tls_server_config is not None and not web.tls_server_config.allows(certificate):
         raise Forbidden("no name of this client certificate is among client_allowed_sans")
-    door = Door(tokens=rules.tokens, users=rules.users, hashes=web.basic_auth_users, passwords=state.passwords)
     route = route_of(request)
+    if route is not None and route.signed:
+        return await handler(request)
+    door = Door(tokens=rules.tokens, users=rules.users, hashes=web.basic_auth_users, passwords=state.passwords)
     scope = route.scope if route is not None else None
     await door.admit(request.headers.get("Authorization"), scope, address=request.remote or "", now=state.clock())
     return await handler(request)

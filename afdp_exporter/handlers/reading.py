@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ValidationError
 
-from afdp_exporter.errors import BadInput, Fault, TooLarge
-from afdp_exporter.handlers.answers import NO_FORMS, Malformed, TooSlow, Unsupported
+from afdp_exporter.errors import BadInput, Fault, Malformed, TooLarge
+from afdp_exporter.handlers.answers import NO_FORMS, TooSlow, Unsupported
 from afdp_exporter.settings import faults
 
 LARGEST_BODY = 65_536
@@ -27,7 +27,7 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
     NaN and Infinity, which are no JSON, are left to the check of the fields, which names them. JSON that `curl -d`
     calls a form is read all the same: a form that a browser writes is never JSON.
     """
-    body = await _read(request)
+    body = await read_body(request)
     try:
         return _object(body)
     except Malformed:
@@ -82,16 +82,20 @@ def read_key(request: web.Request) -> str | None:
     return keys[0]
 
 
-async def _read(request: web.Request) -> bytes:
+async def read_body(request: web.Request, most: int = LARGEST_BODY) -> bytes:
+    """The bytes of the body, at most so many. Raises Malformed, TooLarge or TooSlow."""
+    body = bytearray()
     try:
         async with asyncio.timeout(_BODY_SECONDS):
-            return await request.read()
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > most:
+                    raise TooLarge(f"at most {most} bytes are read here")
     except TimeoutError:
         raise TooSlow(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise TooLarge(f"at most {LARGEST_BODY} bytes are read here") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise _malformed("is cut short or wrongly framed") from None
+    return bytes(body)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,19 +5,25 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import dataset, deployments, exposition, lifecycle, pages, planning
+from afdp_exporter.handlers import dataset, deployments, exposition, lifecycle, pages, planning, webhooks
 from afdp_exporter.handlers.access import Scope
+from afdp_exporter.handlers.reading import LARGEST_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One call: a scope of None is open to everybody; `kind` names the sender where it takes annotations."""
+    """One call: a scope of None is open to everybody; `kind` names the sender where it takes annotations.
+
+    Where it is `signed`, its handler checks the sender's own secret over the bytes of the body.
+    """
 
     method: str
     path: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     scope: Scope | None
     kind: str | None = None
+    signed: bool = False
+    largest_body: int = LARGEST_BODY
 
 
 ROUTES = (
@@ -43,6 +49,14 @@ ROUTES = (
         handler=deployments.change,
         scope=Scope.ANNOTATE,
         kind=deployments.KIND,
+    ),
+    Route(
+        method="POST",
+        path="/webhooks/{kind}",
+        handler=webhooks.receive,
+        scope=None,
+        signed=True,
+        largest_body=webhooks.LARGEST_EVENT,
     ),
     Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
     Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),

@@ -12,11 +12,14 @@ from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.web_config import Web
+from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.model import Deployment
 from afdp_exporter.notify import Receiver
 from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
 from afdp_exporter.watch import Schedule
+from afdp_exporter.webhooks import Sender
 from afdp_exporter.workers import Workers
 
 
@@ -31,6 +34,8 @@ class Rules:
     watched: Watched
     plans: Plans
     receivers: Mapping[str, Receiver]
+    mapping: tuple[Rule, ...]
+    senders: tuple[Sender, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,6 +56,12 @@ class State:
     ready: bool = False
     background: set[asyncio.Task[None]] = field(default_factory=set)  # work that only ends with the app
     silent: set[object] = field(default_factory=set)  # connections without a request so far
+
+    def told(self, deployment: Deployment) -> None:
+        """A deployment was recorded or has changed: show it, foresee it, look at it in time."""
+        self.instruments.show(deployment)
+        self.foresight.told(deployment)
+        self.due()
 
 
 STATE = web.AppKey("state", State)

@@ -69,8 +69,7 @@ class Instruments:
         self._query_failures = _counter(
             own, "afdp_source_query_failures", "Queries without answer.", "source", "reason"
         )
-        self._received = _counter(own, "afdp_annotations_received", "Annotations that were kept.", "kind")
-        self._rejected = _counter(own, "afdp_annotations_rejected", "Annotations refused, and why.", "kind", "reason")
+        self._received, self._rejected, self._ignored = _annotations(own)
         self._analyses = _counter(
             own, "afdp_analyses", "Finished looks, by the strongest verdict among the metrics.", "verdict"
         )
@@ -110,6 +109,10 @@ class Instruments:
     def rejected(self, kind: str, reason: str) -> None:
         """An annotation was refused; `reason` is one of a few short words."""
         self._rejected.labels(kind, reason).inc()
+
+    def ignored(self, kind: str, count: int) -> None:
+        """So many events of a sender, or parts of them, were left out on purpose."""
+        self._ignored.labels(kind).inc(count)
 
     def looked(self, verdict: str, seconds: float) -> None:
         """An analysis has ended: with an outcome, or as `failed`."""
@@ -174,6 +177,13 @@ def _is_openmetrics(accepted: str) -> bool:
     kind, *parameters = (part.strip() for part in accepted.split(";"))
     versions = [part for part in parameters if part.startswith("version=")]
     return kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"])
+
+
+def _annotations(registry: CollectorRegistry) -> tuple[Counter, Counter, Counter]:
+    received = _counter(registry, "afdp_annotations_received", "Annotations that were kept.", "kind")
+    rejected = _counter(registry, "afdp_annotations_rejected", "Annotations refused, and why.", "kind", "reason")
+    ignored = _counter(registry, "afdp_annotations_ignored", "Events that tell of no deployment.", "kind")
+    return received, rejected, ignored
 
 
 def _gauge(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Gauge:

@@ -7,9 +7,9 @@ this protocol and nothing else.
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from afdp_exporter.model import Course, Deployment, DueNotice, Impact, Look, Outcome, Prediction
+from afdp_exporter.model import Announcement, Course, Deployment, DueNotice, Impact, Look, Outcome, Prediction
 from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
@@ -27,6 +27,30 @@ class Amendment:
 
     deployment: Deployment
     looks: tuple[Look, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """Everything that was announced of one deployment, and when the first of it came; None where nothing was."""
+
+    announcements: tuple[Announcement, ...] = ()
+    received_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What is stored of a deployment after an announcement: None as long as no status is known of it.
+
+    `created` tells that it was not there before, `changed` is False where the announcement was known already.
+    """
+
+    deployment: Deployment | None
+    created: bool = False
+    changed: bool = True
+
+
+Assemble: TypeAlias = Callable[[Deployment | None, History, History], Amendment | None]
+"""The stored deployment, what was announced before, and what is announced now -> the deployment as it is now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +91,14 @@ class Store(Protocol):
         """Read, change and keep a deployment in one transaction; whatever `change` raises reaches the caller.
 
         New looks replace those without an answer; an answer stays, unless its look is now due at another time.
+        """
+
+    async def announce(
+        self, deployment_id: str, announcement: Announcement, received_at: datetime, assemble: Assemble
+    ) -> Announced:
+        """Keep an announcement and what its deployment becomes by it, in one transaction; an event is taken once.
+
+        `assemble` runs in the writer's thread; whatever it raises reaches the caller, and nothing is kept then.
         """
 
     async def deployment(self, deployment_id: str) -> Deployment:

@@ -100,7 +100,7 @@ LEFT JOIN impacts ON impacts.deployment_id = deployments.id
 
 def record(connection: Connection, values: Values, planned: tuple[Look, ...], key: str | None) -> Recorded:
     """Insert a deployment, its looks and its key, unless the key or the id is taken."""
-    known = _by_key(connection, key) or _by_id(connection, str(values["id"]))
+    known = _by_key(connection, key) or search(connection, str(values["id"]))
     if known is None:
         connection.execute(_INSERT, values)
         looks.insert(connection, planned)
@@ -122,9 +122,16 @@ def amend(connection: Connection, deployment_id: str, change: Callable[[Deployme
     return find(connection, deployment_id)
 
 
+def put(connection: Connection, deployment: Deployment) -> None:
+    """Keep a deployment, whether it is there or not."""
+    values = deployment_values(deployment)
+    if connection.execute(_UPDATE, values).rowcount == 0:
+        connection.execute(_INSERT, values)
+
+
 def find(connection: Connection, deployment_id: str) -> Deployment:
     """The deployment. Raises NotFound."""
-    found = _by_id(connection, deployment_id)
+    found = search(connection, deployment_id)
     if found is None:
         raise NotFound(f"there is no deployment {deployment_id!a}")
     return found
@@ -193,7 +200,8 @@ def _newest(
     return connection.execute(query.format(" AND ".join(conditions)), values).fetchall()
 
 
-def _by_id(connection: Connection, deployment_id: str) -> Deployment | None:
+def search(connection: Connection, deployment_id: str) -> Deployment | None:
+    """The deployment, where there is one."""
     row = connection.execute("SELECT * FROM deployments WHERE id = ?", (deployment_id,)).fetchone()
     return deployment_of(row) if row is not None else None
 

@@ -3,7 +3,7 @@
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, wraps
 from typing import Any, TypeAlias, TypeVar
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from afdp_exporter.errors import BadInput, Fault, StoreDamaged, StoreError
 from afdp_exporter.model import (
+    Announcement,
     ChangeType,
     Course,
     Deployment,
@@ -38,6 +39,7 @@ _UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
 _impact = TypeAdapter(Impact)
 _prediction = TypeAdapter(Prediction)
+_announcement = TypeAdapter(Announcement)
 _course = TypeAdapter(Course)
 _account = TypeAdapter(dict[str, Any])
 
@@ -123,6 +125,27 @@ def deployment_of(row: Row | Values) -> Deployment:
         received_at=to_time(row["received_us"]),
         received_from=row["received_from"],
     )
+
+
+def announcement_values(deployment_id: str, announcement: Announcement, received_at: datetime) -> Values:
+    """The columns of an announcement, itself whole as JSON; one without a time is of when it came. Raises BadInput."""
+    timed = replace(announcement, at=announcement.at or received_at)
+    faults = [Fault(field=place, message=message) for place, message in _unstorable(timed, "")]
+    if faults:
+        raise BadInput(*faults)
+    return {
+        "deployment_id": deployment_id,
+        "event": timed.event,
+        "at_us": to_us(timed.at or received_at),
+        "document": _announcement.dump_json(timed, exclude_none=True).decode(),
+        "received_us": to_us(received_at),
+    }
+
+
+@_whole
+def announcement_of(document: str) -> Announcement:
+    """The announcement that a document holds."""
+    return _announcement.validate_json(document)
 
 
 def look_values(look: Look) -> Values:

@@ -194,3 +194,21 @@ def find_by_outcome(db: "Database") -> None:
         """,
         "CREATE INDEX deployments_newest_of_outcome ON deployments (outcome, started_us, id)",
     )
+
+
+@migrations()
+def create_announcements(db: "Database") -> None:
+    """What other programs told, event by event; the life of a deployment is put together from all of its own."""
+    _run(
+        db,
+        """
+        CREATE TABLE announcements (
+            deployment_id TEXT NOT NULL,
+            event TEXT NOT NULL,
+            at_us INTEGER NOT NULL,
+            document TEXT NOT NULL,
+            received_us INTEGER NOT NULL,
+            PRIMARY KEY (deployment_id, event)
+        ) STRICT, WITHOUT ROWID
+        """,
+    )

@@ -7,13 +7,16 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from afdp_exporter.model import Course, Deployment, DueNotice, Impact, Look, Measured, Outcome, Prediction
+from afdp_exporter.model import Announcement, Course, Deployment, DueNotice, Impact, Look, Measured, Outcome, Prediction
 from afdp_exporter.store import (
     Amendment,
+    Announced,
+    Assemble,
     Backlog,
     Overview,
     Page,
     Recorded,
+    announcements,
     courses,
     deployments,
     impacts,
@@ -59,6 +62,14 @@ class SQLiteStore:
     async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
         """Read, change and keep a deployment in one transaction; `change` runs in the writer's thread."""
         return await self._writer.write(lambda connection: deployments.amend(connection, deployment_id, change))
+
+    async def announce(
+        self, deployment_id: str, announcement: Announcement, received_at: datetime, assemble: Assemble
+    ) -> Announced:
+        """Keep an announcement and what its deployment becomes by it, in one transaction; an event is taken once."""
+        return await self._writer.write(
+            lambda connection: announcements.announce(connection, deployment_id, announcement, received_at, assemble)
+        )
 
     async def deployment(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""

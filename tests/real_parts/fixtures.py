@@ -4,15 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from real_parts import github
 from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, missing
 
 S = TypeVar("S", bound=Server)
 
-_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start", "promtool", "amtool"}
+_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start", "promtool", "amtool", "github_examples"}
 
 
 class Start(Protocol):
@@ -37,7 +38,7 @@ def _told_when_missing() -> Iterator[None]:
     try:
         yield
     except Missing as error:
-        message = f"{error} is neither on PATH nor in .cache/real"
+        message = f"{error} is neither on PATH nor in .cache"
         if os.environ.get("AFDP_REQUIRE_REAL") == "1":
             pytest.fail(message)
         pytest.skip(message)
@@ -78,6 +79,13 @@ def amtool() -> Path:
         return Path(Alertmanager.program()).with_name("amtool")
 
 
+@pytest.fixture(scope="session")
+def github_examples() -> dict[str, list[dict[str, Any]]]:
+    """GitHub's own example deliveries, by event."""
+    with _told_when_missing():
+        return github.examples()
+
+
 @pytest.fixture
 def start() -> Iterator[Start]:
     """Starts servers that belong to one test, with the configuration that it needs."""
@@ -103,3 +111,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if absent and reporter is not None and not hasattr(config, "workerinput"):
         where = "not on PATH and not in .cache/real; ./scripts/test fetches Debian's packages where apt-get is there"
         reporter.write_line(f"NOT TESTED against the real {', '.join(absent)}: {where}", red=True)
+    if not github.FILE.exists() and reporter is not None and not hasattr(config, "workerinput"):
+        reporter.write_line(
+            f"NOT TESTED against {github.NAME}: ./scripts/test fetches them where npm is there", red=True
+        )

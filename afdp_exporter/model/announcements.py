@@ -1,0 +1,62 @@
+"""What other programs tell of a deployment, one event at a time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from afdp_exporter.model.deployments import ChangeType, Status, Strategy
+from afdp_exporter.model.figures import Trait
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a change comes from, in the words of its sender; rules turn it into a service and an environment."""
+
+    service: str | None = None
+    environment: str | None = None
+    repository: str | None = None
+    application: str | None = None
+    namespace: str | None = None
+    cluster: str | None = None
+    image: str | None = None
+    pipeline: str | None = None  # the workflow, job or pipeline that deploys
+    ref: str | None = None  # branch or tag
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcement:
+    """What one event of a sender says of a deployment; what it does not say is None or empty.
+
+    All events with the same `sender` and `key` tell of one deployment, and the same `event` twice tells nothing new.
+    `at` is when the deployment came to be in `status`, by the clock of the sender; `started_at` and `finished_at` are
+    for senders that tell them apart from the event's own time.
+    """
+
+    sender: str  # its kind: github, argocd, ...
+    key: str
+    event: str
+    origin: Origin
+    at: datetime | None = None
+    status: Status | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    version: str | None = None
+    previous_version: str | None = None
+    commit: str | None = None
+    actor: str | None = None
+    team: str | None = None
+    url: str | None = None
+    description: str | None = None
+    change_types: tuple[ChangeType, ...] = ()
+    strategy: Strategy | None = None
+    traffic_ratio: float | None = None
+    traits: Mapping[str, Trait] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """An event, or a part of one, that is left out on purpose, and why: a sentence for whoever set up the sender."""
+
+    reason: str

@@ -1,0 +1,50 @@
+"""Bodies of senders, read: what they hold besides is left alone, and what is wrong with them is told by field."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from afdp_exporter.errors import BadInput, Fault, Malformed
+from afdp_exporter.settings import faults
+
+_MOST = 20  # faults told at once
+
+
+class Payload(BaseModel):
+    """What we take from a body, or from an object in it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+
+_Model = TypeVar("_Model", bound=Payload)
+
+
+def read_json(body: bytes) -> Any:  # noqa: ANN401 - whatever it holds
+    """The content of a JSON body. Raises Malformed."""
+    try:
+        return orjson.loads(body.removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise Malformed(Fault("body", f"is not JSON: {error}"[:200])) from None
+
+
+def read(kind: type[_Model], body: bytes) -> _Model:
+    """The object in a JSON body. Raises BadInput."""
+    return check(kind, read_json(body))
+
+
+def check(kind: type[_Model], content: object, where: str = "body") -> _Model:
+    """The object that some content holds. Raises BadInput with every fault by field."""
+    if not isinstance(content, Mapping):
+        raise BadInput(Fault(where, "a JSON object is expected"))
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(*faults(error)[:_MOST]) from None
+
+
+def digest(*parts: object) -> str:
+    """An id for an event whose sender gives it none: the same for the same parts."""
+    return hashlib.sha256(orjson.dumps([str(part) for part in parts])).hexdigest()[:32]

@@ -1,0 +1,291 @@
+"""GitHub: deployments and their statuses, releases, and the runs of workflows that deploy."""
+
+import fnmatch
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+from afdp_exporter.errors import BadInput, Fault, Malformed
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, read_json
+from afdp_exporter.webhooks._proofs import Proof, Signature
+
+_STATES = {
+    "waiting": Status.PLANNED,
+    "queued": Status.PLANNED,
+    "pending": Status.PLANNED,
+    "in_progress": Status.STARTED,
+    "success": Status.SUCCEEDED,
+    "failure": Status.FAILED,
+    "error": Status.FAILED,
+}
+_CONCLUSIONS = {
+    "success": Status.SUCCEEDED,
+    "neutral": Status.SUCCEEDED,
+    "failure": Status.FAILED,
+    "timed_out": Status.FAILED,
+    "startup_failure": Status.FAILED,
+    "cancelled": Status.CANCELLED,
+    "stale": Status.CANCELLED,
+}
+_VERSION = re.compile(r"\d+\.\d+")
+_SHORT = 7  # characters of a commit, as GitHub shows them
+
+
+class _User(Payload):
+    login: str | None = None
+
+
+class _Repository(Payload):
+    full_name: str
+
+
+class _Deployment(Payload):
+    id: int
+    sha: str
+    ref: str
+    task: str | None = None
+    environment: str
+    description: str | None = None
+    payload: Any = None
+    transient_environment: bool | None = None
+    production_environment: bool | None = None
+    creator: _User | None = None
+    created_at: Time
+
+
+class _State(Payload):
+    id: int
+    state: str
+    environment: str | None = None
+    description: str | None = None
+    target_url: str | None = None
+    log_url: str | None = None
+    created_at: Time
+
+
+class _Release(Payload):
+    id: int
+    tag_name: str
+    target_commitish: str | None = None
+    name: str | None = None
+    draft: bool = False
+    prerelease: bool = False
+    author: _User | None = None
+    html_url: str | None = None
+    published_at: Time | None = None
+
+
+class _Run(Payload):
+    id: int
+    name: str | None = None
+    path: str | None = None
+    head_sha: str
+    head_branch: str | None = None
+    status: str | None = None
+    conclusion: str | None = None
+    run_attempt: int = 1
+    html_url: str | None = None
+    actor: _User | None = None
+    display_title: str | None = None
+    created_at: Time
+    run_started_at: Time | None = None
+    updated_at: Time
+
+
+class _Workflow(Payload):
+    name: str | None = None
+    path: str | None = None
+
+
+class _Deployed(Payload):
+    deployment: _Deployment
+    repository: _Repository
+
+
+class _StateChanged(_Deployed):
+    deployment_status: _State
+
+
+class _Released(Payload):
+    action: str
+    release: _Release
+    repository: _Repository
+
+
+class _Ran(Payload):
+    action: str
+    workflow_run: _Run
+    workflow: _Workflow | None = None
+    repository: _Repository
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHub:
+    """`workflows` are the ones that deploy, as patterns of their name or file; without `releases` these are ignored."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Signature("x-hub-signature-256")
+
+    workflows: tuple[str, ...] = ("*deploy*", "*release*")
+    releases: bool = True
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+        """What one delivery says."""
+        event = headers.get("x-github-event")
+        if event is None:
+            raise BadInput(Fault("X-GitHub-Event", "this header is missing: it names the event"))
+        content = _content(headers, body)
+        match event:
+            case "deployment":
+                return [_begun(check(_Deployed, content))]
+            case "deployment_status":
+                return _changed(check(_StateChanged, content))
+            case "release":
+                return [self._released(check(_Released, content))]
+            case "workflow_run":
+                return [self._ran(check(_Ran, content))]
+            case "ping":
+                return [Ignored(reason="a ping: the webhook works")]
+        return [Ignored(reason=f"the event {event!a} tells of no deployment")]
+
+    def _released(self, told: _Released) -> Told:
+        release = told.release
+        if not self.releases:
+            return Ignored(reason="releases are left out by the configuration")
+        if told.action not in {"published", "released"} or release.draft or release.prerelease:
+            return Ignored(reason=f"a release counts once it is published for all, not when it is {told.action!a}")
+        return Announcement(
+            sender="github",
+            key=f"{told.repository.full_name}:release:{release.id}",
+            event="published",
+            at=release.published_at,
+            status=Status.SUCCEEDED,
+            origin=Origin(repository=told.repository.full_name, ref=release.tag_name, labels={"event": "release"}),
+            version=release.tag_name,
+            actor=_login(release.author),
+            url=release.html_url,
+            description=release.name,
+        )
+
+    def _ran(self, told: _Ran) -> Told:
+        run, workflow = told.workflow_run, told.workflow or _Workflow()
+        name = run.name or workflow.name
+        known = [each.rpartition("/")[2].lower() for each in (name, run.path, workflow.path) if each]
+        if not any(fnmatch.fnmatchcase(each, pattern.lower()) for pattern in self.workflows for each in known):
+            return Ignored(reason=f"the workflow {name!a} is none of those that deploy: see the setting workflows")
+        status = _CONCLUSIONS.get(run.conclusion or "") if told.action == "completed" else _ACTIONS.get(told.action)
+        if status is None:
+            return Ignored(reason=f"a run that is {told.action!a} ({run.conclusion!a}) deploys nothing")
+        times = {Status.PLANNED: run.created_at, Status.STARTED: run.run_started_at or run.updated_at}
+        return Announcement(
+            sender="github",
+            key=f"{told.repository.full_name}:run:{run.id}:{run.run_attempt}",
+            event=status,
+            at=times.get(status, run.updated_at),
+            status=status,
+            started_at=run.run_started_at if status not in {Status.PLANNED, Status.CANCELLED} else None,
+            origin=Origin(
+                repository=told.repository.full_name,
+                pipeline=name,
+                ref=run.head_branch,
+                labels={"event": "workflow_run"},
+            ),
+            version=_version(run.head_branch or "", run.head_sha),
+            commit=run.head_sha,
+            actor=_login(run.actor),
+            url=run.html_url,
+            description=run.display_title,
+        )
+
+
+_ACTIONS = {"requested": Status.PLANNED, "in_progress": Status.STARTED}
+
+
+def _begun(told: _Deployed) -> Announcement:
+    deployment = told.deployment
+    return Announcement(
+        sender="github",
+        key=f"{told.repository.full_name}:{deployment.id}",
+        event="created",
+        at=deployment.created_at,
+        status=Status.STARTED,
+        origin=_origin(told, deployment.environment),
+        version=_version(deployment.ref, deployment.sha),
+        commit=deployment.sha,
+        actor=_login(deployment.creator),
+        description=deployment.description,
+        traits=_traits(deployment.payload),
+    )
+
+
+def _changed(told: _StateChanged) -> list[Told]:
+    """The status, and the creation that came before it: whoever is told of the one only still has its start."""
+    state = told.deployment_status
+    status = _STATES.get(state.state)
+    if status is None:
+        return [Ignored(reason=f"the state {state.state!a} is none of a deployment's life")]
+    begun = _begun(told)
+    changed = Announcement(
+        sender="github",
+        key=begun.key,
+        event=f"status:{state.id}",
+        at=state.created_at,
+        status=status,
+        origin=_origin(told, state.environment or told.deployment.environment),
+        url=state.target_url or state.log_url,
+        description=state.description,
+    )
+    return [begun, changed]
+
+
+def _origin(told: _Deployed, environment: str) -> Origin:
+    deployment = told.deployment
+    flags = {"transient": deployment.transient_environment, "production": deployment.production_environment}
+    labels = {name: str(flag).lower() for name, flag in flags.items() if flag is not None}
+    return Origin(
+        repository=told.repository.full_name,
+        environment=environment,
+        ref=deployment.ref,
+        labels=labels | {"event": "deployment", "task": deployment.task or ""},
+    )
+
+
+def _version(ref: str, sha: str) -> str:
+    """The tag where one was deployed, else the commit as GitHub shows it."""
+    return ref if _VERSION.search(ref) else sha[:_SHORT]
+
+
+def _traits(payload: object) -> dict[str, Any]:
+    """What the deployment's own payload says under `afdp`."""
+    content = payload
+    if isinstance(payload, str):
+        try:
+            content = read_json(payload.encode("utf-8", "surrogatepass"))
+        except BadInput:
+            return {}
+    found = content.get("afdp") if isinstance(content, Mapping) else None
+    return {str(name): value for name, value in found.items()} if isinstance(found, Mapping) else {}
+
+
+def _login(user: _User | None) -> str | None:
+    return user.login if user is not None else None
+
+
+def _content(headers: Headers, body: bytes) -> object:
+    """The event, which GitHub sends as JSON or, as it may be set there, in a form."""
+    if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        try:
+            (text,) = parse_qs(body.decode("ascii"), strict_parsing=True, max_num_fields=4).get("payload", [""])
+        except ValueError:
+            raise Malformed(Fault("body", "is a form without one field payload")) from None
+        return read_json(text.encode("utf-8", "surrogatepass"))
+    return read_json(body)
+
+
+PLUGIN = GitHub

@@ -1,0 +1,87 @@
+"""GitHub's own examples, every one of them."""
+
+import json
+from collections import Counter
+from typing import Any
+
+from afdp_exporter.fields import read_time
+from afdp_exporter.life import assemble
+from afdp_exporter.mapping import place
+from afdp_exporter.model import Announcement, Deployment, Ignored, Status
+from afdp_exporter.settings import build
+from afdp_exporter.webhooks import Told
+
+Examples = dict[str, list[dict[str, Any]]]
+
+
+def told(event: str, body: dict[str, Any], **settings: object) -> list[Told]:
+    found: list[Told] = build("webhooks", "github", settings, "").parse(
+        {"x-github-event": event, "content-type": "application/json"}, json.dumps(body).encode()
+    )
+    return found
+
+
+def deployment(event: str, body: dict[str, Any], **settings: object) -> Deployment:
+    placed = [place(each, ()) for each in told(event, body, **settings) if isinstance(each, Announcement)]
+    life = assemble([each for each in placed if isinstance(each, Announcement)], received_at=read_time(0))
+    assert life is not None
+    return life.deployment
+
+
+def test_every_deployment_ends_as_the_right_one(github_examples: Examples) -> None:
+    assert len(github_examples["deployment"]) >= 4
+    for body in github_examples["deployment"]:
+        found, source = deployment("deployment", body), body["deployment"]
+        assert found.id == f"github:{body['repository']['full_name'].replace('/', ':')}:{source['id']}"
+        assert (found.service, found.environment) == ("Hello-World", source["environment"])
+        assert (found.commit, found.version) == (source["sha"], source["sha"][:7])
+        assert (found.status, found.started_at) == (Status.STARTED, read_time(source["created_at"]))
+        assert found.actor == source["creator"]["login"]
+
+
+def test_every_status_ends_as_the_right_deployment(github_examples: Examples) -> None:
+    states = {"success": Status.SUCCEEDED, "in_progress": Status.STARTED}
+    assert len(github_examples["deployment_status"]) >= 4
+    for body in github_examples["deployment_status"]:
+        found, state = deployment("deployment_status", body), body["deployment_status"]
+        assert found.started_at == read_time(body["deployment"]["created_at"])
+        ended = None if state["state"] == "in_progress" else read_time(state["created_at"])
+        assert (found.status, found.finished_at) == (states[state["state"]], ended)
+
+
+def test_a_release_counts_once_it_is_published_for_all(github_examples: Examples) -> None:
+    counted = []
+    for body in github_examples["release"]:
+        (each,) = told("release", body)
+        counts = body["action"] in {"published", "released"} and not body["release"]["prerelease"]
+        assert isinstance(each, Announcement) is counts, body["action"]
+        if counts:
+            found = deployment("release", body)
+            assert (found.version, found.environment, found.status) == ("0.0.1", "production", Status.SUCCEEDED)
+            assert found.started_at == read_time("2019-05-15T15:20:53Z")
+            counted.append(found.id)
+    assert len(counted) >= 3
+    assert len(set(counted)) == 1
+
+
+def test_the_runs_of_chosen_workflows_are_deployments(github_examples: Examples) -> None:
+    states = []
+    for body in github_examples["workflow_run"]:
+        assert isinstance(told("workflow_run", body)[0], Ignored)
+        run = body["workflow_run"]
+        if body["action"] == "completed" and run["conclusion"] != "success":
+            assert isinstance(told("workflow_run", body, workflows=["*"])[0], Ignored)
+            continue
+        found = deployment("workflow_run", body, workflows=["test.yml", "manually *"])
+        assert found.commit == run["head_sha"]
+        states.append(found.status)
+    assert Counter(states) == {Status.SUCCEEDED: 2, Status.PLANNED: 2}
+
+
+def test_every_other_event_is_ignored_with_a_reason(github_examples: Examples) -> None:
+    others = set(github_examples) - {"deployment", "deployment_status", "release", "workflow_run"}
+    assert len(others) > 40
+    for event in others:
+        for body in github_examples[event]:
+            (each,) = told(event, body)
+            assert isinstance(each, Ignored), event

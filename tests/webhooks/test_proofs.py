@@ -1,0 +1,159 @@
+"""Who knows the secret gets in, in each of the ways that senders have; nobody else does."""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from standardwebhooks import Webhook as StandardWebhook
+
+from afdp_exporter.settings import build, parse
+from afdp_exporter.webhooks import Secrets, Sender
+from afdp_exporter.webhooks._proofs import Credential, FirstPresent, Proof, Signature, StandardWebhooks, Token
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HUB = Signature("x-hub-signature-256")
+PUBLISHED = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+KEY = "whsec_" + base64.b64encode(b"k" * 24).decode()
+
+
+def test_the_signature_that_github_publishes_is_valid() -> None:
+    secret, body = "It's a Secret to Everybody", b"Hello, World!"
+    assert HUB.holds({"x-hub-signature-256": PUBLISHED}, body, secret, NOON)
+    assert not HUB.holds({"x-hub-signature-256": PUBLISHED}, body + b"\n", secret, NOON)
+    assert not HUB.holds({"x-hub-signature-256": PUBLISHED}, body, secret.lower(), NOON)
+
+
+def signed(algorithm: str) -> str:
+    return f"{algorithm}={hmac.new(b's3cret', b'{}', algorithm).hexdigest()}"
+
+
+@pytest.mark.parametrize("algorithm", ["sha224", "sha256", "sha384", "sha512"])
+def test_the_algorithm_of_a_signature_is_read_from_it(algorithm: str) -> None:
+    assert HUB.holds({"x-hub-signature-256": signed(algorithm)}, b"{}", "s3cret", NOON)
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha3_256", "none", ""])
+def test_a_weak_or_unknown_algorithm_proves_nothing(algorithm: str) -> None:
+    made = hashlib.new(algorithm, b"{}").hexdigest() if algorithm in hashlib.algorithms_available else ""
+    weak = hmac.new(b"s3cret", b"{}", "sha1").hexdigest() if algorithm == "sha1" else made
+    assert not HUB.holds({"x-hub-signature-256": f"{algorithm}={weak}"}, b"{}", "s3cret", NOON)
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("proof", "headers", "holds"),
+    [
+        (Token("x-gitlab-token"), {"x-gitlab-token": "s3cret"}, True),
+        (Token("x-gitlab-token"), {"x-gitlab-token": "s3cret, s3cret"}, False),
+        (Token("x-gitlab-token"), {}, False),
+        (Credential(), {"authorization": "Bearer s3cret"}, True),
+        (Credential(), {"authorization": "bearer  s3cret "}, True),
+        (Credential(), {"authorization": basic("anybody", "s3cret")}, True),
+        (Credential(), {"authorization": basic("s3cret", "")}, False),
+        (Credential(), {"authorization": "Basic s3cret"}, False),
+        (Credential(), {"authorization": "Token s3cret"}, False),
+        (Credential(), {"authorization": "s3cret"}, False),
+        (Credential(), {}, False),
+        (FirstPresent({"a": Token("a"), "b": Token("b")}), {"b": "s3cret"}, True),
+        (FirstPresent({"a": Token("a"), "b": Token("b")}), {"a": "", "b": "s3cret"}, False),
+        (FirstPresent({"a": Token("a")}), {}, False),
+        (HUB, {"x-hub-signature-256": "sha256=é"}, False),
+        (HUB, {"x-hub-signature-256": "sha256=\udcff"}, False),
+        (HUB, {"x-hub-signature-256": signed("sha256").upper()}, False),
+        (HUB, {"x-hub-signature-256": f"{signed('sha256')}, {signed('sha256')}"}, False),
+    ],
+)
+def test_only_the_secret_itself_is_taken(proof: Proof, headers: dict[str, str], holds: bool) -> None:
+    assert proof.holds(headers, b"{}", "s3cret", NOON) is holds
+
+
+@pytest.fixture
+def stamped() -> Callable[..., dict[str, str]]:
+    """Headers of Standard Webhooks, signed by its own library."""
+
+    def make(at: datetime = NOON, body: str = "{}", key: str = KEY) -> dict[str, str]:
+        signature = StandardWebhook(key).sign("msg_1", at, body)
+        return {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(int(at.timestamp())),
+            "webhook-signature": f"v1,b3RoZXI= {signature}",
+        }
+
+    return make
+
+
+@pytest.mark.parametrize(("late", "holds"), [(-6, False), (-5, True), (0, True), (5, True), (6, False)])
+def test_a_standard_webhook_holds_for_five_minutes(
+    stamped: Callable[..., dict[str, str]],
+    late: int,
+    holds: bool,
+) -> None:
+    assert StandardWebhooks().holds(stamped(), b"{}", KEY, NOON + timedelta(minutes=late)) is holds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"webhook-id": "msg_2"},
+        {"webhook-timestamp": "1"},
+        {"webhook-timestamp": "9" * 5000},
+        {"webhook-timestamp": "noon"},
+        {"webhook-signature": "v1,"},
+        {"webhook-signature": ""},
+        {"webhook-id": "\udcff"},
+    ],
+)
+def test_a_standard_webhook_that_was_changed_proves_nothing(
+    stamped: Callable[..., dict[str, str]], change: dict[str, str]
+) -> None:
+    assert not StandardWebhooks().holds(stamped() | change, b"{}", KEY, NOON)
+    assert not StandardWebhooks().holds(stamped(), b"\xff", KEY, NOON)
+    assert not StandardWebhooks().holds(stamped(), b"{}", "no key of this kind", NOON)
+
+
+def sender(**block: object) -> Sender:
+    return Sender(kind="github", webhook=build("webhooks", "github", {}, ""), secrets=parse(Secrets, block, ""))
+
+
+def test_during_a_rotation_the_old_and_the_new_secret_let_in_and_afterwards_only_the_new_one(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("new\n")
+
+    def enters(each: Sender, secret: str) -> bool:
+        signature = "sha256=" + hmac.new(secret.encode(), b"{}", "sha256").hexdigest()
+        return each.proves({"x-hub-signature-256": signature}, b"{}", NOON)
+
+    both = sender(secret_file=str(file), previous_secret="0ld-canary")
+    assert [enters(both, secret) for secret in ("new", "0ld-canary", "older", "")] == [True, True, False, False]
+    file.write_text("newer")
+    assert [enters(both, secret) for secret in ("newer", "new")] == [True, False]
+    file.unlink()
+    assert not enters(both, "newer")
+    assert not enters(sender(secret="new"), "0ld-canary")
+    assert "canary" not in repr(both)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {},
+        {"secret": ""},
+        {"secret": " "},
+        {"secret": "a", "secret_file": "/dev/null"},
+        {"secret": "a", "previous_secret": ""},
+        {"secret": "a", "previous_secret": "b", "previous_secret_file": "/dev/null"},
+        {"secret_file": "/nowhere"},
+    ],
+)
+def test_a_block_without_a_secret_that_keeps_people_out_is_refused(block: dict[str, Any]) -> None:
+    with pytest.raises((ValidationError, Exception), match=r"secret|exist"):
+        parse(Secrets, block, "webhooks[0]")
