@@ -3,7 +3,7 @@
 An `Analyst` fetches what the question needs, has each metric judged in a worker process, and puts them together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
@@ -12,8 +12,9 @@ from typing import Any
 from afdp_exporter.evidence import Evidence, Observer, Watched, gather
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.conclusion import conclude
+from afdp_exporter.impact.conclusion import conclude, standing
 from afdp_exporter.impact.course import course
+from afdp_exporter.impact.first_hour import first_hour
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
@@ -75,12 +76,14 @@ class Analyst:
 class Judged:
     """The metrics, each judged by itself; `elsewhere` how those that moved did so at other services.
 
-    `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come.
+    `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come;
+    `early` is the same for the first hour alone, where the look reaches further.
     """
 
     shifts: tuple[Shift, ...]
     elsewhere: Mapping[str, tuple[Shift, ...]]
     answers: Mapping[str, tuple[Finding, float | None]]
+    early: "Judged | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,24 +112,11 @@ def assess(question: Question) -> Impact:
 
 def weigh(question: Question) -> Judged:
     """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure."""
-    case, shifts = question.case, list[Shift]()
-    evidence = {each.metric.name: each for each in question.evidence}
-    answers: dict[str, tuple[Finding, float | None]] = {}
-    for metric in (metric for stage in stages(case.metrics) for metric in stage):
-        told = evidence[metric.name]
-        if told.series is None:
-            shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
-            continue
-        answers[metric.name] = _judged(told, told.series, case, within=respond_within(metric, shifts, case))
-        shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
-    moved = {shift.metric for shift in shifts if shift.moved}
-    elsewhere: dict[str, tuple[Shift, ...]] = {}
-    for each in question.evidence:
-        for service, series in each.peers.items() if each.metric.name in moved else ():
-            alone = replace(each, series=series, control=None, peers={})
-            witness = shift_of(_finding(alone, series, case, within=None), each.metric, series.warnings)
-            elsewhere[service] = (*elsewhere.get(service, ()), witness)
-    return Judged(shifts=tuple(shifts), elsewhere=elsewhere, answers=answers)
+    judged = _weigh(question.case, question.evidence)
+    sooner = first_hour(question.case)
+    if sooner is None:
+        return judged
+    return replace(judged, early=_weigh(sooner, tuple(each.until(sooner.now) for each in question.evidence)))
 
 
 def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
@@ -142,7 +132,9 @@ def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
 
 def together(judged: Judged, case: Case) -> Impact:
     """The impact of all metrics together, in the light of what earlier deployments did. Pure."""
-    return conclude(judged.shifts, replace(case, elsewhere=judged.elsewhere))
+    early, sooner = judged.early, first_hour(case)
+    stood = standing(early.shifts, replace(sooner, elsewhere=early.elsewhere)).shifts if early and sooner else ()
+    return conclude(judged.shifts, replace(case, elsewhere=judged.elsewhere), stood)
 
 
 def account(question: Question, window: Window, judged: Judged) -> Mapping[str, object]:
@@ -172,6 +164,27 @@ def _figures(answer: tuple[Finding, float | None] | None) -> Mapping[str, object
     own = {"verdict": finding.verdict.value, "p_value": finding.p_value, "points_before": finding.n_history}
     figures = own | dict(finding.account)
     return {name: value for name, value in figures.items() if not isinstance(value, float) or isfinite(value)}
+
+
+def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
+    shifts = list[Shift]()
+    evidence = {each.metric.name: each for each in gathered}
+    answers: dict[str, tuple[Finding, float | None]] = {}
+    for metric in (metric for stage in stages(case.metrics) for metric in stage):
+        told = evidence[metric.name]
+        if told.series is None:
+            shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
+            continue
+        answers[metric.name] = _judged(told, told.series, case, within=respond_within(metric, shifts, case))
+        shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
+    moved = {shift.metric for shift in shifts if shift.moved}
+    elsewhere: dict[str, tuple[Shift, ...]] = {}
+    for each in gathered:
+        for service, series in each.peers.items() if each.metric.name in moved else ():
+            alone = replace(each, series=series, control=None, peers={})
+            witness = shift_of(_finding(alone, series, case, within=None), each.metric, series.warnings)
+            elsewhere[service] = (*elsewhere.get(service, ()), witness)
+    return Judged(shifts=tuple(shifts), elsewhere=elsewhere, answers=answers)
 
 
 def _judged(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> tuple[Finding, float | None]:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Annotated, ClassVar, Protocol
 
@@ -91,6 +91,15 @@ class Evidence:
     control: Series | None = None
     peers: Mapping[str, Series] = field(default_factory=dict)
     problem: str | None = None
+
+    def until(self, end: datetime) -> "Evidence":
+        """As much of it as was known at an instant."""
+        return replace(
+            self,
+            series=self.series and self.series.until(end),
+            control=self.control and self.control.until(end),
+            peers={service: series.until(end) for service, series in self.peers.items()},
+        )
 
 
 async def gather(

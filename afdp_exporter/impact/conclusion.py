@@ -6,20 +6,24 @@ from dataclasses import replace
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.cost import costs
 from afdp_exporter.impact.family import settle
+from afdp_exporter.impact.first_hour import kept
 from afdp_exporter.impact.outcome import decide
-from afdp_exporter.impact.rivals import shared_blame
-from afdp_exporter.impact.seen import seen_before
+from afdp_exporter.impact.rivals import Blame, shared_blame
+from afdp_exporter.impact.seen import fingerprint, seen_before
 from afdp_exporter.impact.sequence import links, supported
 from afdp_exporter.impact.shock import common_shock
 from afdp_exporter.impact.story import story, told
 from afdp_exporter.model import Attribution, Impact, Shift
 
 
-def conclude(shifts: Iterable[Shift], case: Case) -> Impact:
-    """The impact of a deployment from the shifts of all its metrics, as each was judged by itself."""
-    settled = settle(shifts, case.settings.false_discovery_ratio)
-    blame = shared_blame(common_shock(settled, case), case)
-    final = _in_time(blame.shifts, case)
+def conclude(shifts: Iterable[Shift], case: Case, early: Iterable[Shift] = ()) -> Impact:
+    """The impact of a deployment from the shifts of all its metrics, as each was judged by itself.
+
+    `early` are those that stood an hour after the rollout, where the look reaches further.
+    """
+    blame = standing(shifts, case)
+    first_hour = tuple(shift for shift in early if shift.moved)
+    final = kept(blame.shifts, first_hour)
     decision = decide(final, case)
     impact = Impact(
         deployment_id=case.deployment.id,
@@ -31,9 +35,17 @@ def conclude(shifts: Iterable[Shift], case: Case) -> Impact:
         links=tuple(told(link, final, case.step) for link in links(final, case)),
         costs=costs(final, case),
         rivals=blame.rivals,
-        seen_before=seen_before(final, case),
+        seen_before=seen_before(fingerprint(final, first_hour), case),
+        first_hour=first_hour,
     )
     return replace(impact, story=story(impact, case))
+
+
+def standing(shifts: Iterable[Shift], case: Case) -> Blame:
+    """The shifts that stand among all metrics, beside common causes and other deployments."""
+    settled = settle(shifts, case.settings.false_discovery_ratio)
+    blame = shared_blame(common_shock(settled, case), case)
+    return replace(blame, shifts=_in_time(blame.shifts, case))
 
 
 def _in_time(shifts: tuple[Shift, ...], case: Case) -> tuple[Shift, ...]:

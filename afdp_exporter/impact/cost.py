@@ -100,7 +100,8 @@ def _change(shift: Shift) -> Estimate | None:
 
 
 def _lasted(shift: Shift, case: Case) -> timedelta:
-    if shift.duration is not None and shift.recovered_at is not None:
+    """How long it is known to have lasted."""
+    if shift.duration is not None:
         return shift.duration
     start = shift.onset or case.deployment.started_at
     return max((shift.recovered_at or case.now) - start, timedelta(0))

@@ -1,32 +1,48 @@
-"""Whether the same thing happened before: in the past of this service, else of its team, else of all."""
+"""Whether the same thing happened before: in the past of this service, else of its team, else of all.
 
-from collections.abc import Callable, Iterable
+Like is compared with like. The fingerprint of a deployment is what the first hour showed of its primary metrics,
+however far the look reaches; of an earlier deployment nothing counts that began later than this look reaches; and a
+metric that moved after one of the two only counts against them where the range measured after the other rules it out.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from itertools import combinations
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.sequence import ordered
-from afdp_exporter.model import Deployment, SeenBefore, Shift
+from afdp_exporter.impact.shift import may_be_as_large
+from afdp_exporter.model import Deployment, Measured, SeenBefore, Shift
 
-_SHARED = 2 / 3  # of the metrics that moved in either; a metric in three may have stayed below what can be seen
+_SHARED = 2 / 3  # of the metrics that can be compared; chance moves one now and then
+_SEEN = 1 / 2  # of the metrics that moved after either: the rest may be unknown
 _FACTOR = 2.0  # sizes that differ by less are of the same range
 
 
-def seen_before(shifts: Iterable[Shift], case: Case) -> SeenBefore:
+def fingerprint(shifts: Iterable[Shift], first_hour: Iterable[Shift]) -> dict[str, Shift]:
+    """The primary shifts by metric: what moved in the first hour (in the whole look, where nothing did), what did not.
+
+    What moved only later is left out.
+    """
+    primary = [shift for shift in shifts if shift.primary]
+    early = [shift for shift in first_hour if shift.primary]
+    moved = early or [shift for shift in primary if shift.moved]
+    return {shift.metric: shift for shift in (*(shift for shift in primary if not shift.moved), *moved)}
+
+
+def seen_before(now: Mapping[str, Shift], case: Case) -> SeenBefore:
     """Earlier deployments with the same fingerprint: metrics, directions, order, and sizes within range.
 
     The nearest scope in which there are any answers: the same service, its team, then all.
     """
-    now = _moved(shifts)
-    if not now:
+    if not any(shift.moved for shift in now.values()):
         return SeenBefore()
     same = [
         record.deployment
         for record in case.past
-        if record.impact is not None
-        and record.deployment.started_at < case.deployment.started_at
+        if record.deployment.started_at < case.deployment.started_at
         and record.deployment.environment == case.deployment.environment
-        and alike(now, _moved(record.impact.shifts), case.step)
+        and alike(now, _as_of_now(record, case), case.step)
     ]
     mine = case.deployment
     scopes: tuple[tuple[str, Callable[[Deployment], bool]], ...] = (
@@ -42,21 +58,36 @@ def seen_before(shifts: Iterable[Shift], case: Case) -> SeenBefore:
     return SeenBefore()
 
 
-def alike(first: dict[str, Shift], second: dict[str, Shift], step: timedelta) -> bool:
-    """Whether two sets of shifts are the same story: two thirds of the metrics shared, none of them contradicting."""
-    shared = first.keys() & second.keys()
-    if not shared or len(shared) < _SHARED * len(first.keys() | second.keys()):
+def alike(first: Mapping[str, Shift], second: Mapping[str, Shift], step: timedelta) -> bool:
+    """Whether two fingerprints are the same story: most of what moved is shared, and none of it contradicts."""
+    moved = {name for each in (first, second) for name, shift in each.items() if shift.moved}
+    shared = sorted(name for name in moved if _moved(first, name) and _moved(second, name))
+    against = [name for name in moved if name not in shared and _ruled_out(first.get(name), second.get(name))]
+    if not shared or len(shared) < max(_SEEN * len(moved), _SHARED * (len(shared) + len(against))):
         return False
     if not all(_same_size(first[name], second[name]) for name in shared):
         return False
     return not any(
         ordered(first[one], first[other], step) * ordered(second[one], second[other], step) < 0
-        for one, other in combinations(sorted(shared), 2)
+        for one, other in combinations(shared, 2)
     )
 
 
-def _moved(shifts: Iterable[Shift]) -> dict[str, Shift]:
-    return {shift.metric: shift for shift in shifts if shift.moved and shift.change}
+def _as_of_now(record: Measured, case: Case) -> dict[str, Shift]:
+    """The fingerprint of an earlier deployment, as far as this look reaches after its own."""
+    if record.impact is None:
+        return {}
+    reach = record.deployment.started_at + (case.now - case.deployment.started_at)
+    found = fingerprint(record.impact.shifts, record.impact.first_hour)
+    return {name: shift for name, shift in found.items() if shift.onset is None or shift.onset <= reach}
+
+
+def _moved(shifts: Mapping[str, Shift], name: str) -> bool:
+    return name in shifts and shifts[name].moved and bool(shifts[name].change)
+
+
+def _ruled_out(first: Shift | None, second: Shift | None) -> bool:
+    return first is not None and second is not None and not may_be_as_large(first, second)
 
 
 def _same_size(first: Shift, second: Shift) -> bool:

@@ -47,5 +47,12 @@ def unknown_shift(metric: Metric, reason: str) -> Shift:
     )
 
 
+def may_be_as_large(shift: Shift, other: Shift) -> bool:
+    """Whether the range of a shift leaves room for the other's: what was not measured rules out nothing."""
+    if shift.low is None or shift.high is None or other.low is None or other.high is None:
+        return True
+    return shift.low <= other.high and other.low <= shift.high
+
+
 def _time(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

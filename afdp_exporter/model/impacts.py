@@ -124,6 +124,7 @@ class Impact:
     rivals: tuple[Rival, ...] = ()
     seen_before: SeenBefore = SeenBefore()
     story: tuple[str, ...] = ()
+    first_hour: tuple[Shift, ...] = ()  # what moved in it, as it was seen then, where the look reaches further
 
     @property
     def verdict(self) -> Attribution:

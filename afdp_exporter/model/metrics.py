@@ -1,7 +1,8 @@
 """What is watched, and the series that tell of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
@@ -73,3 +74,8 @@ class Series:
     def measured(self) -> int:
         """How many of its points are no gaps."""
         return int(np.isfinite(self.values).sum())
+
+    def until(self, end: datetime) -> "Series":
+        """Its points up to and with an instant."""
+        count = int(np.searchsorted(self.times, end.timestamp(), side="right"))
+        return replace(self, times=self.times[:count], values=self.values[:count])

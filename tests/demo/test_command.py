@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -89,7 +88,7 @@ def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running
     out, err = once.ended()
     assert (once.process.returncode, err) == (0, "")
     assert "Deployment api v2.1.0 at 14:00 raised request latency p95 by" in out
-    assert re.search(r"the same sequence followed (two|three) earlier deployments", out)
+    assert "the same sequence followed three earlier deployments" in out
     story, migration = out.split("The newest migration")
     rows = {cells[1]: cells for line in story.splitlines() if len(cells := [c.strip() for c in line.split("│")]) == 6}
     assert rows.keys() == {"request latency p95", "mobile sessions", "cart abandonment", "revenue"}
