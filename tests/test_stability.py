@@ -1,5 +1,6 @@
 """How stable deployments were lately, from the store."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,7 +28,7 @@ async def test_only_the_last_thirty_days_count_and_services_and_environments_cou
         await store.record(made, (look,))
         (claimed,) = await store.claim_looks(NOW, limit=1, lease=DAY)
         measured = Impact(deployment_id=name, measured_at=NOW, shifts=(), outcome=outcome, outcome_reason="planted")
-        await store.finish_look(claimed, measured)
+        await store.finish_look(replace(claimed, state=LookState.DONE), measured)
     found = await stabilities(store, NOW)
     await store.close()
     assert {place: (each.failures, each.deployments) for place, each in found.items()} == {

@@ -41,3 +41,10 @@ class Exporter(Server):
         done = subprocess.run(command, input=content, capture_output=True, check=True)
         answer, _, status = done.stdout.rpartition(b"\n")
         return int(status), orjson.loads(answer)
+
+    def patch(self, path: str, body: object) -> Any:  # noqa: ANN401 - JSON
+        """Change something; the answer."""
+        headers = {"Content-Type": "application/json"}
+        answer = self.http.request("PATCH", self.url + path, body=orjson.dumps(body), headers=headers)
+        assert answer.status == 200, answer.data.decode()
+        return orjson.loads(answer.data)

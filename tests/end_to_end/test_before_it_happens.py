@@ -1,0 +1,156 @@
+"""Somebody is told before a deployment does harm: every part real, from the planned deployment to the message."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from afdp_exporter.model import (
+    Attribution,
+    ChangeType,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    Worse,
+)
+from afdp_exporter.server import DATABASE
+from afdp_exporter.store.sqlite import SQLiteStore
+from real_parts.exporter import Exporter
+from real_parts.fixtures import Start
+from real_parts.receiver import Receiver
+from real_parts.servers import Alertmanager, Prometheus
+from real_parts.waiting import until
+from shipped import ROOT
+from shipped.alertmanager import rewired
+
+PATIENCE = 180.0  # seconds
+LATENCY = "request_latency_p95_seconds"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+def past(number: int, now: datetime) -> tuple[Deployment, Impact]:
+    """A measured deployment: each third one migrates the database, which costs about 1,300 an hour."""
+    migrates = number % 3 == 0
+    at = now - timedelta(hours=13 * (number + 2))
+    deployment = Deployment(
+        id=f"past-{number}",
+        service="api",
+        environment="production",
+        started_at=at,
+        finished_at=at + timedelta(minutes=2),
+        received_at=at,
+        version=f"v1.{100 - number}",
+        change_types=(ChangeType.DATABASE if migrates else ChangeType.CODE,),
+    )
+    size = 0.02 + 0.001 * (number % 5) if migrates else 0.0
+    dear = 1300.0 + 20 * (number % 7)
+    shift = Shift(
+        metric=LATENCY,
+        layer=Layer.TECHNICAL,
+        verdict=Attribution.ATTRIBUTED if migrates else Attribution.NO_EFFECT,
+        reason="planted",
+        worse=Worse.UP,
+        before=0.2,
+        change=size,
+        low=size - 0.002,
+        high=size + 0.002,
+    )
+    cost = Cost(currency="USD", per_hour=Estimate(low=dear - 200, median=dear, high=dear + 200))
+    impact = Impact(
+        deployment_id=deployment.id,
+        measured_at=at + timedelta(hours=24),
+        shifts=(shift,),
+        outcome=Outcome.DEGRADATION if migrates else Outcome.SUCCESS,
+        outcome_reason="planted",
+        costs=(cost,) if migrates else (),
+    )
+    return deployment, impact
+
+
+async def remembers(folder: Path, count: int, now: datetime) -> None:
+    """A store in the folder with that many measured deployments."""
+    store = await SQLiteStore.open(folder / DATABASE)
+    for number in range(count):
+        deployment, impact = past(number, now)
+        look = Look(deployment_id=deployment.id, after=timedelta(hours=24), due_at=impact.measured_at)
+        await store.record(deployment, (look,))
+        (claimed,) = await store.claim_looks(now, limit=1, lease=timedelta(hours=1))
+        await store.finish_look(replace(claimed, state=LookState.DONE), impact)
+    await store.close()
+
+
+def scraping(exporter: Exporter, alertmanager: Alertmanager, folder: Path) -> dict[str, Any]:
+    """The shipped scrape job and rules, and a user's own rule that fires all the time for two services."""
+    (job,) = yaml.safe_load((ROOT / "alerting/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    own = [
+        {"alert": "Slow", "expr": "vector(1)", "labels": {"severity": "warning", "environment": "production"} | of}
+        for of in ({"service": "api"}, {"service": "cart"})
+    ]
+    (folder / "own.yml").write_text(yaml.safe_dump({"groups": [{"name": "own", "rules": own}]}))
+    at = {"static_configs": [{"targets": [f"127.0.0.1:{alertmanager.port}"]}]}
+    return {
+        "scrape_configs": [job | {"static_configs": [{"targets": [f"127.0.0.1:{exporter.port}"]}]}],
+        "rule_files": [str(ROOT / "alerting/rules/*.yml"), str(folder / "own.yml")],
+        "alerting": {"alertmanagers": [at]},
+    }
+
+
+def states(alertmanager: Alertmanager, name: str) -> dict[str, str]:
+    """Service -> state of each alert of that name."""
+    alerts: list[dict[str, Any]] = alertmanager.get("/api/v2/alerts")
+    return {one["labels"]["service"]: one["status"]["state"] for one in alerts if one["labels"]["alertname"] == name}
+
+
+async def test_a_risky_deployment_is_told_before_and_while_it_happens_and_mutes_its_own_service_only(
+    start: Start, receiver: Receiver, tmp_path: Path
+) -> None:
+    now = datetime.fromtimestamp(time.time(), UTC)
+    (tmp_path / "exporter/store").mkdir(parents=True)
+    await remembers(tmp_path / "exporter/store", 45, now)
+    alertmanager = start(Alertmanager(tmp_path / "alertmanager", rewired(receiver.url)))
+    watched = [{"name": LATENCY, "layer": "technical", "query": 'latency{service="$service"}', "worse": "up"}]
+    source = {"kind": "prometheus", "url": "http://127.0.0.1:9"}
+    exporter = start(Exporter(tmp_path / "exporter", {"sources": [source], "metrics": watched}))
+    start(Prometheus(tmp_path / "prometheus", scraping(exporter, alertmanager, tmp_path)))
+
+    soon = (now + timedelta(minutes=30)).isoformat()
+    planned = {"service": "api", "version": "v2.0", "status": "planned", "started_at": soon}
+    harmless = planned | {"id": "code", "change_types": ["code"]}
+    risky = planned | {"id": "migration", "change_types": ["database"]}
+    for body in (harmless, risky):
+        assert exporter.curl("/api/v1/deployments", body)[0] == 201
+    before = receiver.wait_for(lambda path, body: path == "/chat" and "is planned for" in str(body))
+    (message,) = before["attachments"]
+    assert message["title"] == "api in production: A deployment is likely to do harm."
+    assert "api v2.0 in production (deployment migration) is planned for" in message["text"]
+    assert "past deployments (basis: service)" in message["text"]
+    assert "Expected loss: 1" in message["text"]
+    assert "USD an hour [" in message["text"]
+
+    until(lambda: states(alertmanager, "Slow") == {"api": "active", "cart": "active"}, lambda: "both", PATIENCE)
+    begun = {"status": "started", "started_at": datetime.fromtimestamp(time.time(), UTC).isoformat()}
+    exporter.patch("/api/v1/deployments/migration", begun)
+    receiver.wait_for(lambda path, body: path == "/chat" and "(deployment migration) is under way" in str(body))
+    muted = {"api": "suppressed", "cart": "active"}
+    until(lambda: states(alertmanager, "Slow") == muted, lambda: states(alertmanager, "Slow"), PATIENCE)
+
+    exporter.patch("/api/v1/deployments/migration", {"status": "succeeded"})
+    until(lambda: states(alertmanager, "AFDPPredictedImpact") == {}, lambda: "over", PATIENCE)
+    until(lambda: states(alertmanager, "Slow") == {"api": "active", "cart": "active"}, lambda: "both again", PATIENCE)
+    assert "deployment code" not in str(receiver.posts)
