@@ -90,7 +90,8 @@ def test_a_run_without_the_real_parts_says_so_in_its_last_line(
     assert run.returncode == status, run.stdout + run.stderr
     *_, summary, last = run.stdout.strip().splitlines()
     assert verdict in summary
-    assert last.startswith("NOT TESTED against the real prometheus, prometheus-alertmanager, victoria-metrics")
+    programs = ", ".join(kind.programs[0] for kind in SERVERS)
+    assert last.startswith(f"NOT TESTED against the real {programs}")
 
 
 @pytest.mark.slow

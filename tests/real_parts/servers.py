@@ -187,7 +187,17 @@ class VictoriaMetrics(Server):
         self.http.request("GET", f"{self.url}/internal/force_flush")
 
 
-SERVERS: tuple[type[Server], ...] = (Prometheus, Alertmanager, VictoriaMetrics)
+class NodeExporter(Server):
+    """Tells of the machine that it runs on."""
+
+    programs = ("prometheus-node-exporter", "node_exporter")
+    ready = "/"
+
+    def arguments(self) -> list[str]:
+        return [f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=error"]
+
+
+SERVERS: tuple[type[Server], ...] = (Prometheus, Alertmanager, NodeExporter, VictoriaMetrics)
 
 
 def missing() -> list[str]:
