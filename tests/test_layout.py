@@ -80,7 +80,10 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_link_between_the_pages_leads_somewhere() -> None:
-    pages = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *(ROOT / "docs").rglob("*.md")]
+    pages = [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:

@@ -4,7 +4,9 @@ import json
 import os
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import click
@@ -14,10 +16,42 @@ import stamina
 from afdp_exporter.model import ChangeType, Status, Strategy
 
 _RETRIED = frozenset({429, 500, 502, 503, 504})
+_KNOWN = 200
+_CI = {  # a variable that tells which CI this is -> what its other variables say
+    "GITHUB_ACTIONS": {
+        "commit": "$GITHUB_SHA",
+        "actor": "$GITHUB_ACTOR",
+        "url": "$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID",
+    },
+    "GITLAB_CI": {"commit": "$CI_COMMIT_SHA", "actor": "$GITLAB_USER_LOGIN", "url": "$CI_JOB_URL"},
+    "JENKINS_URL": {"commit": "$GIT_COMMIT", "url": "$BUILD_URL"},
+}
 
 
 class _Again(Exception):
     """An answer after which asking again may help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """How the exporter is called: with which token, for how long, how often."""
+
+    token: str | None
+    timeout: float
+    tries: int
+
+    def __call__(self, method: str, url: str, body: dict[str, Any]) -> requests.Response:
+        key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
+        headers = key | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        again = (_Again, requests.ConnectionError, requests.Timeout)
+        for attempt in stamina.retry_context(again, attempts=self.tries, timeout=60):
+            with attempt:
+                answer = requests.request(
+                    method, url, json=body, headers=headers, timeout=self.timeout, allow_redirects=False
+                )
+                if answer.status_code in _RETRIED:
+                    raise _Again(f"status {answer.status_code}")
+        return answer
 
 
 @click.command(
@@ -25,14 +59,19 @@ class _Again(Exception):
     epilog="Example: afdp annotate --service checkout --version v2.1.0 --id $CI_PIPELINE_ID --trait table_rows=1200000",
 )
 @click.option(
-    "--url", default="http://127.0.0.1:10333", show_default=True, help="Where the exporter listens (AFDP_URL)."
+    "--url",
+    default="http://127.0.0.1:10333",
+    envvar="AFDP_URL",
+    show_envvar=True,
+    show_default=True,
+    help="Where the exporter listens.",
 )
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Holds a bearer token; or AFDP_TOKEN.")
 @click.option("--service", required=True)
 @click.option("--environment")
 @click.option("--version")
 @click.option("--previous-version")
-@click.option("--id", "id_", help="Yours, such as the number of the pipeline: telling twice is then harmless.")
+@click.option("--id", "id_", help="Yours, such as the number of the pipeline: the same id again tells how it went on.")
 @click.option("--started-at", help="RFC 3339 or Unix time; now, when left out.")
 @click.option("--finished-at", help="RFC 3339 or Unix time.")
 @click.option("--status", type=click.Choice([word.value for word in Status]))
@@ -60,11 +99,15 @@ def annotate(
     output: str,
     **told: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Tell a running exporter of a deployment. Tries again for a while, and never fails the deploy unless asked."""
-    body = _body(told)
-    token = _token(token_file)
+    """Tell a running exporter of a deployment. Tries again for a while, and never fails the deploy unless asked.
+
+    In GitHub Actions, GitLab CI and Jenkins commit, actor and link are filled in where nothing is said. Run it before
+    the deployment with --status started and after it with the same --id and --status succeeded.
+    """
+    body = _ci() | _body(told)
+    call = _Call(token=_token(token_file), timeout=timeout, tries=tries)
     try:
-        answer = _post(f"{url.rstrip('/')}/api/v1/deployments", body, token, timeout=timeout, tries=tries)
+        answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
     except (_Again, requests.RequestException) as error:
         _end(f"the exporter could not be told: {_plain(error)}", fail=fail)
         return
@@ -110,15 +153,20 @@ def _token(file: str | None) -> str | None:
     return Path(file).read_text(encoding="utf-8").strip()
 
 
-def _post(url: str, body: dict[str, Any], token: str | None, *, timeout: float, tries: int) -> requests.Response:
-    headers = {"Idempotency-Key": str(uuid.uuid4())} | ({"Authorization": f"Bearer {token}"} if token else {})
-    again = stamina.retry_context((_Again, requests.ConnectionError, requests.Timeout), attempts=tries, timeout=60)
-    for attempt in again:
-        with attempt:
-            answer = requests.post(url, json=body, headers=headers, timeout=timeout, allow_redirects=False)
-            if answer.status_code in _RETRIED:
-                raise _Again(f"status {answer.status_code}")
-    return answer
+def _ci() -> dict[str, str]:
+    """What the variables of a CI system say."""
+    names = next((names for sign, names in _CI.items() if os.environ.get(sign)), {})
+    found = {field: Template(text).safe_substitute(os.environ) for field, text in names.items()}
+    return {field: text for field, text in found.items() if "$" not in text and text}
+
+
+def _tell(call: _Call, url: str, body: dict[str, Any]) -> requests.Response:
+    """Record it; where it is known already, tell how it went on."""
+    answer = call("POST", url, body)
+    news = {key: value for key, value in body.items() if key not in {"id", "service", "environment"}}
+    if answer.status_code != _KNOWN or "id" not in body or not news:
+        return answer
+    return call("PATCH", f"{url}/{body['id']}", news)
 
 
 def _faults(answer: requests.Response) -> str:

@@ -1,0 +1,29 @@
+{{- define "afdp.fullname" -}}
+{{- if contains "afdp" .Release.Name }}{{ printf "%.40s" .Release.Name | trimSuffix "-" }}{{ else }}{{ printf "%.30s-afdp" .Release.Name }}{{ end }}
+{{- end }}
+
+{{- define "afdp.selector" -}}
+app.kubernetes.io/name: afdp-exporter
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "afdp.labels" -}}
+{{ include "afdp.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: exporter
+app.kubernetes.io/part-of: afdp
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "afdp.image" -}}
+{{- $name := list .Values.image.registry .Values.image.repository | compact | join "/" -}}
+{{- if .Values.image.digest }}{{ $name }}@{{ .Values.image.digest }}{{ else }}{{ $name }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "afdp.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "afdp.fullname" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
+{{- end }}

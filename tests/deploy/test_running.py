@@ -1,0 +1,196 @@
+"""The ways to run the exporter, held to the formats of those who read them, and its settings to the exporter itself."""
+
+import asyncio
+import configparser
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from afdp_exporter import config
+from deploy.conftest import DEPLOY, ROOT, run
+
+CHART = DEPLOY / "helm/afdp-exporter"
+EVERYTHING = (
+    "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,rbac.create=true,"
+    "ingress.enabled=true,ingress.host=afdp.example.org,ingress.tlsSecret=tls,networkPolicy.enabled=true"
+)
+
+
+async def valid(manifests: str, tmp_path: Path) -> list[dict[str, Any]]:
+    """The objects, held to the schemas of the Kubernetes API; custom resources have none there."""
+    objects = [each for each in yaml.safe_load_all(manifests) if each]
+    (tmp_path / "manifests.yml").write_text(
+        yaml.safe_dump_all(each for each in objects if ".coreos.com" not in each["apiVersion"])
+    )
+    done = await run("kubernetes-validate", "--strict", "--quiet", tmp_path / "manifests.yml")
+    assert done.code == 0, done.out + done.err
+    return objects
+
+
+def pod(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = [each["spec"]["template"]["spec"] for each in objects if each["kind"] == "StatefulSet"]
+    return found  # type: ignore[no-any-return]
+
+
+def hardened(spec: dict[str, Any]) -> None:
+    """It runs as nobody, writes nowhere but its data, and may nothing."""
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    (container,) = spec["containers"]
+    inside = container["securityContext"]
+    assert (inside["readOnlyRootFilesystem"], inside["allowPrivilegeEscalation"]) == (True, False)
+    assert inside["capabilities"] == {"drop": ["ALL"]}
+    assert {container[probe]["httpGet"]["path"] for probe in ("livenessProbe", "readinessProbe")} == {
+        "/-/healthy",
+        "/-/ready",
+    }
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {"/data", "/etc/afdp", "/tmp"} <= mounts
+
+
+async def test_the_dockerfile_is_clean_and_runs_as_nobody() -> None:
+    done = await run("hadolint", DEPLOY / "docker/Dockerfile")
+    assert done.code == 0, done.out
+    text = (DEPLOY / "docker/Dockerfile").read_text()
+    assert re.search(r"^USER [1-9]\d*:\d+$", text, re.MULTILINE)
+    flags = {name.removeprefix("AFDP_").lower() for name in re.findall(r"AFDP_\w+", text)}
+    serve = (await run("afdp", "serve", "--help")).out
+    assert all(f"AFDP_{flag.upper()}" in serve for flag in flags)
+
+
+async def test_the_image_takes_all_that_the_build_needs(tmp_path: Path) -> None:
+    """There is no engine in the tests: the build's own commands run on what .dockerignore lets through."""
+    taken = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for name in taken:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "docker/Dockerfile").read_text(), re.MULTILINE)
+    assert {name for line in copied for name in line.split()} == set(taken)
+    done = await run("python", "-c", "import hatchling.build as b; print(b.build_wheel('.'))", cwd=tmp_path)
+    assert done.out.strip().endswith(".whl"), done.err
+
+
+async def test_the_compose_file_is_composes() -> None:
+    done = await run("docker-compose", "-f", DEPLOY / "docker/compose.yml", "config", "--format", "json", cwd=ROOT)
+    assert done.code == 0, done.err
+    services = json.loads(done.out)["services"]
+    mounts = [mount for service in services.values() for mount in service.get("volumes", [])]
+    sources = [Path(mount["source"]) for mount in mounts if mount["type"] == "bind"]
+    assert sources
+    assert await asyncio.to_thread(lambda: [source for source in sources if not source.exists()]) == []
+
+
+async def test_the_swarm_stack_is_swarms(program: Callable[[str], str]) -> None:
+    stack = DEPLOY / "swarm/stack.yml"
+    done = await run("docker-compose", "-f", stack, "config", "--quiet", cwd=ROOT)
+    assert done.code == 0, done.err
+    if shutil.which("docker") is not None:
+        own = await run(program("docker"), "stack", "config", "-c", stack, cwd=DEPLOY / "swarm")
+        assert own.code == 0, own.err
+    deploy = yaml.safe_load(stack.read_text())["services"]["afdp-exporter"]["deploy"]
+    assert (deploy["replicas"], deploy["update_config"]["order"]) == (1, "stop-first")
+
+
+@pytest.mark.parametrize("name", ["docker/afdp.yml", "kubernetes/afdp.yml"])
+def test_the_shipped_configurations_are_right(name: str, tmp_path: Path) -> None:
+    content = yaml.safe_load((DEPLOY / name).read_text())
+    (tmp_path / "token").write_text("t")
+    content["tokens"][0]["token_file"] = str(tmp_path / "token")
+    read = config.read(content)
+    assert len(read.metrics) == 2
+    assert read.tokens
+
+
+async def test_the_manifests_are_kubernetes(program: Callable[[str], str], tmp_path: Path) -> None:
+    done = await run(program("kubectl"), "kustomize", DEPLOY / "kubernetes")
+    assert done.code == 0, done.err
+    objects = await valid(done.out, tmp_path)
+    assert {each["kind"] for each in objects} == {"ConfigMap", "NetworkPolicy", "Service", "StatefulSet"}
+    hardened(pod(objects))
+    assert pod(objects)["automountServiceAccountToken"] is False
+
+
+async def test_the_chart_is_clean_and_its_objects_are_kubernetes(program: Callable[[str], str], tmp_path: Path) -> None:
+    helm = program("helm")
+    lint = await run(helm, "lint", "--strict", CHART)
+    assert lint.code == 0, lint.out
+    plain = await run(helm, "template", "afdp", CHART)
+    objects = await valid(plain.out, tmp_path)
+    assert {each["kind"] for each in objects} == {"ConfigMap", "Pod", "Service", "ServiceAccount", "StatefulSet"}
+    hardened(pod(objects))
+
+    whole = await run(helm, "template", "shop", CHART, "--set", EVERYTHING, "--set", "serviceMonitor.labels.release=x")
+    assert whole.code == 0, whole.err
+    objects = await valid(whole.out, tmp_path)
+    by_kind = {each["kind"]: each for each in objects}
+    (endpoint,) = by_kind["ServiceMonitor"]["spec"]["endpoints"]
+    assert endpoint["honorLabels"] is True
+    assert by_kind["ServiceMonitor"]["metadata"]["labels"]["release"] == "x"
+    rules = [yaml.safe_load(file.read_text())["groups"] for file in sorted((ROOT / "alerting/rules").glob("*.yml"))]
+    assert by_kind["PrometheusRule"]["spec"]["groups"] == [group for groups in rules for group in groups]
+    shown = [each["data"] for each in objects if "grafana_dashboard" in each["metadata"].get("labels", {})]
+    dashboards = {file.name: json.loads(file.read_text()) for file in (ROOT / "grafana/dashboards").glob("*.json")}
+    assert {name: json.loads(text) for data in shown for name, text in data.items()} == dashboards
+
+
+async def test_the_charts_configuration_is_one_that_the_exporter_takes(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    done = await run(program("helm"), "template", "afdp", CHART, "--show-only", "templates/configmap.yaml")
+    content = yaml.safe_load(yaml.safe_load(done.out)["data"]["afdp.yml"])
+    (tmp_path / "token").write_text("t")
+    content["tokens"][0]["token_file"] = str(tmp_path / "token")
+    assert config.read(content).tokens
+
+
+@pytest.mark.parametrize("values", ["replicas=2", "config.sources=null", "service.port=70000", "image.repository="])
+async def test_values_that_cannot_work_are_refused(program: Callable[[str], str], values: str) -> None:
+    done = await run(program("helm"), "template", "afdp", CHART, "--set", values)
+    assert done.code != 0
+
+
+async def test_the_helm_hook_is_kubernetes_and_its_command_tells(
+    program: Callable[[str], str],
+    tmp_path: Path,
+    exporter: Any,  # noqa: ANN401
+) -> None:
+    chart = tmp_path / "shop"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text("{apiVersion: v2, name: checkout, version: 1.0.0, appVersion: v2.1.0}")
+    shutil.copy(DEPLOY / "senders/helm/afdp-hook.yaml", chart / "templates")
+    (chart / "values.yaml").write_text(yaml.safe_dump({"afdp": {"url": exporter.url, "environment": "production"}}))
+    done = await run(program("helm"), "template", "till", chart, "-n", "shop")
+    assert done.code == 0, done.err
+    (job,) = await valid(done.out, tmp_path)
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade,post-rollback"
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
+    ran = await run(*container["command"], env=env | {"AFDP_TOKEN": "canary-token"})
+    assert ran.code == 0
+    told = await exporter.deployment("helm-shop-till-1")
+    assert (told["service"], told["version"], told["environment"]) == ("checkout", "v2.1.0", "production")
+    assert told["labels"] == {"release": "till", "chart": "checkout-1.0.0"}
+    without = await run(program("helm"), "template", "till", chart, "--set", "afdp=null")
+    assert without.out.strip() == ""
+
+
+async def test_the_unit_is_systemds(tmp_path: Path) -> None:
+    source = DEPLOY / "systemd/afdp-exporter.service"
+    unit = configparser.ConfigParser(strict=False, interpolation=None, comment_prefixes=("#",))
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(source)
+    assert {"Unit", "Service", "Install"} <= set(unit.sections())
+    assert unit["Service"]["ProtectSystem"] == "strict"
+    if shutil.which("systemd-analyze") is not None:
+        fitted = source.read_text().replace("/opt/afdp/bin/afdp", "/bin/true").replace("User=afdp", "User=root")
+        (tmp_path / "afdp-exporter.service").write_text(fitted.replace("Group=afdp", "Group=root"))
+        done = await run("systemd-analyze", "verify", "--man=no", tmp_path / "afdp-exporter.service")
+        assert "afdp-exporter.service" not in done.err, done.err
