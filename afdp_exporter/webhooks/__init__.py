@@ -24,8 +24,9 @@ Told: TypeAlias = Announcement | Ignored
 class Webhook(Protocol):
     """One kind of sender."""
 
-    proof: ClassVar[Proof]
-    """How a delivery shows that its sender knows the secret."""
+    @property
+    def proof(self) -> Proof:
+        """How a delivery shows that its sender knows the secret."""
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:
         """What a delivery says, in its order. Raises BadInput for what its sender would never send."""

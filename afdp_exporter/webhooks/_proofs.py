@@ -37,6 +37,20 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionedSignature:
+    """The HMAC-SHA256 of the body in a header: hex, alone or after `v1=` or `sha256=`; several, divided by commas."""
+
+    header: str
+
+    def holds(self, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:  # noqa: ARG002
+        """One of them is that of the body."""
+        expected = hmac.new(secret.encode(), body, "sha256").hexdigest()
+        given = [each.strip() for each in headers.get(self.header, "").split(",")[:_MOST]]
+        matches = [_equal(each.removeprefix("v1=").removeprefix("sha256="), expected) for each in given]
+        return any(matches)
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """The secret itself, in a header of its own."""
 

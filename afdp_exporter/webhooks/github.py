@@ -1,7 +1,6 @@
 """GitHub: deployments and their statuses, releases, and the runs of workflows that deploy."""
 
 import fnmatch
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, check, read_json
 from afdp_exporter.webhooks._proofs import Proof, Signature
+from afdp_exporter.webhooks._versions import version_of
 
 _STATES = {
     "waiting": Status.PLANNED,
@@ -33,8 +33,6 @@ _CONCLUSIONS = {
     "cancelled": Status.CANCELLED,
     "stale": Status.CANCELLED,
 }
-_VERSION = re.compile(r"\d+\.\d+")
-_SHORT = 7  # characters of a commit, as GitHub shows them
 
 
 class _User(Payload):
@@ -196,7 +194,7 @@ class GitHub:
                 ref=run.head_branch,
                 labels={"event": "workflow_run"},
             ),
-            version=_version(run.head_branch or "", run.head_sha),
+            version=version_of(run.head_branch, run.head_sha),
             commit=run.head_sha,
             actor=_login(run.actor),
             url=run.html_url,
@@ -216,7 +214,7 @@ def _begun(told: _Deployed) -> Announcement:
         at=deployment.created_at,
         status=Status.STARTED,
         origin=_origin(told, deployment.environment),
-        version=_version(deployment.ref, deployment.sha),
+        version=version_of(deployment.ref, deployment.sha),
         commit=deployment.sha,
         actor=_login(deployment.creator),
         description=deployment.description,
@@ -254,11 +252,6 @@ def _origin(told: _Deployed, environment: str) -> Origin:
         ref=deployment.ref,
         labels=labels | {"event": "deployment", "task": deployment.task or ""},
     )
-
-
-def _version(ref: str, sha: str) -> str:
-    """The tag where one was deployed, else the commit as GitHub shows it."""
-    return ref if _VERSION.search(ref) else sha[:_SHORT]
 
 
 def _traits(payload: object) -> dict[str, Any]:

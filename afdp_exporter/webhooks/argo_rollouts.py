@@ -1,0 +1,76 @@
+"""Argo Rollouts notifications, in the template of docs/webhooks.md."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._versions import tag_of
+
+_PHASES = {
+    "Progressing": Status.STARTED,
+    "Paused": Status.STARTED,
+    "Healthy": Status.SUCCEEDED,
+    "Degraded": Status.FAILED,
+}
+
+
+class _Rollout(Payload):
+    rollout: str
+    namespace: str | None = None
+    cluster: str | None = None
+    revision: str
+    phase: str | None = None
+    aborted: bool | None = None
+    weight: Annotated[float, Field(ge=0, le=100)] | None = None
+    strategy: str | None = None
+    images: tuple[str, ...] | None = None
+    version: str | None = None
+    at: Time | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArgoRollouts:
+    """It has no settings of its own."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Credential()
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - the template names everything
+        """The state of one revision of a rollout."""
+        told = read(_Rollout, body)
+        status = Status.ROLLED_BACK if told.aborted else _PHASES.get(told.phase or "")
+        if status is None:
+            return [Ignored(reason=f"the phase {told.phase!a} is none of a rollout's life")]
+        image = next(iter(told.images or ()), None)
+        return [
+            Announcement(
+                sender="argo_rollouts",
+                key=f"{told.namespace or 'default'}/{told.rollout}:{told.revision}",
+                event=status if told.weight is None else f"{status}:{told.weight:g}",
+                at=told.at,
+                status=status,
+                origin=Origin(application=told.rollout, namespace=told.namespace, cluster=told.cluster, image=image),
+                version=told.version or tag_of(image),
+                strategy=Strategy.BLUE_GREEN if told.strategy == "blueGreen" else Strategy.CANARY,
+                traffic_ratio=_share(told, status),
+                description=told.message,
+            )
+        ]
+
+
+def _share(told: _Rollout, status: Status) -> float | None:
+    """What the new version takes of the traffic: all once it is through, nothing once it was called back."""
+    if status is Status.SUCCEEDED:
+        return 1.0
+    return None if status is Status.ROLLED_BACK or told.weight is None else told.weight / 100
+
+
+PLUGIN = ArgoRollouts

@@ -1,0 +1,143 @@
+"""Azure DevOps service hooks: the stages of pipelines that deploy, and deployments of classic releases."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, read_json
+from afdp_exporter.webhooks._proofs import Credential, Proof
+
+_STAGE = "ms.vss-pipelines.stage-state-changed-event"
+_RELEASES = {"deployment-started-event": Status.STARTED, "deployment-completed-event": None}
+_STATES = {"notstarted": Status.PLANNED, "waiting": Status.PLANNED, "running": Status.STARTED}
+_RESULTS = {
+    "succeeded": Status.SUCCEEDED,
+    "partiallysucceeded": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "rejected": Status.FAILED,
+    "canceled": Status.CANCELLED,
+}
+
+
+class _Named(Payload):
+    id: str | None = None
+    name: str | None = None
+
+
+class _Stage(Payload):
+    id: str
+    name: str
+    displayName: str | None = None  # noqa: N815 - as it is sent
+    state: str
+    result: str | None = None
+
+
+class _Run(Payload):
+    id: str
+    name: str | None = None
+
+
+class _StageResource(Payload):
+    stage: _Stage
+    run: _Run
+    pipeline: _Named
+
+
+class _Environment(Payload):
+    id: str
+    name: str
+    status: str | None = None
+    releaseId: str | None = None  # noqa: N815
+    release: _Named | None = None
+    releaseDefinition: _Named | None = None  # noqa: N815
+
+
+class _ReleaseResource(Payload):
+    environment: _Environment
+    release: _Named | None = None
+    project: _Named | None = None
+
+
+class _Event(Payload):
+    id: str
+    eventType: str  # noqa: N815
+    createdDate: Time  # noqa: N815
+
+
+class _StageChanged(_Event):
+    resource: _StageResource
+
+
+class _Released(_Event):
+    resource: _ReleaseResource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AzureDevOps:
+    """`stages` are the ones that deploy, as patterns of their name."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Credential()
+
+    stages: tuple[str, ...] = ("*deploy*", "*release*", "*prod*")
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """What one event says."""
+        content = read_json(body)
+        event = check(_Event, content).eventType
+        if event == _STAGE:
+            return [self._stage(check(_StageChanged, content))]
+        name = event.rpartition(".")[2]
+        if name in _RELEASES and "release" in event:
+            return [_released(check(_Released, content), _RELEASES[name])]
+        return [Ignored(reason=f"the event {event!a} tells of no deployment")]
+
+    def _stage(self, told: _StageChanged) -> Told:
+        stage, run, pipeline = told.resource.stage, told.resource.run, told.resource.pipeline
+        names = [name.lower() for name in (stage.name, stage.displayName) if name]
+        if not any(fnmatchcase(name, pattern.lower()) for pattern in self.stages for name in names):
+            return Ignored(reason=f"the stage {stage.name!a} is none of those that deploy: see the setting stages")
+        ended = stage.state.lower() == "completed"
+        status = _RESULTS.get((stage.result or "").lower()) if ended else _STATES.get(stage.state.lower())
+        if status is None:
+            return Ignored(reason=f"a stage that is {stage.state!a} ({stage.result!a}) deploys nothing")
+        return Announcement(
+            sender="azure_devops",
+            key=f"{pipeline.id or pipeline.name}:{run.id}:{stage.id}",
+            event=told.id,
+            at=told.createdDate,
+            status=status,
+            origin=Origin(pipeline=pipeline.name, labels={"stage": stage.name, "event": "stage"}),
+            version=run.name,
+        )
+
+
+def _released(told: _Released, status: Status | None) -> Told:
+    environment = told.resource.environment
+    release = told.resource.release or environment.release or _Named()
+    status = status or _RESULTS.get((environment.status or "").lower())
+    if status is None:
+        return Ignored(reason=f"a deployment with the status {environment.status!a} is none that has ended")
+    definition = environment.releaseDefinition.name if environment.releaseDefinition else None
+    project = told.resource.project.name if told.resource.project else None
+    return Announcement(
+        sender="azure_devops",
+        key=f"release:{environment.releaseId or release.id}:{environment.id}",
+        event=told.id,
+        at=told.createdDate,
+        status=status,
+        origin=Origin(
+            application=definition,
+            environment=environment.name,
+            pipeline=release.name if definition is None else None,
+            labels={"event": "release"} | ({"project": project} if project else {}),
+        ),
+        version=release.name,
+    )
+
+
+PLUGIN = AzureDevOps

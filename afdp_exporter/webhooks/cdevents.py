@@ -1,0 +1,131 @@
+"""CDEvents over CloudEvents, in all three ways of sending them; of the versions 0.4 and 0.5 of CDEvents."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote
+
+from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, digest, read_json
+from afdp_exporter.webhooks._proofs import Credential, Proof
+
+_BATCH = "application/cloudevents-batch"
+_STRUCTURED = "application/cloudevents"
+_MOST = 1000  # events in a batch
+_PREDICATES = {"deployed": Status.SUCCEEDED, "upgraded": Status.SUCCEEDED, "rolledback": Status.ROLLED_BACK}
+
+
+class _Context(Payload):
+    id: str
+    source: str
+    type: str
+    timestamp: Time
+    chainId: str | None = None  # noqa: N815 - as it is sent
+
+
+class _Reference(Payload):
+    id: str
+    source: str | None = None
+
+
+class _Content(Payload):
+    environment: _Reference | None = None
+    artifactId: str | None = None  # noqa: N815 - as it is sent
+
+
+class _Subject(Payload):
+    id: str
+    source: str | None = None
+    content: _Content
+
+
+class _Event(Payload):
+    context: _Context
+    subject: _Subject
+    customData: Any = None  # noqa: N815 - as it is sent
+
+
+class _Typed(Payload):
+    type: str
+
+
+class _Envelope(Payload):
+    context: _Typed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CDEvents:
+    """It has no settings of its own."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Credential()
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+        """What the events of one delivery say, in their order."""
+        content = read_json(body)
+        kind = headers.get("content-type", "")
+        if kind.startswith(_BATCH):
+            if not isinstance(content, list) or len(content) > _MOST:
+                raise BadInput(Fault("body", f"a batch is a list of at most {_MOST} events"))
+            return [_told(_data(each)) for each in content]
+        return [_told(_data(content) if kind.startswith(_STRUCTURED) else content)]
+
+
+def _data(event: object) -> object:
+    if not isinstance(event, Mapping) or "data" not in event:
+        raise BadInput(Fault("data", "is missing: the CDEvent is expected there"))
+    return event["data"]
+
+
+def _told(content: object) -> Told:
+    kind = check(_Envelope, content).context.type
+    named, _, predicate = re.sub(r"(\.\d+){3}.*", "", kind).rpartition(".")  # whatever its version
+    status = _PREDICATES.get(predicate)
+    if named != "dev.cdevents.service" or status is None:
+        return Ignored(reason=f"the event {kind!a} tells of no deployment")
+    return _deployed(check(_Event, content), status)
+
+
+def _deployed(event: _Event, status: Status) -> Announcement:
+    context, subject = event.context, event.subject
+    environment = subject.content.environment.id if subject.content.environment else None
+    name, version, commit = _artifact(subject.content.artifactId)
+    chain = context.chainId or f"{context.source}#{context.id}"
+    custom = event.customData if isinstance(event.customData, Mapping) else {}
+    traits = custom.get("afdp")
+    return Announcement(
+        sender="cdevents",
+        key=f"{subject.id}:{environment or ''}:{digest(chain)[:16]}",
+        event=digest(context.source, context.id),
+        at=context.timestamp,
+        status=status,
+        origin=Origin(
+            service=subject.id.rstrip("/").rpartition("/")[2],
+            environment=environment and environment.rstrip("/").rpartition("/")[2],
+            image=name,
+            labels={"source": context.source},
+        ),
+        version=version,
+        commit=commit,
+        traits={str(key): value for key, value in traits.items()} if isinstance(traits, Mapping) else {},
+    )
+
+
+def _artifact(purl: str | None) -> tuple[str | None, str | None, str | None]:
+    """Name, version and commit of `pkg:oci/shop@sha256%3A0b31...?tag=v1.4`."""
+    if not purl:
+        return None, None, None
+    path, _, query = purl.partition("?")
+    name, _, version = path.partition("@")
+    given = parse_qs(query)
+    tag = next(iter(given.get("tag", ())), None)
+    commit = next(iter(given.get("vcs_ref", given.get("commit", ()))), None)
+    return name.rpartition("/")[2] or None, tag or unquote(version) or None, commit
+
+
+PLUGIN = CDEvents

@@ -1,0 +1,74 @@
+"""AWS ECS: the deployment events of its services, sent by EventBridge to an API destination."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, read_json
+from afdp_exporter.webhooks._proofs import Credential, Proof
+
+_KIND = "ECS Deployment State Change"
+_NAMES = {
+    "SERVICE_DEPLOYMENT_IN_PROGRESS": Status.STARTED,
+    "SERVICE_DEPLOYMENT_COMPLETED": Status.SUCCEEDED,
+    "SERVICE_DEPLOYMENT_FAILED": Status.FAILED,
+}
+
+
+class _Detail(Payload):
+    eventName: str  # noqa: N815 - as it is sent
+    deploymentId: str  # noqa: N815
+    updatedAt: Time | None = None  # noqa: N815
+    reason: str | None = None
+
+
+class _Event(Payload):
+    time: Time
+    account: str | None = None
+    region: str | None = None
+    resources: tuple[str, ...] = ()
+    detail: _Detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ECS:
+    """It has no settings of its own."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Credential()
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """What one event says; a start that ECS explains with a rollback takes the deployment back."""
+        content = read_json(body)
+        kind = content.get("detail-type") if isinstance(content, dict) else None
+        if kind is not None and kind != _KIND:
+            return [Ignored(reason=f"the event {kind!a} tells of no deployment")]
+        told = check(_Event, content)
+        status = _NAMES.get(told.detail.eventName)
+        if status is None:
+            return [Ignored(reason=f"{told.detail.eventName!a} is none of a deployment's life")]
+        if status is Status.STARTED and "roll" in (told.detail.reason or "").lower().replace("rollout", ""):
+            status = Status.ROLLED_BACK
+        path = next(iter(told.resources), "").rpartition(":service/")[2].split("/")
+        given = {"account": told.account, "region": told.region}
+        return [
+            Announcement(
+                sender="ecs",
+                key=f"{'/'.join(path)}:{told.detail.deploymentId}",
+                event=f"{told.detail.eventName}:{status}",
+                at=told.detail.updatedAt or told.time,
+                status=status,
+                origin=Origin(
+                    service=path[-1] or None,
+                    cluster=path[0] if len(path) > 1 else None,
+                    labels={name: text for name, text in given.items() if text},
+                ),
+                description=told.detail.reason,
+            )
+        ]
+
+
+PLUGIN = ECS

@@ -1,0 +1,100 @@
+"""Flux's notification-controller: what Kustomizations and Helm releases brought."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._proofs import Credential, FirstPresent, Proof, Signature
+from afdp_exporter.webhooks._versions import version_of
+
+_KINDS = {"Kustomization", "HelmRelease"}
+_REASONS = {
+    "Progressing": Status.STARTED,
+    "ProgressingWithRetry": Status.STARTED,
+    "InstallSucceeded": Status.SUCCEEDED,
+    "UpgradeSucceeded": Status.SUCCEEDED,
+    "ReconciliationSucceeded": Status.SUCCEEDED,
+    "TestSucceeded": Status.SUCCEEDED,
+    "InstallFailed": Status.FAILED,
+    "UpgradeFailed": Status.FAILED,
+    "ReconciliationFailed": Status.FAILED,
+    "TestFailed": Status.FAILED,
+    "HealthCheckFailed": Status.FAILED,
+    "BuildFailed": Status.FAILED,
+    "RollbackSucceeded": Status.ROLLED_BACK,
+}
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+
+
+class _Object(Payload):
+    kind: str
+    name: str
+    namespace: str | None = None
+
+
+class _Event(Payload):
+    involvedObject: _Object  # noqa: N815 - as it is sent
+    metadata: Mapping[str, str] | None = None
+    reason: str
+    message: str | None = None
+    timestamp: Time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flux:
+    """It has no settings of its own; the types `generic` and `generic-hmac` of a Provider both work."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = FirstPresent({"x-signature": Signature("x-signature"), "authorization": Credential()})
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """What one event says: Flux sends one for every revision, and again for the same one."""
+        told = read(_Event, body)
+        thing, known = told.involvedObject, told.metadata or {}
+        if thing.kind not in _KINDS:
+            return [Ignored(reason=f"a {thing.kind!a} rolls nothing out: it is fetched or built")]
+        status = _REASONS.get(told.reason)
+        if status is None:
+            return [Ignored(reason=f"the reason {told.reason!a} tells of no rollout")]
+        revision = next((text for name, text in known.items() if name.rpartition("/")[2] == "revision"), None)
+        if not revision:
+            return [Ignored(reason="an event without a revision cannot be told from those of other revisions")]
+        ref, commit = _parts(revision)
+        return [
+            Announcement(
+                sender="flux",
+                key=f"{thing.kind}/{thing.namespace or 'default'}/{thing.name}:{revision}",
+                event=told.reason,
+                at=told.timestamp,
+                status=status,
+                origin=Origin(
+                    application=thing.name,
+                    namespace=thing.namespace,
+                    environment=known.get("environment"),
+                    cluster=known.get("cluster"),
+                    ref=ref,
+                    labels={"kind": thing.kind} | {name: text for name, text in known.items() if "/" not in name},
+                ),
+                version=version_of(ref, commit),
+                commit=commit,
+                description=told.message,
+            )
+        ]
+
+
+def _parts(revision: str) -> tuple[str | None, str | None]:
+    """Ref and commit of `main@sha1:731f...`, of the older `main/731f...`, of a chart's `6.5.4`, of a bare digest."""
+    ref, at, digest = revision.rpartition("@") if "@" in revision else revision.rpartition("/")
+    commit = digest.rpartition(":")[2]
+    if not at and not _COMMIT.fullmatch(commit):
+        return revision, None
+    return ref or None, commit
+
+
+PLUGIN = Flux

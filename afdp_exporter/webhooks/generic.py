@@ -1,0 +1,129 @@
+"""Any JSON: JSON paths of the configuration say where each word of a deployment is. Harness and CircleCI, for two."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+from jsonpath_ng import JSONPath
+from jsonpath_ng.exceptions import JSONPathError
+from jsonpath_ng.ext.parser import parse as parse_path
+from pydantic import BeforeValidator, Field
+
+from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.fields import State, read_status, read_time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import digest, read_json
+from afdp_exporter.webhooks._proofs import Credential, Proof, Token, VersionedSignature
+
+_ORIGIN = ("service", "environment", "repository", "application", "namespace", "cluster", "image", "pipeline", "ref")
+_WORDS = ("version", "previous_version", "commit", "actor", "team", "url", "description")
+_TIMES = ("at", "started_at", "finished_at")
+_FIELDS = ("id", "event", "status", *_TIMES, *_ORIGIN, *_WORDS)
+_MOST = 64
+
+
+def _path(text: object) -> JSONPath:
+    if not isinstance(text, str):
+        raise ValueError("a JSON path such as $.pipeline.id is expected")  # noqa: TRY004 - pydantic reads ValueError
+    try:
+        return parse_path(text)
+    except (JSONPathError, RecursionError) as error:
+        raise ValueError(f"is no JSON path: {error}") from None
+
+
+Path: TypeAlias = Annotated[JSONPath, BeforeValidator(_path)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generic:
+    """`fields`, `traits` and `labels` are JSON paths by name; `states` translates the sender's words for its states.
+
+    A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by the HMAC-SHA256
+    of its body in `signature_header`, as hex after `sha256=` or `v1=`, or alone.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    fields: Mapping[str, Path]
+    states: Mapping[str, State] = field(default_factory=dict)
+    traits: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
+    labels: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
+    token_header: str | None = None
+    signature_header: str | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.fields if name not in _FIELDS]
+        if unknown:
+            raise ValueError(f"fields.{unknown[0]} is unknown; known: {', '.join(_FIELDS)}")
+        if "id" not in self.fields or "status" not in self.fields:
+            raise ValueError("fields.id and fields.status are needed: which deployment, and how it stands")
+        if self.token_header is not None and self.signature_header is not None:
+            raise ValueError("only one of token_header and signature_header can hold")
+
+    @property
+    def proof(self) -> Proof:
+        """As the settings say."""
+        if self.signature_header is not None:
+            return VersionedSignature(self.signature_header.lower())
+        return Credential() if self.token_header is None else Token(self.token_header.lower())
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """What the paths find in one delivery."""
+        content = read_json(body)
+        found = {name: text for name, path in self.fields.items() if (text := _first(path, content)) is not None}
+        if "id" not in found:
+            return [Ignored(reason=f"nothing is at fields.id, {self.fields['id']}: this event tells of no deployment")]
+        word = str(found.get("status", ""))
+        status = self.states.get(word) or _status(word)
+        if status is None:
+            return [Ignored(reason=f"the state {word[:100]!a} is none that states or the usual words know")]
+        times = {name: _time(name, found[name]) for name in _TIMES if name in found}
+        return [
+            Announcement(
+                sender="generic",
+                key=str(found["id"]),
+                event=str(found["event"]) if "event" in found else digest(status, times.get("at")),
+                status=status,
+                origin=Origin(**_texts(found, _ORIGIN), labels=_texts(_all(self.labels, content), self.labels)),
+                traits=_all(self.traits, content),
+                labels=_texts(_all(self.labels, content), self.labels),
+                **times,
+                **_texts(found, _WORDS),
+            )
+        ]
+
+
+def _first(path: JSONPath, content: object) -> Any:  # noqa: ANN401 - whatever is there
+    try:
+        values = [match.value for match in path.find(content)]
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError, ArithmeticError):
+        return None  # the library fails on content of other types than the path expects
+    return next((value for value in values if isinstance(value, str | int | float)), None)
+
+
+def _all(paths: Mapping[str, JSONPath], content: object) -> dict[str, Any]:
+    values = {name: _first(path, content) for name, path in paths.items()}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _texts(found: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: str(found[name]) for name in names if name in found}
+
+
+def _time(name: str, value: object) -> Any:  # noqa: ANN401 - a time
+    try:
+        return read_time(value)
+    except ValueError as error:
+        raise BadInput(Fault(name, str(error))) from None
+
+
+def _status(word: str) -> Status | None:
+    try:
+        return read_status(word)
+    except ValueError:
+        return None
+
+
+PLUGIN = Generic

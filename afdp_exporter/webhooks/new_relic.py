@@ -1,0 +1,170 @@
+"""New Relic's change tracking: the GraphQL mutations that are sent there may be sent here, too."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationType, parse, value_from_ast_untyped
+
+from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Status, Strategy
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, digest, read
+from afdp_exporter.webhooks._proofs import Proof, Token
+
+_TOKENS = 2000  # in a mutation
+_EVENT = "changeTrackingCreateEvent"
+_LEGACY = "changeTrackingCreateDeployment"
+_NAME = re.compile(r"""\bname\s*=\s*(?:'([^']+)'|"([^"]+)")""", re.IGNORECASE)
+_CATEGORIES = {"deployment": (), "feature flag": (ChangeType.FLAG,), "featureflag": (ChangeType.FLAG,)}
+_TYPES = {
+    "bluegreen": Strategy.BLUE_GREEN,
+    "canary": Strategy.CANARY,
+    "rolling": Strategy.ROLLING,
+    "shadow": Strategy.CANARY,
+}
+
+
+class _Query(Payload):
+    query: str
+    variables: Mapping[str, Any] | None = None
+
+
+class _Kind(Payload):
+    category: str = "deployment"
+    type: str = ""
+
+
+class _Deployment(Payload):
+    version: str | None = None
+    commit: str | None = None
+    changelog: str | None = None
+    deepLink: str | None = None  # noqa: N815 - as it is sent
+
+
+class _Fields(Payload):
+    deployment: _Deployment | None = None
+
+
+class _Category(Payload):
+    categoryFields: _Fields | None = None  # noqa: N815
+    kind: _Kind = _Kind()
+
+
+class _Search(Payload):
+    query: str
+
+
+class _Event(Payload):
+    categoryAndTypeData: _Category  # noqa: N815
+    entitySearch: _Search | None = None  # noqa: N815
+    user: str | None = None
+    description: str | None = None
+    shortDescription: str | None = None  # noqa: N815
+    groupId: str | None = None  # noqa: N815
+    timestamp: Time | None = None
+    customAttributes: Mapping[str, Any] | None = None  # noqa: N815
+
+
+class _Legacy(_Deployment):
+    entityGuid: str  # noqa: N815
+    deploymentType: str = ""  # noqa: N815
+    user: str | None = None
+    description: str | None = None
+    groupId: str | None = None  # noqa: N815
+    timestamp: Time | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewRelic:
+    """It has no settings of its own."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Token("api-key")
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """The changes that one mutation creates."""
+        told = read(_Query, body)
+        return [_change(name, words, digest(body)) for name, words in _mutations(told)] or [
+            Ignored(reason="this query creates no change")
+        ]
+
+
+def _mutations(told: _Query) -> list[tuple[str, dict[str, Any]]]:
+    """The fields of the mutations with their arguments."""
+    try:
+        document = parse(told.query, no_location=True, max_tokens=_TOKENS)
+        return [
+            (node.name.value, _arguments(node, dict(told.variables or {})))
+            for operation in document.definitions
+            if isinstance(operation, OperationDefinitionNode) and operation.operation is OperationType.MUTATION
+            for node in operation.selection_set.selections
+            if isinstance(node, FieldNode)
+        ]
+    except (GraphQLError, RecursionError, ValueError) as error:
+        raise BadInput(Fault("query", f"is not GraphQL: {error}"[:200])) from None
+
+
+def _arguments(node: FieldNode, variables: dict[str, Any]) -> dict[str, Any]:
+    return {each.name.value: value_from_ast_untyped(each.value, variables) for each in node.arguments or ()}
+
+
+def _change(name: str, words: Mapping[str, Any], delivery: str) -> Told:
+    if name == _EVENT:
+        return _event(check(_Event, words.get("changeTrackingEvent"), "changeTrackingEvent"), delivery)
+    if name == _LEGACY:
+        return _legacy(check(_Legacy, words.get("deployment"), "deployment"), delivery)
+    return Ignored(reason=f"the mutation {name!a} creates no change")
+
+
+def _event(told: _Event, delivery: str) -> Told:
+    kind = told.categoryAndTypeData.kind
+    changes = _CATEGORIES.get(kind.category.lower())
+    if changes is None:
+        return Ignored(reason=f"a change of the category {kind.category!a} is no deployment")
+    named = _NAME.search(told.entitySearch.query if told.entitySearch else "")
+    fields = told.categoryAndTypeData.categoryFields
+    deployment = (fields.deployment if fields else None) or _Deployment()
+    return Announcement(
+        sender="new_relic",
+        key=told.groupId or delivery,
+        event=delivery,
+        at=told.timestamp,
+        status=Status.SUCCEEDED,
+        origin=Origin(service=named and (named[1] or named[2])),
+        version=deployment.version,
+        commit=deployment.commit,
+        actor=told.user,
+        url=deployment.deepLink,
+        description=told.shortDescription or told.description or deployment.changelog,
+        change_types=changes,
+        strategy=_strategy(kind.type),
+        traits=told.customAttributes or {},
+    )
+
+
+def _legacy(told: _Legacy, delivery: str) -> Told:
+    return Announcement(
+        sender="new_relic",
+        key=told.groupId or delivery,
+        event=delivery,
+        at=told.timestamp,
+        status=Status.SUCCEEDED,
+        origin=Origin(application=told.entityGuid, labels={"entity": told.entityGuid}),
+        version=told.version,
+        commit=told.commit,
+        actor=told.user,
+        url=told.deepLink,
+        description=told.description or told.changelog,
+        strategy=_strategy(told.deploymentType),
+    )
+
+
+def _strategy(kind: str) -> Strategy | None:
+    return _TYPES.get(re.sub(r"[ _-]", "", kind.lower()))
+
+
+PLUGIN = NewRelic

@@ -1,0 +1,104 @@
+"""Spinnaker Echo: the pipelines of Orca, whole, wrapped or flattened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.settings import STRICT
+from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks._payload import Payload, check, read_json
+from afdp_exporter.webhooks._proofs import Credential, Proof
+
+_TYPES = {
+    "orca:pipeline:starting": Status.STARTED,
+    "orca:pipeline:complete": Status.SUCCEEDED,
+    "orca:pipeline:failed": Status.FAILED,
+}
+_STATES = {"CANCELED": Status.CANCELLED, "TERMINAL": Status.FAILED}
+
+
+class _Details(Payload):
+    type: str
+    created: Time
+    application: str | None = None
+
+
+class _Trigger(Payload):
+    user: str | None = None
+
+
+class _Execution(Payload):
+    name: str | None = None
+    application: str | None = None
+    status: str | None = None
+    startTime: Time | None = None  # noqa: N815 - as it is sent
+    endTime: Time | None = None  # noqa: N815
+    trigger: _Trigger | None = None
+
+
+class _Content(Payload):
+    executionId: str  # noqa: N815
+    execution: _Execution = _Execution()
+
+
+class _Event(Payload):
+    details: _Details
+    content: _Content
+
+
+class _Named(Payload):
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spinnaker:
+    """`pipelines` are the ones that deploy, as patterns of their name."""
+
+    __pydantic_config__: ClassVar = STRICT
+    proof: ClassVar[Proof] = Credential()
+
+    pipelines: tuple[str, ...] = ("*",)
+
+    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+        """What one event says; stages and tasks, of which there are many, are left to their pipeline."""
+        content = _unwrapped(read_json(body))
+        kind = check(_Named, content.get("details"), "details").type
+        if kind not in _TYPES:
+            return [Ignored(reason=f"the event {kind!a} is left to the pipeline that it belongs to")]
+        told = check(_Event, content)
+        run = told.content.execution
+        name = run.name or ""
+        if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.pipelines):
+            return [Ignored(reason=f"the pipeline {name!a} is none of those that deploy: see the setting pipelines")]
+        status = _TYPES[kind]
+        if status is not Status.STARTED:
+            status = _STATES.get(run.status or "", status)
+        return [
+            Announcement(
+                sender="spinnaker",
+                key=told.content.executionId,
+                event=kind,
+                at=told.details.created,
+                status=status,
+                started_at=run.startTime,
+                finished_at=run.endTime if status is not Status.STARTED else None,
+                origin=Origin(application=told.details.application or run.application, pipeline=run.name),
+                actor=run.trigger.user if run.trigger else None,
+            )
+        ]
+
+
+def _unwrapped(content: object) -> dict[str, object]:
+    """The event itself: out of `payload` where Echo wraps it, read out of text where Echo flattens it."""
+    if isinstance(content, Mapping) and "details" not in content and isinstance(content.get("payload"), Mapping):
+        content = content["payload"]
+    if not isinstance(content, Mapping):
+        return {}
+    texts = {name: content[name] for name in ("details", "content") if isinstance(content.get(name), str)}
+    return dict(content) | {name: read_json(text.encode("utf-8", "surrogatepass")) for name, text in texts.items()}
+
+
+PLUGIN = Spinnaker
