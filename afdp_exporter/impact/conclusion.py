@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.cost import costs
-from afdp_exporter.impact.family import settle
+from afdp_exporter.impact.family import left_alone, settle
 from afdp_exporter.impact.first_hour import kept
 from afdp_exporter.impact.outcome import decide
 from afdp_exporter.impact.rivals import Blame, shared_blame
@@ -43,9 +43,9 @@ def conclude(shifts: Iterable[Shift], case: Case, early: Iterable[Shift] = ()) -
 
 def standing(shifts: Iterable[Shift], case: Case) -> Blame:
     """The shifts that stand among all metrics, beside common causes and other deployments."""
-    settled = settle(shifts, case.settings.false_discovery_ratio)
-    blame = shared_blame(common_shock(settled, case), case)
-    return replace(blame, shifts=_in_time(blame.shifts, case))
+    ratio = case.settings.false_discovery_ratio
+    blame = shared_blame(common_shock(settle(shifts, ratio), case), case)
+    return replace(blame, shifts=left_alone(_in_time(blame.shifts, case), ratio))
 
 
 def _in_time(shifts: tuple[Shift, ...], case: Case) -> tuple[Shift, ...]:

@@ -25,9 +25,7 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     primary = [shift for shift in family if shift.primary and shift.change is not None]
     passing = discoveries({shift.metric: _p_value(shift) for shift in primary}, false_discovery_ratio)
     threshold = false_discovery_ratio * max(len(passing), 1) / max(len(primary), 1)
-    came_and_went = sum(shift.verdict is Attribution.TRANSIENT for shift in primary)
-    by_chance = float(binom.sf(came_and_went - 1, len(primary), _CHANCE_OF_TRANSIENT))
-    standing = {Attribution.TRANSIENT} if by_chance <= false_discovery_ratio else set()
+    standing = {Attribution.TRANSIENT} if _rarely_so_many(primary, false_discovery_ratio) else set()
     blamed = any(shift.verdict in standing or (shift.moved and shift.metric in passing) for shift in primary)
     settled = []
     for shift in family:
@@ -40,6 +38,30 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
         else:
             settled.append(_doubtful(shift, len(primary), threshold))
     return tuple(settled)
+
+
+def left_alone(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
+    """The shifts without those that stood only beside a blamed metric, where none is blamed any more."""
+    family = tuple(shifts)
+    primary = [shift for shift in family if shift.primary and shift.change is not None]
+    passing_by = [shift for shift in primary if shift.verdict is Attribution.TRANSIENT]
+    blamed = any(shift.moved and shift not in passing_by for shift in primary)
+    if blamed or _rarely_so_many(primary, false_discovery_ratio):
+        return family
+    return tuple(
+        _passing_by(shift, len(primary))
+        if shift in passing_by
+        else _secondary(shift, blamed=False)
+        if shift.moved and not shift.primary
+        else shift
+        for shift in family
+    )
+
+
+def _rarely_so_many(primary: list[Shift], ratio: float) -> bool:
+    """Whether so many of the metrics came and went that chance rarely does it."""
+    came_and_went = sum(shift.verdict is Attribution.TRANSIENT for shift in primary)
+    return float(binom.sf(came_and_went - 1, len(primary), _CHANCE_OF_TRANSIENT)) <= ratio
 
 
 def discoveries(p_values: dict[str, float], false_discovery_ratio: float) -> frozenset[str]:

@@ -13,7 +13,7 @@ from afdp_exporter.impact.shift import may_be_as_large
 from afdp_exporter.model import Attribution, Shift
 
 _FIRST = timedelta(hours=1)
-_LONGER = timedelta(hours=2)  # a look that reaches less far sees no worse
+_LONGER = timedelta(hours=4)  # a look that reaches less far still compares stretches of an hour
 _SILENT = frozenset({Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY})
 
 

@@ -4,8 +4,12 @@ Each deployment in reach of an onset gets a share of the blame by Bayes' rule: w
 (the service that the metric belongs to, then what that service calls, then others), times how well the onset's range
 fits a reaction to it: none before it, every second one within a sample of its rollout, the others fading over the
 minutes after, slower for users and money than for machines. Where something downstream moved and nothing of this
-service that comes before it, that speaks against this deployment: four of five such shifts would have been seen.
-Shifts that began together are one event and are weighed jointly; what followed on them shares their blame.
+service that explains it, that speaks against this deployment: four of five such shifts would have been seen. What came
+and went explains nothing that stays. Shifts that began together are one event and are weighed jointly; what followed on
+them shares their blame.
+
+How likely an onset is falls off exponentially on either side of the likeliest instant, as it does for a changepoint in
+noise (Hinkley 1970, Yao 1987), so that a long tail of its range on one side takes nothing from the other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +36,8 @@ _FADING = {  # a reaction that begins late is the less likely, the later: to 37 
     Layer.BUSINESS: 12.0,
     Layer.CUSTOM: 6.0,
 }
+_PLACES = np.linspace(-3, 3, 61)  # around an onset, in units of the way to the end of its range on that side, ...
+_WEIGHTS = 10.0 ** -np.abs(_PLACES)  # ... beyond which lies a tenth of the possibility on that side
 _SELF = "it returned after the rollback"
 
 
@@ -56,16 +62,16 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     if not moved or not others:
         return Blame(shifts=tuple(_certain(shift, mended, case) for shift in all_shifts), rivals=())
     candidates = [case.deployment, *others]
-    unmoved = [shift for shift in all_shifts if shift.verdict is Attribution.NO_EFFECT]
+    judged = [shift for shift in all_shifts if shift.moved or shift.verdict is Attribution.NO_EFFECT]
     shares: dict[str, dict[str, float]] = {}
     for event in _events(moved, case):
-        share = _posterior(event, candidates, unmoved, case)
+        share = _posterior(event, candidates, judged, case)
         shares |= {shift.metric: share for shift in event}
-    judged = tuple(
+    weighed = tuple(
         _judged(shift, shares[shift.metric], others, mended, case) if shift.metric in shares else shift
         for shift in all_shifts
     )
-    return Blame(shifts=judged, rivals=_rivals(shares, others))
+    return Blame(shifts=weighed, rivals=_rivals(shares, others))
 
 
 def _in_reach(other: Deployment, moved: Sequence[Shift], case: Case) -> bool:
@@ -90,8 +96,8 @@ def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
             (
                 event
                 for event in reversed(events)  # what followed goes back to the nearest cause
-                if ordered(event[0], shift, case.step) == 0
-                or any(paths.allowed(cause.metric, shift.metric) for cause in event)
+                if _began_together(event[0], shift, case)
+                or any(_explains(cause, shift, paths, case) for cause in event)
             ),
             None,
         )
@@ -103,14 +109,14 @@ def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
 
 
 def _posterior(
-    event: Sequence[Shift], candidates: Sequence[Deployment], unmoved: Sequence[Shift], case: Case
+    event: Sequence[Shift], candidates: Sequence[Deployment], judged: Sequence[Shift], case: Case
 ) -> dict[str, float]:
     """The share of the blame for one event of each candidate, by its id."""
-    roots = [shift for shift in event if ordered(event[0], shift, case.step) == 0]
+    roots = [shift for shift in event if _began_together(event[0], shift, case)]
     weights = {}
     for candidate in candidates:
         score = sum(log(max(_likelihood(shift, candidate, case), 1e-12)) for shift in roots)
-        if candidate is case.deployment and _comes_from_nowhere(roots, unmoved, case):
+        if candidate is case.deployment and _comes_from_nowhere(roots, judged, case):
             score += log(_UNSEEN)
         weights[candidate.id] = score + log(min(_prior(shift, candidate, case) for shift in roots))
     top = max(weights.values())
@@ -119,11 +125,30 @@ def _posterior(
     return {name: weight / total for name, weight in raised.items()}
 
 
-def _comes_from_nowhere(roots: Sequence[Shift], unmoved: Sequence[Shift], case: Case) -> bool:
-    """Whether metrics of this very service come before every root, were measured, and did not move."""
+def _comes_from_nowhere(roots: Sequence[Shift], judged: Sequence[Shift], case: Case) -> bool:
+    """Whether metrics of this very service could come before every root, and none of them explains it."""
     paths = Paths(case.metrics, case.services)
-    own = [shift for shift in unmoved if case.deployment.service in _owners(shift.metric, case)]
-    return all(any(paths.allowed(quiet.metric, root.metric) for quiet in own) for root in roots)
+    own = [shift for shift in judged if case.deployment.service in _owners(shift.metric, case)]
+
+    def could(root: Shift) -> list[Shift]:
+        return [shift for shift in own if paths.allowed(shift.metric, root.metric)]
+
+    return all(could(root) and not any(_explains(shift, root, paths, case) for shift in could(root)) for root in roots)
+
+
+def _began_together(first: Shift, second: Shift, case: Case) -> bool:
+    return _passed(first) is _passed(second) and ordered(first, second, case.step) == 0
+
+
+def _explains(cause: Shift, effect: Shift, paths: Paths, case: Case) -> bool:
+    """Whether an effect may go back to a shift: it may lead there, did not come after, and stays if that does."""
+    if not cause.moved or not paths.allowed(cause.metric, effect.metric):
+        return False
+    return ordered(effect, cause, case.step) <= 0 and (_passed(effect) or not _passed(cause))
+
+
+def _passed(shift: Shift) -> bool:
+    return shift.verdict is Attribution.TRANSIENT
 
 
 def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
@@ -147,18 +172,16 @@ def _owners(name: str, case: Case) -> set[str]:
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     """How well the onset fits a reaction to this deployment: the reaction's density, averaged over where it may be.
 
-    The onset's range is read as a normal one around the onset. It was looked for from this deployment on; the rest of
-    the possibility, `1 - onset_ratio`, lies before that and speaks for whoever was there.
+    The onset was looked for from this deployment on; the rest of the possibility, `1 - onset_ratio`, lies before that
+    and speaks for whoever was there.
     """
     if shift.onset is None:
         return 1.0  # it tells nobody from another
     step = case.step.total_seconds()
-    low, high = onset_range(shift, case.step)
+    low, high = (end.timestamp() for end in onset_range(shift, case.step))
     middle = shift.onset.timestamp()
-    spread = max((high - low).total_seconds() / (2 * 1.645), step / 4)
-    offsets = np.linspace(-3, 3, 41)
-    inside = _reaction(middle + spread * offsets, candidate, shift.layer, step)
-    known = float(np.average(inside, weights=np.exp(-(offsets**2) / 2)))
+    ends = np.where(_PLACES < 0, max(middle - low, step / 4), max(high - middle, step / 4))
+    known = float(np.average(_reaction(middle + _PLACES * ends, candidate, shift.layer, step), weights=_WEIGHTS))
     earlier = 1 - (1.0 if shift.onset_ratio is None else shift.onset_ratio)
     start, own = candidate.started_at.timestamp(), case.deployment.started_at.timestamp()
     if earlier <= 0 or start >= own:

@@ -1,13 +1,14 @@
 """Several metrics of one deployment, judged together."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afdp_exporter.impact.family import discoveries, settle
+from afdp_exporter.impact.family import discoveries, left_alone, settle
 from afdp_exporter.model import Attribution, Layer, Metric, Shift
 
 
@@ -76,3 +77,13 @@ def test_what_passes_has_the_smallest_p_values(p_values: dict[str, float]) -> No
     found = discoveries(p_values, 0.1)
     rest = p_values.keys() - found
     assert not found or not rest or max(p_values[name] for name in found) <= min(p_values[name] for name in rest)
+
+
+def test_what_stood_only_beside_a_blamed_metric_falls_with_it(shift: Callable[..., Shift]) -> None:
+    quiet = [shift(metric(i), p_value=0.5, verdict=Attribution.NO_EFFECT) for i in range(8)]
+    blip = shift(metric(8), verdict=Attribution.TRANSIENT, p_value=0.5)
+    also = shift(metric(9, primary=False))
+    blamed = shift(metric(10))
+    assert left_alone([*quiet, blip, also, blamed], 0.1)[-3:] == (blip, also, blamed)
+    *_, first, second, _ = left_alone([*quiet, blip, also, replace(blamed, verdict=Attribution.NO_EFFECT)], 0.1)
+    assert (first.verdict, second.verdict) == (Attribution.INCONCLUSIVE, Attribution.INCONCLUSIVE)

@@ -123,3 +123,33 @@ def test_a_return_after_the_rollback_raises_the_certainty_and_settles_who_it_was
     before = replace(back, recovered_at=rollback.started_at - 10 * MINUTE)
     unsettled = shared_blame([before], case(metrics=(SHARED,), others=others)).shifts[0]
     assert unsettled.verdict is Attribution.NOT_DISTINGUISHABLE
+
+
+@pytest.mark.parametrize(
+    ("minute", "verdict"),
+    [(4, Attribution.TRANSIENT), (15, Attribution.ATTRIBUTED)],
+    ids=["a blip of its own that passed", "a shift of its own that came after"],
+)
+def test_what_does_not_explain_a_lasting_loss_does_not_put_it_down_to_this_deployment(
+    shift: Callable[..., Shift],
+    case: Callable[..., Case],
+    deploy: Callable[..., Deployment],
+    minute: float,
+    verdict: Attribution,
+) -> None:
+    others = (rival(deploy, 3),)
+    loss = shift(REVENUE, 6)
+    blame = shared_blame([shift(OWN, minute, verdict=verdict), loss], case(metrics=(OWN, REVENUE), others=others))
+    assert blame.shifts[1].verdict is Attribution.NO_EFFECT
+    explained = shared_blame([shift(OWN, 3), loss], case(metrics=(OWN, REVENUE), others=others))
+    assert explained.shifts[1].verdict is Attribution.ATTRIBUTED
+
+
+def test_a_long_tail_of_an_onset_on_one_side_takes_nothing_from_the_other(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    onset = shift(SHARED, 0)
+    assert onset.onset
+    tailed = replace(onset, onset_low=onset.onset - MINUTE, onset_high=onset.onset + 6 * MINUTE)
+    blame = shared_blame([tailed], case(metrics=(SHARED,), others=(rival(deploy, 3),)))
+    assert blame.shifts[0].verdict is Attribution.ATTRIBUTED
