@@ -9,6 +9,7 @@ from pydantic import Field
 
 from afdp_exporter import promql
 from afdp_exporter.alerts import AlertSettings
+from afdp_exporter.annotations import AnnotationSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.handlers.access import Token, User
@@ -36,6 +37,7 @@ class Policy:
     planning: PlanningSettings = PlanningSettings()
     backfill: Pace = Pace()
     alerts: AlertSettings = AlertSettings()
+    annotations: AnnotationSettings = AnnotationSettings()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

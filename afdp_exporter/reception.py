@@ -17,7 +17,7 @@ async def receive(
     announcement: Announcement, *, rules: Iterable[Rule], schedule: Schedule, store: Store, now: datetime
 ) -> Announced | Ignored:
     """Keep what was announced; answered once it is on disk. Raises BadInput for what cannot have happened yet."""
-    _check_time(announcement, now)
+    check_time(announcement, now)
     placed = place(announcement, rules)
     if isinstance(placed, Ignored):
         return placed
@@ -50,7 +50,8 @@ def _amendment(
     return Amendment(deployment=deployment, looks=looks)
 
 
-def _check_time(announcement: Announcement, now: datetime) -> None:
+def check_time(announcement: Announcement, now: datetime) -> None:
+    """Raise BadInput for what cannot have happened yet."""
     times = {name: getattr(announcement, name) for name in ("at", "started_at", "finished_at")}
     late = [name for name, time in times.items() if time is not None and time - now > _AHEAD]
     if late and announcement.status is not Status.PLANNED:

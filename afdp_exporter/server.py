@@ -14,6 +14,7 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.annotating import Annotating
 from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
@@ -96,6 +97,7 @@ def _rules(config: Config) -> Rules:
         watched=config.watched,
         plans=config.plans,
         receivers=config.notify,
+        annotating=Annotating(settings=policy.annotations, rules=config.mapping, schedule=policy.watch),
         mapping=config.mapping,
         senders=config.senders,
     )

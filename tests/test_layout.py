@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from afdp_exporter.alerts import AlertSettings
+from afdp_exporter.annotations import AnnotationSettings
 from afdp_exporter.config import Policy
 from afdp_exporter.evidence import AnalysisSettings
 from afdp_exporter.handlers.access import Token, User
@@ -67,6 +68,7 @@ def test_every_setting_is_documented() -> None:
         Service,
         Occasion,
         Token,
+        AnnotationSettings,
         User,
         Schedule,
         AnalysisSettings,

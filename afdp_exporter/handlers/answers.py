@@ -86,6 +86,11 @@ def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, 
     )
 
 
+def array(content: Sequence[Mapping[str, Any]]) -> web.Response:
+    """A JSON array, for the one API that is not ours."""
+    return web.Response(body=orjson.dumps(content, option=orjson.OPT_APPEND_NEWLINE), content_type="application/json")
+
+
 def problem(
     status: HTTPStatus, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
 ) -> web.Response:

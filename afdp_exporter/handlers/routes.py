@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import dataset, deployments, exposition, lifecycle, pages, planning, webhooks
+from afdp_exporter.handlers import annotations, dataset, deployments, exposition, lifecycle, pages, planning, webhooks
 from afdp_exporter.handlers.access import Scope
 from afdp_exporter.handlers.reading import LARGEST_BODY
 
@@ -58,6 +58,38 @@ ROUTES = (
         signed=True,
         largest_body=webhooks.LARGEST_EVENT,
     ),
+    Route(
+        method="POST",
+        path="/api/annotations",
+        handler=annotations.create,
+        scope=Scope.ANNOTATE,
+        kind=annotations.KIND,
+    ),
+    Route(
+        method="POST",
+        path="/api/annotations/graphite",
+        handler=annotations.create_graphite,
+        scope=Scope.ANNOTATE,
+        kind=annotations.KIND,
+    ),
+    Route(method="GET", path="/api/annotations", handler=annotations.list_, scope=Scope.READ),
+    Route(method="GET", path="/api/annotations/tags", handler=annotations.tags, scope=Scope.READ),
+    Route(method="GET", path="/api/annotations/{id}", handler=annotations.get, scope=Scope.READ),
+    Route(
+        method="PUT",
+        path="/api/annotations/{id}",
+        handler=annotations.update,
+        scope=Scope.ANNOTATE,
+        kind=annotations.KIND,
+    ),
+    Route(
+        method="PATCH",
+        path="/api/annotations/{id}",
+        handler=annotations.patch,
+        scope=Scope.ANNOTATE,
+        kind=annotations.KIND,
+    ),
+    Route(method="DELETE", path="/api/annotations/{id}", handler=annotations.delete, scope=Scope.ANNOTATE),
     Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
     Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),
     Route(method="GET", path="/api/v1/patterns", handler=planning.patterns, scope=Scope.READ),

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from aiohttp import web
 
+from afdp_exporter.annotating import Annotating
 from afdp_exporter.evidence import Watched
 from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers.access import Token, User
@@ -34,6 +35,7 @@ class Rules:
     watched: Watched
     plans: Plans
     receivers: Mapping[str, Receiver]
+    annotating: Annotating
     mapping: tuple[Rule, ...]
     senders: tuple[Sender, ...]
 

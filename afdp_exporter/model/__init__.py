@@ -4,6 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
+from afdp_exporter.model.annotations import Annotation
 from afdp_exporter.model.announcements import Announcement, Ignored, Origin
 from afdp_exporter.model.courses import Course, Level
 from afdp_exporter.model.deployments import (
@@ -47,6 +48,7 @@ from afdp_exporter.model.metrics import Layer, Metric, Money, Series, Worse
 from afdp_exporter.model.notices import DueNotice, Notice
 
 __all__ = [
+    "Annotation",
     "Announcement",
     "Attribution",
     "Basis",

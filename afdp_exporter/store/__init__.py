@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from afdp_exporter.model import Announcement, Course, Deployment, DueNotice, Impact, Look, Outcome, Prediction
+from afdp_exporter.model import (
+    Annotation,
+    Announcement,
+    Course,
+    Deployment,
+    DueNotice,
+    Impact,
+    Look,
+    Outcome,
+    Prediction,
+)
 from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
@@ -189,6 +199,30 @@ class Store(Protocol):
 
     async def pending_notices(self) -> dict[str, int]:
         """How many notices wait for each receiver."""
+
+    async def add_annotation(self, annotation: Annotation) -> Annotation:
+        """Keep an annotation; it comes back with its id, which is never given to another one."""
+
+    async def annotation(self, annotation_id: int) -> Annotation:
+        """One annotation. Raises NotFound."""
+
+    async def annotations(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tags: Sequence[str] = (),
+        dashboard_uid: str | None = None,
+        panel_id: int | None = None,
+        limit: int = 100,
+    ) -> list[Annotation]:
+        """Those with all of the tags that touch the time, newest first."""
+
+    async def change_annotation(self, annotation_id: int, made: Callable[[Annotation], Annotation]) -> Annotation:
+        """Read, change and keep an annotation in one transaction. Raises NotFound."""
+
+    async def remove_annotation(self, annotation_id: int) -> None:
+        """Forget an annotation; the deployment that it told of stays. Raises NotFound."""
 
     async def salt(self) -> bytes:
         """32 random bytes that never leave this place: they hide people where data is given away."""

@@ -212,3 +212,26 @@ def create_announcements(db: "Database") -> None:
         ) STRICT, WITHOUT ROWID
         """,
     )
+
+
+@migrations()
+def create_annotations(db: "Database") -> None:
+    """What was told in the form of Grafana's annotations; an id is never given twice."""
+    _run(
+        db,
+        """
+        CREATE TABLE annotations (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            at_us INTEGER NOT NULL,
+            until_us INTEGER,
+            text TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            dashboard_uid TEXT,
+            panel_id INTEGER,
+            deployment_id TEXT REFERENCES deployments (id) ON DELETE SET NULL,
+            created_us INTEGER NOT NULL,
+            updated_us INTEGER NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX annotations_newest ON annotations (at_us, id)",
+    )

@@ -7,7 +7,18 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from afdp_exporter.model import Announcement, Course, Deployment, DueNotice, Impact, Look, Measured, Outcome, Prediction
+from afdp_exporter.model import (
+    Annotation,
+    Announcement,
+    Course,
+    Deployment,
+    DueNotice,
+    Impact,
+    Look,
+    Measured,
+    Outcome,
+    Prediction,
+)
 from afdp_exporter.store import (
     Amendment,
     Announced,
@@ -16,6 +27,7 @@ from afdp_exporter.store import (
     Overview,
     Page,
     Recorded,
+    annotations,
     announcements,
     courses,
     deployments,
@@ -187,6 +199,38 @@ class SQLiteStore:
     async def pending_notices(self) -> dict[str, int]:
         """How many notices wait for each receiver."""
         return await self._readers.read(notices.pending)
+
+    async def add_annotation(self, annotation: Annotation) -> Annotation:
+        """Keep an annotation; it comes back with its id, which is never given to another one."""
+        return await self._writer.write(lambda connection: annotations.add(connection, annotation))
+
+    async def annotation(self, annotation_id: int) -> Annotation:
+        """One annotation. Raises NotFound."""
+        return await self._readers.read(lambda connection: annotations.find(connection, annotation_id))
+
+    async def annotations(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tags: Sequence[str] = (),
+        dashboard_uid: str | None = None,
+        panel_id: int | None = None,
+        limit: int = 100,
+    ) -> list[Annotation]:
+        """Those with all of the tags that touch the time, newest first."""
+        wanted = annotations.Wanted(
+            since=since, until=until, tags=tags, dashboard_uid=dashboard_uid, panel_id=panel_id, limit=limit
+        )
+        return await self._readers.read(lambda connection: annotations.search(connection, wanted))
+
+    async def change_annotation(self, annotation_id: int, made: Callable[[Annotation], Annotation]) -> Annotation:
+        """Read, change and keep an annotation in one transaction. Raises NotFound."""
+        return await self._writer.write(lambda connection: annotations.change(connection, annotation_id, made))
+
+    async def remove_annotation(self, annotation_id: int) -> None:
+        """Forget an annotation; the deployment that it told of stays. Raises NotFound."""
+        await self._writer.write(lambda connection: annotations.remove(connection, annotation_id))
 
     async def salt(self) -> bytes:
         """32 random bytes, in the file `salt` beside the database."""

@@ -17,6 +17,7 @@ from api_description import DESCRIBED, described
 METHODS = {"get", "post", "put", "patch", "delete"}
 PATH = "/api/v1/deployments"
 ONE = "/api/v1/deployments/{id}"
+ANNOTATIONS = "/api/annotations"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
@@ -61,6 +62,21 @@ async def test_the_answers_are_as_described(client: ClientSession) -> None:
     await described(ranked, "GET", "/api/v1/windows")
     for method in ("POST", "PUT"):
         await described(await client.request(method, "/-/reload"), method, "/-/reload")
+
+
+async def test_the_answers_to_annotations_are_as_described(client: ClientSession) -> None:
+    one = f"{ANNOTATIONS}/{{id}}"
+    for path, method in ((ANNOTATIONS, "POST"), (f"{ANNOTATIONS}/graphite", "POST"), (one, "PUT"), (one, "PATCH")):
+        example = DESCRIBED["paths"][path][method.lower()]["requestBody"]["content"]["application/json"]["example"]
+        await described(await client.request(method, path.replace("{id}", "1"), json=example), method, path)
+        missing = await client.request(method, path.replace("{id}", "99"), json={"tags": [1]})
+        await described(missing, method, path)
+    for path in (ANNOTATIONS, f"{ANNOTATIONS}/tags"):
+        await described(await client.get(path, params={"tags": "deploy"}), "GET", path)
+        await described(await client.get(path, params={"limit": "x"}), "GET", path)
+    for number in ("1", "99"):
+        for method in ("GET", "DELETE"):
+            await described(await client.request(method, f"{ANNOTATIONS}/{number}"), method, one)
 
 
 async def test_the_problems_are_as_described(client: ClientSession) -> None:
