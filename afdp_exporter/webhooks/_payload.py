@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from afdp_exporter.errors import BadInput, Fault, Malformed
+from afdp_exporter.fields import Time
 from afdp_exporter.settings import faults
 
 _MOST = 20  # faults told at once
@@ -18,6 +19,13 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
+
+def _nothing(value: object) -> object:
+    return None if value == "" else value
+
+
+Moment: TypeAlias = Annotated[Time | None, BeforeValidator(_nothing)]
+"""A time that a template leaves empty where it is not known yet."""
 
 _Model = TypeVar("_Model", bound=Payload)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+import orjson
 from standardwebhooks import Webhook
 
 _WINDOW = timedelta(minutes=5)  # of Standard Webhooks: what is signed earlier or later is a replay
@@ -75,6 +76,23 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class InBody:
+    """The secret itself in the body, for a sender that knows no headers: `metadata.token` of Flagger."""
+
+    place: tuple[str, ...]
+
+    def holds(self, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:  # noqa: ARG002
+        """The text at this place is the secret."""
+        try:
+            node = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return False
+        for name in self.place:
+            node = node.get(name) if isinstance(node, dict) else None
+        return _equal(node if isinstance(node, str) else "", secret)
+
+
+@dataclass(frozen=True, slots=True)
 class StandardWebhooks:
     """`webhook-id`, `webhook-timestamp` and `webhook-signature` of Standard Webhooks 1.0, within five minutes."""
 
@@ -92,13 +110,14 @@ class StandardWebhooks:
 
 @dataclass(frozen=True, slots=True)
 class FirstPresent:
-    """Of several proofs by their header the first whose header is there; where none is, nothing is proven."""
+    """Of several proofs by their header the first whose header is there; where none is, the last resort, if any."""
 
     by_header: Mapping[str, Proof]
+    otherwise: Proof | None = None
 
     def holds(self, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:
         """The chosen one holds."""
-        chosen = next((proof for header, proof in self.by_header.items() if header in headers), None)
+        chosen = next((proof for header, proof in self.by_header.items() if header in headers), self.otherwise)
         return chosen is not None and chosen.holds(headers, body, secret, now)
 
 

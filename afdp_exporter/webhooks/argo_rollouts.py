@@ -1,15 +1,15 @@
-"""Argo Rollouts notifications, in the template of docs/webhooks.md."""
+"""Argo Rollouts notifications, in the template of deploy/senders/argo-rollouts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
-from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._payload import Moment, Payload, read
 from afdp_exporter.webhooks._proofs import Credential, Proof
 from afdp_exporter.webhooks._versions import tag_of
 
@@ -27,12 +27,13 @@ class _Rollout(Payload):
     cluster: str | None = None
     revision: str
     phase: str | None = None
-    aborted: bool | None = None
+    abort: bool | None = None
     weight: Annotated[float, Field(ge=0, le=100)] | None = None
     strategy: str | None = None
     images: tuple[str, ...] | None = None
     version: str | None = None
-    at: Time | None = None
+    at: Moment = None
+    labels: Mapping[str, str] | None = None
     message: str | None = None
 
 
@@ -46,7 +47,7 @@ class ArgoRollouts:
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - the template names everything
         """The state of one revision of a rollout."""
         told = read(_Rollout, body)
-        status = Status.ROLLED_BACK if told.aborted else _PHASES.get(told.phase or "")
+        status = Status.ROLLED_BACK if told.abort else _PHASES.get(told.phase or "")
         if status is None:
             return [Ignored(reason=f"the phase {told.phase!a} is none of a rollout's life")]
         image = next(iter(told.images or ()), None)
@@ -57,8 +58,14 @@ class ArgoRollouts:
                 event=status if told.weight is None else f"{status}:{told.weight:g}",
                 at=told.at,
                 status=status,
-                origin=Origin(application=told.rollout, namespace=told.namespace, cluster=told.cluster, image=image),
-                version=told.version or tag_of(image),
+                origin=Origin(
+                    application=told.rollout,
+                    namespace=told.namespace,
+                    cluster=told.cluster,
+                    image=image,
+                    labels=dict(told.labels or {}),
+                ),
+                version=told.version or (told.labels or {}).get("app.kubernetes.io/version") or tag_of(image),
                 strategy=Strategy.BLUE_GREEN if told.strategy == "blueGreen" else Strategy.CANARY,
                 traffic_ratio=_share(told, status),
                 description=told.message,

@@ -1,14 +1,14 @@
-"""Argo CD notifications, in the template of docs/webhooks.md."""
+"""Argo CD notifications, in the template of deploy/senders/argocd."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
-from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._payload import Moment, Payload, read
 from afdp_exporter.webhooks._proofs import Credential, Proof
 from afdp_exporter.webhooks._versions import shortened, tag_of
 
@@ -32,12 +32,13 @@ class _Application(Payload):
     health: str | None = None
     revision: str | None = None
     revisions: tuple[str, ...] | None = None
-    started_at: Time | None = None
-    finished_at: Time | None = None
-    health_changed_at: Time | None = None
+    started_at: Moment = None
+    finished_at: Moment = None
+    health_changed_at: Moment = None
     images: tuple[str, ...] | None = None
     repo: str | None = None
-    actor: str | None = None
+    initiated_by: str | None = None
+    labels: Mapping[str, str] | None = None
     message: str | None = None
     url: str | None = None
 
@@ -76,11 +77,11 @@ class ArgoCD:
                     cluster=told.cluster,
                     repository=told.repo,
                     image=image,
-                    labels={"project": told.project} if told.project else {},
+                    labels=dict(told.labels or {}) | ({"project": told.project} if told.project else {}),
                 ),
                 version=tag_of(image) or shortened(revision),
                 commit=revision,
-                actor=told.actor,
+                actor=told.initiated_by,
                 url=told.url,
                 description=told.message,
             )

@@ -10,7 +10,7 @@ from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, read
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._proofs import Credential, FirstPresent, InBody, Proof
 
 _PHASES = {
     "Waiting": Status.PLANNED,
@@ -38,7 +38,7 @@ class Flagger:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Proof] = FirstPresent({"authorization": Credential()}, otherwise=InBody(("metadata", "token")))
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
         """The phase of one canary; a canary that is being set up has nothing to compare with yet."""

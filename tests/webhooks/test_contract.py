@@ -17,6 +17,7 @@ from afdp_exporter.fields import read_time
 from afdp_exporter.life import assemble
 from afdp_exporter.mapping import place
 from afdp_exporter.model import Announcement, Ignored
+from afdp_exporter.webhooks import Webhook
 from webhooks.deliveries import EXAMPLES, KINDS, Example
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -38,6 +39,18 @@ BROKEN = {
     "a form": b"a=b&c=d",
     "XML": b"<?xml version='1.0'?><a/>",
 }
+
+
+STRANGE = (None, True, -1, 1e300, "", "\x00\u202e", "x" * 9_000, [], [{}], {"": None}, 2**63)
+
+
+def put_together(webhook: Webhook, headers: dict[str, str], body: bytes) -> None:
+    """All the way to a deployment, as far as it goes."""
+    with suppress(BadInput):
+        for each in webhook.parse(headers, body):
+            placed = place(each, ()) if isinstance(each, Announcement) else each
+            if isinstance(placed, Announcement):
+                assemble([placed], received_at=NOON)
 
 
 def values(node: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -103,26 +116,22 @@ def test_what_an_example_tells_becomes_a_deployment_of_its_sender(example: Examp
             assert life is None or life.deployment.received_from == example.kind
 
 
-@pytest.mark.parametrize("name", BROKEN)
-@pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_what_no_sender_sends_is_refused_by_field(example: Example, name: str) -> None:
-    assert said(example, example.headers, BROKEN[name]) in {"refused by field", "ignored"}
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_no_sender_sends_is_refused_by_field(kind: str) -> None:
+    by_settings = {(str(each.settings), str(each.headers)): each for each in EXAMPLES if each.kind == kind}
+    for example in by_settings.values():
+        for name, body in BROKEN.items():
+            assert said(example, example.headers, body) in {"refused by field", "ignored"}, name
 
 
-@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.body.lstrip()[:1] in b"{["], ids=str)
-def test_any_value_in_the_place_of_another_is_read_or_refused(example: Example) -> None:
-    content = json.loads(example.body)
-    strange = (None, True, -1, 1e300, "", "\x00", "\u202e", "x" * 70_000, [], [{}], {}, {"": None}, 2**63)
-    for path in values(content):
-        for value in strange:
-            try:
-                found = example.webhook.parse(example.headers, changed(content, path, value))
-            except BadInput:
-                continue
-            for each in found:
-                placed = place(each, ()) if isinstance(each, Announcement) else each
-                if isinstance(placed, Announcement):
-                    assemble([placed], received_at=NOON)
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_value_in_the_place_of_another_is_read_or_refused(kind: str) -> None:
+    for example in EXAMPLES:
+        if example.kind == kind and example.told and example.body.lstrip()[:1] in b"{[":
+            content, webhook = json.loads(example.body), example.webhook
+            for path in values(content):
+                for value in STRANGE:
+                    put_together(webhook, example.headers, changed(content, path, value))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,7 +14,16 @@ from standardwebhooks import Webhook as StandardWebhook
 
 from afdp_exporter.settings import build, parse
 from afdp_exporter.webhooks import Secrets, Sender
-from afdp_exporter.webhooks._proofs import Credential, FirstPresent, Proof, Signature, StandardWebhooks, Token
+from afdp_exporter.webhooks._proofs import (
+    Credential,
+    FirstPresent,
+    InBody,
+    Proof,
+    Signature,
+    StandardWebhooks,
+    Token,
+    VersionedSignature,
+)
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HUB = Signature("x-hub-signature-256")
@@ -66,6 +75,11 @@ def basic(user: str, password: str) -> str:
         (FirstPresent({"a": Token("a"), "b": Token("b")}), {"b": "s3cret"}, True),
         (FirstPresent({"a": Token("a"), "b": Token("b")}), {"a": "", "b": "s3cret"}, False),
         (FirstPresent({"a": Token("a")}), {}, False),
+        (VersionedSignature("s"), {"s": f"v2=abc, {signed('sha256').replace('sha256=', 'v1=')}"}, True),
+        (VersionedSignature("s"), {"s": signed("sha256")[7:]}, True),
+        (VersionedSignature("s"), {"s": "v1="}, False),
+        (VersionedSignature("s"), {}, False),
+        (FirstPresent({"a": Token("a")}, otherwise=Token("b")), {"b": "s3cret"}, True),
         (HUB, {"x-hub-signature-256": "sha256=é"}, False),
         (HUB, {"x-hub-signature-256": "sha256=\udcff"}, False),
         (HUB, {"x-hub-signature-256": signed("sha256").upper()}, False),
@@ -74,6 +88,23 @@ def basic(user: str, password: str) -> str:
 )
 def test_only_the_secret_itself_is_taken(proof: Proof, headers: dict[str, str], holds: bool) -> None:
     assert proof.holds(headers, b"{}", "s3cret", NOON) is holds
+
+
+@pytest.mark.parametrize(
+    ("body", "holds"),
+    [
+        (b'{"metadata": {"token": "s3cret"}}', True),
+        (b'{"metadata": {"token": "other"}}', False),
+        (b'{"metadata": {"token": ["s3cret"]}}', False),
+        (b'{"metadata": "token"}', False),
+        (b'{"token": "s3cret"}', False),
+        (b'["s3cret"]', False),
+        (b"s3cret", False),
+        (b"[" * 30_000, False),
+    ],
+)
+def test_a_secret_in_the_body_is_read_from_its_place_only(body: bytes, holds: bool) -> None:
+    assert InBody(("metadata", "token")).holds({}, body, "s3cret", NOON) is holds
 
 
 @pytest.fixture
