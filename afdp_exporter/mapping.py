@@ -63,7 +63,7 @@ class Rule:
 
 def place(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
     """The announcement with its service and environment, by the first rule that applies; or why it is left out."""
-    facts = _facts_of(announcement)
+    facts = facts_of(announcement)
     service, environment = _service_of(announcement.origin), announcement.origin.environment
     for index, rule in enumerate(rules):
         words = rule.applies(facts)
@@ -81,7 +81,8 @@ def place(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | I
     )
 
 
-def _facts_of(announcement: Announcement) -> dict[str, str]:
+def facts_of(announcement: Announcement) -> dict[str, str]:
+    """What rules see of an announcement; what it does not say is not there."""
     origin = announcement.origin
     facts = {name: getattr(origin, name) for name in _FACTS[1:]}
     labels = {f"{_LABEL}{name}": text for name, text in origin.labels.items()}

@@ -18,6 +18,8 @@ from afdp_exporter import config, promql
 from afdp_exporter.errors import AFDPError, SourceError
 from afdp_exporter.evidence import Watched
 from afdp_exporter.model import Estimate, Floats, Metric, Window
+from afdp_exporter.rehearsal import Rehearsed, read_delivery, rehearse
+from afdp_exporter.report import deployment_json
 from afdp_exporter.trust import Trust, measure
 from afdp_exporter.units import change, span
 from afdp_exporter.workers import Workers
@@ -46,15 +48,37 @@ class Answer:
     problem: str | None = None
 
 
-@click.command("check", epilog="Example: afdp check --config.file=afdp.yml --service=checkout")
+@click.command(
+    "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
+)
 @click.option("--config.file", "config_file", default="afdp.yml", show_default=True, type=click.Path(path_type=Path))
 @click.option("--service", "services", multiple=True, help="What $service stands for; default: every configured one.")
 @click.option("--environment", default="production", show_default=True)
 @click.option("--quick", is_flag=True, help="Only ask the queries; leave out what would be seen on them.")
+@click.option("--event", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Try a sender's delivery.")
+@click.option("--kind", help="The kind of its sender; not needed where only one is configured.")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of it; repeatable.")
 @click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def check(config_file: Path, services: tuple[str, ...], environment: str, *, quick: bool, output: str) -> None:
-    """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show."""
+def check(
+    config_file: Path,
+    *,
+    services: tuple[str, ...],
+    environment: str,
+    event: Path | None,
+    kind: str | None,
+    headers: tuple[str, ...],
+    quick: bool,
+    output: str,
+) -> None:
+    """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show.
+
+    With --event nothing is asked: it tells what a sender's delivery would become, by which facts rules may name its
+    service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
+    """
     loaded = config.load(config_file)
+    if event is not None:
+        _try(loaded, event, kind, headers, output)
+        return
     questions = [
         (metric, {"service": service, "environment": environment})
         for service in services or tuple(loaded.services) or ("",)
@@ -67,6 +91,38 @@ def check(config_file: Path, services: tuple[str, ...], environment: str, *, qui
         _show(answers)
     if any(answer.problem for answer in answers):
         sys.exit(1)
+
+
+def _try(loaded: config.Config, event: Path, kind: str | None, headers: Iterable[str], output: str) -> None:
+    kinds = sorted({sender.kind for sender in loaded.senders})
+    chosen = kind or (kinds[0] if len(kinds) == 1 else None)
+    if chosen not in kinds:
+        raise click.UsageError(f"--kind is needed; configured under webhooks: {', '.join(kinds) or 'none'}")
+    given, body = read_delivery(event.read_bytes())
+    named = (header.partition(":") for header in headers)
+    given |= {name.strip().lower(): value.strip() for name, _, value in named}
+    now = datetime.now(UTC)
+    tried = [
+        part
+        for sender in loaded.senders
+        if sender.kind == chosen
+        for part in rehearse(sender, loaded.mapping, given, body, now=now)
+    ]
+    if output == "json":
+        click.echo(json.dumps([_part_json(part) for part in tried]))
+        return
+    for part in tried:
+        told = part.deployment
+        if told is None:
+            click.echo(f"ignored: {part.ignored}")
+        else:
+            click.echo(f"deployment {told.id}: {told.name} in {told.environment}, {told.status}, {told.started_at}")
+        click.echo("".join(f"    {name}: {text}\n" for name, text in part.facts.items()), nl=False)
+
+
+def _part_json(part: Rehearsed) -> dict[str, object]:
+    told = deployment_json(part.deployment) if part.deployment is not None else None
+    return {"facts": dict(part.facts), "deployment": told, "ignored": part.ignored}
 
 
 async def _ask(
