@@ -60,8 +60,9 @@ def look(
     others: tuple[Deployment, ...] = (),
     calendar: tuple[Occasion, ...] = (),
     witnesses: int = 0,
+    elsewhere: World | None = None,
 ) -> Impact:
-    """What a look two hours after the deployment finds."""
+    """What a look two hours after the deployment finds; `elsewhere` is what happens to witnesses, if not the same."""
     seen = values or {metric.name: series_of(world, metric.name, rng) for metric in world.metrics}
     case = Case(
         deployment=by or deployment("checkout", 0),
@@ -75,7 +76,7 @@ def look(
         Evidence(
             metric=metric,
             series=seen[metric.name],
-            peers={f"other{index}": series_of(world, metric.name, rng) for index in range(witnesses)},
+            peers={f"other{index}": series_of(elsewhere or world, metric.name, rng) for index in range(witnesses)},
         )
         for metric in world.metrics
     )

@@ -53,7 +53,12 @@ def _at_edge(shift: Shift, occasion: Occasion, case: Case) -> bool:
 
 
 def _together(shift: Shift, other: Shift, step: timedelta) -> bool:
-    if other.metric != shift.metric or not other.moved:
+    """Whether another service's metric moved the same way, at the same time as far as that is known.
+
+    It is no matter of blame there: a change that began before this deployment's window is a witness, too.
+    """
+    changed = other.low is not None and other.high is not None and other.low * other.high > 0
+    if other.metric != shift.metric or not (other.moved or changed):
         return False
     if (shift.change or 0.0) * (other.change or 0.0) <= 0:
         return False

@@ -67,10 +67,19 @@ def test_the_same_shift_in_the_other_services_is_a_common_cause(
     assert moved.reason.startswith("search, payment moved the same way at the same time")
 
 
+def test_a_service_that_moved_before_its_window_is_a_witness_too(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    before = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)  # no matter of blame, and yet its range excludes none
+    elsewhere = {"search": (before,), "payment": (before,), "mail": (shift(OTHER, 1),)}
+    (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,), elsewhere=elsewhere))
+    assert moved.verdict is Attribution.NOT_DISTINGUISHABLE
+
+
 def test_one_of_many_services_the_other_way_another_time_or_quiet_is_none(
     shift: Callable[..., Shift], case: Callable[..., Case]
 ) -> None:
-    quiet = shift(LATENCY, 1, verdict=Attribution.NO_EFFECT)
+    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT, low=-1.0, high=3.0)
     elsewhere = {
         "search": (shift(LATENCY, 1),),
         "payment": (shift(LATENCY, 1, -1.0),),
