@@ -11,8 +11,9 @@ from afdp_exporter.model import Condition
 from afdp_exporter.patterns.encoding import as_number, has, levels, period
 from afdp_exporter.patterns.traits import Traits, Value
 
-UNASKED = frozenset({"team", "recent_trouble_ratio"})
-"""Traits that no pattern speaks of: the service's own history is its base rate already."""
+UNASKED = frozenset({"actor", "team", "recent_trouble_ratio"})
+"""Traits that no pattern speaks of: people, since a rule that names one teaches only to hide; and the service's own
+history, which is its base rate already."""
 SHARES = (0.25, 0.5, 0.75)
 """Where a number is cut: at round figures near these quantiles."""
 
@@ -35,11 +36,20 @@ def mask(condition: Condition, rows: Sequence[Traits]) -> NDArray[np.bool_]:
     return np.array([holds(condition, row) for row in rows], dtype=bool)
 
 
-def candidates(rows: Sequence[Traits], least: int) -> list[Condition]:
-    """Every condition that at least `least` rows meet and as many do not, in a fixed order."""
+def candidates(rows: Sequence[Traits], least: int, support: int) -> list[Condition]:
+    """Every condition that at least `least` rows meet and as many do not, in a fixed order.
+
+    A number is not cut so high that fewer than `support` rows remain where a lower cut leaves more.
+    """
     names = sorted({name for row in rows for name in row} - UNASKED)
     found = [one for name in names for one in _conditions(name, [row[name] for row in rows if name in row], least)]
-    return [one for one in found if least <= sum(holds(one, row) for row in rows) <= len(rows) - least]
+    met = {one: int(mask(one, rows).sum()) for one in found}
+    well = {one.trait for one in found if one.op == ">=" and support <= met[one] <= len(rows) - least}
+    return [
+        one
+        for one in found
+        if (support if one.op == ">=" and one.trait in well else least) <= met[one] <= len(rows) - least
+    ]
 
 
 def _conditions(name: str, values: Sequence[Value], least: int) -> list[Condition]:

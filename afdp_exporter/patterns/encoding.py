@@ -18,6 +18,8 @@ PRODUCTS = 40
 """The most products of two columns."""
 PERIODS = ("night", "early", "morning", "noon", "afternoon", "evening")
 """The hour of the day in steps of four hours."""
+TOGETHER = "together"
+"""The group of all products."""
 BELONGING = frozenset({"team"})
 """Traits that say where a deployment belongs: the levels of shrinkage speak of them, not columns."""
 
@@ -59,7 +61,7 @@ class Encoder:
     @property
     def groups(self) -> list[str]:
         """The name of each column's group."""
-        return [column.trait for column in self.columns] + ["together"] * len(self.products)
+        return [column.trait for column in self.columns] + [TOGETHER] * len(self.products)
 
     def encode(self, rows: Sequence[Traits]) -> Floats:
         """The columns of each row, centred, shape (rows, columns + products)."""

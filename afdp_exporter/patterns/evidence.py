@@ -7,6 +7,9 @@ from scipy import stats
 
 from afdp_exporter.model import Floats
 
+HARM = 0.9
+"""The share of the error budget for what hurts; the rest is for what spares."""
+
 
 @dataclass(frozen=True, slots=True)
 class Background:
@@ -32,14 +35,14 @@ def background(columns: Floats) -> Background:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How far each candidate's sum lies from what chance gives, in standard deviations, and its two-sided p (m,)."""
+    """How far each candidate's sum lies from what chance gives, in standard deviations, and its p for both sides (m,)."""
 
     z: Floats
     p: Floats
 
 
 def weigh(figure: Floats, candidates: Floats, known: Background) -> Evidence:
-    """Test each candidate column (n, m) beside what is known.
+    """Test each candidate column (n, m) beside what is known; `figure` (n,) grows where it hurts.
 
     The sum of the unexplained figure over a candidate's cases, against its distribution under permutation, by its
     first three moments (Pearson's type III curve), so that few cases and rare troubles are not taken for normal.
@@ -54,13 +57,13 @@ def weigh(figure: Floats, candidates: Floats, known: Background) -> Evidence:
     spread = np.sqrt(np.where(empty, 1.0, weight) * max(energy, 1e-12) / freedom)
     z = np.where(empty, 0.0, columns.T @ rest / spread)
     skew = n / ((n - 1.0) * (n - 2.0)) * (columns * squares).sum(axis=0) * lean / spread**3
-    return Evidence(z=z, p=np.where(empty, 1.0, _two_sided(z, skew)))
+    return Evidence(z=z, p=np.where(empty, 1.0, _both_sides(z, skew)))
 
 
-def _two_sided(z: Floats, skew: Floats) -> Floats:
+def _both_sides(z: Floats, skew: Floats) -> Floats:
     skew = np.clip(np.where(np.abs(skew) < 1e-4, 1e-4, skew), -4.0, 4.0)
     upper, lower = stats.pearson3.sf(z, skew), stats.pearson3.cdf(z, skew)
-    return np.asarray(np.minimum(1.0, 2.0 * np.minimum(upper, lower)))
+    return np.asarray(np.minimum(1.0, np.minimum(upper / HARM, lower / (1.0 - HARM))))
 
 
 def q_values(p: Floats, *, dependent: bool = False) -> Floats:

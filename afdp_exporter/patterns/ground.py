@@ -10,6 +10,9 @@ from afdp_exporter.model import Condition, Floats
 from afdp_exporter.patterns.conditions import candidates, mask
 from afdp_exporter.patterns.traits import Traits
 
+RARE = 0.2
+"""What a candidate counts that can only become a hint, against 1 for one that can become a pattern."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -21,17 +24,18 @@ class Ground:
     beside: tuple[tuple[int, ...], ...]
     seen: Floats
 
-    @property
-    def weights(self) -> Floats:
-        """How much each candidate counts (m,), 1 on the mean: all pairs together a quarter of all single ones."""
+    def weights(self, support: int) -> Floats:
+        """How much each candidate counts (m,), 1 on the mean: all pairs together a ninth of all single ones, and one
+        with fewer than `support` cases, which makes a hint at most, RARE of one with more."""
         single = np.array([len(one) == 1 for one in self.conditions])
-        shares = np.where(single, 0.8 / max(int(single.sum()), 1), 0.2 / max(int((~single).sum()), 1))
+        worth = np.where(self.members.sum(axis=0) >= support, 1.0, RARE)
+        shares = worth * np.where(single, 0.9 / worth[single].sum(), 0.1 / max(float(worth[~single].sum()), RARE))
         return np.asarray(shares / shares.mean())
 
 
-def survey(rows: Sequence[Traits], least: int) -> Ground:
+def survey(rows: Sequence[Traits], least: int, support: int) -> Ground:
     """Every candidate that at least `least` rows meet; of a pair, as many must meet one half and not the other."""
-    singles = candidates(rows, least)
+    singles = candidates(rows, least, support)
     masks = [mask(one, rows) for one in singles]
     seen = list(masks)
     known: dict[str, int] = {}

@@ -6,33 +6,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
 from afdp_exporter.model import Basis, Case, Floats, Outcome
-from afdp_exporter.patterns import regression, responses
+from afdp_exporter.patterns import responses
+from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
 from afdp_exporter.patterns.intervals import CONFORMAL
-from afdp_exporter.patterns.regression import Linear, Logistic
-from afdp_exporter.patterns.responses import Figures, Scale
+from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, Severity, chance
+from afdp_exporter.patterns.sizes import ENOUGH, Response, respond
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits, outcome
 
-ENOUGH = 3
-"""The fewest cases that a prediction may rest on."""
 OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
 HALF_LIFE = timedelta(days=180)
 """A case this much older than the newest one counts half."""
 EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 0.05
 """The prior: this share of changes hurts (DORA's change fail rate of high performers), and this share fails."""
-EXPECTED_MOVE = 0.3
-"""The prior: this share of deployments moves a given figure."""
-CERTAINTY = 4.0
-"""1 / variance of the prior's log odds: the 90 % range of the risk goes from 7 % to 29 %."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
-TRUSTED = 100
-"""With this many cases the effects on sizes count half of what they are found to be, as hints about the risk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +47,8 @@ class Design:
     @property
     def groups(self) -> list[str]:
         """The name of each column's group."""
-        own = [f"{column.trait}, here" for column in self.encoder.columns] if self.services else []
-        return self.encoder.groups + own + ["service"] * len(self.services) + ["team"] * len(self.teams)
+        own = [f"{column.trait}{HERE}" for column in self.encoder.columns] if self.services else []
+        return self.encoder.groups + own + [SERVICE] * len(self.services) + [TEAM_LEVEL] * len(self.teams)
 
     def rows(self, traits: Sequence[Traits], places: Sequence[Place]) -> Floats:
         """One row a deployment, shape (n, columns)."""
@@ -69,33 +61,6 @@ class Design:
         return np.hstack(
             [table, table[:, : len(self.encoder.columns)] * here, service, team.reshape(len(places), len(self.teams))]
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What was learned of one figure from `n` cases: how far it moves, and, where it does not always, how often.
-
-    `used` cases tell how far. `errors` are those of left-out cases, in units of their predicted spread; `still` holds
-    the figures where nothing moved.
-    """
-
-    scale: Scale
-    line: Linear
-    errors: Floats
-    n: int
-    used: int
-    moves: Logistic | None
-    still: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What every fit of a service shares: the rows, their groups, how much each counts, and which are its own."""
-
-    table: Floats
-    groups: Sequence[str]
-    counts: Floats
-    own: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +102,8 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
         lines = {metric: respond(responses.changes(chosen, metric), lesson) for metric in responses.metrics(chosen)}
         metrics = {metric: response for metric, response in lines.items() if response is not None}
         cost = respond(responses.costs(chosen, name), lesson) if name else None
-        hints = _hints([*metrics.values(), *([cost] if cost else [])], lesson.groups)
+        learned = [*metrics.values(), *([cost] if cost else [])]
+        severities = [response.severity for response in learned if response.used >= CONFORMAL]
         return Model(
             home=home,
             learned_at=now,
@@ -149,8 +115,8 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             metrics=metrics,
             cost=cost,
             currency=name,
-            trouble=_risk(chosen, TROUBLE, lesson, EXPECTED_RISK, hints),
-            failure=_risk(chosen, frozenset({Outcome.FAILURE}), lesson, EXPECTED_FAILURE, hints),
+            trouble=_risk(chosen, TROUBLE, lesson, EXPECTED_RISK, severities),
+            failure=_risk(chosen, frozenset({Outcome.FAILURE}), lesson, EXPECTED_FAILURE, severities),
             varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
         )
@@ -172,59 +138,15 @@ def place_of(case: Case) -> Place:
     return Place(case.deployment.service, case.deployment.team)
 
 
-def respond(figures: Figures, lesson: Lesson) -> Response | None:
-    """Learn one figure; None while fewer than ENOUGH are known.
-
-    Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
-    """
-    known = np.isfinite(figures.values)
-    if int(known.sum()) < ENOUGH:
-        return None
-    moved = known & figures.moved
-    hurdle = ENOUGH <= int(moved.sum()) <= int(known.sum()) - ENOUGH
-    used = moved if hurdle else known
-    values, table, counts = figures.values[used], lesson.table[used], lesson.counts[used]
-    scale, line = _line(values, table, lesson.groups, counts)
-    errors = regression.left_out(line, table, scale.forward(values), lesson.groups, counts)
-    return Response(
-        scale=scale,
-        line=line,
-        errors=_own(errors, lesson.own[used]),
-        n=int(known.sum()),
-        used=values.size,
-        moves=_chance(figures.moved[known].astype(float), lesson, known, EXPECTED_MOVE, {}) if hurdle else None,
-        still=_own(figures.values[known & ~moved], lesson.own[known & ~moved]) if hurdle else np.zeros(0),
-    )
-
-
-def _own(values: Floats, own: NDArray[np.bool_]) -> Floats:
-    """The service's own values where they are enough to speak for themselves, else everybody's."""
-    return values[own] if int(own.sum()) >= CONFORMAL else values
-
-
-def _line(values: Floats, rows: Floats, groups: Sequence[str], counts: Floats) -> tuple[Scale, Linear]:
-    """The scale on which cases left out are the least surprising, and the line on it."""
-    candidates = responses.scales(values, CONFORMAL)
-
-    def surprise(scale: Scale) -> float:
-        scaled = scale.forward(values)
-        line = regression.ridge(rows, scaled, groups, counts, rounds=regression.QUICK_ROUNDS)
-        errors = regression.tension(line, rows, scaled, counts)
-        return float(np.sum(0.5 * errors**2 - scale.stretch(values)) + values.size * np.log(line.sigma))
-
-    best = min(candidates, key=surprise) if len(candidates) > 1 else candidates[0]
-    return best, regression.ridge(rows, best.forward(values), groups, counts)
-
-
 def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> Design:
     services = Counter(place.service for place in places)
     teams = sorted({place.team for place in places if place.team is not None})
-    several = len(services) > 1
+    telling = _telling(services, home) if len(services) > 1 else ()
     return Design(
         encoder=learn_columns(traits),
         home=home,
-        services=_telling(services, home) if several else (),
-        teams=tuple(teams) if several and len(teams) > 1 else (),
+        services=telling,
+        teams=tuple(teams) if telling and len(teams) > 1 else (),
     )
 
 
@@ -233,39 +155,13 @@ def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in services.items() if name == home.service or count >= LEVELLED))
 
 
-def _hints(learned: Sequence[Response], groups: Sequence[str]) -> dict[str, float]:
-    """What matters for a size probably matters for the risk: the largest effect of each group on any figure.
-
-    Few cases say little about that, so that the effects found in n of them count n / (n + TRUSTED).
-    """
-    found: dict[str, float] = {}
-    for response in learned:
-        trust = response.used / (response.used + TRUSTED)
-        for name, effect in regression.relevance(response.line, groups).items():
-            found[name] = max(found.get(name, 0.0), trust * effect)
-    return found
-
-
 def _risk(
-    cases: Sequence[Case], happened: frozenset[Outcome], lesson: Lesson, expected: float, hints: Mapping[str, float]
+    cases: Sequence[Case], happened: frozenset[Outcome], lesson: Lesson, expected: float, severities: Sequence[Severity]
 ) -> Logistic:
     outcomes = [outcome(case) for case in cases]
     known = np.array([one is not Outcome.UNKNOWN for one in outcomes], dtype=bool)
-    return _chance(np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, hints)
-
-
-def _chance(
-    happened: Floats, lesson: Lesson, known: NDArray[np.bool_], expected: float, hints: Mapping[str, float]
-) -> Logistic:
-    """How often something happens; `happened` (k,) in the `known` cases (n,)."""
-    return regression.logistic(
-        lesson.table[known],
-        happened,
-        lesson.groups,
-        lesson.counts[known],
-        expected=float(np.log(expected / (1.0 - expected))),
-        certainty=CERTAINTY,
-        hints=hints,
+    return chance(
+        np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, severities
     )
 
 

@@ -43,6 +43,7 @@ class _Search:
         self._seen = ground.seen[self.known]
         self.ground = ground
         self._settled: set[int] = set()
+        self._alone = weigh(self._scores, self.members, self._background(())).p
         self.p = self._test()
 
     def settle(self, candidate: int, *, accept: bool) -> None:
@@ -82,14 +83,21 @@ class _Search:
                 worse = len(self.ground.conditions[candidate]) == 1 or beside.z[0] > 0
                 p[candidate] = max(p[candidate], beside.p[0]) if further and worse else 1.0
         p[self.members.sum(axis=0) < HINTED] = 1.0
+        p[self._orphans()] = 1.0
         p[list(self._settled)] = 1.0
         return p
+
+    def _orphans(self) -> list[int]:
+        """Pairs of which a half says nothing by itself: what acts together mostly acts alone too (heredity: Chipman,
+        "Bayesian variable selection with related predictors", Canadian Journal of Statistics 24, 1996)."""
+        pairs = [place for place, one in enumerate(self.ground.conditions) if len(one) > 1]
+        return [one for one in pairs if self._alone[list(self.ground.beside[one][:2])].max() >= DISCOVERY_RATE]
 
 
 def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -> tuple[Pattern, ...]:
     """Everything that the cases support, the surest first; `dependent` asks for Benjamini-Yekutieli, as gates do."""
     chosen = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id))[-NEWEST:]
-    ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED)
+    ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED, SUPPORT)
     names = sorted({case.deployment.service for case in chosen})
     services = np.array([[case.deployment.service == name for name in names] for case in chosen], dtype=float)
     with one_thread():
@@ -118,7 +126,7 @@ def _weights(aims: Sequence[Target], ground: Ground) -> Floats:
     """How much each test counts, 1 on the mean (Genovese, Roeder and Wasserman, Biometrika 93, 2006)."""
     metrics = sum(aim.name not in {OUTCOME, COST} for aim in aims)
     shares = np.array([aim.weight(metrics) for aim in aims])
-    return np.concatenate([share / shares.mean() * ground.weights for share in shares]) if aims else np.zeros(0)
+    return np.concatenate([share / shares.mean() * ground.weights(SUPPORT) for share in shares]) if aims else np.zeros(0)
 
 
 def _large_enough(search: _Search, candidate: int) -> bool:

@@ -17,11 +17,12 @@ from afdp_exporter.model import (
     Prediction,
     Similar,
 )
+from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.conditions import holds
 from afdp_exporter.patterns.intervals import error_at, weighted_points
-from afdp_exporter.patterns.learning import Model, Place, Response
-from afdp_exporter.patterns.regression import Logistic
+from afdp_exporter.patterns.learning import Model, Place
 from afdp_exporter.patterns.similarity import similar
+from afdp_exporter.patterns.sizes import Response
 from afdp_exporter.patterns.traits import TROUBLE, traits
 from afdp_exporter.patterns.wording import money, percent, percents
 

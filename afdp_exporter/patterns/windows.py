@@ -9,6 +9,7 @@ from scipy.special import expit
 from afdp_exporter.model import Basis, Context, Estimate, Floats, Occasion, Slot, Window, Windows
 from afdp_exporter.patterns.learning import Model
 from afdp_exporter.patterns.prediction import REACH, mean
+from afdp_exporter.patterns.risk import HERE
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import OF_THE_MOMENT, Traits, moment_traits
 from afdp_exporter.patterns.wording import figure, moment_words, money, percent
@@ -111,7 +112,7 @@ def _usual(model: Model) -> list[Traits]:
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:
     """What raises or lowers the odds of trouble in each hour against the mean of all hours, where it is much."""
     shares = (rows - rows.mean(axis=0)) * model.trouble.weights[1:]
-    groups = np.array([name.removesuffix(", here") for name in model.design.groups])
+    groups = np.array([name.removesuffix(HERE) for name in model.design.groups])
     found: list[list[str]] = [[] for _ in contexts]
     for name in OF_THE_MOMENT:
         factors = np.exp(shares[:, groups == name].sum(axis=1))

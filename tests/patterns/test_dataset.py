@@ -14,7 +14,7 @@ import pytest
 from planted_worlds import World
 
 from afdp_exporter.model import Outcome
-from afdp_exporter.patterns import regression
+from afdp_exporter.patterns.chances import Belief, logistic
 from afdp_exporter.patterns.dataset import Dataset, Split, dataset
 from afdp_exporter.patterns.features import Kind, Role
 from afdp_exporter.patterns.metadata import File, card, croissant, datapackage, feature_dictionary
@@ -170,7 +170,7 @@ def test_a_model_trained_on_the_columns_before_beats_the_base_rate(two_part: Wor
     def trouble(part: dict[str, list[object]]) -> np.ndarray:
         return np.array([label != "success" for label in part["label"]], dtype=float)
 
-    counts = np.ones(len(train["label"]))
-    fit = regression.logistic(table(train), trouble(train), names, counts, expected=-1.7, certainty=2.0, hints={})
+    belief = Belief(expected=-1.7, doubt=0.7, matters=np.full(2, 0.5), spread=np.ones(2))
+    fit = logistic(table(train), trouble(train), np.ones(len(train["label"])), belief)
     error = np.mean((fit.risk(table(test)) - trouble(test)) ** 2)
     assert error < np.mean((trouble(train).mean() - trouble(test)) ** 2)

@@ -36,9 +36,15 @@ def test_planted_effects_are_found_with_their_multipliers(steady: World, found: 
         assert multiplier.low < multiplier.median < multiplier.high
 
 
-def test_traits_that_do_nothing_are_not_blamed(found: tuple[Pattern, ...]) -> None:
-    assert not any(condition.trait in NULLS for each in found for condition in each.conditions)
-    assert not any(each.target == SESSIONS for each in found)
+def test_traits_that_do_nothing_are_hardly_ever_blamed() -> None:
+    worlds = [mine(world(9200 + seed, 120).cases) for seed in range(9)]
+    blamed = [any(condition.trait in NULLS for each in found for condition in each.conditions) for found in worlds]
+    told = [any(each.target == SESSIONS for each in found) for found in worlds]
+    assert sum(blamed) + sum(told) <= 1
+
+
+def test_no_pattern_speaks_of_a_person(found: tuple[Pattern, ...]) -> None:
+    assert not any(condition.trait == "actor" for each in found for condition in each.conditions)
 
 
 def test_a_pattern_names_every_case_that_it_rests_on(steady: World, found: tuple[Pattern, ...]) -> None:

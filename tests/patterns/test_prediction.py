@@ -61,6 +61,14 @@ def test_a_service_without_history_borrows_from_its_team_then_from_all(steady: W
     assert fit(steady.cases, service="new", team="unheard-of", now=now).basis is Basis.GLOBAL
 
 
+def test_a_new_service_learns_from_a_few_cases_of_two_teams(steady: World) -> None:
+    few = [
+        replace(case, deployment=replace(case.deployment, service=f"of {team}", team=team))
+        for case, team in zip(steady.cases[:4], ["shop", "search", "shop", "search"], strict=True)
+    ]
+    assert fit(few, service="new", team="shop", now=AFTER).n == 4
+
+
 def test_a_dangerous_change_is_riskier_than_a_harmless_one(two_part: World) -> None:
     effects = two_part.law.odds
     assert effects["database"] > 0

@@ -39,7 +39,8 @@ def test_nine_of_ten_new_cases_lie_inside_the_range(n: int) -> None:
         values = table[:, 0] * 0.5 + rng.normal(size=n + 1)
         groups = ["a", "b", "c"]
         fit = regression.ridge(table[:n], values[:n], groups, ones(n))
-        errors = regression.left_out(fit, table[:n], values[:n], groups, ones(n))
+        unseen = regression.unseen(fit, table[:n], values[:n], groups, ones(n))
+        errors = (values[:n] - unseen.mean) / unseen.spread
         low, high = error_at(errors, fit.freedom, np.array([0.05, 0.95]))
         centre, spread = fit.mean(table[n:])[0], fit.spread(table[n:])[0]
         inside.append(centre + low * spread <= values[n] <= centre + high * spread)
@@ -69,30 +70,3 @@ def test_any_table_gives_finite_figures(n: int, columns: int, seed: int, scale: 
     fit = regression.ridge(table, values, groups, ones(n))
     assert np.isfinite(fit.mean(table)).all()
     assert np.isfinite(fit.spread(table)).all()
-    chance = regression.logistic(
-        table, (values > 0).astype(float), groups, ones(n), expected=-1.7, certainty=4.0, hints={}
-    )
-    assert ((chance.risk(table) > 0) & (chance.risk(table) < 1)).all()
-
-
-def test_without_cases_the_risk_is_the_prior() -> None:
-    fit = regression.logistic(np.zeros((0, 0)), np.zeros(0), [], np.zeros(0), expected=-1.7346, certainty=4.0, hints={})
-    assert fit.risk(np.zeros((1, 0)))[0] == pytest.approx(0.15, abs=0.02)
-
-
-def test_a_hint_lets_an_effect_show_sooner() -> None:
-    rng = np.random.default_rng(5)
-    table = rng.integers(0, 2, size=(40, 1)).astype(float)
-    happened = (rng.random(40) < 0.1 + 0.5 * table[:, 0]).astype(float)
-    plain, hinted = (
-        regression.logistic(table, happened, ["a"], ones(40), expected=-1.7, certainty=4.0, hints=hints).weights[1]
-        for hints in ({}, {"a": 1.0})
-    )
-    assert hinted > plain > 0
-
-
-def test_a_risk_is_drawn_towards_even_odds_by_what_is_not_known() -> None:
-    fit = regression.Logistic(weights=np.array([-3.0]), covariance=np.array([[4.0]]))
-    sure = regression.Logistic(weights=np.array([-3.0]), covariance=np.array([[0.0]]))
-    nothing = np.zeros((1, 0))
-    assert sure.risk(nothing)[0] < fit.risk(nothing)[0] < 0.5

@@ -1,0 +1,84 @@
+"""What was learned of one figure: how far it moves, and, where it does not always, how often."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from afdp_exporter.model import Floats
+from afdp_exporter.patterns import regression, responses
+from afdp_exporter.patterns.chances import Logistic
+from afdp_exporter.patterns.intervals import CONFORMAL
+from afdp_exporter.patterns.regression import Linear
+from afdp_exporter.patterns.responses import Figures, Scale
+from afdp_exporter.patterns.risk import Lesson, Severity, chance
+
+ENOUGH = 3
+"""The fewest cases that a prediction may rest on."""
+EXPECTED_MOVE = 0.3
+"""The prior: this share of deployments moves a given figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What was learned of one figure from `n` cases: how far it moves, and, where it does not always, how often.
+
+    `used` cases tell how far. `errors` are those of left-out cases, in units of their predicted spread; `still` holds
+    the figures where nothing moved.
+    """
+
+    scale: Scale
+    line: Linear
+    errors: Floats
+    severity: Severity
+    n: int
+    used: int
+    moves: Logistic | None
+    still: Floats
+
+
+def respond(figures: Figures, lesson: Lesson) -> Response | None:
+    """Learn one figure; None while fewer than ENOUGH are known.
+
+    Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
+    """
+    known = np.isfinite(figures.values)
+    if int(known.sum()) < ENOUGH:
+        return None
+    moved = known & figures.moved
+    hurdle = ENOUGH <= int(moved.sum()) <= int(known.sum()) - ENOUGH
+    used = moved if hurdle else known
+    scale, line = _line(figures.values[used], lesson.table[used], lesson.groups, lesson.counts[used])
+    scaled = np.where(used, scale.forward(figures.values), np.nan)
+    unseen = regression.unseen(line, lesson.table, scaled, lesson.groups, lesson.counts)
+    errors = ((scaled - unseen.mean) / unseen.spread)[used]
+    return Response(
+        scale=scale,
+        line=line,
+        errors=_own(errors, lesson.own[used]),
+        severity=Severity(unseen.effect, np.append(0.0, line.weights[1:]) / line.sigma),
+        n=int(known.sum()),
+        used=int(used.sum()),
+        moves=chance(figures.moved[known].astype(float), lesson, known, EXPECTED_MOVE) if hurdle else None,
+        still=_own(figures.values[known & ~moved], lesson.own[known & ~moved]) if hurdle else np.zeros(0),
+    )
+
+
+def _own(values: Floats, own: NDArray[np.bool_]) -> Floats:
+    """The service's own values where they are enough to speak for themselves, else everybody's."""
+    return values[own] if int(own.sum()) >= CONFORMAL else values
+
+
+def _line(values: Floats, rows: Floats, groups: Sequence[str], counts: Floats) -> tuple[Scale, Linear]:
+    """The scale on which cases left out are the least surprising, and the line on it."""
+    candidates = responses.scales(values, CONFORMAL)
+
+    def surprise(scale: Scale) -> float:
+        scaled = scale.forward(values)
+        line = regression.ridge(rows, scaled, groups, counts, rounds=regression.QUICK_ROUNDS)
+        errors = regression.tension(line, rows, scaled, counts)
+        return float(np.sum(0.5 * errors**2 - scale.stretch(values)) + values.size * np.log(line.sigma))
+
+    best = min(candidates, key=surprise) if len(candidates) > 1 else candidates[0]
+    return best, regression.ridge(rows, best.forward(values), groups, counts)

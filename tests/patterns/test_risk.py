@@ -1,0 +1,71 @@
+"""The risk: what moves sizes far is taken for what brings trouble, as far as trouble bears it out."""
+
+import numpy as np
+
+from afdp_exporter.patterns.regression import ridge, unseen
+from afdp_exporter.patterns.risk import Lesson, Severity, chance
+
+
+def drawn(seed: int, n: int, *, telling: float) -> tuple[Lesson, np.ndarray, Severity]:
+    """Cases whose size follows a few of many columns, and whose trouble follows the size as far as it is telling.
+
+    The odds of trouble are even in the middle.
+    """
+    rng = np.random.default_rng(seed)
+    table = rng.normal(size=(n, 20))
+    size = truth(table) + rng.normal(size=n)
+    trouble = (rng.random(n) < 1.0 / (1.0 + np.exp(-telling * size))).astype(float)
+    groups = [f"trait {place}" for place in range(20)]
+    line = ridge(table, size, groups, np.ones(n))
+    expected = unseen(line, table, size, groups, np.ones(n))
+    severity = Severity(expected.effect, np.append(0.0, line.weights[1:]) / line.sigma)
+    return Lesson(table=table, groups=groups, counts=np.ones(n), own=np.ones(n, dtype=bool)), trouble, severity
+
+
+def truth(table: np.ndarray) -> np.ndarray:
+    return 0.7 * table[:, :5].sum(axis=1)
+
+
+def test_sizes_find_what_brings_trouble_where_yes_or_no_alone_does_not() -> None:
+    gains = []
+    for seed in range(20):
+        lesson, trouble, severity = drawn(seed, 40, telling=1.0)
+        fresh, _, _ = drawn(1000 + seed, 400, telling=1.0)
+        everything = np.ones(40, dtype=bool)
+        alone = chance(trouble, lesson, everything, 0.5).risk(fresh.table)
+        beside = chance(trouble, lesson, everything, 0.5, [severity]).risk(fresh.table)
+        right = truth(fresh.table)
+        gains.append(np.corrcoef(beside, right)[0, 1] - np.corrcoef(alone, right)[0, 1])
+    assert np.mean(gains) > 0.05
+
+
+def test_sizes_that_say_nothing_of_trouble_are_not_believed() -> None:
+    wider = []
+    for seed in range(20):
+        lesson, trouble, severity = drawn(seed, 200, telling=0.0)
+        everything = np.ones(200, dtype=bool)
+        risks = [chance(trouble, lesson, everything, 0.5, told).risk(lesson.table) for told in ([], [severity])]
+        wider.append(risks[1].std() - risks[0].std())
+    assert np.mean(wider) < 0.02
+
+
+def test_an_expectation_of_a_case_does_not_know_its_own_size() -> None:
+    rng = np.random.default_rng(7)
+    table, size = rng.normal(size=(40, 5)), rng.normal(size=40)
+    groups, counts = list("abcde"), np.ones(40)
+    line = ridge(table, size, groups, counts)
+    before = unseen(line, table, size, groups, counts)
+    size[3] += 100.0
+    after = unseen(line, table, size, groups, counts)
+    assert after.mean[3] == before.mean[3]
+    assert after.mean[4] != before.mean[4]
+
+
+def test_what_was_not_fitted_is_expected_by_fits_of_the_others() -> None:
+    rng = np.random.default_rng(8)
+    table = rng.normal(size=(60, 1))
+    size = np.where(np.arange(60) % 3 == 0, np.nan, 2.0 * table[:, 0] + 0.1 * rng.normal(size=60))
+    known = np.isfinite(size)
+    line = ridge(table[known], size[known], ["a"], np.ones(40))
+    expected = unseen(line, table, size, ["a"], np.ones(60))
+    assert np.abs(expected.mean - 2.0 * table[:, 0]).max() < 0.5
