@@ -35,7 +35,7 @@ def background(columns: Floats) -> Background:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How far each candidate's sum lies from what chance gives, in standard deviations, and its p for both sides (m,)."""
+    """How many standard deviations each candidate's sum lies from what chance gives, and its p (m,)."""
 
     z: Floats
     p: Floats
