@@ -126,8 +126,7 @@ def _weights(aims: Sequence[Target], ground: Ground) -> Floats:
     """How much each test counts, 1 on the mean (Genovese, Roeder and Wasserman, Biometrika 93, 2006)."""
     metrics = sum(aim.name not in {OUTCOME, COST} for aim in aims)
     shares = np.array([aim.weight(metrics) for aim in aims])
-    weights = ground.weights(SUPPORT)
-    return np.concatenate([share / shares.mean() * weights for share in shares]) if aims else np.zeros(0)
+    return np.outer(shares / shares.mean(), ground.weights(SUPPORT)).ravel() if aims else np.zeros(0)
 
 
 def _large_enough(search: _Search, candidate: int) -> bool:
