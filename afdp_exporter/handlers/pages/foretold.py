@@ -10,11 +10,12 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.fields import Name
 from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import Name, read_deployment
+from afdp_exporter.intake import read_deployment
 from afdp_exporter.model import ChangeType, Deployment, Estimate, Prediction, Status, Strategy
 from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.week import SHADES, week

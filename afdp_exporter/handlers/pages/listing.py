@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from afdp_exporter.fields import Name
 from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.intake import Name
 from afdp_exporter.model import Course, Measured, Outcome
 from afdp_exporter.pictures.sparkline import Sparkline, sparkline
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from afdp_exporter.errors import NotFound
+from afdp_exporter.fields import ID
 from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.intake import ID
 from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift
 from afdp_exporter.pictures.chain import chain
 from afdp_exporter.pictures.plot import Plot, plot
