@@ -15,6 +15,8 @@ def board() -> build.Dashboard:
     board.with_variable(report_address()).with_variable(one_deployment()).with_variable(metrics_of_the_deployment())
     _summary(board)
     board.with_panel(deployment_tables.deployments(ONE, height=5))
+    board.with_panel(deployment_tables.stories(ONE, height=5))
+    board.with_panel(deployment_tables.sequence(ONE))
     board.with_panel(deployment_tables.impacts(ONE))
     _cost_and_blame(board)
     _each_metric(board.with_row(section("Each metric")))

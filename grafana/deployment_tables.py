@@ -35,6 +35,45 @@ def deployments(selector: str, *, height: int = 9) -> table.Panel:
     return grid("Deployments", description, columns, hidden=("facts", "judged"), height=height)
 
 
+def stories(selector: str, *, height: int = 7) -> table.Panel:
+    """One line a deployment: what it did, in words."""
+    columns = {
+        "deployment_id": Column(heading="Deployment"),
+        "story": Column(heading="Story"),
+        "started": _largest("Started", "afdp_deployment_timestamp_seconds", selector, unit="dateTimeAsIso", times=1000),
+        "told": _largest("Told", "afdp_deployment_story", selector, by="deployment_id, story"),
+    }
+    description = "What each deployment did, in words, with ranges; the report has the whole of it and the evidence."
+    return grid("Stories", description, columns, hidden=("told",), height=height)
+
+
+def sequence(selector: str, *, height: int = 7) -> table.Panel:
+    """What moved, in order of time."""
+    columns = {
+        "metric": Column(heading="Metric"),
+        "onset": Column(
+            heading="Began",
+            expr=f"max by (metric) (afdp_impact_onset_timestamp_seconds{{{selector}}}) * 1000",
+            unit="dateTimeAsIso",
+        ),
+        "lag": Column(
+            heading="After the start",
+            expr=f"max by (metric) (afdp_impact_onset_timestamp_seconds{{{selector}}})"
+            f" - on () group_left () max(afdp_deployment_timestamp_seconds{{{selector}}})",
+            unit="s",
+        ),
+        "change": Column(heading="Change", expr=f"max by (metric) (afdp_impact_change{{{selector}}})"),
+        "lasted": Column(
+            heading="Lasted", expr=f"max by (metric) (afdp_impact_duration_seconds{{{selector}}})", unit="s"
+        ),
+    }
+    description = (
+        "The changes of this deployment in order of time. Order is no proof of cause: the report says which followed"
+        " which, how surely, and how often that was so before."
+    )
+    return grid("Sequence", description, columns, sort="onset", height=height)
+
+
 def impacts(selector: str, *, height: int = 9) -> table.Panel:
     """One line a metric that a deployment moved."""
     columns = {

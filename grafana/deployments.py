@@ -1,14 +1,15 @@
 """*Deployments*: what was deployed, what became of it, what it costs."""
 
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import table
 
 import deployment_tables
+import health
 from frame import PICKED, dashboard, report_address
-from panels import course, number, section
-from queries import per_second
+from panels import Column, course, grid, number, section
 
-_JUDGED = f'count(max by (deployment_id) (afdp_deployment_outcome{{{PICKED}, outcome!="unknown"}}))'
-_HURT = f'count(max by (deployment_id) (afdp_deployment_outcome{{{PICKED}, outcome=~"degradation|failure"}}))'
+_RATIO = f"max by (service, environment) (afdp_change_failure_ratio{{{PICKED}}})"
+_JUDGED = f"max by (service, environment) (afdp_change_failure_deployments{{{PICKED}}})"
 
 
 def board() -> build.Dashboard:
@@ -17,7 +18,9 @@ def board() -> build.Dashboard:
     board.with_variable(report_address())
     _totals(board)
     board.with_panel(deployment_tables.deployments(PICKED))
+    board.with_panel(deployment_tables.stories(PICKED))
     board.with_panel(deployment_tables.impacts(PICKED))
+    board.with_panel(_stability())
     _courses(board)
     _exporter(board.with_row(section("Exporter")))
     return board
@@ -35,8 +38,9 @@ def _totals(board: build.Dashboard) -> None:
     board.with_panel(
         number(
             "Change failure rate",
-            "Share of the judged deployments whose outcome is degradation or failure.",
-            f"({_HURT} or 0 * {_JUDGED}) / {_JUDGED}",
+            "Share of the judged deployments of the last 30 days that failed, over all picked services; the table of"
+            " stability has each service with its range.",
+            f"sum({_RATIO} * {_JUDGED}) / sum({_JUDGED})",
             "percentunit",
         )
     )
@@ -49,14 +53,28 @@ def _totals(board: build.Dashboard) -> None:
             legend="{{currency}}",
         )
     )
-    board.with_panel(
-        number(
-            "Looks not yet answered",
-            "Analyses that are due and not done. It comes back to 0 within minutes, or something is wrong.",
-            "sum(afdp_analyses_pending)",
-            "none",
-        )
+    board.with_panel(health.pending())
+
+
+def _stability() -> table.Panel:
+    def of_place(heading: str, metric: str, unit: str = "none") -> Column:
+        return Column(heading=heading, expr=f"max by (service, environment) ({metric}{{{PICKED}}})", unit=unit)
+
+    columns = {
+        "service": Column(heading="Service"),
+        "environment": Column(heading="Environment"),
+        "ratio": of_place("Change failure rate", "afdp_change_failure_ratio", "percentunit"),
+        "low": of_place("Low", "afdp_change_failure_ratio_lower", "percentunit"),
+        "high": of_place("High", "afdp_change_failure_ratio_upper", "percentunit"),
+        "judged": of_place("Of deployments", "afdp_change_failure_deployments"),
+        "restore": of_place("Time to restore", "afdp_time_to_restore_seconds", "s"),
+        "restored": of_place("Of failures", "afdp_time_to_restore_deployments"),
+    }
+    description = (
+        "DORA's measures of stability over the last 30 days: the share of judged deployments that failed, with its 5 %"
+        " and 95 % points, and the median time until a failed one was restored."
     )
+    return grid("Stability", description, columns, height=7)
 
 
 def _courses(board: build.Dashboard) -> None:
@@ -83,33 +101,4 @@ def _courses(board: build.Dashboard) -> None:
 
 
 def _exporter(board: build.Dashboard) -> None:
-    board.with_panel(
-        course(
-            "Sources",
-            "1 while a metrics source answers; at 0 the looks wait and nothing is judged.",
-            {"{{source}}": "min by (source) (afdp_source_up)"},
-            "none",
-            width=8,
-        )
-    )
-    board.with_panel(
-        course(
-            "Failed queries",
-            "Queries to the sources that failed, by reason.",
-            {"{{source}} {{reason}}": per_second("afdp_source_query_failures_total", "source, reason")},
-            "reqps",
-            width=8,
-        )
-    )
-    board.with_panel(
-        course(
-            "Annotations",
-            "Deployments and events received and rejected, by the kind of their sender.",
-            {
-                "received {{kind}}": per_second("afdp_annotations_received_total", "kind"),
-                "rejected {{kind}} {{reason}}": per_second("afdp_annotations_rejected_total", "kind, reason"),
-            },
-            "reqps",
-            width=8,
-        )
-    )
+    board.with_panel(health.sources(8)).with_panel(health.failed_queries(8)).with_panel(health.annotations(8))

@@ -15,6 +15,12 @@ _STARTS = (
 )
 
 
+_EVENTS = (
+    "max by (event, kind) (afdp_event_timestamp_seconds) * 1000"
+    ' or label_replace(max by (event, kind) (afdp_event_end_timestamp_seconds) * 1000, "kind", "end", "", "")'
+)
+
+
 class ValueIsTime(model.AnnotationQuery):
     """A Prometheus annotation whose samples' values are its times in milliseconds.
 
@@ -32,6 +38,21 @@ class ValueIsTime(model.AnnotationQuery):
             "textFormat": "{{deployment_id}}",
             "tagKeys": "service,environment,version",
         }
+
+
+class EventTime(ValueIsTime):
+    """The same for what is no deployment."""
+
+    def to_json(self) -> dict[str, object]:
+        words = {"titleFormat": "{{event}}", "textFormat": "{{kind}}", "tagKeys": "kind"}
+        return {**super().to_json(), **words}
+
+
+class Events(build.AnnotationQuery):
+    """Sales, freezes, incidents and the like, their start and their end, as marks in every plot."""
+
+    def build(self) -> model.AnnotationQuery:
+        return EventTime(name="Events", datasource=PROMETHEUS, icon_color="purple", expr=_EVENTS)
 
 
 class Deployments(build.AnnotationQuery):
@@ -59,6 +80,7 @@ def dashboard(uid: str, title: str, description: str, *, since: str = "now-7d") 
         .with_variable(_choice("service", "label_values(afdp_deployment_info, service)"))
         .with_variable(_choice("environment", 'label_values(afdp_deployment_info{service=~"$service"}, environment)'))
         .annotation(Deployments())
+        .annotation(Events())
     )
 
 

@@ -11,7 +11,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from frame import PROMETHEUS
 
-REPORT = ("Report", "${exporter}/api/v1/deployments/${__value.raw:percentencode}")
+REPORT = ("Report", "${exporter}/deployments/${__value.raw:percentencode}")
 DETAIL = (
     "Cause and effect",
     "/d/afdp-cause-and-effect?${datasource:queryparam}&var-deployment_id=${__value.raw:percentencode}",
@@ -106,12 +106,13 @@ def grid(
     columns: Mapping[str, Column],
     *,
     hidden: tuple[str, ...] = (),
+    sort: str = "",
     width: int = 24,
     height: int = 9,
 ) -> table.Panel:
     """A table of now: labels and queries side by side, joined by the labels that they share.
 
-    A hidden column is queried for its labels alone.
+    A hidden column is queried for its labels alone; `sort` is the column whose values order the lines, rising.
     """
     panel = table.Panel().title(title).description(description).datasource(PROMETHEUS)
     measured = [name for name, column in columns.items() if column.expr is not None]
@@ -126,6 +127,9 @@ def grid(
     }
     panel.with_transformation(model.DataTransformerConfig(id_val="merge", options={}))
     panel.with_transformation(model.DataTransformerConfig(id_val="organize", options=order))
+    if sort:
+        rising = {"sort": [{"field": columns[sort].heading, "desc": False}]}
+        panel.with_transformation(model.DataTransformerConfig(id_val="sortBy", options=rising))
     for column in columns.values():
         if column.expr is not None:
             panel.override_by_name(column.heading, [_property("unit", column.unit)])

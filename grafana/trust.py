@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as build
 
+import health
 from frame import dashboard
 from panels import Column, course, grid, number, section
 from queries import mean, per_second
@@ -82,8 +83,7 @@ def _looks(board: build.Dashboard) -> None:
 
 
 def _inputs(board: build.Dashboard) -> None:
-    up = {"{{source}}": "min by (source) (afdp_source_up)"}
-    board.with_panel(course("Sources", "1 while a source answers.", up, "none", width=6))
+    board.with_panel(health.sources(6))
     board.with_panel(
         course(
             "Time per query",
@@ -93,24 +93,7 @@ def _inputs(board: build.Dashboard) -> None:
             width=6,
         )
     )
-    board.with_panel(
-        course(
-            "Failed queries",
-            "Queries that failed, by source and reason.",
-            {"{{source}} {{reason}}": per_second("afdp_source_query_failures_total", "source, reason")},
-            "reqps",
-            width=6,
-        )
-    )
-    board.with_panel(
-        course(
-            "Rejected annotations",
-            "Deployments and events that were refused, by sender and reason.",
-            {"{{kind}} {{reason}}": per_second("afdp_annotations_rejected_total", "kind, reason")},
-            "reqps",
-            width=6,
-        )
-    )
+    board.with_panel(health.failed_queries(6)).with_panel(health.annotations(6))
 
 
 def _process(board: build.Dashboard) -> None:

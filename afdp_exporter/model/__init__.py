@@ -21,7 +21,6 @@ from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
 from afdp_exporter.model.impacts import (
     Attribution,
     Cost,
-    Decision,
     Impact,
     Link,
     Look,
@@ -59,7 +58,6 @@ __all__ = [
     "Context",
     "Cost",
     "Course",
-    "Decision",
     "Deployment",
     "DueNotice",
     "Estimate",

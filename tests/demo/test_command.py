@@ -7,12 +7,20 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from afdp_exporter.commands.demo import COMMAND
+from real_parts.fixtures import Start
+from real_parts.servers import Prometheus
+from real_parts.waiting import until
+from shipped import ROOT
+from shipped.dashboards import FILES, load, queries
+from shipped.names import NOT_IN_THE_DEMO, PROMISED_FOR_LATER, named
 
 AFDP = [sys.executable, "-m", "afdp_exporter"]
 END = "--end=2026-11-24T09:40:00Z"
@@ -41,6 +49,11 @@ class Running:
         if self.said is None:
             self.said = self.process.communicate(timeout=300)
         return self.said
+
+    @cached_property
+    def url(self) -> str:
+        """Where it serves, once it does."""
+        return self.said_until("Serving").split("Serving ")[1].split("/,")[0]
 
     def said_until(self, word: str) -> str:
         """What it said until a line with the word."""
@@ -105,9 +118,41 @@ def test_it_leaves_nothing_behind(once: Running) -> None:
     assert list(once.temporary.iterdir()) == []
 
 
+def test_a_prometheus_that_scrapes_it_answers_every_panel_of_every_dashboard(
+    serving: Running, start: Start, tmp_path: Path
+) -> None:
+    port = serving.url.rpartition(":")[2]
+    (job,) = yaml.safe_load((ROOT / "alerting/prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    scraped = {"scrape_configs": [job | {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]}
+    prometheus = start(Prometheus(tmp_path / "prometheus", scraped))
+
+    def tell(method: str, path: str, **body: object) -> int:
+        answer = prometheus.http.request(method, f"{serving.url}{path}", json=body)
+        return answer.status
+
+    deployments = "/api/v1/deployments"
+    planned = {"service": "api", "status": "planned", "started_at": "2026-11-24T12:00:00Z", "change_types": ["code"]}
+    assert tell("POST", deployments, id="next", **planned) == 201
+    assert tell("POST", deployments, id="foretold", **planned) == 201
+    assert tell("POST", deployments, version=1) == 422
+    until(lambda: prometheus.query('afdp_predicted_risk_ratio{deployment_id="foretold"}'))
+    done = {"status": "succeeded", "started_at": "2026-11-24T09:00:00Z", "finished_at": "2026-11-24T09:01:00Z"}
+    assert tell("PATCH", f"{deployments}/foretold", **done) == 200
+
+    values = {"service": ".+", "environment": ".+", "deployment_id": "api-v2.1.0", "__rate_interval": "10s"}
+    values["metric"] = "request_latency_p95_seconds"
+    every = [query for path in FILES for query in queries(load(path.name), values)]
+    asked = [query for query in every if not named(query.expr) & (PROMISED_FOR_LATER | NOT_IN_THE_DEMO)]
+    assert len(asked) > 80
+
+    def empty() -> list[str]:
+        return [query.place for query in asked if not prometheus.query(query.expr)]
+
+    until(lambda: not empty(), empty, 240.0)
+
+
 def test_it_serves_what_it_told_until_it_is_interrupted(serving: Running) -> None:
-    said = serving.said_until("Serving")
-    url = said.split("Serving ")[1].split("/,")[0]
+    url = serving.url
     with urllib.request.urlopen(f"{url}/api/v1/deployments/api-v2.1.0", timeout=10) as answer:
         assert b"request_latency_p95_seconds" in answer.read()
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:

@@ -63,9 +63,9 @@ def lost(written: object, read: object, place: str = "") -> Iterator[str]:
 @each_dashboard
 def test_reading_back_loses_no_key(name: str) -> None:
     read = json.loads(json.dumps(Dashboard.from_json(load(name)), cls=JSONEncoder))
-    prefix = "/annotations/list/0/"
-    beyond = {prefix + key for key in ("step", "useValueForTime", "titleFormat", "textFormat", "tagKeys")}
-    beyond |= {prefix + "target/" + key for key in ("expr", "interval", "refId")}
+    keys = ["step", "useValueForTime", "titleFormat", "textFormat", "tagKeys"]
+    keys += [f"target/{key}" for key in ("expr", "interval", "refId")]
+    beyond = {f"/annotations/list/{place}/{key}" for place in (0, 1) for key in keys}
     assert set(lost(load(name), read)) == beyond
 
 
@@ -137,7 +137,7 @@ def test_a_table_arranges_only_what_its_queries_return(name: str) -> None:
     for panel in panels(load(name)):
         if panel["type"] != "table":
             continue
-        arranged = panel["transformations"][-1]["options"]["renameByName"]
+        (arranged,) = (each["options"]["renameByName"] for each in panel["transformations"] if each["id"] == "organize")
         values = {"Value"} if len(panel["targets"]) == 1 else {f"Value #{t['refId']}" for t in panel["targets"]}
         grouped = {
             label
@@ -150,12 +150,30 @@ def test_a_table_arranges_only_what_its_queries_return(name: str) -> None:
 
 
 @each_dashboard
-def test_deployments_are_marked_at_their_time_in_milliseconds(name: str) -> None:
-    (annotation,) = load(name)["annotations"]["list"]
-    assert annotation["useValueForTime"] is True
-    assert annotation["expr"] == annotation["target"]["expr"]
-    assert "afdp_deployment_timestamp_seconds" in annotation["expr"]
-    assert "* 1000" in annotation["expr"]
+def test_deployments_and_events_are_marked_at_their_time_in_milliseconds(name: str) -> None:
+    marked = {"afdp_deployment_timestamp_seconds": False, "afdp_event_timestamp_seconds": False}
+    for annotation in load(name)["annotations"]["list"]:
+        assert annotation["useValueForTime"] is True
+        assert annotation["expr"] == annotation["target"]["expr"]
+        assert "* 1000" in annotation["expr"]
+        marked |= {metric: True for metric in marked if metric in annotation["expr"]}
+    assert all(marked.values())
+
+
+def test_a_deployment_leads_to_its_report_wherever_it_stands_in_a_table() -> None:
+    for path in FILES:
+        for panel in panels(load(path.name)):
+            headings = [
+                heading
+                for each in panel.get("transformations", [])
+                for heading in each["options"].get("renameByName", {}).values()
+            ]
+            if "Deployment" in headings:
+                (override,) = (
+                    each for each in panel["fieldConfig"]["overrides"] if each["matcher"]["options"] == "Deployment"
+                )
+                urls = [link["url"] for link in override["properties"][0]["value"]]
+                assert "${exporter}/deployments/${__value.raw:percentencode}" in urls, panel["title"]
 
 
 @each_dashboard

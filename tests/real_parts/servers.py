@@ -19,7 +19,6 @@ from real_parts.remote_write import remote_write
 
 _FETCHED = Path(__file__).parents[2] / ".cache/real/usr/bin"
 _START = 120.0  # seconds until a server has to be ready, on a machine that is busy with other work
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PORTS = 5  # tries to find one that nobody takes between its choice and its use
 
 
@@ -201,18 +200,9 @@ class NodeExporter(Server):
 SERVERS: tuple[type[Server], ...] = (Prometheus, Alertmanager, NodeExporter, VictoriaMetrics)
 
 
-def chromium() -> str:
-    """The path of a Chromium. Raises Missing."""
-    for name in _BROWSERS:
-        found = shutil.which(name)
-        if found:
-            return found
-    raise Missing("chromium")
-
-
 def missing() -> list[str]:
     """The programs that are not to be found."""
-    absent = [] if any(map(shutil.which, _BROWSERS)) else ["chromium"]
+    absent = []
     for server in SERVERS:
         try:
             server.program()

@@ -10,6 +10,17 @@ from afdp_exporter.metrics import Exposure, Instruments
 PROMISED_FOR_LATER = frozenset({"afdp_prevented_cost_total", "afdp_gate_verdict"})
 """What the dashboards show already and nothing exposes yet."""
 
+NOT_IN_THE_DEMO = frozenset(
+    {
+        "afdp_source_query_failures_total",  # its source cannot fail
+        "afdp_pattern_matched",  # eight weeks of 28 deployments with an effect hold no pattern of cost
+        "afdp_pattern_cost_multiplier",
+        "afdp_time_to_restore_seconds",  # no failure of its last 30 days is restored
+        "afdp_time_to_restore_deployments",
+    }
+)
+"""What panels show that a running demo has no data for; other tests have them answered."""
+
 _NAME = re.compile(r"\bafdp_[a-z0-9_]+")
 _PARTS = {"counter": "_total", "info": "_info"}
 _OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")

@@ -1,0 +1,85 @@
+"""Flat tables for who reads rows and not reports, such as Grafana's JSON data sources."""
+
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from afdp_exporter.fields import Name
+from afdp_exporter.handlers.answers import answer
+from afdp_exporter.handlers.reading import read_query
+from afdp_exporter.handlers.state import STATE
+from afdp_exporter.impact.outcome import shown
+from afdp_exporter.impact.story import headline
+from afdp_exporter.model import Deployment, Impact, Similar
+from afdp_exporter.report import number_json, time_json
+
+
+class _Stories(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Name | None = None
+    environment: Name | None = None
+    limit: Annotated[int, Field(ge=1, le=500)] = 50
+
+
+class _One(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deployment_id: Annotated[str, Field(max_length=128)]
+
+
+async def stories(request: web.Request) -> web.Response:
+    """The newest measured deployments, a row each: what became of them, in words and in money."""
+    state = request.app[STATE]
+    query = read_query(_Stories, request)
+    found = await state.store.history(before=state.clock(), service=query.service, limit=query.limit)
+    rows = [
+        _story(each.deployment, each.impact)
+        for each in reversed(found)
+        if each.impact is not None and query.environment in (None, each.deployment.environment)
+    ]
+    return answer({"rows": rows})
+
+
+async def similar(request: web.Request) -> web.Response:
+    """The past deployments that are most like a recorded one, a row each, with why they are."""
+    state = request.app[STATE]
+    query = read_query(_One, request)
+    deployment = await state.store.deployment(query.deployment_id)
+    prediction = await state.planner.predict(deployment, state.rules.plans, state.clock())
+    others = (each for each in prediction.similar if each.deployment_id != deployment.id)
+    return answer({"rows": [_similar(each) for each in others]})
+
+
+def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
+    cost = next(iter(impact.costs), None)
+    return {
+        "deployment_id": deployment.id,
+        "service": deployment.service,
+        "environment": deployment.environment,
+        "version": deployment.version,
+        "team": deployment.team,
+        "started_at": time_json(deployment.started_at),
+        "outcome": shown(deployment, impact).outcome.value,
+        "headline": headline(impact, deployment),
+        "story": " ".join(impact.story),
+        "cost_per_hour_low": number_json(cost.per_hour.low) if cost else None,
+        "cost_per_hour": number_json(cost.per_hour.median) if cost else None,
+        "cost_per_hour_high": number_json(cost.per_hour.high) if cost else None,
+        "currency": cost.currency if cost else None,
+        "seen_before": impact.seen_before.count,
+    }
+
+
+def _similar(similar: Similar) -> dict[str, Any]:
+    return {
+        "deployment_id": similar.deployment_id,
+        "service": similar.service,
+        "version": similar.version,
+        "started_at": time_json(similar.started_at),
+        "similarity_ratio": number_json(similar.similarity_ratio),
+        "why": "; ".join(similar.why),
+        "outcome": similar.outcome.value,
+        "cost_per_hour": number_json(similar.cost_per_hour),
+    }

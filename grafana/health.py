@@ -1,0 +1,35 @@
+"""Panels about the exporter itself, which more than one dashboard shows."""
+
+from grafana_foundation_sdk.builders import stat, timeseries
+
+from panels import course, number
+from queries import per_second
+
+
+def sources(width: int) -> timeseries.Panel:
+    """Which sources answer."""
+    lines = {"{{source}}": "min by (source) (afdp_source_up)"}
+    description = "1 while a metrics source answers; at 0 the looks wait and nothing is judged."
+    return course("Sources", description, lines, "none", width=width)
+
+
+def failed_queries(width: int) -> timeseries.Panel:
+    """What the sources did not answer."""
+    lines = {"{{source}} {{reason}}": per_second("afdp_source_query_failures_total", "source, reason")}
+    return course("Failed queries", "Queries that failed, by source and reason.", lines, "reqps", width=width)
+
+
+def annotations(width: int) -> timeseries.Panel:
+    """What was sent to the exporter."""
+    lines = {
+        "received {{kind}}": per_second("afdp_annotations_received_total", "kind"),
+        "rejected {{kind}} {{reason}}": per_second("afdp_annotations_rejected_total", "kind, reason"),
+    }
+    description = "Deployments and events received and rejected, by the kind of their sender."
+    return course("Annotations", description, lines, "reqps", width=width)
+
+
+def pending() -> stat.Panel:
+    """What is due and not answered."""
+    description = "Analyses that are due and not done. It comes back to 0 within minutes, or something is wrong."
+    return number("Looks not yet answered", description, "sum(afdp_analyses_pending)", "none")

@@ -1,0 +1,108 @@
+"""Rows for Grafana's JSON data sources."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+from aiohttp import ClientSession
+from jsonschema import Draft202012Validator
+
+from afdp_exporter.model import Attribution as Verdict
+from afdp_exporter.model import (
+    ChangeType,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    Worse,
+)
+from afdp_exporter.store.sqlite import SQLiteStore
+
+DESCRIBED = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+async def remember(store: SQLiteStore, name: str, hours: float, environment: str = "production") -> None:
+    at = NOW - hours * HOUR
+    deployment = Deployment(
+        id=name,
+        service="api",
+        environment=environment,
+        started_at=at,
+        received_at=at,
+        version=f"v-{name}",
+        change_types=(ChangeType.DATABASE,),
+    )
+    shift = Shift(
+        metric="latency_seconds",
+        layer=Layer.TECHNICAL,
+        verdict=Verdict.ATTRIBUTED,
+        reason="it rose",
+        worse=Worse.UP,
+        onset=at,
+        before=0.2,
+        change=0.015,
+        low=0.012,
+        high=0.018,
+    )
+    impact = Impact(
+        deployment_id=name,
+        measured_at=at + HOUR,
+        shifts=(shift,),
+        outcome=Outcome.DEGRADATION,
+        outcome_reason="slower",
+        costs=(Cost(currency="USD", per_hour=Estimate(low=950, median=1200, high=1460)),),
+        story=("Latency rose by 15 ms [12, 18].", "It costs $1,200 an hour."),
+    )
+    await store.record(deployment, (Look(deployment_id=name, after=HOUR, due_at=at + HOUR),))
+    (claimed,) = await store.claim_looks(NOW, limit=1, lease=HOUR)
+    await store.finish_look(replace(claimed, state=LookState.DONE), impact)
+
+
+def as_described(rows: object, schema: str) -> None:
+    components = DESCRIBED["components"]
+    Draft202012Validator(components["schemas"][schema] | {"components": components}).validate(rows)
+
+
+async def test_stories_come_as_rows_the_newest_first_with_their_cost_and_its_range(
+    client: ClientSession, store: SQLiteStore
+) -> None:
+    await remember(store, "old", 50)
+    await remember(store, "new", 30)
+    await remember(store, "staged", 40, environment="staging")
+    answer = await (await client.get("/api/v1/tables/stories", params={"environment": "production"})).json()
+    as_described(answer, "StoryRows")
+    assert [row["deployment_id"] for row in answer["rows"]] == ["new", "old"]
+    newest = answer["rows"][0]
+    assert newest["story"] == "Latency rose by 15 ms [12, 18]. It costs $1,200 an hour."
+    assert (newest["cost_per_hour_low"], newest["cost_per_hour"], newest["cost_per_hour_high"]) == (950, 1200, 1460)
+    assert newest["headline"].startswith("api v-new (06:00): ")
+    await client.patch("/api/v1/deployments/new", json={"outcome": "success", "note": "planned"})
+    answer = await (await client.get("/api/v1/tables/stories", params={"limit": 1})).json()
+    assert [(row["deployment_id"], row["outcome"]) for row in answer["rows"]] == [("new", "success")]
+
+
+async def test_similar_deployments_come_as_rows_without_the_one_that_is_asked_for(
+    client: ClientSession, store: SQLiteStore
+) -> None:
+    for number in range(4):
+        await remember(store, f"d{number}", 30 + 20 * number)
+    answer = await (await client.get("/api/v1/tables/similar", params={"deployment_id": "d0"})).json()
+    as_described(answer, "SimilarRows")
+    found = {row["deployment_id"] for row in answer["rows"]}
+    assert found <= {"d1", "d2", "d3"}
+    assert found
+    assert all(row["why"] for row in answer["rows"])
+
+
+async def test_what_is_not_known_is_told_as_such(client: ClientSession) -> None:
+    assert (await client.get("/api/v1/tables/similar", params={"deployment_id": "nobody"})).status == 404
+    assert (await client.get("/api/v1/tables/similar")).status == 422
+    assert await (await client.get("/api/v1/tables/stories")).json() == {"rows": []}
