@@ -67,7 +67,7 @@ class Analyst:
     async def conclude(self, weighed: "Weighed") -> "Answer":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
         case = weighed.case
-        if any(shift.moved for shift in weighed.judged.shifts):  # else the past explains nothing
+        if weighed.judged.moved:  # else the past explains nothing
             case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
         return Answer(impact=together(weighed.judged, case), courses=weighed.courses, account=weighed.account)
 
@@ -84,6 +84,11 @@ class Judged:
     elsewhere: Mapping[str, tuple[Shift, ...]]
     answers: Mapping[str, tuple[Finding, float | None]]
     early: "Judged | None" = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether any metric did, by itself, now or in the first hour."""
+        return any(shift.moved for shift in self.shifts) or (self.early is not None and self.early.moved)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

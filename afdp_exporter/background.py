@@ -16,6 +16,7 @@ from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.model import Impact, Look
 from afdp_exporter.planning import Planner
+from afdp_exporter.remedies import look_again
 from afdp_exporter.stability import stabilities
 from afdp_exporter.trust import false_alarm_ratios
 from afdp_exporter.watch import Watcher
@@ -60,7 +61,10 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
     )
 
     async def look_at(look: Look, at: datetime) -> Answer:
-        return await analyst.conclude(await analyst.weigh(look, at))
+        answer = await analyst.conclude(await analyst.weigh(look, at))
+        within = state.rules.watched.settings.impact.remedy_within
+        await look_again(look, store=state.store, schedule=state.rules.schedule, within=within, now=at)
+        return answer
 
     measured = asyncio.Event()
     measured.set()
