@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     Link,
     Look,
     LookState,
+    Measured,
     Outcome,
     Rival,
     SeenBefore,
@@ -55,11 +56,13 @@ def deployment_json(deployment: Deployment) -> dict[str, Any]:
 def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[Look]) -> dict[str, Any]:
     """The whole report. As long as nothing is measured, the outcome is unknown and the story says what is awaited."""
     costs = [_cost(cost) for cost in impact.costs] if impact else []
+    decision = Measured(deployment=deployment, impact=impact).decision
+    known = impact is not None or decision.outcome is not Outcome.UNKNOWN
     return {
         "deployment": deployment_json(deployment),
-        "outcome": impact.outcome.value if impact else Outcome.UNKNOWN.value,
-        "outcome_reason": impact.outcome_reason if impact else _awaited(deployment, looks),
-        "outcome_source": impact.label_source if impact else None,
+        "outcome": decision.outcome.value,
+        "outcome_reason": decision.reason if known else _awaited(deployment, looks),
+        "outcome_source": decision.label_source if known else None,
         "measured_at": time_json(impact.measured_at) if impact else None,
         "impacts": [_shift(shift) for shift in impact.shifts] if impact else [],
         "sequence": [_link(link) for link in impact.links] if impact else [],

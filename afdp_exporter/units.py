@@ -147,3 +147,47 @@ def _rounded(value: float, place: int) -> str:
     text = f"{round(value, -place):,.{max(-place, 0)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"-0", ""} else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """How the values of a metric are written: times `factor`, in the unit that `label` names."""
+
+    factor: float
+    label: str
+    symbol: str = ""  # in front of the figure
+    place: int = 0  # the power of ten that is rounded to
+
+    def plain(self, value: float) -> str:
+        """A value without its unit."""
+        figure = _rounded(value * self.factor, self.place)
+        sign, digits = ("-", figure[1:]) if figure.startswith("-") else ("", figure)
+        return f"{sign}{self.symbol}{digits}"
+
+    def told(self, value: float) -> str:
+        """A value with its unit."""
+        text = self.plain(value)
+        return f"{text} {self.label}" if self.label and not self.symbol else text
+
+
+def axis(metric: str, largest: float) -> Axis:
+    """The unit in which the values of a metric up to `largest` are read best; three digits of the largest are told."""
+    priced = _priced(metric)
+    found = _SUFFIX.search(metric)
+    kind = found[1] if found else ""
+    factor, label, symbol = 1.0, _PER.get(kind, ""), ""
+    if priced:
+        currency = priced[1].upper()
+        symbol = _SYMBOLS.get(currency, "")
+        label = f"{currency} an hour" if priced[2] else currency
+    elif kind in _SCALES:
+        scale = _SCALES[kind]
+        factor, label = next((entry for entry in scale if largest * entry[0] >= 1), scale[-1])
+    elif kind == "ratio":
+        factor = 100.0
+    size = largest * factor
+    place = floor(log10(size)) - 2 if isfinite(size) and size > 0 else 0
+    return Axis(factor=factor, label=label, symbol=symbol, place=min(place, 0))
+
+
+_PER = {"ratio": "%", "percent": "%", "celsius": "°C", "per_second": "/s", "per_minute": "/min", "per_hour": "an hour"}

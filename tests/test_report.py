@@ -155,3 +155,21 @@ def test_before_anything_is_measured_the_story_says_what_is_awaited(
     report = report_json(deployment(**changes), None, looks)
     assert report["story"][0].endswith(awaited)
     assert (report["outcome"], report["impacts"], report["cost_per_hour"]) == ("unknown", [], None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, ("degradation", "latency rose by 15 ms", "rule")),
+        ({"status": Status.ROLLED_BACK}, ("failure", "it was rolled back", "rollback")),
+        (
+            {"status": Status.ROLLED_BACK, "labelled_outcome": Outcome.SUCCESS, "note": "a rehearsal"},
+            ("success", "a rehearsal", "human"),
+        ),
+    ],
+)
+def test_a_human_speaks_before_the_sender_and_both_before_the_measurement(
+    changes: dict[str, Any], shown: tuple[str, str, str]
+) -> None:
+    report = report_json(deployment(**changes), impact(), ())
+    assert (report["outcome"], report["outcome_reason"], report["outcome_source"]) == shown

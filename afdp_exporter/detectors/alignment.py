@@ -7,6 +7,7 @@ import numpy as np
 
 from afdp_exporter.detectors.grid import Grid, despike
 from afdp_exporter.detectors.onset import Path, locate
+from afdp_exporter.detectors.robust import median
 
 SIDE = 36  # steps compared on either side of an earlier deployment
 SURE = 0.5  # share of the posterior inside the earlier deployment's window
@@ -33,8 +34,8 @@ def _aligned(values: np.ndarray, position: int, grid: Grid) -> np.ndarray:
     if step is None or step.share < SURE:
         return values
     before, after = values[begin : step.position], values[step.position : end]
-    height = float(np.median(after) - np.median(before))
-    noise = 1.4826 * float(np.median(np.abs(np.concatenate([before - np.median(before), after - np.median(after)]))))
+    height = median(after) - median(before)
+    noise = 1.4826 * median(np.abs(np.concatenate([before - median(before), after - median(after)])))
     if abs(height) < LARGE * noise or height == 0.0:
         return values
     aligned = values.copy()

@@ -7,15 +7,17 @@ side only. The same statistic is taken at every earlier instant, and only what t
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import maximum_filter1d
 
 from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.robust import highest_by_window, median, quantile
 from afdp_exporter.model import Floats
 
 LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 36, 54, 80, 120)
+SINGLE = 3.0  # a single wild point must be so many times rarer: series are full of them
 SIDE = 4  # steps on either side that it must stand out from
 BEFORE = 13  # steps that tell the level before it
 CALM = 60  # steps before it that tell how far values stray from the level
+LEAST = 20  # earlier instants
 COMMON = 0.95  # quantile of the highest excursion in windows of history
 JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
 FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
@@ -26,7 +28,7 @@ class Excursion:
     """An excursion from position `begin` to before `end`, in the mean `height` above the `level` before it.
 
     `error` is what nine in ten stretches of the history, as long as it, differ from the level before them. `rarity` is
-    its height in units of what the highest excursions of the history reach, `left` the share that is left after it.
+    its height in units of what the highest excursions of the history reach.
     """
 
     begin: int
@@ -35,7 +37,6 @@ class Excursion:
     height: float
     error: float
     rarity: float
-    left: float
 
 
 def excursion(grid: Grid) -> Excursion | None:
@@ -43,7 +44,7 @@ def excursion(grid: Grid) -> Excursion | None:
     if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return None
     totals = np.concatenate([[0.0], np.cumsum(grid.values)])
-    jitter = JITTER * float(np.quantile(np.abs(np.diff(grid.values[: grid.deployed])), 0.99))
+    jitter = JITTER * quantile(np.abs(np.diff(grid.values[: grid.deployed])), 0.99)
     found = [
         _rarest(grid, totals, length, jitter)
         for length in LENGTHS
@@ -52,10 +53,7 @@ def excursion(grid: Grid) -> Excursion | None:
     rarity, begin, length = max((each for each in found if each is not None), default=(0.0, 0, 0))
     if rarity <= 0.0:
         return None
-    end = begin + length
-    before = _mean(totals, begin - SIDE, begin)
-    left = (float(np.median(grid.values[end:])) - before) / (_mean(totals, begin, end) - before)
-    begin, end = _edges(grid, begin, end)
+    begin, end = _edges(grid, begin, begin + length)
     level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
     return Excursion(
         begin=begin,
@@ -63,19 +61,18 @@ def excursion(grid: Grid) -> Excursion | None:
         level=level,
         height=_mean(totals, begin, end) - level,
         error=_error(grid, totals, end - begin),
-        rarity=rarity,
-        left=left,
+        rarity=rarity / SINGLE if end - begin == 1 else rarity,
     )
 
 
 def _edges(grid: Grid, begin: int, end: int) -> tuple[int, int]:
     """From the highest point outwards, as far as the values stay away from the level; two that are back end it."""
-    level = float(np.median(grid.values[max(0, begin - BEFORE) : begin]))
+    level = median(grid.values[max(0, begin - BEFORE) : begin])
     side = 1.0 if float(grid.values[begin:end].mean()) >= level else -1.0
     away = side * (grid.values - level)
     peak = begin + int(np.argmax(away[begin:end]))
     calm = np.abs(grid.values[max(0, begin - CALM) : begin - 1] - level)
-    noise = 1.4826 * float(np.median(calm)) if len(calm) else 0.0
+    noise = 1.4826 * median(calm) if len(calm) else 0.0
     near = away <= min(max(3.0 * noise, 0.1 * away[peak]), 0.5 * away[peak])
     back = np.flatnonzero(near[peak + 1 : -1] & near[peak + 2 :])
     first = peak
@@ -90,7 +87,7 @@ def _error(grid: Grid, totals: Floats, length: int) -> float:
     if not len(at):
         return float("inf")
     apart = (totals[at + length] - totals[at]) / length - (totals[at] - totals[at - BEFORE]) / BEFORE
-    return float(np.quantile(np.abs(apart), 0.9))
+    return quantile(np.abs(apart), 0.9)
 
 
 def _mean(totals: Floats, begin: int, end: int) -> float:
@@ -99,30 +96,28 @@ def _mean(totals: Floats, begin: int, end: int) -> float:
 
 def _rarest(grid: Grid, totals: Floats, length: int, jitter: float) -> tuple[float, int, int] | None:
     """Rarity, position and length of the highest excursion of one length in the deployment's window."""
-    at = np.arange(SIDE, grid.n - length - 1)
-    height = _standing_out(totals, at, length, grid.n)
-    in_window = (at >= grid.deployed - 1) & (at <= grid.last_onset)
-    in_past = at + length + SIDE <= grid.deployed
-    window = int(in_window.sum())
-    if not window or int(in_past.sum()) < 20:
+    height = _standing_out(totals, length, grid.n)
+    first, last = max(grid.deployed - 1 - SIDE, 0), min(grid.last_onset - SIDE, len(height) - 1)
+    past = height[: max(grid.deployed - length - 2 * SIDE + 1, 0)]
+    window = last - first + 1
+    if window < 1 or len(past) < max(LEAST, window):
         return None
-    highest = maximum_filter1d(height[in_past], window)[window // 2 :: max(1, window // 2)]
-    usual = max(float(np.quantile(highest, COMMON)), jitter)
-    best = int(np.argmax(height[in_window]))
+    highest = highest_by_window(past, window)
+    usual = max(quantile(highest, COMMON), jitter)
     if usual <= 0.0:
         return None
-    rarity = float(height[in_window][best]) / usual / (1.0 + FEW / len(highest))
-    return rarity, int(at[in_window][best]), length
+    best = first + int(np.argmax(height[first : last + 1]))
+    return float(height[best]) / usual / (1.0 + FEW / (2 * len(highest))), best + SIDE, length
 
 
-def _standing_out(totals: Floats, at: np.ndarray, length: int, n: int) -> Floats:
-    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 where it does not."""
-    end = at + length
-    stop = np.minimum(end + SIDE, n)
-    inside = (totals[end] - totals[at]) / length
-    left = (totals[at] - totals[at - SIDE]) / SIDE
-    right = (totals[stop] - totals[end]) / (stop - end)
-    above = np.minimum(inside - left, inside - right)
-    below = np.minimum(left - inside, right - inside)
-    out: Floats = np.maximum(np.maximum(above, below), 0.0)
-    return out
+def _standing_out(totals: Floats, length: int, n: int) -> Floats:
+    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 where it does not.
+
+    One height for each beginning from `SIDE` to `n - length - 2`, (n - length - 1 - SIDE,).
+    """
+    begin = np.arange(SIDE, n - length - 1)
+    end, stop = begin + length, np.minimum(begin + length + SIDE, n)
+    inside = (totals[end] - totals[begin]) / length
+    left = inside - (totals[begin] - totals[begin - SIDE]) / SIDE
+    right = inside - (totals[stop] - totals[end]) / (stop - end)
+    return np.maximum(np.maximum(np.minimum(left, right), -np.maximum(left, right)), 0.0)

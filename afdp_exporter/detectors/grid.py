@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from afdp_exporter.detectors.robust import median
 from afdp_exporter.model import Floats
 
 DAY = 86_400.0
@@ -114,8 +115,8 @@ def standardise(values: Floats, deployed: int) -> tuple[Floats, float, float]:
     exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
     small = np.ldexp(values, -exponent)
     past = small[:deployed] if deployed else small
-    centre = float(np.median(past))
-    spread = 1.4826 * float(np.median(np.abs(past - centre))) or float(past.std()) or float(small.std()) or 1.0
+    centre = median(past)
+    spread = 1.4826 * median(np.abs(past - centre)) or float(past.std()) or float(small.std()) or 1.0
     standard = (small - centre) / spread
     with np.errstate(over="ignore"):
         return standard, float(np.ldexp(centre, exponent)), float(np.ldexp(spread, exponent))
@@ -133,7 +134,7 @@ def despike(values: Floats) -> Floats:
 def _usual_step(at: Floats) -> float:
     gaps = np.diff(at[-200:])
     gaps = gaps[gaps > 0]
-    return float(np.median(gaps)) if len(gaps) else 0.0
+    return median(gaps) if len(gaps) else 0.0
 
 
 def _fill(position: NDArray[np.int64], raw: Floats, n: int | None = None) -> tuple[Floats, NDArray[np.bool_]]:

@@ -14,6 +14,7 @@ from scipy.ndimage import median_filter
 from scipy.special import ndtri, stdtr, stdtrit
 
 from afdp_exporter.detectors.grid import REACH_SECONDS, Grid
+from afdp_exporter.detectors.robust import median, quantiles
 from afdp_exporter.model import Floats
 
 Ints = NDArray[np.int64]
@@ -25,6 +26,7 @@ OUTLIER = 2.5  # Huber 1964, in robust deviations
 CLIP = 8.0  # of a predictor, in robust deviations
 ROUNDS = 2  # of reweighting
 QUANTILES = np.array([0.68, 0.90, 0.95])
+MIDDLE = np.array([0.5])
 SHARE_OF_HISTORY = 0.3  # the longest look back that is learned from
 MARGIN = 1.05  # for the quantiles of few placebos
 
@@ -187,7 +189,7 @@ def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Flo
     residual = residual[best]
     weights = np.zeros(0)
     for _ in range(ROUNDS):
-        usual = 1.4826 * np.median(np.abs(residual)) or 1e-12
+        usual = 1.4826 * median(np.abs(residual).ravel()) or 1e-12
         residual, weights = _ridge(
             learned, y, np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300)), penalty
         )
@@ -204,14 +206,14 @@ def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Flo
 
 def _scaled(predictors: Floats) -> Floats:
     learned = predictors[:, :-1]
-    deviation = 1.4826 * np.median(np.abs(learned), axis=1, keepdims=True)
+    deviation = 1.4826 * quantiles(np.abs(learned).swapaxes(1, 2), MIDDLE)[0][:, None]
     deviation = np.maximum(deviation, 1e-3 * np.sqrt((learned**2).mean(axis=1, keepdims=True)))
     return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
 
 
 def _error(residual: Floats) -> Floats:
     """The robust deviation of the errors (ways,): the largest that their middle or their tail asks for."""
-    at = np.quantile(np.abs(residual), QUANTILES, axis=1)
+    at = quantiles(np.abs(residual), QUANTILES)
     error: Floats = MARGIN * (at / ndtri((1.0 + QUANTILES) / 2.0)[:, None]).max(axis=0)
     return error
 

@@ -1,22 +1,29 @@
 """Whether the values scatter more (or less) after the deployment, whatever their level does.
 
-The scatter is the mean size of single steps from value to value, which a shift of the level or a drift leaves alone.
-The log of its ratio after to before is compared with the same log ratio at earlier instants of the series (placebo in
-time, as for the level), pooled with what series of its kind do: few windows of history cannot tell it by themselves.
+The scatter is the mean size of steps from a value to the next and to the one after it, which a shift of the level or a
+drift leaves alone. The log of its ratio after to before is compared with the same log ratio at earlier instants of the
+series (placebo in time, as for the level), pooled with what series of its kind do: few windows of history cannot tell
+it by themselves.
 """
 
 from dataclasses import dataclass
-from math import exp, hypot, log
+from math import exp, hypot
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.robust import median, quantile, quantiles
 from afdp_exporter.model import Floats
 
+Integers = NDArray[np.int64]
+
+APART = (1, 2)  # positions between the values of a step
 BACK = 6  # times the length after
 WILD = 3.0  # a single step counts at most this often the 90th percentile of the history
+STILL = 0.05  # of the 90th percentile of the steps: less is no scatter
 USUAL = 0.3  # log ratio that changes of scatter reach in series of every kind
 QUANTILES = np.array([0.68, 0.90, 0.95])
 LEAST = 12  # placebo instants
@@ -42,22 +49,16 @@ def spread(grid: Grid, leave_out: Excursion | None) -> Spread | None:
     back = min(BACK * forward, grid.deployed // 2)
     if forward < 4 or back < 4 or grid.deployed - forward - back + 1 < LEAST:
         return None
-    steps = np.abs(np.diff(grid.values, prepend=grid.values[0]))
-    large = float(np.quantile(steps[: grid.deployed], 0.9))
-    if large <= 0.0:
+    at = np.append(np.arange(back, grid.deployed - forward + 1), begin)
+    steps = [_steps(grid, leave_out, apart, begin) for apart in APART]
+    if any(each is None for each in steps):
         return None
-    if leave_out is not None:
-        steps[leave_out.begin : leave_out.end + 1] = float(np.median(steps[begin:]))
-    totals = np.concatenate([[0.0], np.cumsum(np.minimum(steps, WILD * large))])
-    floor = 0.05 * large
-    at = np.arange(back, grid.deployed - forward + 1)
-    later, earlier = _means(totals, at, forward), _means(totals, at - back, back)
-    placebo = np.abs(np.log((later + floor) / (earlier + floor)))
-    reached = np.quantile(placebo, QUANTILES) / ndtri((1.0 + QUANTILES) / 2.0)
+    ratios = np.mean(
+        [_log_ratios(each, at, grid.deployed, forward, back) for each in steps if each is not None], axis=0
+    )
+    moved = float(ratios[-1])
+    reached = quantiles(np.abs(ratios[:-1]), QUANTILES) / ndtri((1.0 + QUANTILES) / 2.0)
     error = hypot(USUAL, float(reached.max()))
-    now = float(_means(totals, np.array([begin]), forward)[0])
-    then = float(_means(totals, np.array([grid.deployed - back]), back)[0])
-    moved = log((now + floor) / (then + floor))
     half = float(ndtri(0.95)) * error
     return Spread(
         ratio=exp(moved),
@@ -67,6 +68,26 @@ def spread(grid: Grid, leave_out: Excursion | None) -> Spread | None:
     )
 
 
-def _means(totals: Floats, begin: np.ndarray, length: int) -> Floats:
-    means: Floats = (totals[begin + length] - totals[begin]) / length
-    return means
+def _steps(grid: Grid, leave_out: Excursion | None, apart: int, begin: int) -> Floats | None:
+    """The size of the step between values so many positions `apart`, wild ones cut; None without any scatter.
+
+    In units of what nine in ten steps of the history do not exceed.
+    """
+    steps: Floats = np.abs(grid.values - np.concatenate([np.full(apart, grid.values[0]), grid.values[:-apart]]))
+    large = quantile(steps[: grid.deployed], 0.9)
+    if large <= 0.0:
+        return None
+    if leave_out is not None:
+        steps[leave_out.begin : leave_out.end + apart] = median(steps[begin:])
+    cut: Floats = np.minimum(steps / large, WILD)
+    return cut
+
+
+def _log_ratios(steps: Floats, at: Integers, deployed: int, forward: int, back: int) -> Floats:
+    """Log ratio of the mean step after to before each instant; before the last one means before the deployment."""
+    totals = np.concatenate([[0.0], np.cumsum(steps)])
+    end = np.append(at[:-1], deployed)
+    later = (totals[at + forward] - totals[at]) / forward
+    earlier = (totals[end] - totals[end - back]) / back
+    ratios: Floats = np.log((later + STILL) / (earlier + STILL))
+    return ratios

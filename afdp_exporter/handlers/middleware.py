@@ -14,6 +14,7 @@ from aiohttp import web
 from afdp_exporter.errors import AFDPError, Forbidden, StoreError, TooLarge
 from afdp_exporter.handlers.access import Door
 from afdp_exporter.handlers.answers import NO_FORMS, Unsupported, from_error, problem
+from afdp_exporter.handlers.pages.rendering import problem_page, wants_page
 from afdp_exporter.handlers.passwords import TooMany
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import route_of
@@ -40,15 +41,22 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             request.app[STATE].instruments.rejected(kind, reason)
         level = log.error if isinstance(error, StoreError) or answered.status == 500 else log.info
         level("refused", method=request.method, path=request.path, status=answered.status, reason=reason)
-        return answered
+        return _as_asked(request, answered, str(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return problem(HTTPStatus(error.status), f"{request.method} {request.path}: {error.reason}", headers=allow)
+        detail = f"{request.method} {request.path}: {error.reason}"
+        return _as_asked(request, problem(HTTPStatus(error.status), detail, headers=allow), detail)
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "this could not be done; the log says more")
+        detail = "this could not be done; the log says more"
+        return _as_asked(request, problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail), detail)
+
+
+def _as_asked(request: web.Request, answered: web.Response, detail: str) -> web.Response:
+    """A problem as it is, or as a page where a browser asked for one."""
+    return problem_page(request, answered, detail) if wants_page(request) else answered
 
 
 @web.middleware

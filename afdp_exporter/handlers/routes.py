@@ -5,18 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import (
-    annotations,
-    dataset,
-    deployments,
-    exposition,
-    lifecycle,
-    pages,
-    planning,
-    tables,
-    webhooks,
-)
+from afdp_exporter.handlers import annotations, dataset, deployments, exposition, lifecycle, planning, tables, webhooks
 from afdp_exporter.handlers.access import Scope
+from afdp_exporter.handlers.pages import foretold, listing, rendering, story, trust
 from afdp_exporter.handlers.reading import LARGEST_BODY
 
 
@@ -37,7 +28,13 @@ class Route:
 
 
 ROUTES = (
-    Route(method="GET", path="/", handler=pages.landing, scope=None),
+    Route(method="GET", path="/", handler=listing.listing, scope=Scope.READ),
+    Route(method="GET", path="/deployments/{id}", handler=story.story, scope=Scope.READ),
+    Route(method="GET", path="/predictions", handler=foretold.predictions, scope=Scope.READ),
+    Route(method="GET", path="/windows", handler=foretold.windows, scope=Scope.READ),
+    Route(method="GET", path="/patterns", handler=foretold.patterns, scope=Scope.READ),
+    Route(method="GET", path="/trust", handler=trust.trust, scope=Scope.READ),
+    Route(method="GET", path="/assets/{name}", handler=rendering.asset, scope=None),
     Route(method="GET", path="/metrics", handler=exposition.metrics, scope=None),
     Route(method="GET", path="/-/healthy", handler=lifecycle.healthy, scope=None),
     Route(method="GET", path="/-/ready", handler=lifecycle.ready, scope=None),

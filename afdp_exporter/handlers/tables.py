@@ -9,9 +9,8 @@ from afdp_exporter.fields import Name
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.impact.outcome import shown
 from afdp_exporter.impact.story import headline
-from afdp_exporter.model import Deployment, Impact, Similar
+from afdp_exporter.model import Deployment, Impact, Measured, Similar
 from afdp_exporter.report import number_json, time_json
 
 
@@ -61,7 +60,7 @@ def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
         "version": deployment.version,
         "team": deployment.team,
         "started_at": time_json(deployment.started_at),
-        "outcome": shown(deployment, impact).outcome.value,
+        "outcome": Measured(deployment=deployment, impact=impact).decision.outcome.value,
         "headline": headline(impact, deployment),
         "story": " ".join(impact.story),
         "cost_per_hour_low": number_json(cost.per_hour.low) if cost else None,

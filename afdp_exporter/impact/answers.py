@@ -5,7 +5,6 @@ from typing import Any
 
 from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
-from afdp_exporter.detectors.level import step_at
 from afdp_exporter.detectors.spread import Spread
 from afdp_exporter.impact.evidence import Evidence
 from afdp_exporter.impact.finding import Finding
@@ -24,8 +23,7 @@ def too_short(grid: Grid) -> Finding:
 
 
 def level_shift(evidence: Evidence) -> Finding:
-    again = step_at(evidence.grid, evidence.onset.position)
-    figures = _figures(evidence if again is None else replace(evidence, level=again))
+    figures = _figures(evidence if evidence.step is None else replace(evidence, level=evidence.step))
     figure = figures["change"] / max(evidence.level.error * evidence.grid.scale, 1e-300)
     alone = "" if evidence.grid.control is not None else "; without a control a common cause cannot be excluded"
     reason = (

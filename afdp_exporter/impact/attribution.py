@@ -1,14 +1,12 @@
 """Was it this deployment? The answers of the detectors, weighed into one finding for one metric."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from afdp_exporter.detectors.alignment import align
 from afdp_exporter.detectors.drift import drifts
-from afdp_exporter.detectors.excursion import excursion
 from afdp_exporter.detectors.grid import Grid, prepare
 from afdp_exporter.detectors.onset import around
 from afdp_exporter.detectors.spread import spread
@@ -28,12 +26,8 @@ from afdp_exporter.model import Attribution, Floats, Worse
 
 LEAST_BEFORE = 20  # points
 LEAST_AFTER = 3
-RARE = 1.55  # rarity of an excursion from which on it is reported
-CLEARLY_RARE = 1.8  # the same, where it could also be a lasting shift
-STAYED = 0.75  # share of the change that the last third must show, so that no excursion on top of it counts, ...
-SURE = 3.0  # ... and the weight that the evidence must have for that
-RETURNED = 0.5  # share of an excursion that may be left when it is over
-SCATTERED = 0.12  # p-value of a grown spread
+RARE = 1.5  # rarity of an excursion from which on it is reported
+SCATTERED = 0.17  # p-value of a grown spread
 DRIFTED = 0.05  # p-value of the level for a gradual change
 
 
@@ -114,20 +108,17 @@ def _silent(grid: Grid | None) -> Finding | None:
 
 
 def _decide(evidence: Evidence) -> Finding:
-    grid = evidence.grid
-    away = excursion(grid)
-    rare = away is not None and away.left < RETURNED and away.rarity > RARE
-    stays = evidence.end_share >= STAYED and evidence.weight >= SURE
-    over = rare and away is not None and away.rarity > CLEARLY_RARE and not stays
-    if evidence.attributed and not over:
+    if evidence.attributed:
         return level_shift(evidence)
     if evidence.common:
         return common_cause(evidence)
-    scatter = spread(grid, away if rare else None)
+    away = evidence.away
+    rare = away is not None and away.rarity > RARE
+    scatter = spread(evidence.grid, away if rare else None)
     if scatter is not None and scatter.p_value < SCATTERED and scatter.ratio > 1.0:
-        return scattered(replace(evidence, over=True), scatter)
+        return scattered(evidence, scatter)
     if rare and away is not None:
-        return transient(replace(evidence, over=True), away)
-    if evidence.p_value < DRIFTED and evidence.end_share >= 0.5 and drifts(around(grid)):
+        return transient(evidence, away)
+    if evidence.p_value < DRIFTED and evidence.end_share >= 0.5 and drifts(around(evidence.grid)):
         return gradual(evidence)
     return no_effect(evidence)

@@ -25,7 +25,7 @@ _SHOWN_AFTER = 180  # steps, and so many more as an onset may come late:
 _SHOWN_AFTER_ONSET = 60
 _LONGEST = 480  # steps after the deployment that are ever shown
 _PLACEBOS = 16  # stretches of the history that tell how single values stray
-_LEARN_FROM = 150  # steps before a stretch that tell how far the control explains the series
+_LEARN_FROM = 150  # steps before a stretch, at least, that tell how far the control explains the series
 _DAYS = 3
 _SMOOTH = 31  # steps, of the days before
 
@@ -144,7 +144,7 @@ def _stretch(finding: Finding, grid: Grid, shown: int) -> _Stretch | None:
 
 def _usual(grid: Grid, at: int, length: int) -> Floats:
     """What days and control tell of the `length` steps from a position on, up to a constant; known before it."""
-    first = max(at - _LEARN_FROM, 0)
+    first = max(at - max(_LEARN_FROM, length), 0)
     usual = np.zeros(at - first + length)
     if grid.knows_days:
         starts = [first - days * grid.day for days in range(1, _DAYS + 1)]
@@ -168,7 +168,8 @@ def _usual(grid: Grid, at: int, length: int) -> Floats:
 def _strays(grid: Grid, stretch: _Stretch) -> tuple[float, float]:
     """How far below and above its curve a single value lies: the 5 % and 95 % points over stretches of the history."""
     last = grid.deployed - stretch.length
-    first = min(grid.day + _LEARN_FROM if grid.knows_days else _LEARN_FROM, last)
+    learned = max(_LEARN_FROM, stretch.length)
+    first = min(grid.day + learned if grid.knows_days else learned, last)
     if last < 0 or first < 0:
         before = grid.values[: grid.deployed]
         low, high = np.quantile(before - np.median(before), [0.05, 0.95])

@@ -12,15 +12,14 @@ A human's label is kept apart and wins wherever an outcome is shown.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import Case, ImpactSettings
 from afdp_exporter.model import (
     Attribution,
+    Decision,
     Deployment,
     Estimate,
-    Impact,
     Layer,
     Measured,
     Outcome,
@@ -31,15 +30,6 @@ from afdp_exporter.model import (
 )
 
 _REMEDY = re.compile(r"\b(hot-?fix|roll(ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """An outcome with its reason as a sentence, and who says so: `human`, `rollback` or `rule`."""
-
-    outcome: Outcome
-    reason: str
-    label_source: str = "rule"
 
 
 def decide(shifts: Iterable[Shift], case: Case) -> Decision:
@@ -63,17 +53,6 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     also = f", better: {', '.join(better)}" if better else ""
     also += f", doubtful: {', '.join(doubtful)}" if doubtful else ""
     return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{also}")
-
-
-def shown(deployment: Deployment, impact: Impact | None) -> Decision:
-    """The outcome that people see: a human's label where there is one, else what was measured."""
-    if deployment.labelled_outcome is not None:
-        return Decision(
-            outcome=deployment.labelled_outcome, reason=deployment.note or "labelled by hand", label_source="human"
-        )
-    if impact is None:
-        return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
-    return Decision(outcome=impact.outcome, reason=impact.outcome_reason, label_source=impact.label_source)
 
 
 def remedy(deployment: Deployment, later: Iterable[Deployment], within: timedelta) -> Deployment | None:
@@ -114,7 +93,7 @@ def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(day
     known = failed = 0
     restored: list[timedelta] = []
     for record in records:
-        outcome = shown(record.deployment, record.impact).outcome
+        outcome = record.decision.outcome
         mended = remedy(record.deployment, deployments, within)
         if outcome is Outcome.UNKNOWN and mended is None:
             continue
@@ -144,10 +123,8 @@ def wilson(count: int, total: int) -> Estimate:
 
 def _sign_of_failure(case: Case) -> str | None:
     deployment = case.deployment
-    if deployment.status is Status.FAILED:
-        return "its sender says that it failed"
-    if deployment.status is Status.ROLLED_BACK:
-        return "it was rolled back"
+    if deployment.told_failure is not None:
+        return deployment.told_failure
     mended = remedy(deployment, case.others, case.settings.remedy_within)
     if mended is None:
         return None

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import disable_created_metrics
+from prometheus_client.samples import Sample
 from pydantic import Field
 
 from afdp_exporter import __version__
@@ -152,6 +153,11 @@ class Instruments:
         self._store_size.set(size_bytes)
         self._pending.set(pending)
         self._oldest.set(oldest_pending_at.timestamp() if oldest_pending_at else 0)
+
+    def samples(self, *names: str) -> list[Sample]:
+        """What these names of the exporter itself show now."""
+        families = self._registry.restricted_registry(names).collect()
+        return [sample for family in families for sample in family.samples if sample.name in names]
 
     def render(self, accept: str = "", names: Collection[str] = ()) -> tuple[bytes, str]:
         """The page in the format that an Accept header asks for, and its content type.

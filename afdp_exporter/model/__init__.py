@@ -21,6 +21,7 @@ from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
 from afdp_exporter.model.impacts import (
     Attribution,
     Cost,
+    Decision,
     Impact,
     Link,
     Look,
@@ -58,6 +59,7 @@ __all__ = [
     "Context",
     "Cost",
     "Course",
+    "Decision",
     "Deployment",
     "DueNotice",
     "Estimate",

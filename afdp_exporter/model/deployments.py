@@ -86,6 +86,12 @@ class Deployment:
         return self.status is Status.PLANNED
 
     @property
+    def told_failure(self) -> str | None:
+        """The word of its sender that it failed or was taken back; None where there is none."""
+        words = {Status.FAILED: "its sender says that it failed", Status.ROLLED_BACK: "it was rolled back"}
+        return words.get(self.status)
+
+    @property
     def name(self) -> str:
         """Service and version as people say them: `checkout v2.1.0`."""
         return f"{self.service} {self.version}" if self.version else self.service

@@ -134,11 +134,33 @@ class Impact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """An outcome with its reason as a sentence, and who says so: `human`, `rollback` or `rule`."""
+
+    outcome: Outcome
+    reason: str
+    label_source: str = "rule"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A deployment with what it did, as far as that is known."""
 
     deployment: Deployment
     impact: Impact | None = None
+
+    @property
+    def decision(self) -> Decision:
+        """What became of it, as people see it: a human's word, else its sender's that it failed, else as measured."""
+        deployment, impact = self.deployment, self.impact
+        if deployment.labelled_outcome is not None:
+            reason = deployment.note or "labelled by hand"
+            return Decision(outcome=deployment.labelled_outcome, reason=reason, label_source="human")
+        if deployment.told_failure is not None:
+            return Decision(outcome=Outcome.FAILURE, reason=deployment.told_failure, label_source="rollback")
+        if impact is None:
+            return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
+        return Decision(outcome=impact.outcome, reason=impact.outcome_reason, label_source=impact.label_source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

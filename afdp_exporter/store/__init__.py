@@ -148,6 +148,9 @@ class Store(Protocol):
     async def recent(self, per_service: int) -> list[Measured]:
         """The newest deployments of each service and environment."""
 
+    async def places(self) -> list[tuple[str, str]]:
+        """Each service and environment of which a deployment is known."""
+
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
 

@@ -134,3 +134,5 @@ def translated(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raised = translate(error)
         raise type(raised)(f"{path}: {raised}") from error
+    except UnicodeDecodeError as error:  # the driver's own, where SQLite repeats what it found in a damaged schema
+        raise StoreDamaged(f"{path}: the store's file is damaged: it holds text that is not UTF-8") from error

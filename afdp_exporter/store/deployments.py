@@ -73,7 +73,7 @@ ORDER BY ended_us DESC, id DESC LIMIT :limit
 HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
 
 # UNION, not UNION ALL: in a damaged index the next place may be an earlier one, and the walk has to end.
-_RECENT = """
+_EACH_PLACE = """
 WITH RECURSIVE places (service, environment) AS (
     SELECT * FROM (
         SELECT service, environment FROM deployments
@@ -88,6 +88,12 @@ WITH RECURSIVE places (service, environment) AS (
         ORDER BY service, environment LIMIT 1
     )
 )
+"""
+
+_PLACES = f"{_EACH_PLACE} SELECT service, environment FROM places"  # noqa: S608 - every part of it is ours
+
+_RECENT = f"""
+{_EACH_PLACE}
 SELECT deployments.*, impacts.document
 FROM places JOIN deployments ON deployments.rowid IN (
     SELECT rowid FROM deployments AS newest
@@ -95,7 +101,7 @@ FROM places JOIN deployments ON deployments.rowid IN (
     ORDER BY newest.started_us DESC, newest.id DESC LIMIT :per_service
 )
 LEFT JOIN impacts ON impacts.deployment_id = deployments.id
-"""
+"""  # noqa: S608 - every part of it is ours
 
 
 def record(connection: Connection, values: Values, planned: tuple[Look, ...], key: str | None) -> Recorded:
@@ -198,6 +204,11 @@ def _newest(
     values |= {"before_us": before_us, "before_id": before_id, "limit": limit + 1}
     conditions = [condition for name, condition in _FILTERS.items() if name in values]
     return connection.execute(query.format(" AND ".join(conditions)), values).fetchall()
+
+
+def places(connection: Connection) -> list[tuple[str, str]]:
+    """Each service and environment of which a deployment is known."""
+    return [(row["service"], row["environment"]) for row in connection.execute(_PLACES)]
 
 
 def search(connection: Connection, deployment_id: str) -> Deployment | None:

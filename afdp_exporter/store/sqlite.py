@@ -131,6 +131,10 @@ class SQLiteStore:
         """The newest deployments of each service and environment."""
         return await self._readers.read(lambda connection: deployments.recent(connection, per_service))
 
+    async def places(self) -> list[tuple[str, str]]:
+        """Each service and environment of which a deployment is known."""
+        return await self._readers.read(deployments.places)
+
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
         return await self._readers.read(lambda connection: impacts.find(connection, deployment_id))

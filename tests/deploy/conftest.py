@@ -46,6 +46,7 @@ async def exporter(tmp_path: Path) -> AsyncIterator[Exporter]:
     config = read(
         {
             "sources": [{"kind": "recording", "path": str(tmp_path)}],
+            "webhooks": [{"kind": kind, "secret": TOKEN} for kind in ("argocd", "argo_rollouts", "flagger", "flux")],
             "tokens": [{"name": "pipeline", "token": TOKEN, "scopes": ["read", "annotate"]}],
         }
     )

@@ -5,6 +5,7 @@ import pytest
 
 from afdp_exporter.detectors.excursion import excursion
 from afdp_exporter.detectors.spread import spread
+from afdp_exporter.impact.attribution import RARE
 from tests.detectors.conftest import GridMaker, lasting
 
 
@@ -12,19 +13,27 @@ from tests.detectors.conftest import GridMaker, lasting
 def test_an_excursion_is_found_with_its_beginning_and_its_end(grid: GridMaker, length: int) -> None:
     found = excursion(grid(5, lasting(12.0, 541) - lasting(12.0, 541 + length)))
     assert found is not None
-    assert found.rarity > 1.55
-    assert found.left < 0.3
+    assert found.rarity > RARE
     assert abs(found.begin - 541) <= 1
     assert abs(found.end - 541 - length) <= 2
 
 
 def test_a_lasting_shift_is_no_excursion(grid: GridMaker) -> None:
-    rare = [found for seed in range(60) if (found := excursion(grid(seed, lasting(8.0)))) and found.rarity > 1.8]
-    assert sum(found.left < 0.5 for found in rare) <= 3
+    rare = [found.rarity > 1.8 for seed in range(60) if (found := excursion(grid(seed, lasting(8.0)))) is not None]
+    assert sum(rare) <= 3
+
+
+def test_a_single_wild_point_must_be_rarer_than_a_stretch(grid: GridMaker) -> None:
+    point = excursion(grid(5, lasting(12.0, 541) - lasting(12.0, 542)))
+    stretch = excursion(grid(5, lasting(12.0, 541) - lasting(12.0, 544)))
+    assert point is not None
+    assert stretch is not None
+    assert point.end - point.begin == 1
+    assert point.rarity < 0.7 * stretch.rarity
 
 
 def test_noise_has_few_rare_excursions(grid: GridMaker) -> None:
-    rare = [found.rarity > 1.55 for seed in range(100) if (found := excursion(grid(seed))) is not None]
+    rare = [found.rarity > RARE for seed in range(100) if (found := excursion(grid(seed))) is not None]
     assert np.mean(rare) <= 0.05
 
 

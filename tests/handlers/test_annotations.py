@@ -216,13 +216,13 @@ async def test_a_real_client_of_grafana_finds_what_it_expects(start: Callable[..
         graphite = api.add_annotation_graphite(what="deploy", tags=["x"], when=NOON_MS // 1000 - 9999, data="d")
         return [
             added["message"],
-            [each["text"] for each in api.find_annotations(time_from=NOON_MS - 1000, tags=["deploy"])],
-            [each["text"] for each in api.find_annotations(dashboard_uid="shop", panel_id=2)],
-            [each["text"] for each in api.find_annotations(time_to=NOON_MS - 9000 * 1000, limit=5)],
-            api.find_annotations(tags=["deploy", "team"]),
+            [each["text"] for each in api.get_annotation(time_from=NOON_MS - 1000, tags=["deploy"])],
+            [each["text"] for each in api.get_annotation(dashboard_uid="shop", panel_id=2)],
+            [each["text"] for each in api.get_annotation(time_to=NOON_MS - 9000 * 1000, limit=5)],
+            api.get_annotation(tags=["deploy", "team"]),
             api.update_annotation(plain["id"], text="dinner", tags=["team"])["message"],
             api.partial_update_annotation(plain["id"], text="supper")["message"],
-            api.find_annotations(dashboard_uid="shop")[0]["text"],
+            api.get_annotation(dashboard_uid="shop")[0]["text"],
             api.delete_annotations_by_id(graphite["id"])["message"],
         ]
 

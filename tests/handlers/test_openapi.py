@@ -54,7 +54,20 @@ async def test_the_answers_are_as_described(client: ClientSession) -> None:
     await described(await client.patch(f"{PATH}/{new['id']}", json=change), "PATCH", ONE)
     await described(await client.get(f"{PATH}/{new['id']}/series"), "GET", f"{ONE}/series")
     await described(await client.get(PATH, params={"limit": 1}), "GET", PATH)
-    for path in ("/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/patterns"):
+    for path in (
+        "/",
+        f"/deployments/{new['id']}",
+        "/predictions",
+        "/predictions?service=checkout",
+        "/windows",
+        "/trust",
+    ):
+        template = path.partition("?")[0].replace(new["id"], "{id}")
+        await described(await client.get(path), "GET", template)
+    await described(await client.get("/predictions?started_at=soon"), "GET", "/predictions")
+    for name in DESCRIBED["paths"]["/assets/{name}"]["parameters"][0]["schema"]["enum"]:
+        await described(await client.get(f"/assets/{name}"), "GET", "/assets/{name}")
+    for path in ("/patterns", "/metrics", "/-/healthy", "/-/ready", "/api/v1/patterns"):
         await described(await client.get(path), "GET", path)
     planned = DESCRIBED["paths"]["/api/v1/predictions"]["post"]["requestBody"]["content"]["application/json"]["example"]
     await described(await client.post("/api/v1/predictions", json=planned), "POST", "/api/v1/predictions")
@@ -96,11 +109,15 @@ async def test_the_problems_are_as_described(client: ClientSession) -> None:
         (404, "GET", ONE, {}),
         (404, "GET", f"{ONE}/series", {}),
         (422, "GET", f"{ONE}/series", {"params": {"metrics": "x"}}),
+        (404, "GET", "/deployments/{id}", {}),
+        (404, "GET", "/assets/{name}", {}),
+        (422, "GET", "/", {"params": {"outcome": "x"}}),
+        (422, "GET", "/windows", {"params": {"hours": "x"}}),
         (404, "PATCH", ONE, {"json": {"note": "x"}}),
         (422, "PATCH", ONE, {"json": {"note": 1}}),
     ]
     for status, method, path, words in problems:
-        answer = await client.request(method, path.replace("{id}", "none"), **words)
+        answer = await client.request(method, path.replace("{id}", "none").replace("{name}", "none"), **words)
         assert (method, path, answer.status) == (method, path, status)
         await described(answer, method, path)
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.outcome import decide, remedy, shown, stability, wilson
+from afdp_exporter.impact.outcome import decide, remedy, stability, wilson
 from afdp_exporter.model import (
     Attribution,
     Deployment,
@@ -156,12 +156,22 @@ def test_a_humans_label_is_what_people_see_and_says_that_it_is_one(
     deploy: Callable[..., Deployment], measure: Callable[..., Measured]
 ) -> None:
     measured = measure(deploy(), Outcome.DEGRADATION)
-    assert shown(measured.deployment, measured.impact).label_source == "rule"
+    assert measured.decision.label_source == "rule"
     labelled = replace(measured.deployment, labelled_outcome=Outcome.SUCCESS, note="expected, a migration")
-    decision = shown(labelled, measured.impact)
+    decision = replace(measured, deployment=labelled).decision
     assert (decision.outcome, decision.label_source) == (Outcome.SUCCESS, "human")
     assert decision.reason == "expected, a migration"
-    assert shown(deploy(), None).outcome is Outcome.UNKNOWN
+    assert Measured(deployment=deploy()).decision.outcome is Outcome.UNKNOWN
+
+
+def test_what_its_sender_says_later_is_shown_at_once(
+    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+) -> None:
+    measured = measure(deploy(), Outcome.DEGRADATION)
+    taken_back = replace(measured, deployment=replace(measured.deployment, status=Status.ROLLED_BACK))
+    decision = taken_back.decision
+    assert (decision.outcome, decision.label_source) == (Outcome.FAILURE, "rollback")
+    assert decision.reason == "it was rolled back"
 
 
 def test_dora_counts_failures_and_remedied_degradations_and_leaves_the_unknown_out(

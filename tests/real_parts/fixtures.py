@@ -1,19 +1,37 @@
 """The fixtures, and what a run says when the real parts are not there."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
+from playwright.async_api import Browser, async_playwright
 
 from real_parts import github
-from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, missing
+from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, chromium, missing
 
 S = TypeVar("S", bound=Server)
 
-_FIXTURES = {"prometheus", "alertmanager", "victoria_metrics", "start", "promtool", "amtool", "github_examples"}
+_FIXTURES = {
+    "prometheus",
+    "alertmanager",
+    "victoria_metrics",
+    "start",
+    "promtool",
+    "amtool",
+    "github_examples",
+    "browser",
+}
+
+_QUIET = [
+    f"--{flag}"
+    for flag in (
+        "no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync",
+        "no-first-run", "disable-quic",
+    )
+]  # fmt: skip
 
 
 class Start(Protocol):
@@ -84,6 +102,17 @@ def github_examples() -> dict[str, list[dict[str, Any]]]:
     """GitHub's own example deliveries, by event."""
     with _told_when_missing():
         return github.examples()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium that goes nowhere but where a test leads it."""
+    with _told_when_missing():
+        program = chromium()
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=program, args=_QUIET)
+        yield launched
+        await launched.close()
 
 
 @pytest.fixture

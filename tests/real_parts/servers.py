@@ -19,6 +19,7 @@ from real_parts.remote_write import remote_write
 
 _FETCHED = Path(__file__).parents[2] / ".cache/real/usr/bin"
 _START = 120.0  # seconds until a server has to be ready, on a machine that is busy with other work
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _PORTS = 5  # tries to find one that nobody takes between its choice and its use
 
 
@@ -200,9 +201,18 @@ class NodeExporter(Server):
 SERVERS: tuple[type[Server], ...] = (Prometheus, Alertmanager, NodeExporter, VictoriaMetrics)
 
 
+def chromium() -> str:
+    """The path of a Chromium. Raises Missing."""
+    for name in _BROWSERS:
+        found = shutil.which(name)
+        if found:
+            return found
+    raise Missing("chromium")
+
+
 def missing() -> list[str]:
     """The programs that are not to be found."""
-    absent = []
+    absent = [] if any(map(shutil.which, _BROWSERS)) else ["chromium"]
     for server in SERVERS:
         try:
             server.program()

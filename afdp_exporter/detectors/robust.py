@@ -1,0 +1,42 @@
+"""Medians and quantiles by partial sorting: numpy's own cost more to call than to compute where arrays are small."""
+
+import numpy as np
+
+from afdp_exporter.model import Floats
+
+
+def median(values: Floats) -> float:
+    """The median of (n,) finite values, n > 0."""
+    half = len(values) // 2
+    if len(values) % 2:
+        return float(np.partition(values, half)[half])
+    parted = np.partition(values, (half - 1, half))
+    return 0.5 * float(parted[half - 1] + parted[half])
+
+
+def quantiles(values: Floats, shares: Floats) -> Floats:
+    """The quantiles (k,) + (...) of finite values (..., n) along the last axis, interpolated linearly."""
+    n = values.shape[-1]
+    at = shares * (n - 1)
+    low = at.astype(np.int64)
+    high = np.minimum(low + 1, n - 1)
+    parted = np.partition(values, np.unique([low, high]), axis=-1)
+    below, above = np.moveaxis(parted[..., low], -1, 0), np.moveaxis(parted[..., high], -1, 0)
+    part = (at - low).reshape(-1, *[1] * (values.ndim - 1))
+    found: Floats = below + part * (above - below)
+    return found
+
+
+def quantile(values: Floats, share: float) -> float:
+    """One quantile of (n,) finite values, n > 0, interpolated linearly."""
+    at = share * (len(values) - 1)
+    low = int(at)
+    parted = np.partition(values, (low, min(low + 1, len(values) - 1)))
+    return float(parted[low] + (at - low) * (parted[min(low + 1, len(values) - 1)] - parted[low]))
+
+
+def highest_by_window(values: Floats, window: int) -> Floats:
+    """The maxima of adjacent windows of (n,) values, counted from the end; n >= window. Returns (n // window,)."""
+    count = len(values) // window
+    highest: Floats = values[len(values) - count * window :].reshape(count, window).max(axis=1)
+    return highest

@@ -1,0 +1,82 @@
+"""Templates into answers, under a policy that lets a browser run nothing but the file that is served here."""
+
+from datetime import datetime
+from functools import partial
+from http import HTTPStatus
+from importlib.resources import files
+
+import jinja2
+from aiohttp import web
+
+from afdp_exporter import __version__
+from afdp_exporter.errors import NotFound
+from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.state import STATE
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_TYPES = {"afdp.css": "text/css", "afdp.js": "text/javascript", "afdp.svg": "image/svg+xml"}
+_ASSETS = {name: (files("afdp_exporter.handlers") / "assets" / name).read_bytes() for name in _TYPES}
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("afdp_exporter.handlers"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters.update(words.FILTERS)
+_TEMPLATES.globals.update(version=__version__)
+
+_MEANINGS = {
+    HTTPStatus.UNAUTHORIZED: "This page needs a credential: a user and password, or a token as the password.",
+    HTTPStatus.FORBIDDEN: "This credential does not allow to read here.",
+    HTTPStatus.NOT_FOUND: "There is no such page or deployment here.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The store does not answer just now. What was recorded is kept; try again soon.",
+}
+
+
+def page(request: web.Request, template: str, *, status: int = 200, **content: object) -> web.Response:
+    """A page in HTML, at the time that the app's clock shows."""
+    now = request.app[STATE].clock()
+    return _answer(template, now, path=request.path, status=status, **content)
+
+
+def problem_page(request: web.Request, answered: web.Response, detail: str) -> web.Response:
+    """A problem that was answered to programs, as people read it."""
+    status = HTTPStatus(answered.status)
+    answer = _answer(
+        "problem.html",
+        request.app[STATE].clock(),
+        path="",
+        status=status,
+        title=status.phrase,
+        meaning=_MEANINGS.get(status, ""),
+        detail=detail,
+    )
+    told = {name: value for name, value in answered.headers.items() if not name.startswith("Content-")}
+    answer.headers.update(told)
+    return answer
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether whoever asks is a browser that shows a page."""
+    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
+
+
+async def asset(request: web.Request) -> web.Response:
+    """The style, the script and the icon of the pages."""
+    name = request.match_info["name"]
+    if name not in _ASSETS:
+        raise NotFound("there is no such file")
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return web.Response(body=_ASSETS[name], content_type=_TYPES[name], charset="utf-8", headers=headers)
+
+
+def _answer(template: str, now: datetime, *, path: str, status: int, **content: object) -> web.Response:
+    told = partial(words.relative, now=now)
+    text = _TEMPLATES.get_template(template).render(now=now, path=path, relative=told, **content)
+    headers = {"Content-Security-Policy": _POLICY}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)

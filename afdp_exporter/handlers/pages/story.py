@@ -1,0 +1,115 @@
+"""`/deployments/{id}`: what one deployment did, in words and pictures, and why we say so."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from afdp_exporter.errors import NotFound
+from afdp_exporter.fields import ID
+from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages.rendering import page
+from afdp_exporter.handlers.state import STATE, State
+from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift
+from afdp_exporter.pictures.chain import chain
+from afdp_exporter.pictures.plot import Plot, plot
+from afdp_exporter.report import report_json
+from afdp_exporter.store import Store
+
+_MOST_SEEN = 6  # earlier deployments that are named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Panel:
+    """A metric: its picture where a course is kept, its shift, and the account of its judgement."""
+
+    shift: Shift
+    course: Course | None
+    plot: Plot | None
+    account: Mapping[str, object]
+    judged: Mapping[str, object]
+
+
+async def story(request: web.Request) -> web.Response:
+    """The story of a deployment."""
+    store = request.app[STATE].store
+    deployment_id = request.match_info["id"]
+    if not ID.fullmatch(deployment_id):
+        raise NotFound("no deployment has this id")
+    deployment = await store.deployment(deployment_id)
+    impact, looks = await store.impact(deployment.id), await store.looks(deployment.id)
+    panels = _panels(deployment, impact, looks, await store.courses(deployment.id))
+    measured = Measured(deployment=deployment, impact=impact)
+    return page(
+        request,
+        "story.html",
+        deployment=deployment,
+        impact=impact,
+        outcome=words.outcome_of(measured),
+        told=report_json(deployment, impact, looks),
+        chain=chain(deployment, impact) if impact else None,
+        moved=[panel for panel in panels if panel.shift.moved],
+        still=[panel for panel in panels if not panel.shift.moved],
+        panels=panels,
+        looks=looks,
+        pending=[look for look in looks if look.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}],
+        away=_away(request.app[STATE]),
+        seen=await _known(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
+    )
+
+
+def _away(state: State) -> list[str]:
+    """The sources that did not answer when they were asked last."""
+    return [sample.labels["source"] for sample in state.instruments.samples("afdp_source_up") if not sample.value]
+
+
+def _panels(
+    deployment: Deployment, impact: Impact | None, looks: tuple[Look, ...], courses: tuple[Course, ...]
+) -> list[_Panel]:
+    """A panel for each metric, what moved first."""
+    if impact is None:
+        return []
+    kept = {course.metric: course for course in courses}
+    accounts = _accounts(looks)
+    panels = []
+    for shift in sorted(impact.shifts, key=_in_order):
+        course = kept.get(shift.metric)
+        account = accounts.get(shift.metric, {})
+        judged = account.get("judged")
+        panels.append(
+            _Panel(
+                shift=shift,
+                course=course,
+                plot=plot(course, deployment, shift) if course else None,
+                account=account,
+                judged=judged if isinstance(judged, Mapping) else {},
+            )
+        )
+    return panels
+
+
+def _in_order(shift: Shift) -> tuple[bool, float]:
+    """What moved first, by its onset; the others stay in their order."""
+    return not shift.moved, shift.onset.timestamp() if shift.moved and shift.onset is not None else float("inf")
+
+
+def _accounts(looks: tuple[Look, ...]) -> Mapping[str, Mapping[str, object]]:
+    """What the newest answered look says of each metric."""
+    answered = [look for look in looks if look.state is LookState.DONE and look.account]
+    metrics = answered[-1].account.get("metrics") if answered else None
+    if not isinstance(metrics, Mapping):
+        return {}
+    return {str(name): account for name, account in metrics.items() if isinstance(account, Mapping)}
+
+
+async def _known(store: Store, ids: tuple[str, ...]) -> list[tuple[Measured, str]]:
+    """The deployments of these ids with their outcome; one that is gone is left out."""
+    found = []
+    for deployment_id in ids:
+        try:
+            deployment = await store.deployment(deployment_id)
+        except NotFound:
+            continue
+        measured = Measured(deployment=deployment, impact=await store.impact(deployment_id))
+        found.append((measured, words.outcome_of(measured)))
+    return found

@@ -1,0 +1,198 @@
+"""Figures, times and outcomes as the pages write them: the filters of the templates."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Any
+from urllib.parse import urlsplit
+
+from afdp_exporter import units
+from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift
+
+_OUTCOMES = {
+    Outcome.SUCCESS: "No harm",
+    Outcome.DEGRADATION: "Degradation",
+    Outcome.FAILURE: "Failure",
+    Outcome.UNKNOWN: "Unknown",
+}
+_STANDING = {"planned": "Planned", "awaited": "Awaited"}
+_BASES = {
+    Basis.COLD: "of nobody: a documented prior",
+    Basis.SERVICE: "of this service",
+    Basis.TEAM: "of this team",
+    Basis.GLOBAL: "of all services",
+}
+_VERDICTS = {
+    "attributed": "Moved, and stayed",
+    "transient": "Moved, and came back",
+    "gradual": "Drifted",
+    "not_distinguishable": "Moved with others",
+    "inconclusive": "Cannot tell",
+    "insufficient_history": "Too little history",
+    "no_effect": "Did not move",
+}
+
+
+def outcome_word(outcome: Outcome) -> str:
+    """An outcome as a reader's word."""
+    return _OUTCOMES[outcome]
+
+
+def badge_word(word: str) -> str:
+    """What a badge says of an outcome, or of a deployment without one."""
+    return _STANDING[word] if word in _STANDING else outcome_word(Outcome(word))
+
+
+def side(shift: Shift) -> str:
+    """Whose side a change is on: the class of its picture."""
+    return "other" if shift.harmful is None else "harm" if shift.harmful else "gain"
+
+
+def rests_on(basis: Basis) -> str:
+    """Whose history something rests on."""
+    return _BASES[basis]
+
+
+def outcome_of(measured: Measured) -> str:
+    """The word for the badge: the measured outcome, or where a deployment without one stands."""
+    if measured.impact is not None:
+        return measured.impact.outcome.value
+    return "planned" if measured.deployment.planned else "awaited"
+
+
+def verdict_word(verdict: str) -> str:
+    """A verdict as a reader's words."""
+    return _VERDICTS[verdict]
+
+
+def when(instant: datetime) -> str:
+    """An instant in UTC."""
+    return f"{instant.astimezone(UTC):%a %d %b %Y, %H:%M} UTC"
+
+
+def clock(instant: datetime) -> str:
+    """The time of day in UTC."""
+    return f"{instant.astimezone(UTC):%H:%M}"
+
+
+def iso(instant: datetime) -> str:
+    """An instant as machines read it."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def relative(instant: datetime, now: datetime) -> str:
+    """How far away an instant is: `3 hours ago`, `in 5 minutes`."""
+    away = instant - now
+    if abs(away) < timedelta(minutes=1):
+        return "now"
+    told = units.span(_whole(abs(away)))
+    return f"in {told}" if away > timedelta(0) else f"{told} ago"
+
+
+def _whole(span: timedelta) -> timedelta:
+    for unit in (timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)):
+        if span >= unit:
+            return span // unit * unit
+    return span
+
+
+def changed(shift: Shift) -> str:
+    """The change of a metric with its interval and sign, in its own unit."""
+    if shift.change is None or shift.low is None or shift.high is None:
+        return "not measured"
+    return signed(shift.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), shift.before)
+
+
+def signed(metric: str, size: Estimate, before: float | None = None) -> str:
+    """A change with its sign."""
+    told = units.change(metric, size, before)
+    first = told.partition(" [")[0]
+    return f"+{told}" if size.median > 0 and any(digit in first for digit in "123456789") else told
+
+
+def cost_told(cost: Cost) -> str:
+    """What is lost an hour, with its interval; a gain says so."""
+    size = cost.per_hour
+    if size.median < 0:
+        gain = Estimate(low=-size.high, median=-size.median, high=-size.low)
+        return f"{units.money(cost.currency, gain, per_hour=True)} gained"
+    return units.money(cost.currency, size, per_hour=True)
+
+
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share of one as a percentage."""
+    return "unknown" if share is None or not isfinite(share) else f"{100 * share:.{digits}f} %"
+
+
+def percents(estimate: Estimate) -> str:
+    """A share of one with its interval."""
+    return f"{100 * estimate.median:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+
+
+def figure(value: object) -> str:
+    """A figure or word of an account or a trait."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(figure, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def web_address(address: str | None) -> str | None:
+    """An address that a browser may be led to; None for any other."""
+    if not address:
+        return None
+    try:
+        return address if urlsplit(address).scheme in {"http", "https"} else None
+    except ValueError:
+        return None
+
+
+def headline(measured: Measured, now: datetime) -> str:
+    """What a deployment did, in a line."""
+    deployment, impact = measured.deployment, measured.impact
+    if impact is None:
+        return _awaited(deployment, now)
+    moved = ranked(impact.shifts)
+    if not moved:
+        known = [shift for shift in impact.shifts if shift.change is not None]
+        if not known:
+            return "Nothing could be judged"
+        return f"None of {len(known)} metrics moved further than it does by itself"
+    first = f"{units.called(moved[0].metric)} {changed(moved[0])}"
+    more = len(moved) - 1
+    return first if not more else f"{first}, and {more} more {'metric' if more == 1 else 'metrics'}"
+
+
+def ranked(shifts: tuple[Shift, ...]) -> list[Shift]:
+    """What moved, harm first, then the largest."""
+    moved = [shift for shift in shifts if shift.moved]
+    return sorted(moved, key=lambda shift: (not shift.harmful, not shift.primary, -abs(shift.change_ratio or 0.0)))
+
+
+def _awaited(deployment: Deployment, now: datetime) -> str:
+    if deployment.planned:
+        return f"Planned, {relative(deployment.started_at, now)}"
+    return "Not looked at yet"
+
+
+FILTERS: Mapping[str, Any] = {
+    "called": units.called,
+    "span": units.span,
+    "outcome_word": outcome_word,
+    "badge_word": badge_word,
+    "side": side,
+    "rests_on": rests_on,
+    "verdict_word": verdict_word,
+    "when": when,
+    "clock": clock,
+    "iso": iso,
+    "changed": changed,
+    "cost_told": cost_told,
+    "percent": percent,
+    "percents": percents,
+    "figure": figure,
+    "web_address": web_address,
+}

@@ -1,0 +1,27 @@
+"""Medians and quantiles by partial sorting agree with numpy's."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from afdp_exporter.detectors.robust import highest_by_window, median, quantile, quantiles
+
+VALUES = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
+
+
+@given(VALUES, st.floats(0.0, 1.0))
+def test_median_and_quantile_are_those_of_numpy(values: np.ndarray, share: float) -> None:
+    assert median(values) == pytest.approx(np.median(values), abs=1e-6)
+    assert quantile(values, share) == pytest.approx(np.quantile(values, share), abs=1e-6)
+
+
+@given(arrays(np.float64, (3, 17), elements=st.floats(-1e6, 1e6)))
+def test_quantiles_go_along_the_last_axis(values: np.ndarray) -> None:
+    shares = np.array([0.0, 0.31, 0.5, 1.0])
+    assert quantiles(values, shares) == pytest.approx(np.quantile(values, shares, axis=-1), abs=1e-6)
+
+
+def test_windows_are_counted_from_the_end() -> None:
+    assert list(highest_by_window(np.array([9.0, 1.0, 2.0, 5.0, 4.0]), 2)) == [2.0, 5.0]
