@@ -57,7 +57,7 @@ class Analyst:
             now=window.end,
             others=tuple(other for other in others if other.id != deployment.id),
             services=watched.services,
-            calendar=watched.calendar,
+            calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
             settings=watched.settings.impact,
         )
         question = Question(case=case, evidence=evidence)

@@ -36,7 +36,7 @@ async def show_all(state: State) -> None:
     """Fill `/metrics` from the store."""
     exposure = state.rules.exposure
     state.instruments.expose(exposure)
-    state.instruments.events.show(state.rules.plans.occasions)
+    await state.recall()
     for measured in await state.store.recent(exposure.deployments_per_service):
         state.instruments.show(measured.deployment, measured.impact)
 

@@ -91,6 +91,14 @@ def read_change(body: Mapping[str, object]) -> Change:
     return change
 
 
+def read_fields(kind: type[_Model], body: Mapping[str, object]) -> _Model:
+    """A body as a model has it. Raises BadInput with every fault at once."""
+    told, found = _read(kind, body)
+    if told is None or found:
+        raise BadInput(*found)
+    return told
+
+
 def apply(change: Change, deployment: Deployment, *, now: datetime) -> Deployment:
     """The deployment after a change; traits and labels are added to the known ones. Raises BadInput.
 

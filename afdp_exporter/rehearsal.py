@@ -7,8 +7,8 @@ from datetime import datetime
 
 from afdp_exporter.life import assemble
 from afdp_exporter.mapping import Rule, facts_of, place
-from afdp_exporter.model import Announcement, Deployment, Ignored
-from afdp_exporter.webhooks import Sender
+from afdp_exporter.model import Deployment, Event, Ignored
+from afdp_exporter.webhooks import Sender, Told
 
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([^\r\n]*)\r?\n")
 _REQUEST = re.compile(rb"POST \S+(?: HTTP/[\d.]+)?\r?\n")
@@ -16,10 +16,11 @@ _REQUEST = re.compile(rb"POST \S+(?: HTTP/[\d.]+)?\r?\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rehearsed:
-    """One part of a delivery: the facts that rules see, and the deployment that it alone tells of, or why not."""
+    """One part of a delivery: the facts that rules see, and the deployment or event that it tells of, or why not."""
 
     facts: Mapping[str, str]
     deployment: Deployment | None = None
+    event: Event | None = None
     ignored: str | None = None
 
 
@@ -46,9 +47,11 @@ def rehearse(
     return [_one(told, known, now) for told in sender.webhook.parse(headers, body)]
 
 
-def _one(told: Announcement | Ignored, rules: tuple[Rule, ...], now: datetime) -> Rehearsed:
+def _one(told: Told, rules: tuple[Rule, ...], now: datetime) -> Rehearsed:
     if isinstance(told, Ignored):
         return Rehearsed(facts={}, ignored=told.reason)
+    if isinstance(told, Event):
+        return Rehearsed(facts={}, event=told)
     facts = facts_of(told)
     placed = place(told, rules)
     if isinstance(placed, Ignored):

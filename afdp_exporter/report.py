@@ -10,6 +10,7 @@ from afdp_exporter.model import (
     Course,
     Deployment,
     Estimate,
+    Event,
     Impact,
     Level,
     Link,
@@ -50,6 +51,22 @@ def deployment_json(deployment: Deployment) -> dict[str, Any]:
         "note": deployment.note,
         "received_at": time_json(deployment.received_at),
         "received_from": deployment.received_from,
+    }
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """An event as the API tells it."""
+    return {
+        "id": event.id,
+        "name": event.name,
+        "kind": event.kind,
+        "start": time_json(event.start),
+        "end": time_json(event.end),
+        "services": list(event.services),
+        "description": event.description,
+        "url": event.url,
+        "told_at": time_json(event.told_at),
+        "received_from": event.received_from,
     }
 
 

@@ -100,6 +100,7 @@ def _rules(config: Config) -> Rules:
         annotating=Annotating(settings=policy.annotations, rules=config.mapping, schedule=policy.watch),
         mapping=config.mapping,
         senders=config.senders,
+        calendar=config.calendar,
     )
 
 

@@ -19,7 +19,7 @@ from afdp_exporter.errors import AFDPError, SourceError
 from afdp_exporter.evidence import Watched
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.rehearsal import Rehearsed, read_delivery, rehearse
-from afdp_exporter.report import deployment_json
+from afdp_exporter.report import deployment_json, event_json
 from afdp_exporter.trust import Trust, measure
 from afdp_exporter.units import change, span
 from afdp_exporter.workers import Workers
@@ -112,17 +112,22 @@ def _try(loaded: config.Config, event: Path, kind: str | None, headers: Iterable
         click.echo(json.dumps([_part_json(part) for part in tried]))
         return
     for part in tried:
-        told = part.deployment
-        if told is None:
-            click.echo(f"ignored: {part.ignored}")
-        else:
-            click.echo(f"deployment {told.id}: {told.name} in {told.environment}, {told.status}, {told.started_at}")
+        click.echo(_part_text(part))
         click.echo("".join(f"    {name}: {text}\n" for name, text in part.facts.items()), nl=False)
+
+
+def _part_text(part: Rehearsed) -> str:
+    if (told := part.deployment) is not None:
+        return f"deployment {told.id}: {told.name} in {told.environment}, {told.status}, {told.started_at}"
+    if part.event is not None:
+        return f"{part.event.kind} {part.event.id}: {part.event.name}, {part.event.start}"
+    return f"ignored: {part.ignored}"
 
 
 def _part_json(part: Rehearsed) -> dict[str, object]:
     told = deployment_json(part.deployment) if part.deployment is not None else None
-    return {"facts": dict(part.facts), "deployment": told, "ignored": part.ignored}
+    event = event_json(part.event) if part.event is not None else None
+    return {"facts": dict(part.facts), "deployment": told, "event": event, "ignored": part.ignored}
 
 
 async def _ask(

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from afdp_exporter.handlers import annotations, dataset, deployments, exposition, lifecycle, planning, tables, webhooks
+from afdp_exporter.handlers import (
+    annotations,
+    dataset,
+    deployments,
+    events,
+    exposition,
+    lifecycle,
+    planning,
+    tables,
+    webhooks,
+)
 from afdp_exporter.handlers.access import Scope
 from afdp_exporter.handlers.pages import foretold, listing, rendering, story, trust
 from afdp_exporter.handlers.reading import LARGEST_BODY
@@ -97,6 +107,8 @@ ROUTES = (
         kind=annotations.KIND,
     ),
     Route(method="DELETE", path="/api/annotations/{id}", handler=annotations.delete, scope=Scope.ANNOTATE),
+    Route(method="POST", path="/api/v1/events", handler=events.create, scope=Scope.ANNOTATE, kind=events.KIND),
+    Route(method="GET", path="/api/v1/events", handler=events.list_, scope=Scope.READ),
     Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
     Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),
     Route(method="GET", path="/api/v1/patterns", handler=planning.patterns, scope=Scope.READ),

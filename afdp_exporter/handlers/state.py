@@ -1,9 +1,9 @@
 """What the handlers work with."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -15,13 +15,16 @@ from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure, Instruments
-from afdp_exporter.model import Deployment
+from afdp_exporter.model import Deployment, Event, Occasion
 from afdp_exporter.notify import Receiver
 from afdp_exporter.planning import Planner, Plans
 from afdp_exporter.store import Store
 from afdp_exporter.watch import Schedule
 from afdp_exporter.webhooks import Sender
 from afdp_exporter.workers import Workers
+
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,14 @@ class Rules:
     annotating: Annotating
     mapping: tuple[Rule, ...]
     senders: tuple[Sender, ...]
+    calendar: tuple[Occasion, ...] = ()  # as it is configured; `watched` and `plans` also hold what was told
+
+    def during(self, events: Iterable[Event]) -> "Rules":
+        """The same with what was told of the times besides what is configured."""
+        calendar = (*self.calendar, *(event.occasion for event in events))
+        return replace(
+            self, watched=replace(self.watched, calendar=calendar), plans=replace(self.plans, occasions=calendar)
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +75,12 @@ class State:
         self.instruments.show(deployment)
         self.foresight.told(deployment)
         self.due()
+
+    async def recall(self) -> None:
+        """Take what was told of the times into account; reading them all is a matter of milliseconds."""
+        events = await self.store.events(_EVER, _NEVER)
+        self.rules = self.rules.during(events)
+        self.instruments.events.show(self.rules.plans.occasions)
 
 
 STATE = web.AppKey("state", State)

@@ -1,6 +1,7 @@
 """`/webhooks/{kind}`: what tools tell in their own words."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -12,7 +13,8 @@ from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.deployments import links
 from afdp_exporter.handlers.reading import read_body
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Ignored
+from afdp_exporter.model import Event, Ignored
+from afdp_exporter.report import event_json
 from afdp_exporter.store import Announced
 from afdp_exporter.webhooks import Headers, Sender, Told
 
@@ -35,7 +37,10 @@ async def receive(request: web.Request) -> web.Response:
     told = [await _take(state, each) for each in sender.webhook.parse(headers, body)]
     ignored = _ignored(kind, told)
     state.instruments.ignored(kind, len(ignored))
-    return answer({"deployments": _recorded(told), "ignored": ignored})
+    events = [event_json(each) for each in told if isinstance(each, Event)]
+    if events:
+        await state.recall()
+    return answer({"deployments": _recorded(told), "events": events, "ignored": ignored})
 
 
 def sender_of(request: web.Request) -> str | None:
@@ -57,9 +62,11 @@ def _authenticated(senders: Iterable[Sender], headers: Headers, body: bytes, sta
     return proven[0]
 
 
-async def _take(state: State, told: Told) -> Announced | Ignored:
+async def _take(state: State, told: Told) -> Announced | Event | Ignored:
     if isinstance(told, Ignored):
         return told
+    if isinstance(told, Event):
+        return await _happened(state, told)
     rules = state.rules
     taken = await reception.receive(
         told, rules=rules.mapping, schedule=rules.schedule, store=state.store, now=state.clock()
@@ -74,7 +81,14 @@ async def _take(state: State, told: Told) -> Announced | Ignored:
     return taken
 
 
-def _recorded(told: Iterable[Announced | Ignored]) -> list[dict[str, Any]]:
+async def _happened(state: State, told: Event) -> Event:
+    stored, created = await state.store.tell(replace(told, told_at=state.clock()))
+    state.instruments.received(told.received_from)
+    log.info("event recorded", id=stored.id, kind=stored.kind, new=created)
+    return stored
+
+
+def _recorded(told: Iterable[Announced | Event | Ignored]) -> list[dict[str, Any]]:
     """Each deployment once, as it is after the whole delivery."""
     found: dict[str, dict[str, Any]] = {}
     for each in told:
@@ -94,7 +108,7 @@ def _recorded(told: Iterable[Announced | Ignored]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _ignored(kind: str, told: Iterable[Announced | Ignored]) -> list[dict[str, str]]:
+def _ignored(kind: str, told: Iterable[Announced | Event | Ignored]) -> list[dict[str, str]]:
     reasons = [each.reason for each in told if isinstance(each, Ignored)]
     for reason in reasons:
         log.info("event ignored", kind=kind, reason=reason)

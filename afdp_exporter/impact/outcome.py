@@ -3,6 +3,7 @@
 1. Its sender says that it failed or was rolled back, or a rollback or hotfix of the same service follows within a
    day: failure.
 2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
+   So is an incident of this very service that begins while it is rolled out or soon after.
 3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
    judged: unknown. Missing data is never "no impact".
 4. Else success, improvements included; what was measured and stays doubtful among so many metrics is named.
@@ -22,6 +23,8 @@ from afdp_exporter.model import (
     Estimate,
     Layer,
     Measured,
+    Occasion,
+    OccasionKind,
     Outcome,
     Shift,
     Stability,
@@ -44,6 +47,10 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
         return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
     if worse:
         return Decision(outcome=Outcome.DEGRADATION, reason=f"worse: {', '.join(shift.metric for shift in worse)}")
+    incident = _incident(case)
+    if incident is not None:
+        reason = f"{incident.name} began at {incident.start:%H:%M}, while it was rolled out or soon after"
+        return Decision(outcome=Outcome.DEGRADATION, reason=reason)
     unjudged = [shift.metric for shift in primary if _unjudged(shift)]
     if unjudged or not primary:
         what = ", ".join(unjudged) or "no primary metric was measured"
@@ -130,6 +137,20 @@ def _sign_of_failure(case: Case) -> str | None:
         return None
     what = "a rollback" if returns_to(mended, deployment) else "a rollback or hotfix"
     return f"{what} followed: {mended.name} at {mended.started_at:%Y-%m-%d %H:%M}"
+
+
+def _incident(case: Case) -> Occasion | None:
+    """The first incident that names this service and begins no later than a metric could respond."""
+    deployment = case.deployment
+    last = deployment.ended_at + case.short_window
+    named = [
+        event
+        for event in case.calendar
+        if event.kind is OccasionKind.INCIDENT
+        and deployment.service in event.services
+        and deployment.started_at < event.start <= last
+    ]
+    return min(named, key=lambda event: event.start, default=None)
 
 
 def _says_so(deployment: Deployment) -> bool:

@@ -10,6 +10,7 @@ from afdp_exporter.model.courses import Course, Level
 from afdp_exporter.model.deployments import (
     ChangeType,
     Deployment,
+    Event,
     Occasion,
     OccasionKind,
     Outcome,
@@ -63,6 +64,7 @@ __all__ = [
     "Deployment",
     "DueNotice",
     "Estimate",
+    "Event",
     "Floats",
     "Ignored",
     "Impact",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import ClassVar
 
@@ -122,7 +122,7 @@ class OccasionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Occasion:
-    """Something special about a time: a sale, a freeze, a holiday."""
+    """Something special about a time: a sale, a freeze, a holiday. Without `services` it concerns all of them."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -130,3 +130,30 @@ class Occasion:
     kind: OccasionKind = OccasionKind.OTHER
     start: datetime
     end: datetime
+    services: tuple[str, ...] = ()
+
+    def concerns(self, service: str) -> bool:
+        """Whether it is about this service."""
+        return not self.services or service in self.services
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something told that is no deployment: a sale, an incident, a freeze. `end` is None as long as it is not known."""
+
+    id: str
+    name: str
+    kind: OccasionKind
+    start: datetime
+    end: datetime | None = None
+    services: tuple[str, ...] = ()
+    description: str | None = None
+    url: str | None = None
+    told_at: datetime  # last
+    received_from: str = "api"
+
+    @property
+    def occasion(self) -> Occasion:
+        """As the calendar has it: what has no known end counts until a day after it was told last."""
+        end = self.end or max(self.start, self.told_at) + timedelta(days=1)
+        return Occasion(name=self.name, kind=self.kind, start=self.start, end=end, services=self.services)

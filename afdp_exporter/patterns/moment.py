@@ -32,7 +32,7 @@ def moment(
     local = start.astimezone(zone)
     return Context(
         at=local,
-        occasions=tuple(event for event in calendar if event.start <= start <= event.end),
+        occasions=tuple(event for event in calendar if _is_on(event, deployment)),
         holiday=holidays.get(local.date()) if holidays else None,
         load_ratio=load_ratio,
         load_season_ratio=load_season_ratio,
@@ -41,6 +41,10 @@ def moment(
         recent=_recent(same, impacts, start),
         levels=dict(levels or {}),
     )
+
+
+def _is_on(event: Occasion, deployment: Deployment) -> bool:
+    return event.start <= deployment.started_at <= event.end and event.concerns(deployment.service)
 
 
 def _same_place(one: Deployment, other: Deployment) -> bool:

@@ -39,10 +39,11 @@ def forecast(
     """Rank the coming `hours` by expected cost, or by risk while no cost is known; `load` is the ratio of each hour."""
     first = _next_hour(now)
     starts = [one.astimezone(zone) for one in (now, *(first + HOUR * ahead for ahead in range(hours - 1)))]
+    known = [event for event in calendar if event.concerns(model.home.service)]
     contexts = [
         Context(
             at=start,
-            occasions=tuple(event for event in calendar if event.start <= start <= event.end),
+            occasions=tuple(event for event in known if event.start <= start <= event.end),
             holiday=holidays.get(start.date()) if holidays else None,
             load_ratio=load[place] if load is not None and place < len(load) else None,
         )

@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     Course,
     Deployment,
     DueNotice,
+    Event,
     Impact,
     Look,
     Outcome,
@@ -110,6 +111,15 @@ class Store(Protocol):
 
         `assemble` runs in the writer's thread; whatever it raises reaches the caller, and nothing is kept then.
         """
+
+    async def tell(self, event: Event) -> tuple[Event, bool]:
+        """Keep an event that is no deployment, or what is new of it, and whether it was not there before.
+
+        An end that is known stays known.
+        """
+
+    async def events(self, start: datetime, end: datetime) -> list[Event]:
+        """The events that touch a window, oldest first; one without end counts until a day after it was told last."""
 
     async def deployment(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""

@@ -54,11 +54,16 @@ def to_time(us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=us)
 
 
-def deployment_values(deployment: Deployment) -> Values:
-    """The columns of a deployment. Raises BadInput for what cannot be kept exactly."""
-    faults = [Fault(field=place, message=message) for place, message in _unstorable(deployment, "")]
+def check_storable(thing: object) -> None:
+    """Raise BadInput for what cannot be kept exactly, by field."""
+    faults = [Fault(field=place, message=message) for place, message in _unstorable(thing, "")]
     if faults:
         raise BadInput(*faults)
+
+
+def deployment_values(deployment: Deployment) -> Values:
+    """The columns of a deployment. Raises BadInput for what cannot be kept exactly."""
+    check_storable(deployment)
     return {
         "id": deployment.id,
         "service": deployment.service,
@@ -130,9 +135,7 @@ def deployment_of(row: Row | Values) -> Deployment:
 def announcement_values(deployment_id: str, announcement: Announcement, received_at: datetime) -> Values:
     """The columns of an announcement, itself whole as JSON; one without a time is of when it came. Raises BadInput."""
     timed = replace(announcement, at=announcement.at or received_at)
-    faults = [Fault(field=place, message=message) for place, message in _unstorable(timed, "")]
-    if faults:
-        raise BadInput(*faults)
+    check_storable(timed)
     return {
         "deployment_id": deployment_id,
         "event": timed.event,

@@ -235,3 +235,26 @@ def create_annotations(db: "Database") -> None:
         """,
         "CREATE INDEX annotations_newest ON annotations (at_us, id)",
     )
+
+
+@migrations()
+def create_events(db: "Database") -> None:
+    """What was told that is no deployment: sales, incidents, freezes."""
+    _run(
+        db,
+        """
+        CREATE TABLE events (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            started_us INTEGER NOT NULL,
+            ended_us INTEGER,
+            services TEXT NOT NULL,
+            description TEXT,
+            url TEXT,
+            told_us INTEGER NOT NULL,
+            received_from TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX events_newest ON events (started_us, id)",
+    )

@@ -13,6 +13,7 @@ from afdp_exporter.model import (
     Course,
     Deployment,
     DueNotice,
+    Event,
     Impact,
     Look,
     Measured,
@@ -31,6 +32,7 @@ from afdp_exporter.store import (
     announcements,
     courses,
     deployments,
+    events,
     impacts,
     looks,
     notices,
@@ -82,6 +84,19 @@ class SQLiteStore:
         return await self._writer.write(
             lambda connection: announcements.announce(connection, deployment_id, announcement, received_at, assemble)
         )
+
+    async def tell(self, event: Event) -> tuple[Event, bool]:
+        """Keep an event that is no deployment, or what is new of it, and whether it was not there before."""
+
+        def keep(connection: Connection) -> tuple[Event, bool]:
+            created = events.tell(connection, event)
+            return events.find(connection, event.id), created
+
+        return await self._writer.write(keep)
+
+    async def events(self, start: datetime, end: datetime) -> list[Event]:
+        """The events that touch a window, oldest first; one without end counts until a day after it was told last."""
+        return await self._readers.read(lambda connection: events.between(connection, start, end))
 
     async def deployment(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""

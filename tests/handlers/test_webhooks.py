@@ -116,7 +116,7 @@ async def test_why_an_event_was_ignored_is_told(client: ClientSession, deliver: 
     answer = await deliver({"zen": "Keep it logically awesome."}, "ping")
     assert (answer.status, await answer.json()) == (
         200,
-        {"deployments": [], "ignored": [{"reason": "a ping: the webhook works"}]},
+        {"deployments": [], "events": [], "ignored": [{"reason": "a ping: the webhook works"}]},
     )
     assert await counted(client, "afdp_annotations_ignored_total") == {("github",): 1}
 

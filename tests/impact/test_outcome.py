@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,8 @@ from afdp_exporter.model import (
     Layer,
     Measured,
     Metric,
+    Occasion,
+    OccasionKind,
     Outcome,
     Shift,
     Status,
@@ -57,6 +60,31 @@ def test_nothing_worse_is_a_success_that_names_what_is_better(
     decision = decide([quiet, better], case())
     assert decision.outcome is Outcome.SUCCESS
     assert decision.reason == "none of 2 primary metrics is worse, better: latency_seconds"
+
+
+INCIDENT = OccasionKind.INCIDENT
+OWN = ("checkout",)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words", "outcome"),
+    [
+        (4, {"kind": INCIDENT, "services": OWN}, Outcome.DEGRADATION),
+        (4, {"kind": INCIDENT}, Outcome.SUCCESS),  # of nobody in particular
+        (4, {"kind": INCIDENT, "services": ("search",)}, Outcome.SUCCESS),
+        (4, {"kind": OccasionKind.SALE, "services": OWN}, Outcome.SUCCESS),
+        (-4, {"kind": INCIDENT, "services": OWN}, Outcome.SUCCESS),  # it was there before
+        (400, {"kind": INCIDENT, "services": OWN}, Outcome.SUCCESS),
+    ],
+)
+def test_an_incident_of_the_service_that_begins_soon_after_is_evidence(
+    shift: Callable[..., Shift], case: Callable[..., Case], minutes: int, words: dict[str, Any], outcome: Outcome
+) -> None:
+    began = case().deployment.started_at + timedelta(minutes=minutes)
+    alert = Occasion(name="HighErrors", start=began, end=began + HOUR, **words)
+    decision = decide([shift(SESSIONS, None, verdict=Attribution.NO_EFFECT)], case(calendar=(alert,)))
+    assert decision.outcome is outcome
+    assert ("HighErrors" in decision.reason) is (outcome is Outcome.DEGRADATION)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,8 @@ def changed(content: object, path: tuple[str | int, ...], value: object) -> byte
 def matches(expected: object, found: object) -> bool:
     if isinstance(expected, dict):
         return all(matches(value, found[name]) for name, value in expected.items())
+    if isinstance(found, tuple):
+        return list(found) == expected
     return found == (read_time(expected) if isinstance(found, datetime) else expected)
 
 
@@ -98,7 +100,7 @@ def test_an_example_tells_what_it_says(example: Example) -> None:
     reasons = [each.reason for each in found if isinstance(each, Ignored)]
     assert len(told) == len(example.told), (told, reasons)
     for expected, each in zip(example.told, told, strict=True):
-        assert matches(expected, each | {"change_types": list(each.get("change_types", ()))}), each
+        assert matches(expected, each), each
     assert len(reasons) == len(example.ignored), reasons
     assert all(words in reason for words, reason in zip(example.ignored, reasons, strict=True)), reasons
 
