@@ -18,7 +18,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 PATIENCE = 1800.0  # seconds for all of it
 
 
-async def tried(url: str, *more: str) -> tuple[int, str]:
+async def tried(url: str, folder: Path, *more: str) -> tuple[int, str]:
     """The exit status and what was reported."""
     process = await asyncio.create_subprocess_exec(
         Path(sys.executable).parent / "schemathesis",
@@ -26,6 +26,7 @@ async def tried(url: str, *more: str) -> tuple[int, str]:
         *("--continue-on-failure", "--warnings", "off", "--no-shrink", "--generation-database", "none", *more),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        cwd=folder,
         env={name: value for name, value in os.environ.items() if name != "PYTEST_XDIST_WORKER"},
     )
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
@@ -43,7 +44,7 @@ async def test_five_thousand_cases_bring_no_server_error_no_time_out_and_nothing
         "webhooks": [{"kind": "github", "secret": "canary"}],
     }
     exporter = start(Exporter(tmp_path / "exporter", config))
-    code, told = await tried(exporter.url, "--max-examples", "400", "--seed", "1")
+    code, told = await tried(exporter.url, tmp_path, "--max-examples", "400", "--seed", "1")
     (generated,) = re.findall(r"(\d+) generated", told)
     summary = told[told.rindex("SUMMARY") :]
     assert code == 0, told[-20_000:]
