@@ -1,7 +1,9 @@
 """Who may do what: the table, route by route, and the ways of not getting in."""
 
 import base64
+import hmac
 import re
+import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +11,13 @@ from typing import Any
 
 import bcrypt
 import pytest
+import trustme
 import yaml
-from aiohttp import ClientSession, encode_basic_auth
+from aiohttp import ClientSession, TCPConnector, encode_basic_auth
 
 from afdp_exporter.config import read
 from afdp_exporter.errors import ConfigError, Unauthorised
+from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.access import Door, Scope
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.routes import ROUTES
@@ -114,6 +118,38 @@ async def test_where_there_are_users_the_open_calls_need_a_credential_too(
         for headers in WHO[column][-1:]:
             answered = await told(client, call, headers)
             assert (call, answered) in [(call, each) for each in ({"401", "429"} if locked_out else {row[column]})]
+
+
+async def test_a_senders_signature_opens_its_own_route_and_no_other(start: Callable[..., Any]) -> None:
+    client = await start(tokens=TOKENS, webhooks=[*SENDERS, {"kind": "flux", "secret": "canary-flux"}])
+    digest = hmac.new(b"canary-sender", b"", "sha256").hexdigest()
+    signed = {"X-Hub-Signature-256": f"sha256={digest}", "X-Signature": f"sha256={digest}", "X-GitHub-Event": "ping"}
+    for call, row in MAY.items():
+        expected = "yes" if call[1] == "/webhooks/{kind}" else row["nobody"]
+        for headers in (signed, signed | bearer("canary-sender"), signed | basic("github", "canary-sender")):
+            assert (call, await told(client, call, headers)) == (call, expected)
+    assert await told(client, ("POST", "/webhooks/flux"), signed) == "401"
+
+
+async def test_a_client_certificate_alone_opens_nothing(start: Callable[..., Any], tmp_path: Path) -> None:
+    authority = trustme.CA()
+    served = authority.issue_cert("127.0.0.1")
+    served.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    served.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    files = {
+        "cert_file": tmp_path / "cert.pem",
+        "key_file": tmp_path / "key.pem",
+        "client_ca_file": tmp_path / "ca.pem",
+    }
+    context = tls.serving(tls.TLS(**files, client_auth_type="RequireAndVerifyClientCert"))
+    client = await start(tokens=TOKENS, webhooks=SENDERS, context=context)
+    mine = ssl.create_default_context()
+    authority.configure_trust(mine)
+    authority.issue_cert("client@example.org").configure_cert(mine)
+    async with ClientSession(client._base_url, connector=TCPConnector(ssl=mine)) as certified:
+        for call, row in MAY.items():
+            assert (call, await told(certified, call, {})) == (call, row["nobody"])
 
 
 async def test_a_user_may_what_the_configuration_says(start: Callable[..., Any], web: Web) -> None:
