@@ -42,6 +42,7 @@ def _given(value: object) -> object:
 Tag = Annotated[Text, Field(min_length=1, max_length=512)]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=100), BeforeValidator(_split)]
 Instant = Annotated[Time | None, BeforeValidator(_given)]
+Panel = Annotated[int, Field(ge=0, le=2**31)]
 _UID = Annotated[str, Field(max_length=256, pattern=r"^[\x21-\x7e]*$")]
 
 
@@ -57,7 +58,7 @@ class _New(_Lenient):
     time: Annotated[Instant, Field(validation_alias=AliasChoices("time", "when"))] = None
     time_end: Annotated[Instant, Field(alias="timeEnd")] = None
     dashboard_uid: Annotated[_UID | None, Field(alias="dashboardUID")] = None
-    panel_id: Annotated[int | None, Field(alias="panelId", ge=0, le=2**31)] = None
+    panel_id: Annotated[Panel | None, Field(alias="panelId")] = None
 
 
 class _Graphite(_Lenient):
@@ -79,7 +80,7 @@ class _Wanted(_Lenient):
     end: Annotated[Instant, Field(alias="to")] = None
     tags: Tags = ()
     dashboard_uid: Annotated[_UID | None, Field(alias="dashboardUID")] = None
-    panel_id: Annotated[int | None, BeforeValidator(_given), Field(alias="panelId", ge=0, le=2**31)] = None
+    panel_id: Annotated[Panel | None, BeforeValidator(_given), Field(alias="panelId")] = None
     limit: Annotated[int, Field(ge=0, le=_MOST)] = 100
 
 

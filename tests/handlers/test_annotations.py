@@ -204,6 +204,14 @@ async def test_an_id_that_nobody_has_is_not_found(client: ClientSession, number:
         assert (method, answer.status) == (method, 404)
 
 
+@pytest.mark.parametrize("name", ["from", "to", "tags", "dashboardUID", "panelId", "limit"])
+@pytest.mark.parametrize("value", ["", "0", "-1", "x", "null", "NaN", "9" * 30, "1e400", "\x00", "\U000f4e07"])
+async def test_no_parameter_makes_a_server_error(client: ClientSession, name: str, value: str) -> None:
+    for path in (PATH, f"{PATH}/tags"):
+        answer = await client.get(path, params=[(name, "1"), (name, value)])
+        assert answer.status in {200, 422}, await answer.text()
+
+
 async def test_a_real_client_of_grafana_finds_what_it_expects(start: Callable[..., Any]) -> None:
     client = await start(tokens=[{"name": "script", "token": "canary", "scopes": ["read", "annotate"]}])
 
