@@ -12,12 +12,14 @@ from aiohttp import web
 from afdp_exporter.analysis import Analyst, Answer
 from afdp_exporter.dispatch import Dispatcher
 from afdp_exporter.errors import AFDPError, StoreError
+from afdp_exporter.feeding import Feeding
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
-from afdp_exporter.model import Impact, Look
+from afdp_exporter.model import Announcement, Impact, Look
 from afdp_exporter.planning import Planner
 from afdp_exporter.remedies import look_again
 from afdp_exporter.stability import stabilities
+from afdp_exporter.store import Announced
 from afdp_exporter.trust import false_alarm_ratios
 from afdp_exporter.watch import Watcher
 
@@ -90,12 +92,47 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
     state.due = due
     learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
     foreseeing = (learning, state.foresight.run(), _replaying(state), _judging(state, measured))
-    works = (watcher.run(), dispatcher.run(), *foreseeing)
+    works = (watcher.run(), dispatcher.run(), _feeding(state), *foreseeing)
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
         yield
     await asyncio.to_thread(state.workers.close)
+
+
+async def _feeding(state: State) -> None:
+    """Follow the feeds, anew when a reload has changed them."""
+    feeding = Feeding(
+        store=state.store,
+        rules=lambda: state.rules.mapping,
+        schedule=lambda: state.rules.schedule,
+        audience=_Listeners(state),
+        clock=state.clock,
+    )
+    while True:
+        feeds = state.rules.feeds
+        async with _working(state, feeding.follow(feeds)):
+            while state.rules.feeds == feeds:  # noqa: ASYNC110 - a reload swaps the rules, and tells nobody
+                await asyncio.sleep(_TICK)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listeners:
+    """Who listens to the feeds: everything that a deployment told over HTTP reaches, too."""
+
+    state: State
+
+    def taken(self, announcement: Announcement, announced: Announced) -> None:
+        self.state.instruments.received(announcement.sender)
+        if announced.deployment is not None:
+            self.state.told(announced.deployment)
+
+    def left_out(self, feed: str, reason: str) -> None:
+        self.state.instruments.ignored(feed, 1)
+        log.info("event ignored", feed=feed, reason=reason)
+
+    def fed(self, feed: str, *, well: bool) -> None:
+        self.state.instruments.fed(feed, well=well)
 
 
 async def _replaying(state: State) -> None:

@@ -12,6 +12,7 @@ from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.annotations import AnnotationSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.evidence import AnalysisSettings, Watched
+from afdp_exporter.feeds import Feed
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure
@@ -56,6 +57,7 @@ class _File:
     notify: tuple[dict[str, Any], ...] = ()
     mapping: tuple[Rule, ...] = ()
     webhooks: tuple[dict[str, Any], ...] = ()
+    feeds: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class Config:
     notify: Mapping[str, Receiver] = field(default_factory=dict)
     mapping: tuple[Rule, ...] = ()
     senders: tuple[Sender, ...] = ()
+    feeds: Mapping[str, Feed] = field(default_factory=dict)
 
     @property
     def watched(self) -> Watched:
@@ -113,6 +116,7 @@ def read(content: object) -> Config:
         notify=_plugins("notify", file.notify),
         mapping=file.mapping,
         senders=tuple(_sender(block, f"webhooks[{index}]") for index, block in enumerate(file.webhooks)),
+        feeds=_plugins("feeds", file.feeds),
     )
 
 

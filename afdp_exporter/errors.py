@@ -12,6 +12,7 @@ AFDPError
 ├── SourceError          a metrics system did not give what was asked
 │   ├── SourceUnavailable    away, overloaded or late: asking again may help
 │   └── SourceRefused        the question itself is wrong: asking again cannot help
+├── FeedError            a system that knows of deployments did not tell of them
 ├── StoreError           the store cannot do its work
 │   ├── StoreFull            no space left; accepted again once there is
 │   └── StoreDamaged         the file is no store of ours, or broken
@@ -93,6 +94,14 @@ class SourceUnavailable(SourceError):
 
 class SourceRefused(SourceError):
     """The source refuses the question: asking again cannot help."""
+
+
+class FeedError(AFDPError):
+    """A system that knows of deployments did not tell of them; `wait` is in how many seconds it wants to be asked."""
+
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class StoreError(AFDPError):

@@ -101,6 +101,7 @@ def _rules(config: Config) -> Rules:
         mapping=config.mapping,
         senders=config.senders,
         calendar=config.calendar,
+        feeds=config.feeds,
     )
 
 

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from afdp_exporter.annotating import Annotating
 from afdp_exporter.evidence import Watched
+from afdp_exporter.feeds import Feed
 from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
@@ -41,6 +42,7 @@ class Rules:
     annotating: Annotating
     mapping: tuple[Rule, ...]
     senders: tuple[Sender, ...]
+    feeds: Mapping[str, Feed]
     calendar: tuple[Occasion, ...] = ()  # as it is configured; `watched` and `plans` also hold what was told
 
     def during(self, events: Iterable[Event]) -> "Rules":

@@ -70,7 +70,7 @@ class Instruments:
         self._query_failures = _counter(
             own, "afdp_source_query_failures", "Queries without answer.", "source", "reason"
         )
-        self._received, self._rejected, self._ignored = _annotations(own)
+        self._received, self._rejected, self._ignored, self._feed_up = _told(own)
         self._analyses = _counter(
             own, "afdp_analyses", "Finished looks, by the strongest verdict among the metrics.", "verdict"
         )
@@ -114,6 +114,10 @@ class Instruments:
     def ignored(self, kind: str, count: int) -> None:
         """So many events of a sender, or parts of them, were left out on purpose."""
         self._ignored.labels(kind).inc(count)
+
+    def fed(self, feed: str, *, well: bool) -> None:
+        """A feed was read up to the present, or could not be."""
+        self._feed_up.labels(feed).set(well)
 
     def looked(self, verdict: str, seconds: float) -> None:
         """An analysis has ended: with an outcome, or as `failed`."""
@@ -185,11 +189,12 @@ def _is_openmetrics(accepted: str) -> bool:
     return kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"])
 
 
-def _annotations(registry: CollectorRegistry) -> tuple[Counter, Counter, Counter]:
+def _told(registry: CollectorRegistry) -> tuple[Counter, Counter, Counter, Gauge]:
     received = _counter(registry, "afdp_annotations_received", "Annotations that were kept.", "kind")
     rejected = _counter(registry, "afdp_annotations_rejected", "Annotations refused, and why.", "kind", "reason")
     ignored = _counter(registry, "afdp_annotations_ignored", "Events that tell of no deployment.", "kind")
-    return received, rejected, ignored
+    feed_up = _gauge(registry, "afdp_feed_up", "Whether the feed was read up to the present.", "feed")
+    return received, rejected, ignored, feed_up
 
 
 def _gauge(registry: CollectorRegistry, name: str, meaning: str, *labels: str) -> Gauge:

@@ -237,6 +237,12 @@ class Store(Protocol):
     async def remove_annotation(self, annotation_id: int) -> None:
         """Forget an annotation; the deployment that it told of stays. Raises NotFound."""
 
+    async def cursor(self, feed: str) -> str | None:
+        """Up to where a feed was read; None where it never was."""
+
+    async def keep_cursor(self, feed: str, cursor: str) -> None:
+        """Keep up to where a feed was read."""
+
     async def salt(self) -> bytes:
         """32 random bytes that never leave this place: they hide people where data is given away."""
 

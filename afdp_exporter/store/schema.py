@@ -258,3 +258,9 @@ def create_events(db: "Database") -> None:
         """,
         "CREATE INDEX events_newest ON events (started_us, id)",
     )
+
+
+@migrations()
+def create_cursors(db: "Database") -> None:
+    """Up to where each feed was read."""
+    _run(db, "CREATE TABLE cursors (feed TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT, WITHOUT ROWID")

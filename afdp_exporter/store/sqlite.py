@@ -31,6 +31,7 @@ from afdp_exporter.store import (
     annotations,
     announcements,
     courses,
+    cursors,
     deployments,
     events,
     impacts,
@@ -250,6 +251,14 @@ class SQLiteStore:
     async def remove_annotation(self, annotation_id: int) -> None:
         """Forget an annotation; the deployment that it told of stays. Raises NotFound."""
         await self._writer.write(lambda connection: annotations.remove(connection, annotation_id))
+
+    async def cursor(self, feed: str) -> str | None:
+        """Up to where a feed was read; None where it never was."""
+        return await self._readers.read(lambda connection: cursors.find(connection, feed))
+
+    async def keep_cursor(self, feed: str, cursor: str) -> None:
+        """Keep up to where a feed was read."""
+        await self._writer.write(lambda connection: cursors.keep(connection, feed, cursor))
 
     async def salt(self) -> bytes:
         """32 random bytes, in the file `salt` beside the database."""

@@ -1,0 +1,45 @@
+"""What we go and ask -> announcements. One file a system; its name is the kind in the configuration."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeAlias
+
+from afdp_exporter.model import Announcement, Ignored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """Where to go on: behind the place that `cursor` names, else with what happened from `at` on; it is `now`."""
+
+    at: datetime
+    now: datetime
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Everything up to here was told: the place to go on from. `present`: nothing older is left."""
+
+    cursor: str
+    present: bool = True
+
+
+Step: TypeAlias = Announcement | Ignored | Reached
+
+
+class Feed(Protocol):
+    """A system that is asked: a frozen dataclass of settings with this one method."""
+
+    @property
+    def interval(self) -> timedelta:
+        """How long to wait after one walk before the next."""
+        ...
+
+    def deployments(self, since: Since) -> AsyncIterator[Step]:
+        """What happened since, and each place on the way from which a later walk may go on.
+
+        A walk reaches the present at least once and then ends, or follows what happens. What was told already may be
+        told again, as the same event. Raises FeedError.
+        """
+        ...

@@ -1,0 +1,102 @@
+"""A store of its own, and a feed that is followed into it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from afdp_exporter.feeding import Feeding
+from afdp_exporter.feeds import Feed
+from afdp_exporter.model import Announcement, Deployment
+from afdp_exporter.settings import build
+from afdp_exporter.store import Announced
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watch import Schedule
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class Ear:
+    """Hears what a feed tells."""
+
+    heard: list[Announcement] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    states: list[bool] = field(default_factory=list)
+    something: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def taken(self, announcement: Announcement, announced: Announced) -> None:
+        self.heard.append(announcement)
+        self._tell()
+
+    def left_out(self, feed: str, reason: str) -> None:
+        self.ignored.append(reason)
+        self._tell()
+
+    def fed(self, feed: str, *, well: bool) -> None:
+        self.states.append(well)
+        self._tell()
+
+    def _tell(self) -> None:
+        async def notify() -> None:
+            async with self.something:
+                self.something.notify_all()
+
+        task = asyncio.ensure_future(notify())
+        task.add_done_callback(lambda _: None)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to be heard."""
+        async with asyncio.timeout(30), self.something:
+            await self.something.wait_for(true)
+
+
+@dataclass
+class Listening:
+    """The exporter's side: a store, a clock, and feeds that are followed."""
+
+    store: SQLiteStore
+    now: datetime = START + timedelta(days=1)
+    ear: Ear = field(default_factory=Ear)
+
+    @property
+    def feeding(self) -> Feeding:
+        return Feeding(store=self.store, rules=lambda: (), schedule=Schedule, audience=self.ear, clock=lambda: self.now)
+
+    async def catch_up(self, feed: Feed, since: datetime = START) -> int:
+        return await self.feeding.catch_up("feed", feed, since)
+
+    @asynccontextmanager
+    async def following(self, feed: Feed) -> AsyncIterator[Ear]:
+        """A feed that is followed until the end of the block, from its cursor on."""
+        task = asyncio.create_task(self.feeding.follow({"feed": feed}))
+        try:
+            yield self.ear
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def deployments(self) -> list[Deployment]:
+        """What is stored, oldest first."""
+        return list(reversed((await self.store.deployments(limit=500)).deployments))
+
+    async def lives(self) -> list[tuple[str, str | None, str]]:
+        """Service, version and status of what is stored, oldest first."""
+        return [(each.service, each.version, str(each.status)) for each in await self.deployments()]
+
+
+@pytest.fixture
+async def listening(tmp_path: Path) -> AsyncIterator[Listening]:
+    store = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield Listening(store)
+    await store.close()
+
+
+def feed(kind: str, **settings: object) -> Feed:
+    """A feed as the configuration builds it."""
+    built: Feed = build("feeds", kind, settings, "feeds[0]")
+    return built
