@@ -1,0 +1,207 @@
+"""A JSON API, page by page: no redirects, no more bytes or seconds than allowed, nothing read anew in vain."""
+
+import asyncio
+import ssl
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import orjson
+import structlog
+from pydantic import AfterValidator, BaseModel, Field, FilePath, SecretStr, ValidationError
+
+from afdp_exporter.errors import FeedError
+from afdp_exporter.settings import STRICT, Duration, faults, read_secret
+
+_LARGEST = 16 * 1024**2  # bytes of one answer
+_REMEMBERED = 1000  # answers whose mark (ETag) is sent along, so that an unchanged one costs neither side anything
+_LONGEST_WAIT = 3900.0  # seconds until a limit of requests is lifted; GitHub's is by the hour
+_PATIENCE = 5  # times that an answer is waited for
+_CHUNK = 65_536
+
+log = structlog.get_logger(__name__)
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    content: Any
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    mark: str
+    page: _Page
+
+
+Cache: TypeAlias = OrderedDict[str, _Known]
+
+
+def base(url: str) -> str:
+    """An address without its last slash. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.query:
+        raise ValueError("an address such as https://api.example.com is expected; a token has a key of its own")
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(base)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Polled:
+    """What every API that is asked now and then has in common."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    token: SecretStr | None = None
+    token_file: FilePath | None = None
+    ca_file: FilePath | None = None
+    timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
+    interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=60)
+    _known: Cache = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
+
+    def secret(self) -> str | None:
+        """The token as it is now. Raises FeedError where its file cannot be read."""
+        try:
+            return read_secret(self.token, self.token_file)
+        except (OSError, UnicodeDecodeError):
+            raise FeedError(f"{self.token_file} cannot be read") from None
+
+    @asynccontextmanager
+    async def asking(self, url: str, headers: Mapping[str, str]) -> AsyncIterator["Api"]:
+        """The API at an address, as long as it is read."""
+        trust = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
+        timeout = aiohttp.ClientTimeout(total=self.timeout.total_seconds())
+        connector = aiohttp.TCPConnector(ssl=trust, limit=4)
+        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
+            yield Api(session, url, self._known)
+
+
+class Api:
+    """Answers of one API; an answer that has not changed since comes from memory."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, known: Cache) -> None:
+        self._session = session
+        self._url = url
+        self._known = known
+
+    async def pages(self, path: str, params: Mapping[str, str]) -> AsyncIterator[list[Any]]:
+        """The lists of one address and of all that follow it. Raises FeedError."""
+        query = "&".join(f"{name}={quote(value, safe='')}" for name, value in params.items())
+        url: str | None = f"{self._url}{path}" + (f"?{query}" if query else "")
+        while url:
+            page = await self._page(url)
+            if not isinstance(page.content, list):
+                raise FeedError(f"{_plain(url)} answers with no list")
+            yield page.content
+            url = page.next
+
+    async def _page(self, url: str) -> _Page:
+        for _ in range(_PATIENCE):
+            try:
+                return await self._ask(url)
+            except FeedError as error:
+                if error.wait is None or error.wait > _LONGEST_WAIT:
+                    raise
+                log.warning("the limit of requests is reached", feed=_plain(self._url), seconds=error.wait)
+                await asyncio.sleep(error.wait)
+        return await self._ask(url)
+
+    async def _ask(self, url: str) -> _Page:
+        known = self._known.get(url)
+        try:
+            async with self._session.get(
+                url, headers={"If-None-Match": known.mark} if known else {}, allow_redirects=False
+            ) as answer:
+                if answer.status == 304 and known:
+                    self._known.move_to_end(url)
+                    return known.page
+                if answer.status != 200:
+                    raise _refused(url, answer)
+                page = _Page(_json(url, await _body(url, answer)), self._next(answer))
+                self._remember(url, answer.headers.get("ETag"), page)
+                return page
+        except TimeoutError:
+            raise FeedError(f"{_plain(url)} gives no answer in time") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise FeedError(f"{_plain(url)} gives no answer: {type(error).__name__}") from None
+
+    def _next(self, answer: aiohttp.ClientResponse) -> str | None:
+        """The address of the next page; it has to be at the same place, which knows our token."""
+        link = answer.links.get("next")
+        if link is None:
+            return None
+        following = str(link["url"])
+        if not following.startswith(f"{self._url}/"):
+            raise FeedError(f"{_plain(str(answer.url))} goes on at another place: {_plain(following)}")
+        return following
+
+    def _remember(self, url: str, mark: str | None, page: _Page) -> None:
+        if mark:
+            self._known[url] = _Known(mark, page)
+            self._known.move_to_end(url)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+
+
+def read(kind: type[_Model], content: object, place: str) -> _Model:
+    """What an API tells, checked. Raises FeedError with the fields that are not as expected."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = faults(error)[0]
+        raise FeedError(f"{place} is not as expected: {first.field}: {first.message}") from None
+
+
+async def _body(url: str, answer: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > _LARGEST:
+            raise FeedError(f"{_plain(url)} answers with more than {_LARGEST} bytes")
+    return bytes(body)
+
+
+def _json(url: str, body: bytes) -> Any:  # noqa: ANN401 - whatever it says
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise FeedError(f"{_plain(url)} answers with no JSON") from None
+
+
+def _refused(url: str, answer: aiohttp.ClientResponse) -> FeedError:
+    """Why there is no answer, and when to ask again: a limit of requests says so in one of three ways."""
+    wait = _seconds(answer.headers.get("Retry-After"))
+    spent = "0" in (answer.headers.get("X-RateLimit-Remaining"), answer.headers.get("RateLimit-Remaining"))
+    if wait is None and spent and answer.status in {403, 429}:
+        reset = _seconds(answer.headers.get("X-RateLimit-Reset") or answer.headers.get("RateLimit-Reset"))
+        sent = _date(answer.headers.get("Date"))
+        wait = max(reset - sent, 1.0) if reset is not None and sent is not None else None
+    why = {401: ": the token is wrong", 403: ": not allowed", 404: ": not there, or not allowed to see"}
+    reason = ": the limit of requests is reached" if wait is not None else why.get(answer.status, "")
+    return FeedError(f"{_plain(url)} answers {answer.status}{reason}", wait=wait)
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None
+
+
+def _date(text: str | None) -> float | None:
+    """The server's own clock, so that ours may be wrong."""
+    try:
+        return datetime.strptime(text or "", "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _plain(url: str) -> str:
+    """An address without its parameters, fit for a log."""
+    return ascii(url.partition("?")[0])[1:-1]

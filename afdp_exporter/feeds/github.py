@@ -1,0 +1,106 @@
+"""GitHub: deployments and their statuses, by polling its API; the same words as its webhook's, so both may be used."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import orjson
+from pydantic import BaseModel, Field
+
+from afdp_exporter.errors import BadInput
+from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds._api import Address, Api, Polled, read
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Ignored
+from afdp_exporter.webhooks.github import GitHub as Webhook
+
+_OVERLAP = timedelta(minutes=10)  # pages shift while they are read
+_OPEN = timedelta(days=3)  # how long a deployment without an end is asked for
+_ENDS = {"success", "failure", "error", "inactive"}
+
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+
+
+class _Listed(BaseModel):
+    id: int
+    created_at: Time
+
+
+class _State(BaseModel):
+    id: int
+    state: str
+
+
+class _Cursor(BaseModel):
+    """By repository: from where on deployments are new, and which older ones have no end yet."""
+
+    since: dict[str, datetime] = {}
+    open: dict[str, dict[int, datetime]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitHub(Polled):
+    """The `repositories` (`owner/name`); the token needs to read their deployments. `url` ends in /api/v3 elsewhere."""
+
+    repositories: Annotated[tuple[Repository, ...], Field(min_length=1)]
+    environments: tuple[str, ...] = ()
+    url: Address = "https://api.github.com"
+
+    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+        """As `Feed.deployments`; a deployment without an end is asked for during three days."""
+        cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
+        token = self.secret()
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        async with self.asking(self.url, headers) as api:
+            for repository in self.repositories:
+                async for step in self._walk(api, repository, cursor, since):
+                    yield step
+                yield Reached(cursor.model_dump_json(), present=repository == self.repositories[-1])
+
+    async def _walk(self, api: Api, repository: str, cursor: _Cursor, since: Since) -> AsyncIterator[Step]:
+        """One repository. GitHub lists the newest first, and knows no filter by time."""
+        first = cursor.since.get(repository, since.at)
+        waiting = {int(each): at for each, at in cursor.open.get(repository, {}).items()}
+        newest, still = first, dict[int, datetime]()
+        async for raw in self._listed(api, repository, min([first - _OVERLAP, *waiting.values()])):
+            listed = read(_Listed, raw, f"a deployment of {repository}")
+            newest = max(newest, listed.created_at)
+            if listed.created_at < first - _OVERLAP and listed.id not in waiting:
+                continue
+            ended = False
+            async for page in api.pages(f"/repos/{repository}/deployments/{listed.id}/statuses", {"per_page": "100"}):
+                states = [read(_State, state, f"a status of deployment {listed.id}") for state in page]
+                ended = ended or any(state.state in _ENDS for state in states)
+                for state in (state for state in page if state["state"] != "inactive"):
+                    for told in _told("deployment_status", repository, raw, state):
+                        yield told
+            for told in _told("deployment", repository, raw):
+                yield told
+            if not ended and since.now - listed.created_at < _OPEN:
+                still[listed.id] = listed.created_at
+        cursor.since[repository], cursor.open[repository] = newest, still
+
+    async def _listed(self, api: Api, repository: str, first: datetime) -> AsyncIterator[object]:
+        async for page in api.pages(f"/repos/{repository}/deployments", {"per_page": "100"}):
+            for raw in page:
+                if read(_Listed, raw, f"a deployment of {repository}").created_at < first:
+                    return
+                if not self.environments or raw.get("environment") in self.environments:
+                    yield raw
+
+
+def _told(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:
+    """What the webhook would have told of it."""
+    body = {"action": "created", "deployment": deployment, "repository": {"full_name": repository}}
+    if state is not None:
+        body["deployment_status"] = state
+    try:
+        return list(Webhook().parse({"x-github-event": event}, orjson.dumps(body)))
+    except BadInput as error:
+        return [Ignored(reason=f"a deployment of {repository} is not as expected: {error}")]
+
+
+PLUGIN = GitHub

@@ -1,0 +1,121 @@
+"""GitLab: deployments by polling its API; under the same keys as its webhook's, so both may be used."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, Field
+
+from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds._api import Address, Polled, read
+from afdp_exporter.fields import Time
+from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.webhooks._versions import version_of
+
+_OVERLAP = timedelta(minutes=10)
+_STATES = {
+    "created": Status.PLANNED,
+    "blocked": Status.PLANNED,
+    "running": Status.STARTED,
+    "success": Status.SUCCEEDED,
+    "failed": Status.FAILED,
+    "canceled": Status.CANCELLED,
+}
+_ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
+
+
+class _Named(BaseModel):
+    name: str | None = None
+    username: str | None = None
+    tier: str | None = None
+
+
+class _Job(BaseModel):
+    id: int | None = None
+    name: str | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
+    web_url: str | None = None
+
+
+class _Deployment(BaseModel):
+    id: int
+    ref: str
+    sha: str
+    status: str
+    created_at: Time
+    updated_at: Time
+    user: _Named | None = None
+    environment: _Named = _Named()
+    deployable: _Job | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitLab(Polled):
+    """The `projects` (`group/name` or their numbers); the token needs the scope `read_api`."""
+
+    projects: Annotated[tuple[str, ...], Field(min_length=1)]
+    environments: tuple[str, ...] = ()
+    url: Address = "https://gitlab.com"
+
+    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+        """As `Feed.deployments`, by when each was last changed."""
+        cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
+        token = self.secret()
+        headers = {"PRIVATE-TOKEN": token} if token else {}
+        async with self.asking(self.url, headers) as api:
+            for project in self.projects:
+                newest = cursor.since.get(project, since.at)
+                filters = {"updated_after": (newest - _OVERLAP).isoformat(), "order_by": "updated_at", "sort": "asc"}
+                path = f"/api/v4/projects/{quote(project, safe='')}/deployments"
+                async for page in api.pages(path, filters | {"per_page": "100"}):
+                    for raw in page:
+                        deployment = read(_Deployment, raw, f"a deployment of {project}")
+                        newest = max(newest, deployment.updated_at)
+                        for told in self._told(project, deployment):
+                            yield told
+                cursor.since[project] = newest
+                yield Reached(cursor.model_dump_json(), present=project == self.projects[-1])
+
+    def _told(self, project: str, deployment: _Deployment) -> list[Step]:
+        """Its state, and the start that came before it."""
+        name = deployment.environment.name
+        if self.environments and name not in self.environments:
+            return []
+        status, job = _STATES.get(deployment.status), deployment.deployable or _Job()
+        if status is None:
+            return [Ignored(reason=f"the state {deployment.status!a} is none of a deployment's life")]
+        words: Mapping[str, Any] = {
+            "sender": "gitlab",
+            "key": f"{project}:job:{job.id}" if job.id is not None else f"{project}:{deployment.id}",
+            "origin": Origin(
+                repository=project,
+                environment=name,
+                ref=deployment.ref,
+                pipeline=job.name,
+                labels={"tier": deployment.environment.tier} if deployment.environment.tier else {},
+            ),
+            "version": version_of(deployment.ref, deployment.sha),
+            "commit": deployment.sha,
+            "actor": deployment.user and deployment.user.username,
+            "url": job.web_url,
+        }
+        steps: list[Step] = []
+        if status in _ENDED and status is not Status.CANCELLED:
+            begun = job.started_at or deployment.created_at
+            steps.append(Announcement(event="running", status=Status.STARTED, at=begun, **words))
+        at = (job.finished_at if status in _ENDED else job.started_at) or deployment.updated_at
+        if status is Status.PLANNED:
+            at = deployment.created_at
+        return [*steps, Announcement(event=deployment.status, status=status, at=at, **words)]
+
+
+class _Cursor(BaseModel):
+    """By project, when the newest change was that was told."""
+
+    since: dict[str, datetime] = {}
+
+
+PLUGIN = GitLab

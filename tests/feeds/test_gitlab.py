@@ -1,0 +1,109 @@
+"""GitLab over its API."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from afdp_exporter.feeds import Feed
+from feeds.conftest import START, Listening, feed
+from loopback import Serve
+
+PAGE = 2
+
+
+class GitLab:
+    """One project on the loopback, in pages of two."""
+
+    def __init__(self) -> None:
+        self.now = START + timedelta(hours=1)
+        self.deployments: dict[int, dict[str, Any]] = {}
+        self.paths: set[str] = set()
+
+    def deploy(self, ref: str, status: str, environment: str = "production") -> int:
+        self.now += timedelta(hours=1)
+        number = len(self.deployments) + 1
+        self.deployments[number] = {
+            "id": number,
+            "ref": ref,
+            "sha": f"{number:040x}",
+            "created_at": stamp(self.now),
+            "user": {"username": "ada", "name": "Ada"},
+            "environment": {"name": environment, "tier": "production"},
+            "deployable": {
+                "id": 7 * number,
+                "name": "deploy",
+                "started_at": stamp(self.now),
+                "web_url": "https://gl/j/1",
+            },
+        }
+        self.change(number, status)
+        return number
+
+    def change(self, number: int, status: str) -> None:
+        self.now += timedelta(minutes=4)
+        changed = self.deployments[number]
+        changed |= {"status": status, "updated_at": stamp(self.now)}
+        if status in {"success", "failed"}:
+            changed["deployable"]["finished_at"] = stamp(self.now)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        assert request.headers["PRIVATE-TOKEN"] == "secret"
+        self.paths.add(request.raw_path.partition("?")[0])
+        first = datetime.fromisoformat(request.query["updated_after"])
+        chosen = [each for each in self.deployments.values() if datetime.fromisoformat(each["updated_at"]) > first]
+        chosen.sort(key=lambda each: str(each["updated_at"]))
+        page = int(request.query.get("page", 1))
+        response = web.json_response(chosen[(page - 1) * PAGE : page * PAGE])
+        if page * PAGE < len(chosen):
+            following = request.url.update_query(page=str(page + 1))
+            response.headers["Link"] = f'<{following}>; rel="next"'
+        return response
+
+
+def stamp(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+@pytest.fixture
+def server() -> GitLab:
+    return GitLab()
+
+
+@pytest.fixture
+async def gitlab(server: GitLab, serve: Serve) -> Feed:
+    return feed("gitlab", url=await serve(server.answer), projects=["shop/api"], token="secret", interval="1s")
+
+
+async def test_every_page_is_told_once_with_its_start_and_end(
+    server: GitLab, gitlab: Feed, listening: Listening
+) -> None:
+    for number in range(5):
+        server.deploy(f"v1.{number}", "failed" if number == 2 else "success")
+    assert await listening.catch_up(gitlab) == 5
+    assert await listening.catch_up(gitlab) == 0
+    first, *_ = found = await listening.deployments()
+    assert [(each.service, each.version, str(each.status)) for each in found][1:3] == [
+        ("api", "v1.1", "succeeded"),
+        ("api", "v1.2", "failed"),
+    ]
+    assert first.finished_at is not None
+    assert first.finished_at - first.started_at == timedelta(minutes=4)
+    assert (first.actor, first.commit) == ("ada", f"{1:040x}")
+    assert server.paths == {"/api/v4/projects/shop%2Fapi/deployments"}
+
+
+async def test_one_that_ends_while_the_exporter_is_away_is_told_at_the_next_start(
+    server: GitLab, gitlab: Feed, listening: Listening
+) -> None:
+    listening.now = server.now + timedelta(hours=2)
+    first = server.deploy("v1.0", "running")
+    async with listening.following(gitlab) as ear:
+        await ear.until(lambda: True in ear.states)
+    server.change(first, "success")
+    server.deploy("v1.1", "running")
+    reached = len(ear.states)
+    async with listening.following(gitlab):
+        await ear.until(lambda: len(ear.states) > reached)
+    assert await listening.lives() == [("api", "v1.0", "succeeded"), ("api", "v1.1", "started")]
