@@ -3,9 +3,10 @@
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -17,49 +18,120 @@ from afdp_exporter.analysis import Analyst
 from afdp_exporter.backfill import Backfill, at_a_pace
 from afdp_exporter.commands.serve import option
 from afdp_exporter.config import Config
+from afdp_exporter.errors import ConfigError
 from afdp_exporter.evidence import Unobserved
+from afdp_exporter.feeding import Feeding
+from afdp_exporter.feeds import Feed
 from afdp_exporter.history import read_history
-from afdp_exporter.model import Deployment, Impact, Outcome
-from afdp_exporter.store import Store
+from afdp_exporter.model import Announcement, Deployment, Impact, Outcome
+from afdp_exporter.store import Announced, Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watch import Schedule, plan
 from afdp_exporter.workers import Workers
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_LONG_AGO = timedelta(days=365)
+_REASONS = 5  # told of why something was left out
 _AT_ONCE = 500  # recorded
 
 
 @click.command("import", epilog="Example: afdp import deployments.jsonl --config.file=afdp.yml --storage.path=data/")
-@click.argument("files", nargs=-1, required=True, type=_FILE)
+@click.argument("files", nargs=-1, type=_FILE)
+@click.option("--feed", "feeds", multiple=True, metavar="NAME", help="A block under feeds, read from --since on.")
+@click.option("--since", type=click.DateTime(), help="In UTC; what feeds tell from then on.  [default: a year ago]")
 @option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What is watched, and when.")
 @option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where the exporter keeps everything.")
 @click.option("--measure/--no-measure", default=True, show_default=True, help="Else afdp serve measures what they did.")
-def import_(files: tuple[Path, ...], config_file: Path, storage: Path, *, measure: bool) -> None:
-    """Import past deployments from JSON lines or CSV, and measure what they did.
+def import_(
+    files: tuple[Path, ...],
+    feeds: tuple[str, ...],
+    since: datetime | None,
+    config_file: Path,
+    storage: Path,
+    *,
+    measure: bool,
+) -> None:
+    """Import past deployments from JSON lines, CSV, or the systems under feeds, and measure what they did.
 
     Importing again changes nothing, and goes on measuring where it was ended. The exporter must not run meanwhile.
     """
     logs.set_up("warn", "logfmt")
+    if not files and not feeds:
+        raise click.UsageError("name a file, or a feed by --feed")
     loaded, now = config.load(config_file), server.now()
-    deployments = [each for file in files for each in read_history(file, now=now)]
+    unknown = sorted(set(feeds) - set(loaded.feeds))
+    if unknown:
+        raise ConfigError("feeds", f"none is named {unknown[0]}; known: {', '.join(loaded.feeds) or 'none'}")
+    past = _Past(
+        deployments=[each for file in files for each in read_history(file, now=now)],
+        feeds={name: loaded.feeds[name] for name in feeds},
+        since=now - _LONG_AGO if since is None else since.replace(tzinfo=UTC),
+    )
     storage.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_import(deployments, loaded, storage / server.DATABASE, now, measure=measure))
+    asyncio.run(_import(past, loaded, storage / server.DATABASE, now, measure=measure))
 
 
-async def _import(
-    deployments: Sequence[Deployment], loaded: Config, file: Path, now: datetime, *, measure: bool
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What is imported: the deployments of files, and what feeds tell since an instant."""
+
+    deployments: Sequence[Deployment]
+    feeds: Mapping[str, Feed]
+    since: datetime
+
+
+async def _import(past: _Past, loaded: Config, file: Path, now: datetime, *, measure: bool) -> None:
     store = await SQLiteStore.open(file)
     try:
-        created = await _keep(deployments, store, loaded.policy.watch, now)
-        click.echo(f"{created} imported, {len(deployments) - created} were there")
+        if past.deployments:
+            created = await _keep(past.deployments, store, loaded.policy.watch, now)
+            click.echo(f"{created} imported, {len(past.deployments) - created} were there")
+        for name, feed in past.feeds.items():
+            await _read(name, feed, past.since, store, loaded)
         if measure:
             await _measure(store, loaded, now)
         else:
             click.echo("afdp serve measures what they did")
     finally:
         await store.close()
+
+
+async def _read(name: str, feed: Feed, since: datetime, store: Store, loaded: Config) -> None:
+    """Everything that a feed tells of the past. Raises FeedError; reading it again goes on with what is new."""
+    told = _Told()
+    feeding = Feeding(
+        store=store,
+        rules=lambda: loaded.mapping,
+        schedule=lambda: loaded.policy.watch,
+        audience=told,
+        clock=server.now,
+    )
+    with _progress(f"Reading {name}", None) as told.progress:
+        created = await feeding.catch_up(name, feed, since)
+    click.echo(f"{name}: {created} imported, {told.events} new events, {told.ignored.total()} left out")
+    for reason, count in told.ignored.most_common(_REASONS):
+        click.echo(f"  {count} x {reason}")
+
+
+@dataclass
+class _Told:
+    """Counts what a feed tells, and moves its bar."""
+
+    events: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    progress: Progress | None = None
+
+    def taken(self, announcement: Announcement, announced: Announced) -> None:  # noqa: ARG002 - it is only counted
+        self.events += 1
+        if self.progress is not None:
+            self.progress.advance(self.progress.task_ids[0])
+
+    def left_out(self, feed: str, reason: str) -> None:  # noqa: ARG002 - there is only one
+        self.ignored[reason] += 1
+
+    def fed(self, feed: str, *, well: bool) -> None:
+        """The end of the command says it."""
 
 
 async def _keep(deployments: Sequence[Deployment], store: Store, schedule: Schedule, now: datetime) -> int:
@@ -113,7 +185,7 @@ async def _analyst(store: Store, loaded: Config, now: datetime) -> AsyncIterator
         await asyncio.to_thread(workers.close)
 
 
-def _progress(what: str, total: int) -> Progress:
+def _progress(what: str, total: int | None) -> Progress:
     """A bar with one task, on a terminal only."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
