@@ -18,14 +18,16 @@ from afdp_exporter.watch import failed
 Tell: TypeAlias = Callable[[Impact | None], None]
 """Takes each impact once it is kept; None for a look whose analysis failed for good."""
 
+_PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
 _LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
 
 
 def at_a_pace(watched: Watched, until: datetime, pace: Pace) -> Watched:
-    """What is watched, asked for the past at a bearable pace."""
+    """What is watched, asked for the past at a bearable pace; nobody waits for an answer, which may take its time."""
     piece = watched.settings.history
+    settings = replace(watched.settings, deadline=_PATIENCE * watched.settings.deadline)
     sources = {name: frugal(each, piece=piece, until=until, pace=pace) for name, each in watched.sources.items()}
-    return replace(watched, sources=sources)
+    return replace(watched, sources=sources, settings=settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
