@@ -12,7 +12,7 @@ from afdp_exporter.errors import BadInput
 from afdp_exporter.feeds import Reached, Since, Step
 from afdp_exporter.feeds._api import Address, Api, Polled, read
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Ignored
+from afdp_exporter.model import Announcement, Ignored
 from afdp_exporter.webhooks.github import GitHub as Webhook
 
 _OVERLAP = timedelta(minutes=10)  # pages shift while they are read
@@ -98,9 +98,10 @@ def _told(event: str, repository: str, deployment: object, state: object = None)
     if state is not None:
         body["deployment_status"] = state
     try:
-        return list(Webhook().parse({"x-github-event": event}, orjson.dumps(body)))
+        told = Webhook().parse({"x-github-event": event}, orjson.dumps(body))
     except BadInput as error:
         return [Ignored(reason=f"a deployment of {repository} is not as expected: {error}")]
+    return [each for each in told if isinstance(each, Announcement | Ignored)]
 
 
 PLUGIN = GitHub
