@@ -16,12 +16,12 @@ from afdp_exporter.analysis import Question, Weighed, account, together, weigh
 from afdp_exporter.evidence import Unobserved, Watched, gather
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.trust import FalseAlarms
-from afdp_exporter.model import Deployment, Look, LookState, Measured, Pattern, Prediction, Status, Window
+from afdp_exporter.model import Deployment, Foretold, Look, LookState, Measured, Pattern, Prediction, Status, Window
 from afdp_exporter.outlook import patterns_json, prediction_json, windows_json
 from afdp_exporter.patterns import Model
 from afdp_exporter.planning import Plans
 from afdp_exporter.report import deployment_json, number_json, report_json
-from afdp_exporter.scoreboard import Foretold, scoreboard_json
+from afdp_exporter.scoreboard import scoreboard_json
 from afdp_exporter.trust import measure
 from afdp_exporter.watch import Schedule, plan
 from afdp_exporter.workers import Workers
@@ -192,7 +192,10 @@ class _Walk:
         known = self._known(before=end)
         calendar = plans.calendar(end)
         cases = planning.lessons(tuple(self._measured.values()), calendar)
-        foretold = [Foretold(prediction=self._predictions[case.deployment.id], case=case) for case in cases]
+        foretold = [
+            Foretold(prediction=self._predictions[case.deployment.id], deployment=case.deployment, impact=case.impact)
+            for case in cases
+        ]
         windows = {}
         for service in sorted({each.service for each in self._history.deployments}):
             model = await self._learned(planning.learn, known, calendar, service, plans.teams.get(service), end)

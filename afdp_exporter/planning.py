@@ -121,6 +121,15 @@ def _context(
     )
 
 
+async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
+    """The deployments that make the moment of a planned one: the service's newest, and whatever is under way."""
+    start = planned.started_at
+    own = await store.history(before=start, service=planned.service, limit=4 * RECENT)
+    known = {planned.id, *(each.deployment.id for each in own)}
+    nearby = await store.between(start - _NEARBY, start)
+    return [*own, *(Measured(deployment=each) for each in nearby if each.id not in known)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plans:
     """What the configuration says about planning."""
@@ -176,7 +185,7 @@ class Planner:
         """What a planned deployment is expected to do."""
         model = await self._model(planned.service, planned.team or plans.teams.get(planned.service), plans, now)
         found = await self.patterns(plans, now)
-        around = await self._store.history(before=planned.started_at, service=planned.service, limit=4 * RECENT)
+        around = await surroundings(self._store, planned)
         return await asyncio.to_thread(foresee, model, planned, around, plans.calendar(now), found)
 
     async def windows(self, service: str, hours: int, plans: Plans, now: datetime) -> Windows:

@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     Basis,
     Deployment,
     Estimate,
+    Foretold,
     Impact,
     Layer,
     Look,
@@ -25,7 +26,7 @@ from afdp_exporter.model import (
     Status,
 )
 from afdp_exporter.patterns import score
-from afdp_exporter.planning import Planner, Plans
+from afdp_exporter.planning import Planner, Plans, surroundings
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.workers import Workers
 
@@ -56,6 +57,12 @@ def impact(name: str, outcome: Outcome, change: float) -> Impact:
     )
     return Impact(
         deployment_id=name, measured_at=NOW + HOUR, shifts=(shift,), outcome=outcome, outcome_reason="planted"
+    )
+
+
+def foretold(name: str, risk: float, outcome: Outcome, change: float) -> Foretold:
+    return Foretold(
+        prediction=prediction(name, risk, -1, 1), deployment=deployment(name), impact=impact(name, outcome, change)
     )
 
 
@@ -131,19 +138,34 @@ async def test_a_prediction_is_kept_until_something_is_measured_and_then_no_more
     (taken,) = await store.claim_looks(NOW + HOUR, limit=1, lease=HOUR)
     await store.finish_look(replace(taken, state=LookState.DONE), impact("d1", Outcome.SUCCESS, 0.5))
     await store.foretell(prediction("d1", 0.0, 0, 0))
-    ((kept, measured),) = await store.came_true("api")
-    assert kept == prediction("d1", 0.2, -1, 1)
-    assert measured.outcome is Outcome.SUCCESS
+    (told,) = await store.came_true("api")
+    assert told.prediction == prediction("d1", 0.2, -1, 1)
+    assert told.impact.outcome is Outcome.SUCCESS
+
+
+async def test_the_moment_of_a_planned_deployment_holds_what_is_under_way_elsewhere(store: SQLiteStore) -> None:
+    await store.record(replace(deployment("other", start=NOW - timedelta(minutes=5)), service="web"), ())
+    await store.record(deployment("next", Status.PLANNED, start=NOW), ())
+    around = await surroundings(store, deployment("next", Status.PLANNED, start=NOW))
+    assert [each.deployment.id for each in around] == ["other"]
 
 
 def test_a_score_tells_how_far_the_risks_were_off_and_how_many_ranges_held() -> None:
     told = [
-        (prediction("a", 0.8, -1, 1), impact("a", Outcome.FAILURE, 0.5)),
-        (prediction("b", 0.1, -1, 1), impact("b", Outcome.SUCCESS, 3.0)),
-        (prediction("c", 0.5, -1, 1), impact("c", Outcome.UNKNOWN, 0.0)),
+        foretold("a", 0.8, Outcome.FAILURE, 0.5),
+        foretold("b", 0.1, Outcome.SUCCESS, 3.0),
+        foretold("c", 0.5, Outcome.UNKNOWN, 0.0),
     ]
     found = score("api", told)
     assert found is not None
     assert (found.n, found.ranges, found.covered) == (2, 2, 0.5)
     assert found.brier == pytest.approx((0.2**2 + 0.1**2) / 2)
     assert score("api", told[2:]) is None
+
+
+def test_a_human_has_the_last_word_on_what_happened() -> None:
+    told = foretold("a", 1.0, Outcome.SUCCESS, 0.5)
+    corrected = replace(told, deployment=replace(told.deployment, labelled_outcome=Outcome.FAILURE))
+    found = score("api", [corrected])
+    assert found is not None
+    assert found.brier == 0

@@ -133,6 +133,15 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """A prediction, and what then happened."""
+
+    prediction: Prediction
+    deployment: Deployment
+    impact: Impact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """How well the predictions for a service came true, over `n` measured deployments.
 

@@ -44,7 +44,9 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
     risk = chance(model.trouble, row)
     applying = [pattern for pattern in patterns if all(holds(one, known) for one in pattern.conditions)]
     cold = {name: _cold(level) for name, level in context.levels.items()}
-    cost = expect(model.cost, row) if model.cost else None
+    cost = None
+    if model.cost and model.currency:
+        cost = Cost(currency=model.currency, per_hour=expect(model.cost, row))
     return Prediction(
         deployment_id=planned.id,
         basis=model.basis,
@@ -52,10 +54,10 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
         risk=risk,
         failure=_at_most(chance(model.failure, row), risk),
         metrics=cold | {name: expect(response, row) for name, response in model.metrics.items()},
-        cost=Cost(currency=model.currency, per_hour=cost) if cost and model.currency else None,
+        cost=cost,
         similar=evidence,
         patterns=tuple(pattern.sentence for pattern in applying if _harmful(pattern)),
-        warnings=(*_evidence(model, evidence), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
+        warnings=(*_evidence(model, evidence, cost), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
     )
 
 
@@ -114,7 +116,17 @@ def _at_most(part: Estimate, whole: Estimate) -> Estimate:
     )
 
 
-def _evidence(model: Model, evidence: Sequence[Similar]) -> list[str]:
+def _beside(cost: Cost | None) -> str:
+    """What is predicted beside the evidence, where it is a loss."""
+    if cost is None or cost.per_hour.median <= 0:
+        return ""
+    low, median, high = (
+        money(one, cost.currency) for one in (cost.per_hour.low, cost.per_hour.median, cost.per_hour.high)
+    )
+    return f"; this one is predicted to cost {median} an hour (90 %: {low} to {high})"
+
+
+def _evidence(model: Model, evidence: Sequence[Similar], cost: Cost | None) -> list[str]:
     """What followed the similar deployments, when trouble followed at least half of three or more."""
     if len(evidence) < 3:
         return []
@@ -125,7 +137,7 @@ def _evidence(model: Model, evidence: Sequence[Similar]) -> list[str]:
     if amounts and model.currency:
         low, high = money(min(amounts), model.currency), money(max(amounts), model.currency)
         reach = low if low == high else f"{low} to {high}"
-        return [f"Similar deployments were followed by a cost of {reach} an hour (n = {len(amounts)})"]
+        return [f"Similar deployments cost {reach} an hour (n = {len(amounts)}){_beside(cost)}"]
     return [f"{len(troubled)} of {len(evidence)} similar deployments were followed by degradation or failure"]
 
 

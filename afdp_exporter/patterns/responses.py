@@ -8,10 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afdp_exporter.model import Attribution, Case, Floats, Shift
+from afdp_exporter.model import Attribution, Case, Floats, Foretold, Shift
 
 UNJUDGED = frozenset({Attribution.INSUFFICIENT_HISTORY, Attribution.INCONCLUSIVE})
 """Verdicts that say nothing about the change."""
+
+FARTHEST = 3.0
+"""How many times the largest figure seen is the largest one told."""
+MIXED = 0.05
+"""From this share of the rarer sign on, figures count as losses and gains mixed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +29,23 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A figure -> a scale on which noise is even: asinh(figure / unit), or the figure itself for an endless unit."""
+    """A figure -> a scale on which noise is even: asinh(figure / unit), or the figure itself for an endless unit.
+
+    Back from asinh a little noise is a large amount: no figure is told beyond `most`, either side.
+    """
 
     unit: float
+    most: float = math.inf
 
     def forward(self, figures: Floats) -> Floats:
         """Figures of any shape onto the scale."""
         return figures if math.isinf(self.unit) else np.asarray(np.arcsinh(figures / self.unit))
 
     def back(self, scaled: Floats) -> Floats:
-        """From the scale to figures; what lies beyond any figure seen is held back from overflow."""
-        return scaled if math.isinf(self.unit) else np.asarray(self.unit * np.sinh(np.clip(scaled, -40.0, 40.0)))
+        """From the scale to figures."""
+        if math.isinf(self.unit):
+            return scaled
+        return np.clip(self.unit * np.sinh(np.clip(scaled, -40.0, 40.0)), -self.most, self.most)
 
     def stretch(self, figures: Floats) -> Floats:
         """The logarithm of the scale's slope at each figure, to compare densities across scales."""
@@ -44,11 +55,13 @@ class Scale:
 
 
 def scales(figures: Floats, enough: int) -> list[Scale]:
-    """The scales worth trying: additive noise, noise in proportion, and between; below `enough` only the first."""
-    typical = float(np.median(np.abs(figures)))
-    if typical == 0.0 or figures.size < enough:
+    """The scales worth trying: additive noise, noise in proportion, and between; the first alone for fewer than
+    `enough` figures, and where losses and gains are mixed, which are in proportion to nothing."""
+    typical, most = float(np.median(np.abs(figures))), FARTHEST * float(np.abs(figures).max())
+    mixed = min(np.mean(figures > 0), np.mean(figures < 0)) > MIXED
+    if typical == 0.0 or figures.size < enough or mixed:
         return [Scale(math.inf)]
-    return [Scale(math.inf), Scale(typical), Scale(typical / 10.0)]
+    return [Scale(math.inf), Scale(typical, most), Scale(typical / 10.0, most)]
 
 
 def metrics(cases: Sequence[Case]) -> list[str]:
@@ -56,7 +69,7 @@ def metrics(cases: Sequence[Case]) -> list[str]:
     return sorted({shift.metric for case in cases for shift in case.impact.shifts if shift.change is not None})
 
 
-def changes(cases: Sequence[Case], metric: str) -> Figures:
+def changes(cases: Sequence[Case | Foretold], metric: str) -> Figures:
     """The change of one metric in each case, unknown where it was not judged."""
     shifts = [_judged(case, metric) for case in cases]
     return Figures(
@@ -77,7 +90,7 @@ def costs(cases: Sequence[Case], name: str) -> Figures:
     return Figures(values=values, moved=np.isfinite(values) & (values != 0.0))
 
 
-def cost_of(case: Case, name: str) -> float:
+def cost_of(case: Case | Foretold, name: str) -> float:
     """What a case cost per hour in one currency; NaN where it is not known."""
     for cost in case.impact.costs:
         if cost.currency == name:
@@ -86,7 +99,7 @@ def cost_of(case: Case, name: str) -> float:
     return 0.0 if judged and not case.impact.costs else math.nan
 
 
-def _judged(case: Case, metric: str) -> Shift | None:
+def _judged(case: Case | Foretold, metric: str) -> Shift | None:
     for shift in case.impact.shifts:
         if shift.metric == metric and shift.verdict not in UNJUDGED and shift.change is not None:
             return shift

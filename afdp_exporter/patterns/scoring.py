@@ -1,40 +1,77 @@
 """Predictions beside what happened -> how well they came true."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
 
-from afdp_exporter.model import Estimate, Impact, Outcome, Prediction, Score
-from afdp_exporter.patterns.responses import UNJUDGED
-from afdp_exporter.patterns.traits import TROUBLE
+import numpy as np
+
+from afdp_exporter.model import Estimate, Floats, Foretold, Outcome, Prediction, Score
+from afdp_exporter.patterns import responses
+from afdp_exporter.patterns.traits import TROUBLE, outcome
 
 
-def score(service: str, told: Iterable[tuple[Prediction, Impact]]) -> Score | None:
-    """The Brier score of the risks and the coverage of the ranges; None where no outcome is known.
+@dataclass(frozen=True, slots=True)
+class Risks:
+    """What was `said` of each deployment whose outcome is known, and whether it `came` (n,)."""
 
-    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather Review 78, 1950.
-    """
-    known = [pair for pair in told if pair[1].outcome is not Outcome.UNKNOWN]
+    said: Floats
+    came: Floats
+
+    @property
+    def brier(self) -> float:
+        """The mean squared error (Brier, "Verification of forecasts expressed in terms of probability", 1950)."""
+        return float(np.mean((self.said - self.came) ** 2))
+
+    @property
+    def base(self) -> float:
+        """The share that happened."""
+        return float(np.mean(self.came))
+
+
+def risks(foretold: Sequence[Foretold], happened: Set[Outcome], read: Callable[[Prediction], Estimate]) -> Risks | None:
+    """The probabilities of what is in `happened`; None where no outcome is known."""
+    known = [one for one in foretold if outcome(one) is not Outcome.UNKNOWN]
     if not known:
         return None
-    errors = [(prediction.risk.median - (impact.outcome in TROUBLE)) ** 2 for prediction, impact in known]
-    held = [inside for prediction, impact in known for inside in _held(prediction, impact)]
-    return Score(
-        service=service,
-        n=len(known),
-        brier=sum(errors) / len(errors),
-        ranges=len(held),
-        covered=sum(held) / len(held) if held else None,
+    return Risks(
+        said=np.array([read(one.prediction).median for one in known]),
+        came=np.array([outcome(one) in happened for one in known], dtype=float),
     )
 
 
-def _held(prediction: Prediction, impact: Impact) -> list[bool]:
-    """Whether each predicted range held the measured change."""
-    found = []
-    for shift in impact.shifts:
-        expected = prediction.metrics.get(shift.metric)
-        if expected is not None and shift.change is not None and shift.verdict not in UNJUDGED:
-            found.append(_inside(shift.change, expected))
-    return found
+def ranges_held(foretold: Sequence[Foretold]) -> dict[str, list[bool]]:
+    """By metric, whether each range held, where both the range and the change are known."""
+    return {
+        metric: [
+            reach.low <= change <= reach.high
+            for one, change in zip(foretold, responses.changes(foretold, metric).values.tolist(), strict=True)
+            if (reach := one.prediction.metrics.get(metric)) is not None and np.isfinite(change)
+        ]
+        for metric in sorted({name for one in foretold for name in one.prediction.metrics})
+    }
 
 
-def _inside(value: float, expected: Estimate) -> bool:
-    return expected.low <= value <= expected.high
+def costs_held(foretold: Sequence[Foretold]) -> list[bool]:
+    """Whether each range of the cost held, where both are known."""
+    known = [
+        (one.prediction.cost.per_hour, responses.cost_of(one, one.prediction.cost.currency))
+        for one in foretold
+        if one.prediction.cost is not None
+    ]
+    return [reach.low <= cost <= reach.high for reach, cost in known if np.isfinite(cost)]
+
+
+def score(service: str, foretold: Sequence[Foretold]) -> Score | None:
+    """The Brier score of the risks and the coverage of the ranges; None where no outcome is known."""
+    told = [one for one in foretold if outcome(one) is not Outcome.UNKNOWN]
+    found = risks(told, TROUBLE, lambda prediction: prediction.risk)
+    if found is None:
+        return None
+    held = [inside for each in ranges_held(told).values() for inside in each]
+    return Score(
+        service=service,
+        n=found.said.size,
+        brier=found.brier,
+        ranges=len(held),
+        covered=sum(held) / len(held) if held else None,
+    )

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from afdp_exporter.model import Case, Condition, Estimate, Pattern, PatternKind
 from afdp_exporter.patterns.effects import Effect
 from afdp_exporter.patterns.targets import COST, OUTCOME, Target
-from afdp_exporter.patterns.wording import condition, figure, money, percent
+from afdp_exporter.patterns.wording import figure, money, percent, subject
+
+BAD = 2.0
+"""From so many times the usual rate of trouble on, a sentence says plainly what to think of it."""
 
 
 def state(
@@ -19,7 +22,9 @@ def state(
     q_value: float,
 ) -> Pattern:
     """The pattern in full; `members` are its cases in order of time, `usual` the mean of all others."""
-    who = f"{'Perhaps: d' if kind is PatternKind.HINT else 'D'}eployments {' '.join(map(condition, conditions))}"
+    who = subject(conditions)
+    if kind is PatternKind.HINT:
+        who = f"Perhaps: {who[0].lower()}{who[1:]}"
     difference = effect.difference
     if target.sign < 0:
         difference = Estimate(low=-difference.high, median=-difference.median, high=-difference.low)
@@ -40,12 +45,10 @@ def state(
 def _what(target: Target, effect: Effect, usual: float) -> str:
     times, gap = effect.multiplier, effect.difference
     if target.name == OUTCOME and times is not None:
-        rate = percent(min(usual * times.median, 1.0))
-        return f"degrade or fail {_times(times)} times as often as others: {rate} against {percent(usual)}"
-    if target.name == COST and times is not None:
-        return f"cost {_times(times)} times as much as others"
+        return _rate(times, usual)
     if times is not None:
-        return f"move {target.name} {_times(times)} times as far as others"
+        what = "the cost per hour" if target.name == COST else target.name
+        return f"have {_times(times)} times the impact on {what}"
     more = "more" if gap.median * target.sign >= 0 else "less"
     if target.currency is not None:
         low, high = sorted((abs(gap.low), abs(gap.high)))
@@ -54,6 +57,13 @@ def _what(target: Target, effect: Effect, usual: float) -> str:
         return f"degrade or fail {percent(abs(gap.median))} {more} often than others"
     low, high = sorted((target.sign * gap.low, target.sign * gap.high))
     return f"move {target.name} by {figure(low)} to {figure(high)} beside others"
+
+
+def _rate(times: Estimate, usual: float) -> str:
+    rate = percent(min(usual * times.median, 1.0))
+    if times.median >= BAD:
+        return f"are a bad idea: {rate} degrade or fail, {_times(times)} times as often as others"
+    return f"degrade or fail {_times(times)} times as often as others: {rate} against {percent(usual)}"
 
 
 def _times(estimate: Estimate) -> str:

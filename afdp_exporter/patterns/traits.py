@@ -26,7 +26,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from afdp_exporter.model import Case, Context, Deployment, Outcome
+from afdp_exporter.model import Case, Context, Deployment, Foretold, Outcome
 
 TRAITS_VERSION = 1
 
@@ -74,7 +74,7 @@ def case_traits(case: Case, *, salt: bytes = b"") -> dict[str, Value]:
     return traits(case.deployment, case.context, salt=salt)
 
 
-def outcome(case: Case) -> Outcome:
+def outcome(case: Case | Foretold) -> Outcome:
     """What became of it; a human's word counts more than what was measured."""
     return case.deployment.labelled_outcome or case.impact.outcome
 

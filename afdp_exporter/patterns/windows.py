@@ -36,7 +36,10 @@ def forecast(
     holidays: Mapping[date, str] | None = None,
     load: Sequence[float] | None = None,
 ) -> Windows:
-    """Rank the coming `hours` by expected cost, or by risk while no cost is known; `load` is the ratio of each hour."""
+    """Rank the coming `hours` by expected cost, or by risk while no cost is known; those riskier than now come last.
+
+    `load` is the ratio of each hour.
+    """
     first = _next_hour(now)
     starts = [one.astimezone(zone) for one in (now, *(first + HOUR * ahead for ahead in range(hours - 1)))]
     known = [event for event in calendar if event.concerns(model.home.service)]
@@ -51,8 +54,9 @@ def forecast(
     ]
     with one_thread():
         slots = _slots(model, starts, contexts)
-    ranked = sorted(slots, key=lambda slot: (_value(slot), slot.start))
-    current, best = slots[0], ranked[0]
+    current = slots[0]
+    ranked = sorted(slots, key=lambda slot: (_is_riskier(slot, current), _value(slot), slot.start))
+    best = ranked[0]
     avoided = None
     if current.cost_per_hour is not None and best.cost_per_hour is not None:
         avoided = current.cost_per_hour - best.cost_per_hour
@@ -123,17 +127,22 @@ def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tu
     return [tuple(one) for one in found]
 
 
+def _is_riskier(slot: Slot, current: Slot) -> bool:
+    """Whether an hour is riskier than now: however cheap it seems, it is no better time."""
+    return slot.risk.median > current.risk.median
+
+
 def _value(slot: Slot) -> float:
     return slot.risk.median if slot.cost_per_hour is None else slot.cost_per_hour
 
 
 def _best(slots: Sequence[Slot]) -> tuple[Window, ...]:
     """The best stretches of time: neighbouring hours that are nearly as good as the best one."""
-    values = [_value(slot) for slot in slots]
+    values = [_value(slot) for slot in slots if not _is_riskier(slot, slots[0])]
     limit = min(values) + NEAR * (max(values) - min(values))
     stretches: list[list[Slot]] = []
     for slot in slots:
-        if _value(slot) > limit:
+        if _value(slot) > limit or _is_riskier(slot, slots[0]):
             continue
         if stretches and stretches[-1][-1].end == slot.start:
             stretches[-1].append(slot)

@@ -1,6 +1,7 @@
 """Figures and traits in the words of a sentence."""
 
 import math
+from collections.abc import Sequence
 
 from afdp_exporter.model import Condition, Context, Estimate
 from afdp_exporter.patterns.encoding import period
@@ -37,6 +38,14 @@ def percents(estimate: Estimate) -> str:
     return f"{percent(estimate.median)} (90 %: {percent(estimate.low)} to {percent(estimate.high)})"
 
 
+def subject(conditions: Sequence[Condition]) -> str:
+    """What conditions speak of: `Deployments during sale events`, `Database changes on Mondays`."""
+    kinds = [f"{one.value} changes" for one in conditions if one.trait == "change_types"]
+    rest = [condition(one) for one in conditions if one.trait != "change_types"]
+    words = " ".join([" and ".join(kinds) or "deployments", *rest])
+    return words[0].upper() + words[1:]
+
+
 def condition(one: Condition) -> str:
     """A condition as part of a sentence: `on Mondays`, `during sale events`, `with table_rows of 1,000,000 or more`."""
     name = one.trait.removeprefix("traits.")
@@ -48,7 +57,6 @@ def condition(one: Condition) -> str:
         "weekday": f"on {one.value}s",
         "event": f"during {one.value} events",
         "hour": f"in the {one.value}" if one.value not in {"night", "noon"} else f"at {one.value}",
-        "change_types": f"with {one.value} changes",
         "strategy": f"by {one.value} rollout",
         "version_jump": f"with a version step {one.value}",
         "holiday": "on public holidays",

@@ -16,6 +16,7 @@ from afdp_exporter.model import (
     Deployment,
     DueNotice,
     Event,
+    Foretold,
     Impact,
     Look,
     Outcome,
@@ -195,7 +196,7 @@ class Store(Protocol):
     async def foretell(self, prediction: Prediction) -> None:
         """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
 
-    async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
+    async def came_true(self, service: str, limit: int = 200) -> list[Foretold]:
         """The newest predictions of a service beside what was measured."""
 
     async def set_receivers(self, names: Collection[str]) -> None:

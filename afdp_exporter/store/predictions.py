@@ -1,8 +1,8 @@
 """The SQL of predictions: functions of a connection, run by the writer or a reader."""
 
-from afdp_exporter.model import Impact, Prediction
+from afdp_exporter.model import Foretold, Prediction
 from afdp_exporter.store.connection import Connection
-from afdp_exporter.store.rows import impact_of, prediction_of, prediction_values
+from afdp_exporter.store.rows import deployment_of, impact_of, prediction_of, prediction_values
 
 _KEEP = """
 INSERT INTO predictions (deployment_id, document) VALUES (:deployment_id, :document)
@@ -11,7 +11,7 @@ WHERE NOT EXISTS (SELECT 1 FROM impacts WHERE impacts.deployment_id = excluded.d
 """
 
 _CAME_TRUE = """
-SELECT predictions.document AS predicted, impacts.document AS measured
+SELECT deployments.*, predictions.document AS predicted, impacts.document AS measured_impact
 FROM deployments
 JOIN predictions ON predictions.deployment_id = deployments.id
 JOIN impacts ON impacts.deployment_id = deployments.id
@@ -25,7 +25,14 @@ def keep(connection: Connection, prediction: Prediction) -> None:
     connection.execute(_KEEP, prediction_values(prediction))
 
 
-def came_true(connection: Connection, service: str, limit: int) -> list[tuple[Prediction, Impact]]:
+def came_true(connection: Connection, service: str, limit: int) -> list[Foretold]:
     """The newest predictions of a service beside what was measured."""
     rows = connection.execute(_CAME_TRUE, (service, limit))
-    return [(prediction_of(row["predicted"]), impact_of(row["measured"])) for row in rows]
+    return [
+        Foretold(
+            prediction=prediction_of(row["predicted"]),
+            deployment=deployment_of(row),
+            impact=impact_of(row["measured_impact"]),
+        )
+        for row in rows
+    ]

@@ -14,6 +14,7 @@ from afdp_exporter.model import (
     Deployment,
     DueNotice,
     Event,
+    Foretold,
     Impact,
     Look,
     Measured,
@@ -196,7 +197,7 @@ class SQLiteStore:
         """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
         await self._writer.write(lambda connection: predictions.keep(connection, prediction))
 
-    async def came_true(self, service: str, limit: int = 200) -> list[tuple[Prediction, Impact]]:
+    async def came_true(self, service: str, limit: int = 200) -> list[Foretold]:
         """The newest predictions of a service beside what was measured."""
         return await self._readers.read(lambda connection: predictions.came_true(connection, service, limit))
 

@@ -64,8 +64,8 @@ def test_a_pattern_names_every_case_that_it_rests_on(steady: World, found: tuple
 
 def test_a_sentence_holds_the_effect_its_range_and_the_number_of_cases(found: tuple[Pattern, ...]) -> None:
     sale = one(found, "cost_per_hour", SALE)
-    assert sale.sentence.startswith("Deployments during sale events cost ")
-    assert sale.sentence.endswith(f"times as much as others (n = {sale.n})")
+    assert sale.sentence.startswith("Deployments during sale events have ")
+    assert sale.sentence.endswith(f"times the impact on the cost per hour (n = {sale.n})")
     assert "[" in sale.sentence
 
 

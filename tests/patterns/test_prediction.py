@@ -3,8 +3,9 @@
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
-from planted_worlds import LATENCY, START, World
+from planted_worlds import LATENCY, START, World, world
 
 from afdp_exporter.model import (
     Basis,
@@ -106,7 +107,9 @@ def test_trouble_after_similar_deployments_is_told_as_a_range_of_cost(two_part: 
     ]
     model = fit(bad, service=case.deployment.service, team=None, now=AFTER)
     answer = predict(model, case.deployment, case.context)
-    assert answer.warnings[0] == "Similar deployments were followed by a cost of $1,000 to $1,500 an hour (n = 4)"
+    evidence, foretold = answer.warnings[0].split("; ")
+    assert evidence == "Similar deployments cost $1,000 to $1,500 an hour (n = 4)"
+    assert foretold.startswith("this one is predicted to cost $1,")
 
 
 @pytest.mark.parametrize("n", [3, 8, 9, 25, 120])
@@ -121,3 +124,22 @@ def test_an_unknown_trait_of_a_planned_deployment_is_no_fault(steady: World) -> 
     model = fit(steady.cases, service="service-0", team="shop", now=AFTER)
     odd = planned(steady, traits={"never_seen": "x", "table_rows": float("inf")})
     assert 0 < predict(model, odd, Context(at=START)).risk.median < 1
+
+
+def test_no_cost_is_told_far_beyond_what_was_ever_seen() -> None:
+    dear = world(5003, 120, "steady")
+    amounts = np.random.default_rng(5).choice([2.0, 7.0, 2400.0], size=120)
+    cases = [
+        replace(
+            case,
+            impact=replace(
+                case.impact,
+                costs=(Cost(currency="USD", per_hour=Estimate(low=cost, median=cost, high=cost)),),
+            ),
+        )
+        for case, cost in zip(dear.cases, amounts.tolist(), strict=True)
+    ]
+    model = fit(cases, service="service-0", team="shop", now=AFTER)
+    answer = predict(model, planned(dear), dear.cases[-1].context)
+    assert answer.cost is not None
+    assert answer.cost.per_hour.high <= 3 * 2400

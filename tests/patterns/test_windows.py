@@ -29,8 +29,10 @@ def test_every_coming_hour_is_there_once_without_a_gap(ranked: Windows) -> None:
 
 
 def test_the_best_comes_first_and_avoids_the_sale(ranked: Windows) -> None:
-    costs = [slot.cost_per_hour for slot in ranked.slots]
-    assert costs == sorted(costs, key=lambda cost: cost or 0.0)
+    riskier = [slot.risk.median > ranked.now.risk.median for slot in ranked.slots]
+    assert riskier == sorted(riskier)
+    costs = [slot.cost_per_hour or 0.0 for slot in ranked.slots if slot.risk.median <= ranked.now.risk.median]
+    assert costs == sorted(costs)
     assert all(not window.start < SALE.end for window in ranked.best)
     assert ranked.best[0].start <= ranked.slots[0].start < ranked.best[0].end
 

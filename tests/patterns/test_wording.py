@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.model import Condition, Context, Estimate
-from afdp_exporter.patterns.wording import condition, figure, moment_words, money, percent, percents
+from afdp_exporter.patterns.wording import condition, figure, moment_words, money, percent, percents, subject
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,6 @@ def test_a_ratio_comes_with_its_range() -> None:
     [
         (Condition(trait="weekday", op="=", value="Monday"), "on Mondays"),
         (Condition(trait="event", op="=", value="sale"), "during sale events"),
-        (Condition(trait="change_types", op="has", value="database"), "with database changes"),
         (Condition(trait="traits.table_rows", op=">=", value=1e6), "with table_rows of 1,000,000 or more"),
         (Condition(trait="in_flight", op="<", value=2.0), "with in_flight under 2"),
         (Condition(trait="traits.hotfix", op="=", value=True), "with hotfix"),
@@ -53,6 +52,14 @@ def test_a_ratio_comes_with_its_range() -> None:
 )
 def test_a_condition_reads_as_part_of_a_sentence(one: Condition, text: str) -> None:
     assert condition(one) == text
+
+
+def test_a_kind_of_change_is_what_a_sentence_speaks_of() -> None:
+    database = Condition(trait="change_types", op="has", value="database")
+    monday = Condition(trait="weekday", op="=", value="Monday")
+    rows = Condition(trait="traits.table_rows", op=">=", value=1e6)
+    assert subject([database, monday]) == "Database changes on Mondays"
+    assert subject([rows, monday]) == "Deployments with table_rows of 1,000,000 or more on Mondays"
 
 
 def test_a_moment_is_named_by_what_it_is() -> None:
