@@ -30,7 +30,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrow:
-    """From the onset of a cause to that of its effect."""
+    """From the onset of a cause to that of its effect; where their order cannot be told, there is none."""
 
     path: str
     tip: str
@@ -62,7 +62,7 @@ def chain(deployment: Deployment, impact: Impact) -> Chain | None:
     arrows = [
         _arrow(places[link.cause], places[link.effect])
         for link in impact.links
-        if link.cause in places and link.effect in places
+        if link.cause in places and link.effect in places and not link.together
     ]
     foot = _TOP + _ROW * len(rows)
     return Chain(

@@ -39,7 +39,7 @@ def covering(values: Iterable[float], *, begin: float, end: float, headroom: flo
     """A scale on which all of the values have room; a flat series lies in the middle."""
     known = [value for value in values if isfinite(value)] or [0.0]
     low, high = min(known), max(known)
-    room = headroom * (high - low) or abs(high) * 0.1 or 1.0
+    room = headroom * (high - low) if high > low else abs(high) * 0.1 or 1.0
     if low >= 0 > low - room:  # what is never negative needs no axis below zero
         return Scale(low=0.0, high=high + room, begin=begin, end=end)
     return Scale(low=low - room, high=high + room, begin=begin, end=end)

@@ -32,6 +32,7 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "the history": lambda connection: deployments.history(connection, NOON, None, 1000),
     "the history of a service": lambda connection: deployments.history(connection, NOON, "checkout", 1000),
     "the newest of each service": lambda connection: deployments.recent(connection, 5),
+    "each place": deployments.places,
     "an impact": lambda connection: impacts.find(connection, "d1"),
     "the looks at a deployment": lambda connection: looks.of_deployment(connection, "d1"),
     "taking looks": lambda connection: looks.claim(connection, NOON, 5, timedelta(minutes=5)),

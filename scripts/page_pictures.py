@@ -1,0 +1,74 @@
+"""The pictures of the pages in `docs/images/pages/`: `.venv/bin/python scripts/page_pictures.py [URL]`.
+
+Starts the demo at a fixed time, or takes the one that runs at URL, and leads the system's Chromium to the four main
+pages: 1280 and 390 px wide, light and dark. Needs what the tests need (`./scripts/test --collect-only -q`).
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images" / "pages"
+END = "2026-11-26T15:00:00Z"
+PAGES = {
+    "deployments": "/",
+    "story": "/deployments/api-v2.1.0",
+    "prediction": "/predictions?service=api&change_types=database&traits=table_rows+%3D+2000000",
+    "windows": "/windows?service=api",
+}
+SIZES = {1280: 1000, 390: 844}
+QUIET = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
+PATIENCE = 180_000.0  # ms: the first prediction waits until it was learned from the whole history
+
+
+@contextmanager
+def demo() -> Iterator[str]:
+    """The address of a running demo."""
+    command = [sys.executable, "-m", "afdp_exporter", "demo", f"--end={END}", "--web.listen-address=127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            found = next(filter(None, (re.search(r"Serving (http://[\w.:]+)", line) for line in process.stdout)))
+            yield found[1]
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def draw(browser: Browser, url: str) -> None:
+    """Every picture."""
+    for width, height in SIZES.items():
+        for scheme in ("light", "dark"):
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE)
+            for name, path in PAGES.items():
+                page.goto(url + path)
+                page.screenshot(path=IMAGES / f"{name}-{width}-{scheme}.png")
+                print(f"{name}-{width}-{scheme}.png")
+            context.close()
+
+
+def main() -> None:
+    """Draw all of them."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        flags = [f"--{flag}" for flag in QUIET.split()]
+        browser = playwright.chromium.launch(executable_path=program, args=[*flags, "--disable-quic"])
+        if len(sys.argv) > 1:
+            draw(browser, sys.argv[1])
+        else:
+            with demo() as url:
+                draw(browser, url)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
