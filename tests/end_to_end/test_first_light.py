@@ -113,7 +113,7 @@ def test_a_deployment_becomes_a_measured_impact_and_an_alert(
 
     told = str(receiver.wait_for(lambda _, body: update["id"] in str(body)))
     assert "api in production: A deployment made production worse." in told
-    assert f"{LATENCY} +0.01" in told
+    assert "raised request latency p95 by 1" in told
 
     of_quiet = f'{{deployment_id="{quiet["id"]}"}}'
     assert one(prometheus, f"afdp_deployment_outcome{of_quiet}") == 1
