@@ -11,8 +11,9 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
+from afdp_exporter.changes import version_jump
 from afdp_exporter.fields import fitting, fitting_labels, fitting_link, fitting_traits
-from afdp_exporter.model import Announcement, Deployment, Status
+from afdp_exporter.model import Announcement, Deployment, Status, Trait
 
 _LONGEST_ID = 128
 _DIGEST = 12
@@ -65,6 +66,7 @@ def assemble(announcements: Collection[Announcement], *, received_at: datetime) 
         return None
     finished_at = _finished(steps)
     started_at = min((each.started_at for each in told if each.started_at is not None), default=_started(steps))
+    version, previous = _line(told, "version", 256), _line(told, "previous_version", 256)
     deployment = Deployment(
         id=deployment_id(told[-1]),
         service=_line(told, "service", 128, of_origin=True) or "unknown",
@@ -72,8 +74,8 @@ def assemble(announcements: Collection[Announcement], *, received_at: datetime) 
         started_at=min(started_at, finished_at or started_at),
         finished_at=finished_at,
         status=steps[-1].status,
-        version=_line(told, "version", 256),
-        previous_version=_line(told, "previous_version", 256),
+        version=version,
+        previous_version=previous,
         actor=_line(told, "actor", 128),
         team=_line(told, "team", 128),
         change_types=tuple(sorted({kind for each in told for kind in each.change_types})),
@@ -82,7 +84,7 @@ def assemble(announcements: Collection[Announcement], *, received_at: datetime) 
         url=fitting_link(_newest(told, "url")),
         commit=_line(told, "commit", 256),
         description=fitting(_newest(told, "description"), 8192, lines=True),
-        traits=fitting_traits(_united(told, "traits")),
+        traits=_traits(told, version_jump(previous, version)),
         labels=fitting_labels(_united(told, "labels")),
         received_at=received_at,
         received_from=told[-1].sender,
@@ -138,6 +140,11 @@ def _newest(told: Sequence[Announcement], name: str, *, of_origin: bool = False)
 
 def _line(told: Sequence[Announcement], name: str, most: int, *, of_origin: bool = False) -> str | None:
     return fitting(_newest(told, name, of_origin=of_origin), most)
+
+
+def _traits(told: Sequence[Announcement], jump: str | None) -> dict[str, Trait]:
+    own = fitting_traits(_united(told, "traits"))
+    return own if jump is None else {"version_jump": jump, **own}
 
 
 def _united(told: Sequence[Announcement], name: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """The use case of being told: an announcement -> its service and environment -> the stored life of its deployment."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.fields import fitting_traits
 from afdp_exporter.life import Life, assemble, deployment_id, revised
 from afdp_exporter.mapping import Rule, place
 from afdp_exporter.model import Announcement, Deployment, Ignored, Status
@@ -21,6 +23,7 @@ async def receive(
     placed = place(announcement, rules)
     if isinstance(placed, Ignored):
         return placed
+    placed = replace(placed, traits=fitting_traits(placed.traits))  # which may be anything in a sender's own JSON
 
     def change(stored: Deployment | None, before: History, after: History) -> Amendment | None:
         life = _life(after)

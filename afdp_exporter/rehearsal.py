@@ -7,7 +7,7 @@ from datetime import datetime
 
 from afdp_exporter.life import assemble
 from afdp_exporter.mapping import Rule, facts_of, place
-from afdp_exporter.model import Deployment, Event, Ignored
+from afdp_exporter.model import Change, Deployment, Event, Ignored
 from afdp_exporter.webhooks import Sender, Told
 
 _HEADER = re.compile(rb"([A-Za-z0-9-]+):[ \t]*([^\r\n]*)\r?\n")
@@ -52,6 +52,9 @@ def _one(told: Told, rules: tuple[Rule, ...], now: datetime) -> Rehearsed:
         return Rehearsed(facts={}, ignored=told.reason)
     if isinstance(told, Event):
         return Rehearsed(facts={}, event=told)
+    if isinstance(told, Change):
+        traits = ", ".join(f"{name} {value}" for name, value in told.traits.items())
+        return Rehearsed(facts={}, ignored=f"it adds to whatever deploys the commit {told.commit}: {traits}")
     facts = facts_of(told)
     placed = place(told, rules)
     if isinstance(placed, Ignored):

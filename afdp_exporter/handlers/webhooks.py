@@ -13,7 +13,7 @@ from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.deployments import links
 from afdp_exporter.handlers.reading import read_body
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Event, Ignored
+from afdp_exporter.model import Announcement, Change, Event, Ignored
 from afdp_exporter.report import event_json
 from afdp_exporter.store import Announced
 from afdp_exporter.webhooks import Headers, Sender, Told
@@ -34,7 +34,7 @@ async def receive(request: web.Request) -> web.Response:
     body = await read_body(request, LARGEST_EVENT)
     headers = _headers(request)
     sender = _authenticated(senders, headers, body, state)
-    told = [await _take(state, each) for each in sender.webhook.parse(headers, body)]
+    told = [taken for each in sender.webhook.parse(headers, body) for taken in await _take(state, each)]
     ignored = _ignored(kind, told)
     state.instruments.ignored(kind, len(ignored))
     events = [event_json(each) for each in told if isinstance(each, Event)]
@@ -62,11 +62,27 @@ def _authenticated(senders: Iterable[Sender], headers: Headers, body: bytes, sta
     return proven[0]
 
 
-async def _take(state: State, told: Told) -> Announced | Event | Ignored:
-    if isinstance(told, Ignored):
-        return told
-    if isinstance(told, Event):
-        return await _happened(state, told)
+async def _take(state: State, told: Told) -> list[Announced | Event | Ignored]:
+    match told:
+        case Ignored():
+            return [told]
+        case Event():
+            return [await _happened(state, told)]
+        case Change():
+            return await _described(state, told)
+        case Announcement():
+            return [await _announced(state, told)]
+
+
+async def _described(state: State, told: Change) -> list[Announced | Event | Ignored]:
+    """What a commit changed belongs to deployments that were told of, or will be."""
+    described = await state.store.describe(told)
+    for deployment in described:
+        state.told(deployment)
+    return [Announced(deployment=deployment) for deployment in described]
+
+
+async def _announced(state: State, told: Announcement) -> Announced | Ignored:
     rules = state.rules
     taken = await reception.receive(
         told, rules=rules.mapping, schedule=rules.schedule, store=state.store, now=state.clock()

@@ -56,6 +56,15 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a commit, or the commits pushed with it, changed: it belongs to whatever deploys this commit."""
+
+    commit: str
+    traits: Mapping[str, Trait] = field(default_factory=dict)
+    change_types: tuple[ChangeType, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:
     """An event, or a part of one, that is left out on purpose, and why: a sentence for whoever set up the sender."""
 

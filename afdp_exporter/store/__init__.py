@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 from afdp_exporter.model import (
     Annotation,
     Announcement,
+    Change,
     Course,
     Deployment,
     DueNotice,
@@ -112,6 +113,9 @@ class Store(Protocol):
 
         `assemble` runs in the writer's thread; whatever it raises reaches the caller, and nothing is kept then.
         """
+
+    async def describe(self, change: Change) -> list[Deployment]:
+        """Keep what a commit changed; the deployments that bring it, now or later, have its traits beside their own."""
 
     async def tell(self, event: Event) -> tuple[Event, bool]:
         """Keep an event that is no deployment, or what is new of it, and whether it was not there before.

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from afdp_exporter.model import Announcement
-from afdp_exporter.store import Announced, Assemble, History, deployments, looks
+from afdp_exporter.store import Announced, Assemble, History, changes, deployments, looks
 from afdp_exporter.store.connection import Connection
 from afdp_exporter.store.rows import announcement_of, announcement_values, to_time
 
@@ -25,10 +25,12 @@ def announce(
     before = _known(connection, deployment_id)
     if connection.execute(_KEEP, announcement_values(deployment_id, announcement, received_at)).rowcount == 0:
         return Announced(deployment=stored, changed=False)
-    amendment = assemble(stored, before, _known(connection, deployment_id))
+    bare = None if stored is None else changes.without(stored, changes.find(connection, stored.commit))
+    amendment = assemble(bare, before, _known(connection, deployment_id))
     if amendment is None:
         return Announced(deployment=None)
-    deployments.put(connection, amendment.deployment)
+    told = amendment.deployment
+    deployments.put(connection, changes.with_(told, changes.find(connection, told.commit)))
     if amendment.looks is not None:
         looks.replace(connection, deployment_id, amendment.looks)
     return Announced(deployment=deployments.find(connection, deployment_id), created=stored is None)

@@ -264,3 +264,19 @@ def create_events(db: "Database") -> None:
 def create_cursors(db: "Database") -> None:
     """Up to where each feed was read."""
     _run(db, "CREATE TABLE cursors (feed TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT, WITHOUT ROWID")
+
+
+@migrations()
+def create_changes(db: "Database") -> None:
+    """What commits changed, for the deployments that bring them."""
+    _run(
+        db,
+        """
+        CREATE TABLE changes (
+            "commit" TEXT PRIMARY KEY,
+            traits TEXT NOT NULL,
+            change_types TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID
+        """,
+        'CREATE INDEX deployments_of_commit ON deployments ("commit") WHERE "commit" IS NOT NULL',
+    )

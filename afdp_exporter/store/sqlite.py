@@ -10,6 +10,7 @@ from pathlib import Path
 from afdp_exporter.model import (
     Annotation,
     Announcement,
+    Change,
     Course,
     Deployment,
     DueNotice,
@@ -31,6 +32,7 @@ from afdp_exporter.store import (
     Recorded,
     annotations,
     announcements,
+    changes,
     courses,
     cursors,
     deployments,
@@ -86,6 +88,10 @@ class SQLiteStore:
         return await self._writer.write(
             lambda connection: announcements.announce(connection, deployment_id, announcement, received_at, assemble)
         )
+
+    async def describe(self, change: Change) -> list[Deployment]:
+        """Keep what a commit changed; the deployments that bring it, now or later, have its traits beside their own."""
+        return await self._writer.write(lambda connection: changes.describe(connection, change))
 
     async def tell(self, event: Event) -> tuple[Event, bool]:
         """Keep an event that is no deployment, or what is new of it, and whether it was not there before."""

@@ -11,14 +11,14 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from pydantic import SecretStr
 
-from afdp_exporter.model import Announcement, Event, Ignored
+from afdp_exporter.model import Announcement, Change, Event, Ignored
 from afdp_exporter.settings import STRICT, read_secret
 from afdp_exporter.webhooks._proofs import Proof
 
 Headers: TypeAlias = Mapping[str, str]
 """By names in lower case; what came several times is joined by commas."""
 
-Told: TypeAlias = Announcement | Event | Ignored
+Told: TypeAlias = Announcement | Change | Event | Ignored
 """What one part of a delivery says; when an event was told is left to whoever takes it in."""
 
 

@@ -13,6 +13,7 @@ from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, check, read_json
 from afdp_exporter.webhooks._proofs import Proof, Signature
+from afdp_exporter.webhooks._pushes import Push, change_of
 from afdp_exporter.webhooks._versions import version_of
 
 _STATES = {
@@ -96,6 +97,14 @@ class _Run(Payload):
     updated_at: Time
 
 
+class _Pusher(Payload):
+    name: str | None = None
+
+
+class _Pushed(Push):
+    pusher: _Pusher | None = None
+
+
 class _Workflow(Payload):
     name: str | None = None
     path: str | None = None
@@ -141,16 +150,21 @@ class GitHub:
         content = _content(headers, body)
         match event:
             case "deployment":
-                return [_begun(check(_Deployed, content))]
+                found: list[Told] = [_begun(check(_Deployed, content))]
             case "deployment_status":
-                return _changed(check(_StateChanged, content))
+                found = _changed(check(_StateChanged, content))
             case "release":
-                return [self._released(check(_Released, content))]
+                found = [self._released(check(_Released, content))]
             case "workflow_run":
-                return [self._ran(check(_Ran, content))]
+                found = [self._ran(check(_Ran, content))]
+            case "push":
+                pushed = check(_Pushed, content)
+                found = [change_of(pushed, pushed.pusher.name if pushed.pusher else None)]
             case "ping":
-                return [Ignored(reason="a ping: the webhook works")]
-        return [Ignored(reason=f"the event {event!a} tells of no deployment")]
+                found = [Ignored(reason="a ping: the webhook works")]
+            case _:
+                found = [Ignored(reason=f"the event {event!a} tells of no deployment")]
+        return found
 
     def _released(self, told: _Released) -> Told:
         release = told.release

@@ -12,6 +12,7 @@ from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, check, digest, read_json
 from afdp_exporter.webhooks._proofs import FirstPresent, Proof, StandardWebhooks, Token
+from afdp_exporter.webhooks._pushes import Push, change_of
 from afdp_exporter.webhooks._versions import version_of
 
 _STATES = {
@@ -101,6 +102,10 @@ class _Release(Payload):
     project: _Project
 
 
+class _Pushed(Push):
+    user_username: str | None = None
+
+
 class _Flag(Payload):
     id: int
     name: str
@@ -140,6 +145,9 @@ class GitLab:
                 found = _pipeline(check(_Pipeline, content))
             case "build":
                 found = [_built(check(_Build, content))]
+            case "push":
+                pushed = check(_Pushed, content)
+                found = [change_of(pushed, pushed.user_username)]
             case "release":
                 found = [_released(check(_Release, content))]
             case "feature_flag":

@@ -229,3 +229,26 @@ async def test_an_event_counts_for_three_days_and_longer(
     (told,) = (await (await deliver(event("success", 9))).json())["deployments"]
     assert told["changed"] is False
     assert len((await store.deployments()).deployments) == 1
+
+
+PUSH = {"after": "f95f852bd8fc", "commits": [{"added": ["db/migrate/1.sql"], "modified": ["a.py"], "removed": []}]}
+
+
+@pytest.mark.parametrize("order", [("push", "deploy", "end"), ("deploy", "push", "end"), ("deploy", "end", "push")])
+async def test_what_a_push_changed_belongs_to_the_deployment_of_its_commit(
+    deliver: Deliver, store: SQLiteStore, order: tuple[str, ...]
+) -> None:
+    own = {"afdp": {"rows": 5, "commits": 7, "list": [1], "object": {}, "none": None, "huge": 1e301, "": 1}}
+    deliveries = {
+        "push": (PUSH, "push"),
+        "deploy": (event(payload=own), "deployment"),
+        "end": (event("success", 9, payload=own), "deployment_status"),
+    }
+    for name in order:
+        assert (await deliver(*deliveries[name])).status == 200
+    found = await store.deployment(ONE)
+    assert found.traits == {"rows": 5.0, "commits": 7.0, "files_changed": 2.0, "migrations_changed": 1.0}
+    assert found.change_types == ("code", "database")
+    assert found.status == "succeeded"
+    assert (await deliver(PUSH, "push")).status == 200
+    assert await store.deployment(ONE) == found

@@ -7,7 +7,7 @@ from typing import Any
 from afdp_exporter.fields import read_time
 from afdp_exporter.life import assemble
 from afdp_exporter.mapping import place
-from afdp_exporter.model import Announcement, Deployment, Ignored, Status
+from afdp_exporter.model import Announcement, Change, Deployment, Ignored, Status
 from afdp_exporter.settings import build
 from afdp_exporter.webhooks import Told
 
@@ -79,9 +79,17 @@ def test_the_runs_of_chosen_workflows_are_deployments(github_examples: Examples)
 
 
 def test_every_other_event_is_ignored_with_a_reason(github_examples: Examples) -> None:
-    others = set(github_examples) - {"deployment", "deployment_status", "release", "workflow_run"}
+    others = set(github_examples) - {"deployment", "deployment_status", "release", "workflow_run", "push"}
     assert len(others) > 40
     for event in others:
         for body in github_examples[event]:
             (each,) = told(event, body)
             assert isinstance(each, Ignored), event
+
+
+def test_a_push_tells_what_its_last_commit_changed(github_examples: Examples) -> None:
+    described = [each for body in github_examples["push"] for each in told("push", body) if isinstance(each, Change)]
+    assert len(described) == 2
+    for change in described:
+        assert change.commit == "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+        assert change.traits == {"files_changed": 1.0, "documents_changed": 1.0, "commits": 1.0, "author": "Codertocat"}

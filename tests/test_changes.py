@@ -1,0 +1,68 @@
+"""What is changed, by the paths of files and by versions."""
+
+import pytest
+
+from afdp_exporter.changes import ChangedFile, traits_of, types_of, version_jump
+from afdp_exporter.model import ChangeType
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "types"),
+    [
+        ("app/api.py", None, (ChangeType.CODE,)),
+        ("db/migrate/20260301_add.rb", "migrations", (ChangeType.DATABASE,)),
+        ("shop/migrations/0042_move.py", "migrations", (ChangeType.DATABASE,)),
+        ("src/main/resources/V7__orders.sql", "migrations", (ChangeType.DATABASE,)),
+        ("Dockerfile", "dockerfiles", (ChangeType.INFRASTRUCTURE,)),
+        ("build/api.Dockerfile", "dockerfiles", (ChangeType.INFRASTRUCTURE,)),
+        ("Dockerfile.prod", "dockerfiles", (ChangeType.INFRASTRUCTURE,)),
+        ("charts/shop/values.yaml", "manifests", (ChangeType.INFRASTRUCTURE,)),
+        ("overlays/kustomization.yml", "manifests", (ChangeType.INFRASTRUCTURE,)),
+        ("infra/main.tf", "terraform", (ChangeType.INFRASTRUCTURE,)),
+        ("package-lock.json", "dependencies", (ChangeType.CODE,)),
+        ("requirements-dev.txt", "dependencies", (ChangeType.CODE,)),
+        ("config/settings.yml", None, (ChangeType.CONFIG,)),
+        ("tests/test_api.py", "tests", ()),
+        ("web/cart.spec.ts", "tests", ()),
+        ("README.md", "documents", ()),
+        ("docs/migrations/how-to.md", "documents", ()),
+        ("logo.png", None, ()),
+        ("Dockerfiles.txt.bak", None, ()),
+    ],
+)
+def test_a_path_tells_its_kind(path: str, kind: str | None, types: tuple[ChangeType, ...]) -> None:
+    found = traits_of([ChangedFile(path)])
+    assert found.pop("files_changed") == 1
+    assert found == ({} if kind is None else {f"{kind}_changed": 1.0})
+    assert types_of([ChangedFile(path)]) == types
+
+
+def test_files_count_once_and_lines_only_where_they_are_known() -> None:
+    files = [ChangedFile("a.py", 3, 1), ChangedFile("a.py", 3, 1), ChangedFile("b.sql", 2, 0), ChangedFile("c.bin")]
+    assert traits_of(files) == {
+        "files_changed": 3.0,
+        "migrations_changed": 1.0,
+        "lines_added": 5.0,
+        "lines_removed": 1.0,
+    }
+    assert traits_of([]) == {"files_changed": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("previous", "version", "jump"),
+    [
+        ("v1.2.3", "v2.0.0", "major"),
+        ("1.2.3", "1.3.0", "minor"),
+        ("1.2.3", "v1.2.4-rc1", "patch"),
+        ("1.2", "1.2.0+build5", "same"),
+        ("2.0.0", "1.9.9", "back"),
+        ("f95f852", "1.2.3", None),
+        (None, "1.2.3", None),
+        ("1.2.3", None, None),
+        ("1.2.3", "9" * 5000 + ".1", "major"),
+    ],
+)
+def test_a_jump_is_named_by_its_first_number_that_differs(
+    previous: str | None, version: str | None, jump: str | None
+) -> None:
+    assert version_jump(previous, version) == jump
