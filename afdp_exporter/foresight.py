@@ -17,6 +17,7 @@ from afdp_exporter.store import Store
 log = structlog.get_logger(__name__)
 
 _FRESH = timedelta(hours=1)  # what is told later than that is history: predicting it would be hindsight
+_FIRST_SECONDS = 1.0  # without anything told: after a start what was learned is shown soon
 _REFRESH_SECONDS = 3600.0  # the risk of deploying now changes with the hour
 _HOURS = 168
 
@@ -64,11 +65,13 @@ class Foresight:
         for each in recent:
             if _is_ahead(each.deployment):
                 self.told(each.deployment)
+        patience = _FIRST_SECONDS
         while True:
             try:
-                deployment_id = await asyncio.wait_for(self._told.get(), _REFRESH_SECONDS)
+                deployment_id = await asyncio.wait_for(self._told.get(), patience)
             except TimeoutError:
                 await self.refresh()
+                patience = _REFRESH_SECONDS
             else:
                 await _quietly(self._foretell(deployment_id))
 

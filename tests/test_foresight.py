@@ -24,6 +24,7 @@ from afdp_exporter.model import (
     Prediction,
     Shift,
     Status,
+    Windows,
 )
 from afdp_exporter.patterns import score
 from afdp_exporter.planning import Planner, Plans, surroundings
@@ -86,10 +87,15 @@ class Told(Outlook):
     def __init__(self) -> None:
         super().__init__()
         self.heard = asyncio.Event()
+        self.knows_the_hours = asyncio.Event()
 
     def predicted(self, deployment: Deployment, prediction: Prediction) -> None:
         super().predicted(deployment, prediction)
         self.heard.set()
+
+    def ranked(self, environment: str, windows: Windows) -> None:
+        super().ranked(environment, windows)
+        self.knows_the_hours.set()
 
     def names(self) -> set[str]:
         return {family.name for family in self.collect()}
@@ -120,6 +126,18 @@ async def test_what_is_told_long_after_the_fact_is_not_foretold(store: SQLiteSto
     seeing = foresight(store, workers, audience)
     seeing.told(deployment(start=NOW - 2 * HOUR, status=Status.SUCCEEDED))
     assert seeing._told.empty()
+
+
+async def test_after_a_start_the_hours_are_ranked_although_nothing_new_is_told(
+    store: SQLiteStore, workers: Workers
+) -> None:
+    audience = Told()
+    await store.record(deployment(status=Status.SUCCEEDED, start=NOW - 5 * HOUR), ())
+    running = asyncio.create_task(foresight(store, workers, audience).run())
+    async with asyncio.timeout(60):
+        await audience.knows_the_hours.wait()
+    assert "afdp_deploy_now_risk_ratio" in audience.names()
+    running.cancel()
 
 
 async def test_the_coming_hours_are_ranked_for_each_service(store: SQLiteStore, workers: Workers) -> None:

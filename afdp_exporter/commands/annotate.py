@@ -4,10 +4,11 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import requests
@@ -15,6 +16,8 @@ import stamina
 
 from afdp_exporter.model import ChangeType, Status, Strategy
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+_CHANGES = [word.value for word in ChangeType]
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _KNOWN = 200
 _CI = {  # a variable that tells which CI this is -> what its other variables say
@@ -28,12 +31,12 @@ _CI = {  # a variable that tells which CI this is -> what its other variables sa
 }
 
 
-class _Again(Exception):
+class Again(Exception):
     """An answer after which asking again may help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Call:
+class Call:
     """How the exporter is called: with which token, for how long, how often."""
 
     token: str | None
@@ -43,52 +46,68 @@ class _Call:
     def __call__(self, method: str, url: str, body: dict[str, Any]) -> requests.Response:
         key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
         headers = key | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        again = (_Again, requests.ConnectionError, requests.Timeout)
+        again = (Again, requests.ConnectionError, requests.Timeout)
         for attempt in stamina.retry_context(again, attempts=self.tries, timeout=60):
             with attempt:
                 answer = requests.request(
                     method, url, json=body, headers=headers, timeout=self.timeout, allow_redirects=False
                 )
                 if answer.status_code in _RETRIED:
-                    raise _Again(f"status {answer.status_code}")
+                    raise Again(f"status {answer.status_code}")
         return answer
+
+
+_WHO = (
+    click.option(
+        "--url",
+        default="http://127.0.0.1:10333",
+        envvar="AFDP_URL",
+        show_envvar=True,
+        show_default=True,
+        help="Where the exporter listens.",
+    ),
+    click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN."),
+)
+_WHAT = (
+    click.option("--service", required=True),
+    click.option("--environment"),
+    click.option("--version"),
+    click.option("--previous-version"),
+    click.option("--id", "id_", help="Yours, such as the pipeline's: the same id again tells how it went on."),
+    click.option("--started-at", help="RFC 3339 or Unix time; now, when left out."),
+    click.option("--actor"),
+    click.option("--team"),
+    click.option("--change-type", "change_types", multiple=True, type=click.Choice(_CHANGES)),
+    click.option("--strategy", type=click.Choice([word.value for word in Strategy])),
+    click.option("--traffic-ratio", type=click.FloatRange(0, 1)),
+    click.option("--description"),
+    click.option("--trait", "traits", multiple=True, metavar="KEY=VALUE", help="A fact to learn from; repeatable."),
+    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable."),
+)
+_HOW = (
+    click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20)),
+    click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+)
+
+
+def describing(command: _F) -> _F:
+    """The options that describe a deployment to a running exporter, for every command that does."""
+    for option in reversed((*_WHO, *_WHAT, *_HOW)):
+        command = option(command)
+    return command
 
 
 @click.command(
     "annotate",
     epilog="Example: afdp annotate --service checkout --version v2.1.0 --id $CI_PIPELINE_ID --trait table_rows=1200000",
 )
-@click.option(
-    "--url",
-    default="http://127.0.0.1:10333",
-    envvar="AFDP_URL",
-    show_envvar=True,
-    show_default=True,
-    help="Where the exporter listens.",
-)
-@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="Holds a bearer token; or AFDP_TOKEN.")
-@click.option("--service", required=True)
-@click.option("--environment")
-@click.option("--version")
-@click.option("--previous-version")
-@click.option("--id", "id_", help="Yours, such as the number of the pipeline: the same id again tells how it went on.")
-@click.option("--started-at", help="RFC 3339 or Unix time; now, when left out.")
+@describing
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
 @click.option("--finished-at", help="RFC 3339 or Unix time.")
 @click.option("--status", type=click.Choice([word.value for word in Status]))
-@click.option("--actor")
-@click.option("--team")
-@click.option("--change-type", "change_types", multiple=True, type=click.Choice([word.value for word in ChangeType]))
-@click.option("--strategy", type=click.Choice([word.value for word in Strategy]))
-@click.option("--traffic-ratio", type=click.FloatRange(0, 1))
 @click.option("--link", help="A page about the deployment.")
 @click.option("--commit")
-@click.option("--description")
-@click.option("--trait", "traits", multiple=True, metavar="KEY=VALUE", help="A fact to learn from; repeatable.")
-@click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
-@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
-@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20))
 @click.option("--fail", is_flag=True, help="Exit with 1 when it could not be told; a deploy is not stopped otherwise.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def annotate(
     url: str,
     token_file: str | None,
@@ -104,21 +123,22 @@ def annotate(
     In GitHub Actions, GitLab CI and Jenkins commit, actor and link are filled in where nothing is said. Run it before
     the deployment with --status started and after it with the same --id and --status succeeded.
     """
-    body = _ci() | _body(told)
-    call = _Call(token=_token(token_file), timeout=timeout, tries=tries)
+    body = _ci() | body_of(told)
+    call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
         answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
-    except (_Again, requests.RequestException) as error:
-        _end(f"the exporter could not be told: {_plain(error)}", fail=fail)
+    except (Again, requests.RequestException) as error:
+        _end(f"the exporter could not be told: {plain(error)}", fail=fail)
         return
     if not answer.ok:
-        _end(f"the exporter refused with {answer.status_code}: {_faults(answer)}", fail=fail)
+        _end(f"the exporter refused with {answer.status_code}: {faults_of(answer)}", fail=fail)
         return
     stored = answer.json()
     click.echo(json.dumps(stored) if output == "json" else f"told: deployment {stored['id']} of {stored['service']}")
 
 
-def _body(told: dict[str, Any]) -> dict[str, Any]:
+def body_of(told: dict[str, Any]) -> dict[str, Any]:
+    """The body that the options stand for."""
     body = {key: value for key, value in told.items() if value is not None and value != ()}
     renamed = {"id_": "id", "link": "url"}
     body = {renamed.get(key, key): list(value) if isinstance(value, tuple) else value for key, value in body.items()}
@@ -147,7 +167,8 @@ def _trait(text: str) -> str | float | bool:
         return text
 
 
-def _token(file: str | None) -> str | None:
+def token_of(file: str | None) -> str | None:
+    """The token of the file, else of the environment."""
     if file is None:
         return os.environ.get("AFDP_TOKEN")
     return Path(file).read_text(encoding="utf-8").strip()
@@ -160,7 +181,7 @@ def _ci() -> dict[str, str]:
     return {field: text for field, text in found.items() if "$" not in text and text}
 
 
-def _tell(call: _Call, url: str, body: dict[str, Any]) -> requests.Response:
+def _tell(call: Call, url: str, body: dict[str, Any]) -> requests.Response:
     """Record it; where it is known already, tell how it went on."""
     answer = call("POST", url, body)
     news = {key: value for key, value in body.items() if key not in {"id", "service", "environment"}}
@@ -169,7 +190,8 @@ def _tell(call: _Call, url: str, body: dict[str, Any]) -> requests.Response:
     return call("PATCH", f"{url}/{body['id']}", news)
 
 
-def _faults(answer: requests.Response) -> str:
+def faults_of(answer: requests.Response) -> str:
+    """What the exporter has against it, by field."""
     try:
         problem = answer.json()
         told = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
@@ -178,7 +200,8 @@ def _faults(answer: requests.Response) -> str:
         return "(no reason given)"
 
 
-def _plain(error: Exception) -> str:
+def plain(error: Exception) -> str:
+    """Why it could not be reached."""
     return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
 
 

@@ -1,9 +1,12 @@
 """`afdp export`: what was measured, as training data."""
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from afdp_exporter import config, logs, server
 from afdp_exporter.commands.serve import option
@@ -34,9 +37,14 @@ _EVERYTHING = 10_000_000  # deployments
 def export(config_file: Path, storage: Path, folder: Path, form: str, *, free_text: bool, license_url: str) -> None:
     """Write training data and what describes it. While the exporter runs: GET /api/v1/dataset."""
     logs.set_up("warn", "logfmt")
-    data = asyncio.run(_laid_out(config.load(config_file), storage, free_text=free_text))
+    bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), console=Console(stderr=True), transient=True)
+    bar.disable = not sys.stderr.isatty()
     try:
-        written = write(data, folder, form, created=server.now(), license_url=license_url)
+        with bar:
+            step = bar.add_task("Reading what was measured", total=None)
+            data = asyncio.run(_laid_out(config.load(config_file), storage, free_text=free_text))
+            bar.update(step, description=f"Writing {data.rows} deployments")
+            written = write(data, folder, form, created=server.now(), license_url=license_url)
     except OSError as error:
         raise ConfigError("output", f"{folder} cannot be written: {error.strerror}") from None
     click.echo(f"{data.rows} deployments, {len(data.features)} columns, {data.left_out} left out between the splits:")

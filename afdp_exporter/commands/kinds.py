@@ -1,15 +1,24 @@
 """`afdp kinds`: what can be plugged in."""
 
+import json
+
 import click
 
 from afdp_exporter import settings
 
+_PACKAGES = ("sources", "webhooks", "feeds", "notify")
 
-@click.command("kinds", epilog="Example: afdp kinds")
-def kinds() -> None:
+
+@click.command("kinds", epilog="Example: afdp kinds --output=json")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def kinds(output: str) -> None:
     """List the kinds of sources, senders, feeds and receivers that the configuration can name."""
-    for package in ("sources", "webhooks", "feeds", "notify"):
-        click.echo(f"{package}: {', '.join(settings.kinds(package))}")
+    found = {package: settings.kinds(package) for package in _PACKAGES}
+    if output == "json":
+        click.echo(json.dumps(found))
+        return
+    for package, names in found.items():
+        click.echo(f"{package}: {', '.join(names)}")
 
 
 COMMAND = kinds

@@ -1,0 +1,73 @@
+"""`afdp predict`: ask a running exporter what a planned deployment would do."""
+
+import json
+import sys
+from typing import Any, NoReturn
+
+import click
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from afdp_exporter.commands.annotate import Again, Call, body_of, describing, faults_of, plain, token_of
+from afdp_exporter.model import Estimate
+from afdp_exporter.units import called, change, money
+
+
+@click.command(
+    "predict",
+    epilog="Example: afdp predict --service api --change-type database --trait table_rows=2000000",
+)
+@describing
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one try: the first one learns.")
+def predict(url: str, token_file: str | None, *, timeout: float, tries: int, output: str, **told: Any) -> None:  # noqa: ANN401 - click's values
+    """Predict a planned deployment from those before it: risk, cost, each metric, and why. Nothing is recorded."""
+    address = f"{url.rstrip('/')}/api/v1/predictions"
+    call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
+    try:
+        answer = call("POST", address, body_of(told))
+    except (Again, requests.RequestException) as error:
+        _end(f"the exporter could not be asked: {plain(error)}")
+    if not answer.ok:
+        _end(f"the exporter refused with {answer.status_code}: {faults_of(answer)}")
+    found: dict[str, Any] = answer.json()
+    if output == "json":
+        click.echo(json.dumps(found))
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    rests = f"{found['n']} past deployments, basis: {found['basis']}"
+    click.echo(f"Risk of degradation or failure: {_percents(found['risk'])} ({rests})")
+    if found["cost_per_hour"]:
+        cost = found["cost_per_hour"]
+        click.echo(f"Expected loss: {money(cost['currency'], _estimate(cost), per_hour=True)}")
+    for warning in found["warnings"]:
+        click.echo(f"- {warning}")
+    metrics, similar = Table("metric", "expected change [5 %, 95 %]"), Table("similar", "alike", "outcome", "why")
+    for name, figures in found["metrics"].items():
+        metrics.add_row(called(name), change(name, _estimate(figures)))
+    for each in found["similar"]:
+        name = f"{each['service']} {each['version'] or each['deployment_id']}"
+        similar.add_row(name, f"{each['similarity_ratio']:.0%}", each["outcome"], "; ".join(each["why"]))
+    console = Console()
+    for table in (metrics, similar):
+        if table.row_count:
+            console.print(table)
+
+
+def _estimate(figures: dict[str, Any]) -> Estimate:
+    return Estimate(low=figures["low"], median=figures["median"], high=figures["high"])
+
+
+def _percents(figures: dict[str, Any]) -> str:
+    return f"{figures['median']:.0%} [{figures['low']:.0%}, {figures['high']:.0%}]"
+
+
+def _end(message: str) -> NoReturn:
+    click.echo(f"afdp predict: {message}", err=True)
+    sys.exit(1)
+
+
+COMMAND = predict
