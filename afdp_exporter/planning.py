@@ -6,7 +6,7 @@ learned until something new is measured.
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar
@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Case, Context, Deployment, Impact, Measured, Occasion, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
+from afdp_exporter.patterns.learning import Place, select
 from afdp_exporter.patterns.moment import RECENT
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.store import Store
@@ -64,8 +65,11 @@ class Calendar:
     holidays: Mapping[date, str] = field(default_factory=dict)
 
 
-def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
-    """Each measured deployment with the state that it met, oldest first. What was measured later enters no state."""
+def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | None = None) -> tuple[Case, ...]:
+    """Each measured deployment with the state that it met, oldest first; only those `chosen` by id, where it is given.
+
+    What was measured later enters no state.
+    """
     ordered = sorted((each for each in history if each.impact), key=lambda each: each.deployment.started_at)
     impacts = {each.deployment.id: each.impact for each in ordered if each.impact}
     same: dict[tuple[str, str], deque[Deployment]] = defaultdict(lambda: deque(maxlen=4 * RECENT))
@@ -76,8 +80,9 @@ def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
         while nearby and deployment.started_at - nearby[0].started_at > _NEARBY:
             nearby.popleft()
         own = same[deployment.service, deployment.environment]
-        context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), impacts, known)
-        found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
+        if chosen is None or deployment.id in chosen:
+            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), impacts, known)
+            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
         own.append(deployment)
         nearby.append(deployment)
     return tuple(found)
@@ -85,7 +90,9 @@ def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
 
 def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
     """What the history teaches about one service. Pure; run by a worker."""
-    return fit(lessons(history, known), service=service, team=team, now=now)
+    measured = [each for each in history if each.impact and each.impact.measured_at <= now]
+    chosen = {each.deployment.id for each in select(measured, Place(service, team))}
+    return fit(lessons(history, known, chosen), service=service, team=team, now=now)
 
 
 def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:

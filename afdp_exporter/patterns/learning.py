@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import numpy as np
 
-from afdp_exporter.model import Basis, Case, Floats, Outcome
+from afdp_exporter.model import Basis, Case, Floats, Measured, Outcome
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
@@ -25,6 +26,8 @@ EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 0.05
 """The prior: this share of changes hurts (DORA's change fail rate of high performers), and this share fails."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
+
+_Told = TypeVar("_Told", Case, Measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
         )
 
 
-def select(cases: Sequence[Case], home: Place) -> tuple[Case, ...]:
+def select(cases: Sequence[_Told], home: Place) -> tuple[_Told, ...]:
     """The newest cases of the service, its team and all others that are learned from, in order of time."""
     newest = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id), reverse=True)
     own = [case for case in newest if case.deployment.service == home.service]

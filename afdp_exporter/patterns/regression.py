@@ -20,6 +20,8 @@ FOLDS, PLENTY = 5, 300
 """Folds that are left out in turn; with PLENTY of cases the shrinkage hardly depends on any of them."""
 PRIOR_VARIANCE, PRIOR_ROWS = 0.02, 25.0
 """The variance of an effect expected beforehand, in units of the noise's; it counts as much as this many rows tell."""
+LARGEST_VARIANCE = 1e4
+"""The largest variance of an effect in units of the noise's: without any noise an effect would have none."""
 FLAT = 1e-6
 
 
@@ -143,4 +145,4 @@ def _used(members: Sequence[list[int]], precision: Floats, covariance: Floats) -
 
 def _variances(members: Sequence[list[int]], squares: Floats, used: Floats, prior: Floats, weight: float) -> Floats:
     sums = np.array([float(squares[places].sum()) for places in members])
-    return np.asarray(np.maximum((sums + weight * prior) / (used + weight), 1e-5))
+    return np.clip((sums + weight * prior) / (used + weight), 1e-5, LARGEST_VARIANCE)

@@ -70,3 +70,10 @@ def test_any_table_gives_finite_figures(n: int, columns: int, seed: int, scale: 
     fit = regression.ridge(table, values, groups, ones(n))
     assert np.isfinite(fit.mean(table)).all()
     assert np.isfinite(fit.spread(table)).all()
+
+
+def test_figures_without_any_noise_are_learned_as_they_are() -> None:
+    rng = np.random.default_rng(9)
+    table = np.hstack([column := rng.integers(0, 2, size=(700, 30)) - 0.5, column])
+    fit = regression.ridge(table, np.full(700, 0.0152), [f"g{k % 7}" for k in range(60)], ones(700))
+    assert fit.mean(table) == pytest.approx(np.full(700, 0.0152), abs=1e-6)
