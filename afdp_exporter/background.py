@@ -15,7 +15,7 @@ from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.feeding import Feeding
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
-from afdp_exporter.model import Announcement, Impact, Look
+from afdp_exporter.model import Announcement, Deployment, Impact, Look
 from afdp_exporter.planning import Planner
 from afdp_exporter.remedies import look_again
 from afdp_exporter.stability import stabilities
@@ -126,6 +126,9 @@ class _Listeners:
         self.state.instruments.received(announcement.sender)
         if announced.deployment is not None:
             self.state.told(announced.deployment)
+
+    def described(self, deployment: Deployment) -> None:
+        self.state.told(deployment)
 
     def left_out(self, feed: str, reason: str) -> None:
         self.state.instruments.ignored(feed, 1)

@@ -13,7 +13,7 @@ from afdp_exporter import reception
 from afdp_exporter.errors import BadInput, FeedError, StoreError
 from afdp_exporter.feeds import Feed, Reached, Since
 from afdp_exporter.mapping import Rule
-from afdp_exporter.model import Announcement, Ignored
+from afdp_exporter.model import Announcement, Change, Deployment, Ignored
 from afdp_exporter.store import Announced, Store
 from afdp_exporter.watch import Schedule
 
@@ -30,6 +30,9 @@ class Audience(Protocol):
 
     def taken(self, announcement: Announcement, announced: Announced) -> None:
         """An announcement is on disk."""
+
+    def described(self, deployment: Deployment) -> None:
+        """What the commit of a deployment changed is known now."""
 
     def left_out(self, feed: str, reason: str) -> None:
         """Something was left out on purpose, or is wrong."""
@@ -102,8 +105,12 @@ class Feeding:
                 else:
                     await self._take(name, step)
 
-    async def _take(self, name: str, told: Announcement | Ignored) -> bool:
+    async def _take(self, name: str, told: Announcement | Change | Ignored) -> bool:
         """Receive it; whether it began a deployment that was not known."""
+        if isinstance(told, Change):
+            for deployment in await self.store.describe(told):
+                self.audience.described(deployment)
+            return False
         if isinstance(told, Ignored):
             self.audience.left_out(name, told.reason)
             return False

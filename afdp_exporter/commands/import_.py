@@ -127,6 +127,9 @@ class _Told:
         if self.progress is not None:
             self.progress.advance(self.progress.task_ids[0])
 
+    def described(self, deployment: Deployment) -> None:
+        """It is in the store."""
+
     def left_out(self, feed: str, reason: str) -> None:  # noqa: ARG002 - there is only one
         self.ignored[reason] += 1
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from afdp_exporter.model import Announcement, Ignored
+from afdp_exporter.model import Announcement, Change, Ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Reached:
     present: bool = True
 
 
-Step: TypeAlias = Announcement | Ignored | Reached
+Step: TypeAlias = Announcement | Change | Ignored | Reached
 
 
 class Feed(Protocol):

@@ -104,6 +104,10 @@ class Api:
             yield page.content
             url = page.next
 
+    async def one(self, path: str) -> object:
+        """What one address holds. Raises FeedError."""
+        return (await self._page(f"{self._url}{path}")).content
+
     async def _page(self, url: str) -> _Page:
         for _ in range(_PATIENCE):
             try:

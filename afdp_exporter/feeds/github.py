@@ -8,11 +8,12 @@ from typing import Annotated
 import orjson
 from pydantic import BaseModel, Field
 
-from afdp_exporter.errors import BadInput
+from afdp_exporter.changes import ChangedFile, traits_of, types_of
+from afdp_exporter.errors import BadInput, FeedError
 from afdp_exporter.feeds import Reached, Since, Step
 from afdp_exporter.feeds._api import Address, Api, Polled, read
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored
+from afdp_exporter.model import Announcement, Change, Ignored
 from afdp_exporter.webhooks.github import GitHub as Webhook
 
 _OVERLAP = timedelta(minutes=10)  # pages shift while they are read
@@ -24,7 +25,25 @@ Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
 
 class _Listed(BaseModel):
     id: int
+    sha: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")]
     created_at: Time
+
+
+class _File(BaseModel):
+    filename: str
+    additions: int = 0
+    deletions: int = 0
+
+
+class _Author(BaseModel):
+    login: str | None = None
+
+
+class _Commit(BaseModel):
+    """With at most 300 files on its first page, which is enough to know what kinds they are."""
+
+    files: tuple[_File, ...] = ()
+    author: _Author | None = None
 
 
 class _State(BaseModel):
@@ -41,11 +60,15 @@ class _Cursor(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class GitHub(Polled):
-    """The `repositories` (`owner/name`); the token needs to read their deployments. `url` ends in /api/v3 elsewhere."""
+    """The `repositories` (`owner/name`); the token needs to read their deployments. `url` ends in /api/v3 elsewhere.
+
+    With `changes` the files and lines of each deployed commit are asked for, too: the token then reads contents.
+    """
 
     repositories: Annotated[tuple[Repository, ...], Field(min_length=1)]
     environments: tuple[str, ...] = ()
     url: Address = "https://api.github.com"
+    changes: bool = False
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`; a deployment without an end is asked for during three days."""
@@ -79,6 +102,8 @@ class GitHub(Polled):
                         yield told
             for told in _told("deployment", repository, raw):
                 yield told
+            if self.changes:
+                yield await _changed(api, repository, listed.sha)
             if not ended and since.now - listed.created_at < _OPEN:
                 still[listed.id] = listed.created_at
         cursor.since[repository], cursor.open[repository] = newest, still
@@ -90,6 +115,19 @@ class GitHub(Polled):
                     return
                 if not self.environments or raw.get("environment") in self.environments:
                     yield raw
+
+
+async def _changed(api: Api, repository: str, sha: str) -> Change | Ignored:
+    """What the commit changed; a token that may not see it keeps no deployment from being told."""
+    try:
+        found = read(_Commit, await api.one(f"/repos/{repository}/commits/{sha}"), f"the commit {sha}")
+    except FeedError as error:
+        if error.wait is not None:
+            raise
+        return Ignored(reason=f"what {sha} changed is not known: {error}")
+    files = [ChangedFile(each.filename, each.additions, each.deletions) for each in found.files]
+    author = {"author": found.author.login} if found.author and found.author.login else {}
+    return Change(commit=sha, traits=traits_of(files) | author, change_types=types_of(files))
 
 
 def _told(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:

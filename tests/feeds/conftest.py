@@ -33,6 +33,9 @@ class Ear:
         self.heard.append(announcement)
         self._tell()
 
+    def described(self, deployment: Deployment) -> None:
+        """It is read from the store."""
+
     def left_out(self, feed: str, reason: str) -> None:
         self.ignored.append(reason)
         self._tell()

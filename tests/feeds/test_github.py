@@ -14,6 +14,15 @@ from feeds.conftest import START, Listening, feed
 from loopback import Serve
 
 PAGE = 3
+COMMIT = {
+    "sha": "x",
+    "stats": {"additions": 12, "deletions": 3, "total": 15},
+    "author": {"login": "octo"},
+    "files": [
+        {"filename": "db/migrate/1_add.rb", "status": "added", "additions": 10, "deletions": 0, "changes": 10},
+        {"filename": "app/orders.rb", "status": "modified", "additions": 2, "deletions": 3, "changes": 5},
+    ],
+}
 
 
 @dataclass
@@ -26,6 +35,7 @@ class GitHub:
     answers: list[int] = field(default_factory=list)
     refusals: list[web.Response] = field(default_factory=list)
     elsewhere: bool = False
+    hidden: bool = False
     tokens: set[str | None] = field(default_factory=set)
 
     def deploy(self, repository: str, ref: str, *states: str, environment: str = "production") -> int:
@@ -45,7 +55,12 @@ class GitHub:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.tokens.add(request.headers.get("Authorization"))
-        response = self.refusals.pop(0) if self.refusals else self._page(request)
+        if "/commits/" in request.path and not self.hidden:
+            response = web.json_response(COMMIT)
+        elif "/commits/" in request.path:
+            response = web.json_response({"message": "Not Found"}, status=404)
+        else:
+            response = self.refusals.pop(0) if self.refusals else self._page(request)
         self.answers.append(response.status)
         return response
 
@@ -200,3 +215,31 @@ async def test_a_feed_that_is_away_is_asked_again_and_tells_everything(
         await ear.until(lambda: True in ear.states)
     assert ear.states == [False, True]
     assert len(await listening.lives()) == 1
+
+
+async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted(
+    server: GitHub, serve: Serve, listening: Listening
+) -> None:
+    url = await serve(server.answer)
+    asking = feed("github", url=url, repositories=["shop/api"], token="secret", changes=True)
+    server.deploy("shop/api", "v1.0", "in_progress", "success")
+    await listening.catch_up(asking)
+    (found,) = (await listening.store.deployments()).deployments
+    assert found.traits == {
+        "files_changed": 2.0,
+        "migrations_changed": 1.0,
+        "lines_added": 12.0,
+        "lines_removed": 3.0,
+        "author": "octo",
+    }
+    assert found.change_types == ("code", "database")
+
+
+async def test_a_token_that_may_not_see_commits_still_tells_of_deployments(
+    server: GitHub, serve: Serve, listening: Listening
+) -> None:
+    server.hidden = True
+    asking = feed("github", url=await serve(server.answer), repositories=["shop/api"], token="secret", changes=True)
+    server.deploy("shop/api", "v1.0", "success")
+    assert await listening.catch_up(asking) == 1
+    assert len(listening.ear.ignored) == 1
