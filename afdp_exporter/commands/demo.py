@@ -115,6 +115,7 @@ async def _live(
             if address is not None:
                 ended = server.heed_signals(app[STATE])
                 _say(console, f"\nServing {url}/, {url}/api/v1/deployments and {url}/metrics until Ctrl-C.")
+                _say(console, f"The newest API update in a browser: {url}/deployments/{world.update.id}")
                 await server.until_ended(app[STATE], ended)
     finally:
         await store.close()

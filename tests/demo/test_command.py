@@ -155,6 +155,10 @@ def test_it_serves_what_it_told_until_it_is_interrupted(serving: Running) -> Non
     url = serving.url
     with urllib.request.urlopen(f"{url}/api/v1/deployments/api-v2.1.0", timeout=10) as answer:
         assert b"request_latency_p95_seconds" in answer.read()
+    with urllib.request.urlopen(f"{url}/deployments/api-v2.1.0", timeout=10) as answer:
+        page = answer.read().decode()
+        assert "raised request latency p95 by" in page
+        assert page.count('class="expected" d="M') >= 10
     with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
         assert 'afdp_impact_change{deployment_id="api-v2.1.0"' in answer.read().decode()
     serving.process.send_signal(signal.SIGINT)
