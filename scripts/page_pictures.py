@@ -4,11 +4,14 @@ Starts the demo at a fixed time, or takes the one that runs at URL, and leads th
 pages: 1280 and 390 px wide, light and dark. Needs what the tests need (`./scripts/test --collect-only -q`).
 """
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +28,7 @@ PAGES = {
 }
 SIZES = {1280: 1000, 390: 844}
 QUIET = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
+SETTLED = 20.0  # seconds in which nothing new was learned
 PATIENCE = 180_000.0  # ms: the first prediction waits until it was learned from the whole history
 
 
@@ -39,6 +43,17 @@ def demo() -> Iterator[str]:
             yield found[1]
         finally:
             process.send_signal(signal.SIGINT)
+
+
+def learned(url: str) -> None:
+    """Wait until the whole history was learned from: until then its figures rest on a part of it."""
+    before = ""
+    while True:
+        with urllib.request.urlopen(f"{url}/api/v1/windows?service=api&hours=1", timeout=PATIENCE / 1000) as answer:
+            told = json.load(answer)
+        if before == (before := f"{told['n']} {told['now']}"):
+            return
+        time.sleep(SETTLED)
 
 
 def draw(browser: Browser, url: str) -> None:
@@ -66,6 +81,7 @@ def main() -> None:
             draw(browser, sys.argv[1])
         else:
             with demo() as url:
+                learned(url)
                 draw(browser, url)
         browser.close()
 

@@ -90,8 +90,8 @@ def _minutes(span: timedelta) -> float:
 def _scale(start: datetime, moved: list[Shift]) -> Scale:
     latest = max(_minutes((shift.onset_high or _onset(shift)) - start) for shift in moved)
     backs = [_minutes(shift.recovered_at - start) for shift in moved if shift.recovered_at is not None]
-    high = max(latest * 1.6, *(back for back in backs if back < latest * 4 + 30), latest + 4, 6.0) if backs else None
-    high = high or max(latest * 1.6, latest + 4, 6.0)
+    near = [back for back in backs if back < 4 * latest + 30]  # a recovery hours later would leave no room for onsets
+    high = max([1.6 * latest, latest + 4, 6.0, *near])
     return Scale(low=-0.06 * high, high=high * 1.04, begin=_LEFT, end=_RIGHT)
 
 

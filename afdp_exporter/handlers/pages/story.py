@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -10,7 +12,7 @@ from afdp_exporter.fields import ID
 from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift
+from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift, Trait
 from afdp_exporter.pictures.chain import chain
 from afdp_exporter.pictures.plot import Plot, plot
 from afdp_exporter.report import report_json
@@ -53,9 +55,31 @@ async def story(request: web.Request) -> web.Response:
         panels=panels,
         looks=looks,
         pending=[look for look in looks if look.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}],
+        foretold=_foretold(deployment) if deployment.planned else None,
         away=_away(request.app[STATE]),
         seen=await _known(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
     )
+
+
+def _foretold(deployment: Deployment) -> str:
+    """The address of what a planned deployment is expected to do."""
+    told = {
+        "service": deployment.service,
+        "environment": deployment.environment,
+        "version": deployment.version,
+        "team": deployment.team,
+        "strategy": deployment.strategy,
+        "started_at": f"{deployment.started_at.astimezone(UTC):%Y-%m-%dT%H:%M}",
+        "change_types": list(deployment.change_types),
+        "traits": "\n".join(f"{name} = {words.figure(value)}" for name, value in _plain(deployment.traits)),
+    }
+    return f"/predictions?{urlencode({name: value for name, value in told.items() if value}, doseq=True)}"
+
+
+def _plain(traits: Mapping[str, Trait]) -> list[tuple[str, Trait]]:
+    """Traits as the form reads them: one a line, numbers without separators."""
+    plain = [(name, str(value) if isinstance(value, float) else value) for name, value in traits.items()]
+    return [(name, value) for name, value in plain if "\n" not in f"{name}{value}"]
 
 
 def _away(state: State) -> list[str]:

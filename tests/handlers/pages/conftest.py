@@ -115,7 +115,13 @@ async def small(history: History, client: ClientSession) -> ClientSession:
     await history.measured(0.0, id="before", started_at=NOON - timedelta(days=2), version="v2.0.9")
     await history.measured(id="d1", team="storefront", traits={"table_rows": 2e6, "hotfix": False})
     await history.told(id="awaited", started_at=NOON - timedelta(minutes=1), service="search")
-    await history.told(id="planned", started_at=NOON + timedelta(days=1), status=Status.PLANNED, environment="staging")
+    await history.told(
+        id="planned",
+        started_at=NOON + timedelta(days=1),
+        status=Status.PLANNED,
+        environment="staging",
+        traits={"rows": 5.0},
+    )
     return client
 
 

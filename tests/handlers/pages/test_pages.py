@@ -80,6 +80,9 @@ async def test_a_deployment_that_is_awaited_or_planned_says_what_comes_next(read
     planned = await read("/deployments/planned")
     assert "is planned for" in planned
     assert "No look is planned before it is done" in planned
+    link = re.search(r'href="(/predictions[^"]+)"', planned)
+    assert link is not None
+    assert "What is expected of checkout v2.1.0" in await read(link[1].replace("&amp;", "&"))
 
 
 async def test_an_empty_installation_gives_a_line_that_works(read: Callable[..., Any]) -> None:
