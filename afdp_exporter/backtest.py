@@ -142,7 +142,7 @@ class _Walk:
 
     async def _foretell(self, deployment: Deployment) -> None:
         at = deployment.started_at
-        planned = _planned(deployment)
+        planned = planning.as_planned(deployment)
         known = self._known(before=at)
         team = planned.team or self._history.plans.teams.get(planned.service)
         model = await self._model(planned.service, team, known, at)
@@ -183,7 +183,7 @@ class _Walk:
         prediction = prediction_json(self._predictions[deployment.id])
         return {
             "deployment": deployment_json(deployment),
-            "prediction": prediction | {"deployment": deployment_json(_planned(deployment))},
+            "prediction": prediction | {"deployment": deployment_json(planning.as_planned(deployment))},
             "report": report_json(deployment, measured.impact if measured else None, self._looks[deployment.id]),
         }
 
@@ -223,11 +223,6 @@ def _as_of(deployment: Deployment, at: datetime) -> Deployment:
     if deployment.ended_at <= at:
         return deployment
     return replace(deployment, status=Status.STARTED, finished_at=None)
-
-
-def _planned(deployment: Deployment) -> Deployment:
-    """A deployment as its sender would have planned it: nothing of its end."""
-    return replace(deployment, status=Status.PLANNED, finished_at=None, labelled_outcome=None, note=None)
 
 
 async def _false_alarms(history: History, workers: Workers) -> dict[str, Any]:

@@ -7,7 +7,7 @@ learned until something new is measured.
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
@@ -17,7 +17,18 @@ import structlog
 from pydantic import AfterValidator, Field
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import Case, Context, Deployment, Impact, Measured, Occasion, Pattern, Prediction, Windows
+from afdp_exporter.model import (
+    Case,
+    Context,
+    Deployment,
+    Impact,
+    Measured,
+    Occasion,
+    Pattern,
+    Prediction,
+    Status,
+    Windows,
+)
 from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
 from afdp_exporter.patterns.learning import Place, select
 from afdp_exporter.patterns.moment import RECENT
@@ -107,6 +118,19 @@ def foresee(
     impacts = {each.deployment.id: each.impact for each in around if each.impact}
     context = _context(planned, [each.deployment for each in around], impacts, known)
     return predict(model, planned, context, patterns)
+
+
+def in_hindsight(history: Sequence[Measured], deployment: Deployment, known: Calendar) -> Prediction:
+    """What would have been told of a deployment just before it started, from what had been measured by then. Pure."""
+    start = deployment.started_at
+    past = [each for each in history if each.impact and each.impact.measured_at <= start]
+    model = learn(past, known, deployment.service, deployment.team, start)
+    return foresee(model, as_planned(deployment), past, known, patterns_of(past, known))
+
+
+def as_planned(deployment: Deployment) -> Deployment:
+    """A deployment as its sender would have planned it: nothing of its end."""
+    return replace(deployment, status=Status.PLANNED, finished_at=None, labelled_outcome=None, note=None)
 
 
 def rank(model: Model, hours: int, known: Calendar, now: datetime) -> Windows:

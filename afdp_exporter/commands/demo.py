@@ -27,7 +27,9 @@ from afdp_exporter.errors import AnalysisError, ConfigError
 from afdp_exporter.fields import read_time
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.model import Deployment, Impact
+from afdp_exporter.model import Deployment, Impact, Measured
+from afdp_exporter.patterns.wording import money, percents
+from afdp_exporter.planning import Calendar, in_hindsight
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
@@ -152,6 +154,7 @@ async def _tell(world: World, store: Store, console: Console) -> None:
         impacts[deployment.id] = impact
     for title, deployment in (("The newest API update", world.update), ("The newest migration", world.migration)):
         _story(title, world, deployment, impacts[deployment.id], console)
+    _foretold(world, await store.history(before=world.update.started_at), console)
     total = score(world, impacts)
     _say(
         console,
@@ -168,6 +171,22 @@ def _story(title: str, world: World, deployment: Deployment, impact: Impact, con
     for row in compare(deployment, world.effects(deployment.id), impact):
         table.add_row(row.metric, row.planted, Text(row.measured), {True: "yes", False: "no", None: ""}[row.inside])
     console.print(table)
+
+
+def _foretold(world: World, history: list[Measured], console: Console) -> None:
+    """What would have been told of the newest update before it started."""
+    update = world.update
+    prediction = in_hindsight(history, update, Calendar(occasions=(world.sale,)))
+    _say(console, f"\nForetold of {update.name} before it started, from {prediction.n} deployments", style="bold")
+    _say(console, f"A risk of {percents(prediction.risk)} of degradation or failure.")
+    if prediction.cost is not None:
+        low, high = (
+            money(one, prediction.cost.currency)
+            for one in (prediction.cost.per_hour.low, prediction.cost.per_hour.high)
+        )
+        _say(console, f"A cost of {low} to {high} an hour.")
+    for warning in prediction.warnings:
+        _say(console, f"{warning}.")
 
 
 def _say(console: Console, text: str, style: str | None = None) -> None:

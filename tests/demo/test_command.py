@@ -108,6 +108,7 @@ def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running
     for metric in rows:
         assert rows[metric][4] == "yes"
     assert "db lock wait" in migration
+    assert "Foretold of api v2.1.0 before it started" in migration
     assert "Of 28 deployments that do something" in out
 
 
