@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -135,11 +136,13 @@ async def measure(arguments: argparse.Namespace, console: Console) -> None:
         usage = Usage()
         seconds, told = await run(folder, usage)
         console.print(told)
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
         again, _ = await run(folder, Usage())
     span = timedelta(seconds=round(seconds))
     table = Table("figure", "value", title=f"{arguments.deployments} deployments, {arguments.metrics} metrics")
     table.add_row("whole import", str(span))
     table.add_row("deployments a second", f"{arguments.deployments / seconds:.2f}")
+    table.add_row("CPU seconds a deployment", f"{(used.ru_utime + used.ru_stime) / arguments.deployments:.2f}")
     table.add_row("metrics judged a second", f"{arguments.deployments * arguments.metrics / seconds:.0f}")
     table.add_row("peak memory of all processes, MB", f"{max(usage.whole):.0f}")
     table.add_row("peak memory of the main process, MB", f"{max(usage.main):.0f}")

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -95,3 +97,27 @@ def test_a_source_that_is_away_ends_it_and_the_next_import_goes_on(folder: Path)
     record(folder)
     configure(folder, {"kind": "recording", "path": str(folder / "recording")})
     assert "1 of 1 measured" in imported(folder, GOOD).output
+
+
+def test_the_past_of_a_feed_is_imported_once(folder: Path) -> None:
+    repository = folder / "checkout"
+    for command in (
+        ["init", "--quiet", str(repository)],
+        ["-C", str(repository), "commit", "--quiet", "--allow-empty", "-m", "a"],
+        ["-C", str(repository), "tag", "v1"],
+        ["-C", str(repository), "tag", "old"],
+    ):
+        who = {f"GIT_{role}_{name}": "a" for role in ("AUTHOR", "COMMITTER") for name in ("NAME", "EMAIL")}
+        subprocess.run(["git", *command], env={**os.environ, **who}, check=True)
+    config = json.loads((folder / "afdp.yml").read_text())
+    config["feeds"] = [{"name": "tags", "kind": "git", "path": str(repository), "pattern": "v*"}]
+    (folder / "afdp.yml").write_text(json.dumps(config))
+    options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}", "--no-measure"]
+
+    def run(*flags: str) -> Result:
+        return CliRunner().invoke(cli._afdp, ["import", *flags, *options])
+
+    assert run("--feed=tags", "--since=2026-01-01").output.startswith("tags: 1 imported, 1 new events, 0 left out")
+    assert run("--feed=tags", "--since=2026-01-01").output.startswith("tags: 0 imported, 0 new events")
+    assert "none is named other; known: tags" in str(run("--feed=other").exception)
+    assert run().exit_code == 2
