@@ -8,10 +8,12 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from afdp_exporter.changes import ChangedFile, traits_of, types_of
+from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds import Reached, Since, Step
-from afdp_exporter.feeds._api import Address, Polled, read
+from afdp_exporter.feeds._api import Address, Api, Polled, read
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Change, Ignored, Origin, Status
 from afdp_exporter.webhooks._versions import version_of
 
 _OVERLAP = timedelta(minutes=10)
@@ -23,6 +25,7 @@ _STATES = {
     "failed": Status.FAILED,
     "canceled": Status.CANCELLED,
 }
+_MOST = 500  # files of a commit
 _ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
 
 
@@ -52,13 +55,22 @@ class _Deployment(BaseModel):
     deployable: _Job | None = None
 
 
+class _Diff(BaseModel):
+    new_path: str
+    diff: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GitLab(Polled):
-    """The `projects` (`group/name` or their numbers); the token needs the scope `read_api`."""
+    """The `projects` (`group/name` or their numbers); the token needs the scope `read_api`.
+
+    With `changes` the files and lines of each deployed commit are asked for, too.
+    """
 
     projects: Annotated[tuple[str, ...], Field(min_length=1)]
     environments: tuple[str, ...] = ()
     url: Address = "https://gitlab.com"
+    changes: bool = False
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`, by when each was last changed."""
@@ -74,8 +86,11 @@ class GitLab(Polled):
                     for raw in page:
                         deployment = read(_Deployment, raw, f"a deployment of {project}")
                         newest = max(newest, deployment.updated_at)
-                        for told in self._told(project, deployment):
-                            yield told
+                        told = self._told(project, deployment)
+                        for step in told:
+                            yield step
+                        if self.changes and told:
+                            yield await _changed(api, project, deployment.sha)
                 cursor.since[project] = newest
                 yield Reached(cursor.model_dump_json(), present=project == self.projects[-1])
 
@@ -110,6 +125,27 @@ class GitLab(Polled):
         if status is Status.PLANNED:
             at = deployment.created_at
         return [*steps, Announcement(event=deployment.status, status=status, at=at, **words)]
+
+
+async def _changed(api: Api, project: str, sha: str) -> Change | Ignored:
+    """What the commit changed; a token that may not see it keeps no deployment from being told."""
+    path = f"/api/v4/projects/{quote(project, safe='')}/repository/commits/{quote(sha, safe='')}/diff"
+    files: list[ChangedFile] = []
+    try:
+        async for page in api.pages(path, {"per_page": "100"}):
+            files += [_file(read(_Diff, raw, f"the commit {sha}")) for raw in page]
+            if len(files) >= _MOST:
+                break
+    except FeedError as error:
+        if error.wait is not None:
+            raise
+        return Ignored(reason=f"what {sha} changed is not known: {error}")
+    return Change(commit=sha, traits=traits_of(files), change_types=types_of(files))
+
+
+def _file(told: _Diff) -> ChangedFile:
+    signs = [line[:1] for line in told.diff.splitlines()]
+    return ChangedFile(told.new_path, signs.count("+"), signs.count("-"))
 
 
 class _Cursor(BaseModel):

@@ -11,6 +11,10 @@ from feeds.conftest import START, Listening, feed
 from loopback import Serve
 
 PAGE = 2
+DIFF = [
+    {"old_path": "a.py", "new_path": "a.py", "diff": "@@ -1,2 +1,3 @@\n a\n-b\n+c\n+d\n"},
+    {"old_path": "infra/main.tf", "new_path": "infra/main.tf", "diff": "@@ -0,0 +1 @@\n+x\n"},
+]
 
 
 class GitLab:
@@ -51,6 +55,8 @@ class GitLab:
     async def answer(self, request: web.Request) -> web.Response:
         assert request.headers["PRIVATE-TOKEN"] == "secret"
         self.paths.add(request.raw_path.partition("?")[0])
+        if request.path.endswith("/diff"):
+            return web.json_response(DIFF)
         first = datetime.fromisoformat(request.query["updated_after"])
         chosen = [each for each in self.deployments.values() if datetime.fromisoformat(each["updated_at"]) > first]
         chosen.sort(key=lambda each: str(each["updated_at"]))
@@ -107,3 +113,15 @@ async def test_one_that_ends_while_the_exporter_is_away_is_told_at_the_next_star
     async with listening.following(gitlab):
         await ear.until(lambda: len(ear.states) > reached)
     assert await listening.lives() == [("api", "v1.0", "succeeded"), ("api", "v1.1", "started")]
+
+
+async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted(
+    server: GitLab, serve: Serve, listening: Listening
+) -> None:
+    url = await serve(server.answer)
+    asking = feed("gitlab", url=url, projects=["shop/api"], token="secret", changes=True)
+    server.deploy("v1.0", "success")
+    await listening.catch_up(asking)
+    (found,) = (await listening.store.deployments()).deployments
+    assert found.traits == {"files_changed": 2.0, "terraform_changed": 1.0, "lines_added": 3.0, "lines_removed": 1.0}
+    assert found.change_types == ("code", "infrastructure")
