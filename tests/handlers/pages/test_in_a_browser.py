@@ -126,7 +126,7 @@ async def test_everything_works_without_javascript_and_by_keyboard(browser: Brow
         await open_.page.click("tbody th a")
         assert await open_.page.locator("h1").inner_text() == "checkout v2.1.0"
         assert await open_.page.locator("figure svg path.expected").count() == 2
-        await open_.page.locator("summary").first.focus()
+        await open_.page.locator(".evidence summary").first.focus()
         await open_.page.keyboard.press("Enter")
         assert await open_.page.locator("details[open] dl").is_visible()
         await open_.page.emulate_media(media="print")
