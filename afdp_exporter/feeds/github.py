@@ -13,7 +13,7 @@ from afdp_exporter.errors import BadInput, FeedError
 from afdp_exporter.feeds import Reached, Since, Step
 from afdp_exporter.feeds._api import Address, Api, Polled, read
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Change, Ignored
+from afdp_exporter.model import Announcement, Change, Ignored, Trait
 from afdp_exporter.webhooks.github import GitHub as Webhook
 
 _OVERLAP = timedelta(minutes=10)  # pages shift while they are read
@@ -46,6 +46,13 @@ class _Commit(BaseModel):
     author: _Author | None = None
 
 
+class _PullRequest(BaseModel):
+    number: int
+    changed_files: float | None = None
+    additions: float | None = None
+    deletions: float | None = None
+
+
 class _State(BaseModel):
     id: int
     state: str
@@ -62,7 +69,8 @@ class _Cursor(BaseModel):
 class GitHub(Polled):
     """The `repositories` (`owner/name`); the token needs to read their deployments. `url` ends in /api/v3 elsewhere.
 
-    With `changes` the files and lines of each deployed commit are asked for, too: the token then reads contents.
+    With `changes` the files and lines of each deployed commit and of its pull request are asked for, too: the token
+    then reads contents and pull requests.
     """
 
     repositories: Annotated[tuple[Repository, ...], Field(min_length=1)]
@@ -119,15 +127,29 @@ class GitHub(Polled):
 
 async def _changed(api: Api, repository: str, sha: str) -> Change | Ignored:
     """What the commit changed; a token that may not see it keeps no deployment from being told."""
+    commit = f"/repos/{repository}/commits/{sha}"
     try:
-        found = read(_Commit, await api.one(f"/repos/{repository}/commits/{sha}"), f"the commit {sha}")
+        found = read(_Commit, await api.one(commit), f"the commit {sha}")
+        size = await _size_of_pull_request(api, repository, f"{commit}/pulls")
     except FeedError as error:
         if error.wait is not None:
             raise
         return Ignored(reason=f"what {sha} changed is not known: {error}")
     files = [ChangedFile(each.filename, each.additions, each.deletions) for each in found.files]
     author = {"author": found.author.login} if found.author and found.author.login else {}
-    return Change(commit=sha, traits=traits_of(files) | author, change_types=types_of(files))
+    return Change(commit=sha, traits=traits_of(files) | author | size, change_types=types_of(files))
+
+
+async def _size_of_pull_request(api: Api, repository: str, listed: str) -> dict[str, Trait]:
+    """How large the pull request is that brought the commit; empty where none did."""
+    async for page in api.pages(listed, {"per_page": "1"}):
+        for raw in page:
+            number = read(_PullRequest, raw, f"a pull request of {repository}").number
+            whole = read(_PullRequest, await api.one(f"/repos/{repository}/pulls/{number}"), f"pull request {number}")
+            lines = None if whole.additions is None or whole.deletions is None else whole.additions + whole.deletions
+            sizes = {"pull_request_files": whole.changed_files, "pull_request_lines": lines}
+            return {name: size for name, size in sizes.items() if size is not None}
+    return {}
 
 
 def _told(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:

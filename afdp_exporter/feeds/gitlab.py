@@ -13,7 +13,7 @@ from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds import Reached, Since, Step
 from afdp_exporter.feeds._api import Address, Api, Polled, read
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Change, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Change, Ignored, Origin, Status, Trait
 from afdp_exporter.webhooks._versions import version_of
 
 _OVERLAP = timedelta(minutes=10)
@@ -27,6 +27,13 @@ _STATES = {
 }
 _MOST = 500  # files of a commit
 _ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
+
+
+class _MergeRequest(BaseModel):
+    """`changes_count` is a text such as `12`, and `1000+` where there are more."""
+
+    iid: int
+    changes_count: str | None = None
 
 
 class _Named(BaseModel):
@@ -64,7 +71,7 @@ class _Diff(BaseModel):
 class GitLab(Polled):
     """The `projects` (`group/name` or their numbers); the token needs the scope `read_api`.
 
-    With `changes` the files and lines of each deployed commit are asked for, too.
+    With `changes` the files and lines of each deployed commit and the size of its merge request are asked for, too.
     """
 
     projects: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -129,18 +136,31 @@ class GitLab(Polled):
 
 async def _changed(api: Api, project: str, sha: str) -> Change | Ignored:
     """What the commit changed; a token that may not see it keeps no deployment from being told."""
-    path = f"/api/v4/projects/{quote(project, safe='')}/repository/commits/{quote(sha, safe='')}/diff"
+    whole = f"/api/v4/projects/{quote(project, safe='')}"
+    commit = f"{whole}/repository/commits/{quote(sha, safe='')}"
     files: list[ChangedFile] = []
     try:
-        async for page in api.pages(path, {"per_page": "100"}):
+        async for page in api.pages(f"{commit}/diff", {"per_page": "100"}):
             files += [_file(read(_Diff, raw, f"the commit {sha}")) for raw in page]
             if len(files) >= _MOST:
                 break
+        size = await _size_of_merge_request(api, whole, f"{commit}/merge_requests")
     except FeedError as error:
         if error.wait is not None:
             raise
         return Ignored(reason=f"what {sha} changed is not known: {error}")
-    return Change(commit=sha, traits=traits_of(files), change_types=types_of(files))
+    return Change(commit=sha, traits=traits_of(files) | size, change_types=types_of(files))
+
+
+async def _size_of_merge_request(api: Api, project: str, listed: str) -> dict[str, Trait]:
+    """How many files the merge request changes that brought the commit; empty where none did or it is not told."""
+    async for page in api.pages(listed, {"per_page": "1"}):
+        for raw in page:
+            number = read(_MergeRequest, raw, "a merge request").iid
+            found = read(_MergeRequest, await api.one(f"{project}/merge_requests/{number}"), f"merge request {number}")
+            count = (found.changes_count or "").rstrip("+")
+            return {"pull_request_files": float(count)} if count.isascii() and count.isdigit() else {}
+    return {}
 
 
 def _file(told: _Diff) -> ChangedFile:

@@ -36,6 +36,7 @@ class GitHub:
     refusals: list[web.Response] = field(default_factory=list)
     elsewhere: bool = False
     hidden: bool = False
+    pull_requests: list[dict[str, Any]] = field(default_factory=list)
     tokens: set[str | None] = field(default_factory=set)
 
     def deploy(self, repository: str, ref: str, *states: str, environment: str = "production") -> int:
@@ -55,7 +56,11 @@ class GitHub:
 
     async def answer(self, request: web.Request) -> web.Response:
         self.tokens.add(request.headers.get("Authorization"))
-        if "/commits/" in request.path and not self.hidden:
+        if request.path.endswith("/pulls"):
+            response = web.json_response(self.pull_requests)
+        elif "/pulls/" in request.path:
+            response = web.json_response({"number": 7, "additions": 40, "deletions": 2, "changed_files": 5})
+        elif "/commits/" in request.path and not self.hidden:
             response = web.json_response(COMMIT)
         elif "/commits/" in request.path:
             response = web.json_response({"message": "Not Found"}, status=404)
@@ -233,6 +238,18 @@ async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted
         "author": "octo",
     }
     assert found.change_types == ("code", "database")
+
+
+async def test_the_size_of_the_pull_request_that_brought_a_commit_is_a_trait(
+    server: GitHub, serve: Serve, listening: Listening
+) -> None:
+    server.pull_requests = [{"number": 7, "title": "Orders"}]
+    asking = feed("github", url=await serve(server.answer), repositories=["shop/api"], token="secret", changes=True)
+    server.deploy("shop/api", "v1.0", "success")
+    await listening.catch_up(asking)
+    (found,) = (await listening.store.deployments()).deployments
+    assert found.traits["pull_request_files"] == 5.0
+    assert found.traits["pull_request_lines"] == 42.0
 
 
 async def test_a_token_that_may_not_see_commits_still_tells_of_deployments(

@@ -24,6 +24,7 @@ class GitLab:
         self.now = START + timedelta(hours=1)
         self.deployments: dict[int, dict[str, Any]] = {}
         self.paths: set[str] = set()
+        self.merge_requests: list[dict[str, Any]] = []
 
     def deploy(self, ref: str, status: str, environment: str = "production") -> int:
         self.now += timedelta(hours=1)
@@ -57,6 +58,10 @@ class GitLab:
         self.paths.add(request.raw_path.partition("?")[0])
         if request.path.endswith("/diff"):
             return web.json_response(DIFF)
+        if request.path.endswith("/merge_requests"):
+            return web.json_response(self.merge_requests)
+        if "/merge_requests/" in request.path:
+            return web.json_response({"iid": 3, "changes_count": "1000+"})
         first = datetime.fromisoformat(request.query["updated_after"])
         chosen = [each for each in self.deployments.values() if datetime.fromisoformat(each["updated_at"]) > first]
         chosen.sort(key=lambda each: str(each["updated_at"]))
@@ -125,3 +130,14 @@ async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted
     (found,) = (await listening.store.deployments()).deployments
     assert found.traits == {"files_changed": 2.0, "terraform_changed": 1.0, "lines_added": 3.0, "lines_removed": 1.0}
     assert found.change_types == ("code", "infrastructure")
+
+
+async def test_the_size_of_the_merge_request_that_brought_a_commit_is_a_trait(
+    server: GitLab, serve: Serve, listening: Listening
+) -> None:
+    server.merge_requests = [{"iid": 3, "title": "Orders"}]
+    asking = feed("gitlab", url=await serve(server.answer), projects=["shop/api"], token="secret", changes=True)
+    server.deploy("v1.0", "success")
+    await listening.catch_up(asking)
+    (found,) = (await listening.store.deployments()).deployments
+    assert found.traits["pull_request_files"] == 1000.0
