@@ -91,7 +91,7 @@ def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:
     """Shifts grouped by what they go back to: roots that began together, each with what followed on it."""
     paths = Paths(case.metrics, case.services)
     events: list[list[Shift]] = []
-    for shift in sorted(moved, key=lambda entry: possible_onsets(entry, case)):
+    for shift in sorted(moved, key=lambda entry: (possible_onsets(entry, case), entry.metric)):
         home = next(
             (
                 event

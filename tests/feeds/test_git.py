@@ -48,7 +48,7 @@ async def test_each_tag_is_a_deployment_with_its_size(repository: Repository, li
     assert (first.service, first.environment, first.version) == ("checkout", "staging", "v1.0")
     assert (second.version, second.previous_version, second.actor) == ("v1.1", "v1.0", "Ada")
     assert second.started_at == START + timedelta(hours=2)
-    assert second.traits == {"files_changed": 1.0, "lines_changed": 8.0}
+    assert second.traits == {"version_jump": "minor", "files_changed": 1.0, "lines_changed": 8.0}
 
 
 async def test_a_tag_that_comes_late_with_an_old_date_is_told_as_well(
