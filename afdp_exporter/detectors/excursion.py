@@ -40,7 +40,10 @@ class Excursion:
 
 
 def excursion(grid: Grid) -> Excursion | None:
-    """The most unusual excursion that begins when the deployment may answer for it."""
+    """The most unusual excursion that begins when the deployment may answer for it.
+
+    None where its height is no further from the level before it than such stretches are by themselves.
+    """
     if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return None
     totals = np.concatenate([[0.0], np.cumsum(grid.values)])
@@ -55,12 +58,15 @@ def excursion(grid: Grid) -> Excursion | None:
         return None
     begin, end = _edges(grid, begin, begin + length)
     level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
+    height, error = _mean(totals, begin, end) - level, _error(grid, totals, end - begin)
+    if abs(height) <= error:
+        return None
     return Excursion(
         begin=begin,
         end=end,
         level=level,
-        height=_mean(totals, begin, end) - level,
-        error=_error(grid, totals, end - begin),
+        height=height,
+        error=error,
         rarity=rarity / SINGLE if end - begin == 1 else rarity,
     )
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from afdp_exporter.detectors.alignment import align
 from afdp_exporter.detectors.drift import drifts
+from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid, prepare
 from afdp_exporter.detectors.onset import around
 from afdp_exporter.detectors.spread import spread
@@ -26,7 +27,7 @@ from afdp_exporter.model import Attribution, Floats, Worse
 
 LEAST_BEFORE = 20  # points
 LEAST_AFTER = 3
-RARE = 1.5  # rarity of an excursion from which on it is reported
+RARE = 1.3  # rarity of an excursion from which on it is reported
 SCATTERED = 0.17  # p-value of a grown spread
 DRIFTED = 0.05  # p-value of the level for a gradual change
 
@@ -107,13 +108,18 @@ def _silent(grid: Grid | None) -> Finding | None:
     return None
 
 
+def _against_the_level(away: Excursion, evidence: Evidence) -> bool:
+    """Whether it went to the other side than a level that moved unusually far: then it is not what happened here."""
+    return evidence.p_value < DRIFTED and away.height * evidence.level.change < 0.0
+
+
 def _decide(evidence: Evidence) -> Finding:
     if evidence.attributed:
         return level_shift(evidence)
     if evidence.common:
         return common_cause(evidence)
     away = evidence.away
-    rare = away is not None and away.rarity > RARE
+    rare = away is not None and away.rarity > RARE and not _against_the_level(away, evidence)
     scatter = spread(evidence.grid, away if rare else None)
     if scatter is not None and scatter.p_value < SCATTERED and scatter.ratio > 1.0:
         return scattered(evidence, scatter)

@@ -62,7 +62,7 @@ def weigh(grid: Grid) -> Evidence | None:
             _weight_of_onset(onset, locate(raw), changepoint(raw)),
             -0.75 * max(log10(path.window_share / USUAL_WINDOW), 0.0),
             _weight_of_jump(jump(grid)),
-            -0.65 * log(min(max(away.rarity if away else 0.0, 0.9), 6.0)),
+            _weight_of_excursion(away, measured),
         )
     )
     step = step_at(grid, onset.position) if weight >= 0.0 and measured.p_value < UNUSUAL else None
@@ -108,6 +108,13 @@ def _weight_of_jump(largest: Jump | None) -> float:
         return 0.4 * -1.0 + 0.3 * -1.2
     any_length, longest = (log(max(size, 1e-3)) for size in (largest.any_length, largest.longest))
     return 0.4 * min(max(any_length, -1.0), 1.0) + 0.3 * min(max(longest, -1.2), 1.0)
+
+
+def _weight_of_excursion(away: Excursion | None, measured: Level) -> float:
+    """An excursion takes for itself what it moved the level by; one to the other side has moved nothing that way."""
+    if away is None or away.height * measured.change <= 0.0:
+        return 0.65 * log(1.0 / 0.9)
+    return -0.65 * log(min(max(away.rarity, 0.9), 6.0))
 
 
 def _weight_of_agreement(measured: Level, step: Level | None) -> float:
