@@ -54,26 +54,29 @@ def chance(
     known: NDArray[np.bool_],
     expected: float,
     severities: Sequence[Severity] = (),
+    *,
+    spread: float = ODDS_SPREAD,
 ) -> Logistic:
-    """How often something happens; `happened` (k,) in the `known` cases (n,); beforehand it is `expected`."""
+    """How often something happens; `happened` (k,) in the `known` cases (n,); beforehand it is `expected`, and the log
+    odds ratio of a trait that matters has this `spread`."""
     effects = [severity.effects[known, None] for severity in severities]
-    belief = _belief(lesson.groups, expected).beside(len(effects), matters=TELLING, spread=TELLING_SPREAD)
+    belief = _belief(lesson.groups, expected, spread).beside(len(effects), matters=TELLING, spread=TELLING_SPREAD)
     found = logistic(np.hstack([lesson.table[known], *effects]), happened, lesson.counts[known], belief)
     back = np.vstack([np.eye(1 + len(lesson.groups)), *(severity.weights for severity in severities)])
     return Logistic(weights=found.weights @ back, covariance=back.T @ found.covariance @ back)
 
 
-def _belief(groups: Sequence[str], expected: float) -> Belief:
-    believed = [_of(name, groups.count(name)) for name in groups]
-    matters, spread = np.array(believed, dtype=float).reshape(len(groups), 2).T
-    return Belief(expected=float(logit(expected)), doubt=DOUBT, matters=matters, spread=spread)
+def _belief(groups: Sequence[str], expected: float, spread: float) -> Belief:
+    believed = [_of(name, groups.count(name), spread) for name in groups]
+    matters, spreads = np.array(believed, dtype=float).reshape(len(groups), 2).T
+    return Belief(expected=float(logit(expected)), doubt=DOUBT, matters=matters, spread=spreads)
 
 
-def _of(group: str, columns: int) -> tuple[float, float]:
+def _of(group: str, columns: int, spread: float) -> tuple[float, float]:
     if group in {SERVICE, TEAM_LEVEL}:
         return 1.0, LEVEL_SPREAD
     if group == TOGETHER:
-        return MATTERING_TOGETHER, ODDS_SPREAD
+        return MATTERING_TOGETHER, spread
     if group.endswith(HERE):
         return MATTERING_HERE / columns, ODDS_SPREAD_HERE
-    return MATTERING / columns, ODDS_SPREAD
+    return MATTERING / columns, spread

@@ -18,6 +18,8 @@ ENOUGH = 3
 """The fewest cases that a prediction may rest on."""
 EXPECTED_MOVE = 0.3
 """The prior: this share of deployments moves a given figure."""
+MOVE_SPREAD = 2.5
+"""The prior: the spread of the log odds ratio of a trait that matters; a trait can decide whether a figure moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,13 @@ def respond(figures: Figures, lesson: Lesson) -> Response | None:
         severity=Severity(unseen.effect, np.append(0.0, line.weights[1:]) / line.sigma),
         n=int(known.sum()),
         used=int(used.sum()),
-        moves=chance(figures.moved[known].astype(float), lesson, known, EXPECTED_MOVE) if hurdle else None,
+        moves=_moves(figures.moved[known], lesson, known) if hurdle else None,
         still=_own(figures.values[known & ~moved], lesson.own[known & ~moved]) if hurdle else np.zeros(0),
     )
+
+
+def _moves(moved: NDArray[np.bool_], lesson: Lesson, known: NDArray[np.bool_]) -> Logistic:
+    return chance(moved.astype(float), lesson, known, EXPECTED_MOVE, spread=MOVE_SPREAD)
 
 
 def _own(values: Floats, own: NDArray[np.bool_]) -> Floats:
