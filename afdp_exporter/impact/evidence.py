@@ -112,9 +112,8 @@ def _weight_of_jump(largest: Jump | None) -> float:
 
 def _weight_of_excursion(away: Excursion | None, measured: Level) -> float:
     """An excursion takes for itself what it moved the level by; one to the other side has moved nothing that way."""
-    if away is None or away.height * measured.change <= 0.0:
-        return 0.65 * log(1.0 / 0.9)
-    return -0.65 * log(min(max(away.rarity, 0.9), 6.0))
+    rarity = away.rarity if away is not None and away.height * measured.change > 0.0 else 0.0
+    return -0.65 * log(min(max(rarity, 0.9), 6.0))
 
 
 def _weight_of_agreement(measured: Level, step: Level | None) -> float:
