@@ -36,7 +36,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Case:
-    """One deployment; `onset` and `effect` are the truth, None and 0 where nothing was injected; `q95` is natural."""
+    """One deployment; `onset` and `effect` are the truth, None and 0 where nothing was injected; `q95` is natural.
+
+    `earlier` are the times of earlier deployments that are known.
+    """
 
     kind: str
     times: Floats
@@ -49,6 +52,7 @@ class Case:
     step: float
     history: str
     q95: float
+    earlier: tuple[float, ...] = ()
 
 
 def read(folder: Path, split: str) -> list[Recorded]:
@@ -106,22 +110,82 @@ def _related(series: list[Recorded]) -> list[Recorded]:
     return [replace(one, kin=kin(one)) for one in series]
 
 
-def cases(series: list[Recorded], seed: int, kind: str, count: int) -> Iterator[Case]:
-    """`count` cases of one kind, the same ones for the same seed."""
+def cases(series: list[Recorded], seed: int, kind: str, count: int, after: int | None = None) -> Iterator[Case]:
+    """`count` cases of one kind with `after` points after the deployment (else a random number), by the seed."""
     fit = [one for one in series if one.kin] if kind in CONTROLLED else series
     for number in range(count if fit else 0):
         rng = np.random.default_rng([seed, list(COUNTS).index(kind), number])
         made = None
         for _ in range(200):
-            made = _cut(fit[int(rng.integers(len(fit)))], kind, rng)
+            made = _cut(fit[int(rng.integers(len(fit)))], kind, rng, after)
             if made is not None:
                 yield made
                 break
 
 
-def _cut(one: Recorded, kind: str, rng: np.random.Generator) -> Case | None:
+def with_old_shift(case: Case, rng: np.random.Generator, *, known: bool) -> Case:
+    """The case with a shift of 5 deviations in the middle of its history, made by a deployment that is known or not."""
+    before = int(np.searchsorted(case.times, case.deployed_at))
+    at = int(rng.integers(int(0.3 * before), int(0.8 * before)))
+    added = rng.choice([-5.0, 5.0]) * _deviation(case.values[:before]) * (np.arange(len(case.values)) < at)
+    return replace(case, values=case.values + added, earlier=(float(case.times[at]),) if known else ())
+
+
+def families(series: list[Recorded], seed: int, count: int, *, shifted: int, size: int = 10) -> Iterator[list[Case]]:
+    """`count` deployments with `size` metrics of one group each, of which the first `shifted` moved.
+
+    They moved by four times what is natural between adjacent windows (robust deviation), a step after the deployment.
+    """
+    groups: dict[str, list[Recorded]] = {}
+    for one in series:
+        groups.setdefault(one.name.split(":")[0], []).append(one)
+    fit = [group for group in groups.values() if len(group) >= 7]
+    for number in range(count if fit else 0):
+        rng = np.random.default_rng([seed, 777, shifted, number])
+        for _ in range(100):
+            group = fit[int(rng.integers(len(fit)))]
+            chosen = [group[j] for j in rng.choice(len(group), min(size, len(group)), replace=False)]
+            made = _together(chosen, shifted, rng)
+            if made is not None:
+                yield made
+                break
+
+
+def _together(chosen: list[Recorded], shifted: int, rng: np.random.Generator) -> list[Case] | None:
+    step, n = chosen[0].step, len(chosen[0].values)
+    after, day = (60 if step <= 60 else 24), int(DAY / step)
+    before = min(day * int(rng.choice([1, 8])), n - after - 2)
+    at = int(rng.integers(before, n - after))
+    cut = slice(at - before, at + after)
+    made = []
+    for number, one in enumerate(chosen):
+        values = one.values[cut].copy()
+        if one.incident[max(0, at - day) : at + after].any() or not np.isfinite(values).all():
+            return None
+        effect = 0.0
+        if number < shifted:
+            effect = float(rng.choice([-4.0, 4.0])) * _natural(values[:before], after)
+            values[before + 1 :] += effect
+        made.append(
+            Case(
+                kind="family", times=one.times[cut], values=values, deployed_at=float(one.times[at]), control=None,
+                onset=float(one.times[at] + step) if effect else None, effect=effect, size=4.0, step=step,
+                history="8d" if before > day else "24h", q95=_q95(values[:before], after),
+            )
+        )  # fmt: skip
+    return made
+
+
+def _natural(values: Floats, length: int) -> float:
+    totals = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(length, len(values) - length + 1)
+    apart = (totals[at + length] - 2 * totals[at] + totals[at - length]) / length
+    return max(1.4826 * float(np.median(np.abs(apart))), 1e-9)
+
+
+def _cut(one: Recorded, kind: str, rng: np.random.Generator, after: int | None) -> Case | None:
     lengths = [30, 60, 120] if one.step <= 60 else [12, 24, 48] if one.step <= 300 else [12, 24]
-    after = int(rng.choice(lengths))
+    after = after or int(rng.choice(lengths))
     history = str(rng.choice(["6h", "24h", "8d"], p=[0.25, 0.35, 0.4]))
     span = {"6h": DAY / 4, "24h": DAY, "8d": 8 * DAY}[history]
     before = min(max(int(span / one.step), 72), len(one.values) - after - 2)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from itertools import permutations
+from math import inf
 
 import numpy as np
 from planted_chains import (
@@ -97,7 +98,7 @@ def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
 
 def planted(pair: tuple[str, str], onsets: Mapping[str, float]) -> bool:
     """Whether the second truly follows the first."""
-    return pair in PLANTED and onsets[pair[1]] > onsets[pair[0]]
+    return pair in PLANTED and pair[0] in onsets and onsets.get(pair[1], -inf) > onsets[pair[0]]
 
 
 def late_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
