@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.grid import Grid, running_totals
 from afdp_exporter.detectors.robust import highest_by_window, median, quantile
 from afdp_exporter.model import Floats
 
@@ -46,7 +46,7 @@ def excursion(grid: Grid) -> Excursion | None:
     """
     if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return None
-    totals = np.concatenate([[0.0], np.cumsum(grid.values)])
+    totals = running_totals(grid.values)
     jitter = JITTER * quantile(np.abs(np.diff(grid.values[: grid.deployed])), 0.99)
     found = [
         _rarest(grid, totals, length, jitter)
@@ -121,9 +121,10 @@ def _standing_out(totals: Floats, length: int, n: int) -> Floats:
 
     One height for each beginning from `SIDE` to `n - length - 2`, (n - length - 1 - SIDE,).
     """
-    begin = np.arange(SIDE, n - length - 1)
-    end, stop = begin + length, np.minimum(begin + length + SIDE, n)
-    inside = (totals[end] - totals[begin]) / length
-    left = inside - (totals[begin] - totals[begin - SIDE]) / SIDE
-    right = inside - (totals[stop] - totals[end]) / (stop - end)
+    begin, end = totals[SIDE : n - length - 1], totals[SIDE + length : n - 1]
+    stop = np.concatenate([totals[2 * SIDE + length :], np.full(SIDE - 2, totals[-1])])
+    beyond = np.minimum(SIDE, np.arange(n - length - SIDE, 1, -1))
+    inside = (end - begin) / length
+    left = inside - (begin - totals[: n - length - 1 - SIDE]) / SIDE
+    right = inside - (stop - end) / beyond
     return np.maximum(np.maximum(np.minimum(left, right), -np.maximum(left, right)), 0.0)

@@ -126,9 +126,32 @@ def despike(values: Floats) -> Floats:
     """Median of three: a single wild point disappears, a step stays where it is."""
     out = values.copy()
     if len(values) >= 3:
-        left, middle, right = values[:-2], values[1:-1], values[2:]
-        out[1:-1] = np.maximum(np.minimum(left, middle), np.minimum(np.maximum(left, middle), right))
+        out[1:-1] = _median_of_three(values[:-2], values[1:-1], values[2:])
     return out
+
+
+def smooth(values: Floats) -> Floats:
+    """Median of five, the ends repeated: two wild points disappear."""
+    n = len(values)
+    longer = np.empty(n + 4)
+    longer[:2], longer[2:-2], longer[-2:] = values[:1], values, values[-1:]
+    a, b, middle, c, d = (longer[k : n + k] for k in range(5))
+    low = np.maximum(np.minimum(a, b), np.minimum(c, d))
+    high = np.minimum(np.maximum(a, b), np.maximum(c, d))
+    return _median_of_three(low, middle, high)
+
+
+def _median_of_three(a: Floats, b: Floats, c: Floats) -> Floats:
+    found: Floats = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+    return found
+
+
+def running_totals(values: Floats) -> Floats:
+    """(n,) -> (n + 1,): the sum of the first k values at position k."""
+    totals = np.empty(len(values) + 1)
+    totals[0] = 0.0
+    np.cumsum(values, out=totals[1:])
+    return totals
 
 
 def _usual_step(at: Floats) -> float:

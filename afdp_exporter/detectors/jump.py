@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.grid import Grid, running_totals
 from afdp_exporter.detectors.robust import highest_by_window, quantile
 from afdp_exporter.model import Floats
 
@@ -29,7 +29,7 @@ class Jump:
 
 def jump(grid: Grid) -> Jump | None:
     """The largest step that the deployment may answer for; None where too little is seen before or after it."""
-    totals = np.concatenate([[0.0], np.cumsum(grid.values)])
+    totals = running_totals(grid.values)
     longest = min(grid.n_after - 1, grid.deployed // SHARE_OF_HISTORY)
     sizes = [_rarity(grid, totals, length) for length in LENGTHS if length <= longest]
     found = [size for size in sizes if size is not None]

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import median_filter
 from scipy.special import ndtri, stdtr, stdtrit
 
-from afdp_exporter.detectors.grid import REACH_SECONDS, Grid
+from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, despike, running_totals, smooth
 from afdp_exporter.detectors.robust import median, quantiles
 from afdp_exporter.model import Floats
 
@@ -110,12 +109,12 @@ def _measure(grid: Grid, designs: _Designs, *, onset_known: bool) -> Level | Non
     ways = _Designs(forward=designs.forward[enough], back=designs.back[enough], gap=designs.gap[enough])
     first, last = first[enough], last[enough]
     at = _placebos(grid, first, last)
-    totals = _totals(grid.values, 3 if onset_known else 5)
+    totals = running_totals(despike(grid.values) if onset_known else smooth(grid.values))
     change = _change(totals, ways, at)
     columns = _predictors(grid, totals, ways, at, np.where(used[enough], looks_back[enough], 0))
     if onset_known:
         columns += _drift_after(totals, ways, at)
-    predictors = np.stack(columns, axis=-1)
+    predictors = np.stack(columns, axis=1)
     independent = (last - first)[:, 0] / ways.forward[:, 0] + 2.0
     return _choose(ways, change, predictors, independent)
 
@@ -125,10 +124,6 @@ def _placebos(grid: Grid, first: Ints, last: Ints) -> Ints:
     m = int(min(LEARN_FROM, (last - first).max() + 1) // BLOCKS * BLOCKS)
     at = np.rint(first + (last - first) * np.linspace(0.0, 1.0, m)).astype(np.int64)
     return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
-
-
-def _totals(values: Floats, width: int) -> Floats:
-    return np.concatenate([[0.0], np.cumsum(median_filter(values, width, mode="nearest"))])
 
 
 def _mean(totals: Floats, begin: Ints, end: Ints) -> Floats:
@@ -150,7 +145,7 @@ def _predictors(grid: Grid, totals: Floats, ways: _Designs, at: Ints, looks_back
     if grid.knows_days:
         columns += _days_before(grid, totals, ways, at, base)
     if grid.control is not None:
-        other = np.concatenate([[0.0], np.cumsum(grid.control)])
+        other = running_totals(grid.control)
         after = _mean(other, at + ways.gap, at + ways.forward)
         columns += [
             after - _mean(other, at - ways.back, at),
@@ -179,7 +174,7 @@ def _days_before(grid: Grid, totals: Floats, ways: _Designs, at: Ints, base: Flo
 
 def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Floats) -> Level | None:
     """Forecast with every way, keep the one whose placebo errors are smallest, and measure with it."""
-    scaled = _scaled(predictors)
+    scaled = np.ascontiguousarray(_scaled(predictors).swapaxes(1, 2))
     learned, y = scaled[:, :-1], change[:, :-1]
     penalty = PENALTY / independent * y.shape[1]
     residual, _ = _ridge(learned, y, np.ones_like(y), penalty)
@@ -205,9 +200,10 @@ def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Flo
 
 
 def _scaled(predictors: Floats) -> Floats:
-    learned = predictors[:, :-1]
-    deviation = 1.4826 * quantiles(np.abs(learned).swapaxes(1, 2), MIDDLE)[0][:, None]
-    deviation = np.maximum(deviation, 1e-3 * np.sqrt((learned**2).mean(axis=1, keepdims=True)))
+    """Predictors (ways, predictors, instants) in units of their own robust deviation, clipped."""
+    learned = predictors[..., :-1]
+    deviation = 1.4826 * quantiles(np.abs(learned), MIDDLE)[0][..., None]
+    deviation = np.maximum(deviation, 1e-3 * np.sqrt((learned**2).mean(axis=-1, keepdims=True)))
     return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
 
 

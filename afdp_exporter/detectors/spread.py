@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from math import exp, hypot
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from afdp_exporter.detectors.excursion import Excursion
-from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.grid import Grid, running_totals
 from afdp_exporter.detectors.robust import median, quantile, quantiles
 from afdp_exporter.model import Floats
-
-Integers = NDArray[np.int64]
 
 APART = (1, 2)  # positions between the values of a step
 BACK = 6  # times the length after
@@ -49,12 +46,11 @@ def spread(grid: Grid, leave_out: Excursion | None) -> Spread | None:
     back = min(BACK * forward, grid.deployed // 2)
     if forward < 4 or back < 4 or grid.deployed - forward - back + 1 < LEAST:
         return None
-    at = np.append(np.arange(back, grid.deployed - forward + 1), begin)
     steps = [_steps(grid, leave_out, apart, begin) for apart in APART]
     if any(each is None for each in steps):
         return None
     ratios = np.mean(
-        [_log_ratios(each, at, grid.deployed, forward, back) for each in steps if each is not None], axis=0
+        [_log_ratios(each, begin, grid.deployed, forward, back) for each in steps if each is not None], axis=0
     )
     moved = float(ratios[-1])
     reached = quantiles(np.abs(ratios[:-1]), QUANTILES) / ndtri((1.0 + QUANTILES) / 2.0)
@@ -83,11 +79,11 @@ def _steps(grid: Grid, leave_out: Excursion | None, apart: int, begin: int) -> F
     return cut
 
 
-def _log_ratios(steps: Floats, at: Integers, deployed: int, forward: int, back: int) -> Floats:
-    """Log ratio of the mean step after to before each instant; before the last one means before the deployment."""
-    totals = np.concatenate([[0.0], np.cumsum(steps)])
-    end = np.append(at[:-1], deployed)
-    later = (totals[at + forward] - totals[at]) / forward
-    earlier = (totals[end] - totals[end - back]) / back
+def _log_ratios(steps: Floats, begin: int, deployed: int, forward: int, back: int) -> Floats:
+    """Log ratio of the mean step after to before each instant of the history, and at last from `begin` on."""
+    totals = running_totals(steps)
+    at = totals[back : deployed - forward + 1]
+    later = np.append(totals[back + forward : deployed + 1] - at, totals[begin + forward] - totals[begin]) / forward
+    earlier = np.append(at - totals[: deployed - forward - back + 1], totals[deployed] - totals[deployed - back]) / back
     ratios: Floats = np.log((later + STILL) / (earlier + STILL))
     return ratios

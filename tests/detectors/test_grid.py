@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from afdp_exporter.detectors.grid import Grid, despike, prepare, standardise
+from afdp_exporter.detectors.grid import Grid, despike, prepare, smooth, standardise
 
 
 def prepared(times: np.ndarray, values: np.ndarray, at: float, **given: object) -> Grid | None:
@@ -63,3 +66,9 @@ def test_without_two_usable_points_there_is_no_grid() -> None:
     assert prepared(np.array([1.0]), np.array([1.0]), 1.0) is None
     assert prepared(np.arange(9.0), np.full(9, np.nan), 1.0) is None
     assert prepared(np.full(9, 5.0), np.arange(9.0), 5.0) is None
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=st.floats(-1e6, 1e6)))
+def test_smooth_is_the_median_of_five_with_the_ends_repeated(values: np.ndarray) -> None:
+    padded = np.concatenate([np.repeat(values[:1], 2), values, np.repeat(values[-1:], 2)])
+    assert list(smooth(values)) == [float(np.median(padded[k : k + 5])) for k in range(len(values))]
