@@ -9,19 +9,19 @@ from datetime import datetime
 import structlog
 from aiohttp import web
 
-from afdp_exporter.analysis import Analyst, Answer
-from afdp_exporter.dispatch import Dispatcher
 from afdp_exporter.errors import AFDPError, StoreError
-from afdp_exporter.feeding import Feeding
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.model import Announcement, Deployment, Impact, Look
-from afdp_exporter.planning import Planner
-from afdp_exporter.remedies import look_again
-from afdp_exporter.stability import stabilities
+from afdp_exporter.planning.planner import Planner
 from afdp_exporter.store import Announced
-from afdp_exporter.trust import false_alarm_ratios
-from afdp_exporter.watch import Watcher
+from afdp_exporter.tracking.feeding import Feeding
+from afdp_exporter.watching.analysis import Analyst, Answer
+from afdp_exporter.watching.dispatch import Dispatcher
+from afdp_exporter.watching.remedies import look_again
+from afdp_exporter.watching.stability import stabilities
+from afdp_exporter.watching.trust import false_alarm_ratios
+from afdp_exporter.watching.watch import Watcher
 
 log = structlog.get_logger(__name__)
 

@@ -9,20 +9,20 @@ from pydantic import Field
 
 from afdp_exporter import promql
 from afdp_exporter.alerts import AlertSettings
-from afdp_exporter.annotations import AnnotationSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
-from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.feeds import Feed
 from afdp_exporter.handlers.access import Token, User
-from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
 from afdp_exporter.notify import Receiver
-from afdp_exporter.planning import PlanningSettings, Plans
+from afdp_exporter.planning.planner import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
 from afdp_exporter.sources._frugal import Pace
-from afdp_exporter.watch import Schedule
+from afdp_exporter.tracking.annotations import AnnotationSettings
+from afdp_exporter.tracking.mapping import Rule
+from afdp_exporter.watching.evidence import AnalysisSettings, Watched
+from afdp_exporter.watching.watch import Schedule
 from afdp_exporter.webhooks import SECRETS, Secrets, Sender
 
 

@@ -14,11 +14,9 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
-from afdp_exporter.annotating import Annotating
 from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
-from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
@@ -28,9 +26,11 @@ from afdp_exporter.handlers.routes import add_routes
 from afdp_exporter.handlers.state import STATE, Rules, State
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Instruments
-from afdp_exporter.planning import Planner, Plans
+from afdp_exporter.planning.foresight import Foresight
+from afdp_exporter.planning.planner import Planner, Plans
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.tracking.annotating import Annotating
 from afdp_exporter.workers import Workers
 
 log = structlog.get_logger(__name__)

@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from afdp_exporter.analysis import Analyst
 from afdp_exporter.errors import SourceError
-from afdp_exporter.evidence import AnalysisSettings, Watched
 from afdp_exporter.impact import judge
 from afdp_exporter.model import Deployment, Floats, Layer, Look, Metric, Outcome, Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import Source, _envelope
 from afdp_exporter.sources._grid import grid
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.analysis import Analyst
+from afdp_exporter.watching.evidence import AnalysisSettings, Watched
 from afdp_exporter.workers import Workers
 from real_parts.servers import Prometheus
 

@@ -13,10 +13,10 @@ from itertools import combinations
 import numpy as np
 from scipy.signal import lfilter
 
-from afdp_exporter.analysis import Question, assess
-from afdp_exporter.evidence import Evidence
 from afdp_exporter.impact.case import Case
 from afdp_exporter.model import Deployment, Impact, Layer, Metric, Occasion, Series, Worse
+from afdp_exporter.watching.analysis import Question, assess
+from afdp_exporter.watching.evidence import Evidence
 
 STEP = timedelta(minutes=1)
 BEFORE, AFTER = 3 * 1440, 120

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from afdp_exporter.alerts import AlertSettings
-from afdp_exporter.annotations import AnnotationSettings
 from afdp_exporter.config import Policy
-from afdp_exporter.evidence import AnalysisSettings
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Money, Occasion, Service
-from afdp_exporter.planning import PlanningSettings
+from afdp_exporter.planning.planner import PlanningSettings
 from afdp_exporter.sources._frugal import Pace
-from afdp_exporter.watch import Schedule
+from afdp_exporter.tracking.annotations import AnnotationSettings
+from afdp_exporter.watching.evidence import AnalysisSettings
+from afdp_exporter.watching.watch import Schedule
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "afdp_exporter"

@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from afdp_exporter import config, logs, server
-from afdp_exporter.backtest import History, Line, walk
 from afdp_exporter.config import Config
 from afdp_exporter.errors import BadInput, ConfigError, Fault
-from afdp_exporter.history import only_past, read_history
 from afdp_exporter.model import Deployment
+from afdp_exporter.planning.backtest import History, Line, walk
 from afdp_exporter.sources.recording import Recording
+from afdp_exporter.tracking.history import only_past, read_history
 from afdp_exporter.workers import Workers
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from afdp_exporter import config, promql
 from afdp_exporter.errors import AFDPError, SourceError
-from afdp_exporter.evidence import Watched
 from afdp_exporter.model import Estimate, Floats, Metric, Window
-from afdp_exporter.rehearsal import Rehearsed, read_delivery, rehearse
-from afdp_exporter.report import deployment_json, event_json
-from afdp_exporter.trust import Trust, measure
+from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
 from afdp_exporter.units import change, span
+from afdp_exporter.watching.evidence import Watched
+from afdp_exporter.watching.report import deployment_json, event_json
+from afdp_exporter.watching.trust import Trust, measure
 from afdp_exporter.workers import Workers
 
 _BLOCKS = "▁▂▃▄▅▆▇█"

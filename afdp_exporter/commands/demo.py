@@ -29,11 +29,11 @@ from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.model import Deployment, Impact, Measured
 from afdp_exporter.patterns.wording import money, percents
-from afdp_exporter.planning import Calendar, in_hindsight
+from afdp_exporter.planning.planner import Calendar, in_hindsight
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watch import plan
+from afdp_exporter.watching.watch import plan
 
 _NOWHERE = ("127.0.0.1", 0)  # a port that nobody knows
 _WIDTH = 120  # of tables in a pipe

@@ -13,8 +13,8 @@ from afdp_exporter.commands.serve import option
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.patterns.dataset import Dataset
+from afdp_exporter.planning.training import FORMATS, lay_out, write
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.training import FORMATS, lay_out, write
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)

@@ -14,19 +14,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from afdp_exporter import config, logs, server
-from afdp_exporter.analysis import Analyst
-from afdp_exporter.backfill import Backfill, at_a_pace
 from afdp_exporter.commands.serve import option
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.evidence import Unobserved
-from afdp_exporter.feeding import Feeding
 from afdp_exporter.feeds import Feed
-from afdp_exporter.history import read_history
 from afdp_exporter.model import Announcement, Deployment, Impact, Outcome
 from afdp_exporter.store import Announced, Store
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watch import Schedule, plan
+from afdp_exporter.tracking.feeding import Feeding
+from afdp_exporter.tracking.history import read_history
+from afdp_exporter.watching.analysis import Analyst
+from afdp_exporter.watching.backfill import Backfill, at_a_pace
+from afdp_exporter.watching.evidence import Unobserved
+from afdp_exporter.watching.watch import Schedule, plan
 from afdp_exporter.workers import Workers
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

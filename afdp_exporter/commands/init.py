@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from afdp_exporter import server, settings
-from afdp_exporter.discovery import Discovery
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.proposals import Choice, Proposal, choose
+from afdp_exporter.proposals.discovery import Discovery
 from afdp_exporter.proposals.writing import configuration
 from afdp_exporter.sources import Source
 

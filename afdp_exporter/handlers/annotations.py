@@ -10,8 +10,6 @@ import structlog
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from afdp_exporter import annotating
-from afdp_exporter.annotations import SENDER
 from afdp_exporter.errors import BadInput, NotFound
 from afdp_exporter.fields import Text, Time
 from afdp_exporter.handlers.answers import answer, array
@@ -19,6 +17,8 @@ from afdp_exporter.handlers.reading import read_json
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.model import Annotation, Ignored
 from afdp_exporter.settings import faults
+from afdp_exporter.tracking import annotating
+from afdp_exporter.tracking.annotations import SENDER
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.training import laid_out
+from afdp_exporter.planning.training import laid_out
 
 _TYPES = {"jsonl": "application/jsonl", "csv": "text/csv"}
 

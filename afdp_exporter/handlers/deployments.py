@@ -13,11 +13,11 @@ from afdp_exporter.fields import ID, Name, Time
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_key, read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import apply, read_change, read_deployment
 from afdp_exporter.model import Deployment
-from afdp_exporter.report import deployment_json, report_json, series_json
 from afdp_exporter.store import Amendment
-from afdp_exporter.watch import plan, plan_anew
+from afdp_exporter.tracking.intake import apply, read_change, read_deployment
+from afdp_exporter.watching.report import deployment_json, report_json, series_json
+from afdp_exporter.watching.watch import plan, plan_anew
 
 log = structlog.get_logger(__name__)
 

@@ -13,9 +13,9 @@ from afdp_exporter.fields import Identifier, Link, Name, Text, Time
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import read_fields
 from afdp_exporter.model import Event, OccasionKind
-from afdp_exporter.report import event_json
+from afdp_exporter.tracking.intake import read_fields
+from afdp_exporter.watching.report import event_json
 
 log = structlog.get_logger(__name__)
 

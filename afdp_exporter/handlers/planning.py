@@ -10,10 +10,10 @@ from afdp_exporter.fields import Name
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import read_deployment
 from afdp_exporter.model import PatternKind, Status
-from afdp_exporter.outlook import patterns_json, prediction_json, windows_json
-from afdp_exporter.report import deployment_json
+from afdp_exporter.planning.outlook import patterns_json, prediction_json, windows_json
+from afdp_exporter.tracking.intake import read_deployment
+from afdp_exporter.watching.report import deployment_json
 
 
 class _Hours(BaseModel):

@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
-from afdp_exporter.annotating import Annotating
-from afdp_exporter.evidence import Watched
 from afdp_exporter.feeds import Feed
-from afdp_exporter.foresight import Foresight
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.web_config import Web
-from afdp_exporter.mapping import Rule
 from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.model import Deployment, Event, Occasion
 from afdp_exporter.notify import Receiver
-from afdp_exporter.planning import Planner, Plans
+from afdp_exporter.planning.foresight import Foresight
+from afdp_exporter.planning.planner import Planner, Plans
 from afdp_exporter.store import Store
-from afdp_exporter.watch import Schedule
+from afdp_exporter.tracking.annotating import Annotating
+from afdp_exporter.tracking.mapping import Rule
+from afdp_exporter.watching.evidence import Watched
+from afdp_exporter.watching.watch import Schedule
 from afdp_exporter.webhooks import Sender
 from afdp_exporter.workers import Workers
 

@@ -11,7 +11,7 @@ from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.impact.story import headline
 from afdp_exporter.model import Deployment, Impact, Measured, Similar
-from afdp_exporter.report import number_json, time_json
+from afdp_exporter.watching.report import number_json, time_json
 
 
 class _Stories(BaseModel):

@@ -7,15 +7,15 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from afdp_exporter import reception
 from afdp_exporter.errors import NotFound, Unauthorised
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.deployments import links
 from afdp_exporter.handlers.reading import read_body
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.model import Announcement, Change, Event, Ignored
-from afdp_exporter.report import event_json
 from afdp_exporter.store import Announced
+from afdp_exporter.tracking import reception
+from afdp_exporter.watching.report import event_json
 from afdp_exporter.webhooks import Headers, Sender, Told
 
 log = structlog.get_logger(__name__)

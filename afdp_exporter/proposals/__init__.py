@@ -1,4 +1,4 @@
-"""Metric names -> what is worth watching; pure. The asking is done by `discovery.py`."""
+"""Metric names -> what is worth watching; pure. `discovery` does the asking."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from afdp_exporter.feeding import Feeding
 from afdp_exporter.feeds import Feed
 from afdp_exporter.model import Announcement, Deployment
 from afdp_exporter.settings import build
 from afdp_exporter.store import Announced
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watch import Schedule
+from afdp_exporter.tracking.feeding import Feeding
+from afdp_exporter.watching.watch import Schedule
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ import atheris
 
 with atheris.instrument_imports(include=["afdp_exporter"]):
     from afdp_exporter.errors import BadInput
-    from afdp_exporter.life import assemble
-    from afdp_exporter.mapping import place
     from afdp_exporter.model import Announcement
+    from afdp_exporter.tracking.life import assemble
+    from afdp_exporter.tracking.mapping import place
     from webhooks.deliveries import examples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from afdp_exporter.handlers.routes import ROUTES, Route
-from afdp_exporter.intake import Change
+from afdp_exporter.tracking.intake import Change
 
 PATH = "/api/v1/deployments"
 GOOD = {"id": "good", "service": "checkout", "started_at": "2026-03-02T11:00:00Z"}

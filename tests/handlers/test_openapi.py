@@ -10,8 +10,8 @@ from aiohttp import ClientSession
 from openapi_spec_validator import validate
 
 from afdp_exporter.handlers.routes import ROUTES, Route
-from afdp_exporter.intake import Change, read_deployment
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.tracking.intake import Change, read_deployment
 from api_description import DESCRIBED, described
 
 METHODS = {"get", "post", "put", "patch", "delete"}

@@ -7,12 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from afdp_exporter.analysis import Question, assess
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.world import World, make_world
-from afdp_exporter.evidence import Evidence
 from afdp_exporter.impact.case import Case
 from afdp_exporter.model import Deployment, Impact, Measured, Outcome, Series
+from afdp_exporter.watching.analysis import Question, assess
+from afdp_exporter.watching.evidence import Evidence
 
 MINUTE = timedelta(minutes=1)
 Look = Callable[..., Impact]

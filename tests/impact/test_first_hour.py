@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from afdp_exporter.analysis import Question, assess
-from afdp_exporter.evidence import Evidence
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.first_hour import first_hour, kept
 from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Money, Series, Shift, Worse
+from afdp_exporter.watching.analysis import Question, assess
+from afdp_exporter.watching.evidence import Evidence
 
 HOUR = timedelta(hours=1)
 REVENUE = Metric(

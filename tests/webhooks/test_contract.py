@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from afdp_exporter import webhooks
 from afdp_exporter.errors import BadInput
 from afdp_exporter.fields import read_time
-from afdp_exporter.life import assemble
-from afdp_exporter.mapping import place
 from afdp_exporter.model import Announcement, Ignored
+from afdp_exporter.tracking.life import assemble
+from afdp_exporter.tracking.mapping import place
 from afdp_exporter.webhooks import Webhook
 from webhooks.deliveries import EXAMPLES, KINDS, Example
 

@@ -5,10 +5,10 @@ from collections import Counter
 from typing import Any
 
 from afdp_exporter.fields import read_time
-from afdp_exporter.life import assemble
-from afdp_exporter.mapping import place
 from afdp_exporter.model import Announcement, Change, Deployment, Ignored, Status
 from afdp_exporter.settings import build
+from afdp_exporter.tracking.life import assemble
+from afdp_exporter.tracking.mapping import place
 from afdp_exporter.webhooks import Told
 
 Examples = dict[str, list[dict[str, Any]]]

@@ -15,10 +15,10 @@ from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.intake import read_deployment
 from afdp_exporter.model import ChangeType, Deployment, Estimate, Prediction, Status, Strategy
 from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.week import SHADES, week
+from afdp_exporter.tracking.intake import read_deployment
 
 _HOURS = 168
 _WORDS = ("service", "environment", "version", "team", "strategy", "started_at")

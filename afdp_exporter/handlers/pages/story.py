@@ -15,8 +15,8 @@ from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift, Trait
 from afdp_exporter.pictures.chain import chain
 from afdp_exporter.pictures.plot import Plot, plot
-from afdp_exporter.report import report_json
 from afdp_exporter.store import Store
+from afdp_exporter.watching.report import report_json
 
 _MOST_SEEN = 6  # earlier deployments that are named
 

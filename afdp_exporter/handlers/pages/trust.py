@@ -9,7 +9,7 @@ from aiohttp import web
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
-from afdp_exporter.scoreboard import NOMINAL
+from afdp_exporter.planning.scoreboard import NOMINAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

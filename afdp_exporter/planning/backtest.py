@@ -1,0 +1,252 @@
+"""The use case for the past: history walked in order of time, each deployment foretold and then measured.
+
+Prequential (Dawid 1984): at every moment only what had been measured by then is learned from, and an analysis sees
+series and deployments up to its own time only.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.trust import FalseAlarms
+from afdp_exporter.model import Deployment, Foretold, Look, LookState, Measured, Pattern, Prediction, Status, Window
+from afdp_exporter.patterns import Model
+from afdp_exporter.planning import planner
+from afdp_exporter.planning.outlook import patterns_json, prediction_json, windows_json
+from afdp_exporter.planning.planner import Plans
+from afdp_exporter.planning.scoreboard import scoreboard_json
+from afdp_exporter.watching.analysis import Question, Weighed, account, together, weigh
+from afdp_exporter.watching.evidence import Unobserved, Watched, gather
+from afdp_exporter.watching.report import deployment_json, number_json, report_json
+from afdp_exporter.watching.trust import measure
+from afdp_exporter.watching.watch import Schedule, plan
+from afdp_exporter.workers import Workers
+
+Line: TypeAlias = Mapping[str, Any]
+
+_EARLY = timedelta(hours=1)  # the look from which deployments of the same day are learned from
+_GROWN = 1.05  # patterns are mined anew when so many more deployments are measured
+_NEARBY = timedelta(days=1)
+_WEEK = 168  # hours
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is walked: the deployments, oldest first, and what is watched and known, up to `end`."""
+
+    deployments: tuple[Deployment, ...]
+    end: datetime
+    watched: Watched
+    plans: Plans
+    schedule: Schedule = Schedule()
+
+
+async def walk(history: History, *, workers: Workers, tell: Callable[[Line], None]) -> None:
+    """Tell a line for each deployment, in their order, and one for all of them. Raises SourceError, AnalysisError."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            await _Walk(history, workers).run(group, tell)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+
+
+class _Walk:
+    """What is known so far. The slow part of all looks runs ahead in the workers: nothing learned enters it."""
+
+    def __init__(self, history: History, workers: Workers) -> None:
+        self._history = history
+        self._workers = workers
+        self._starts = [each.started_at for each in history.deployments]
+        self._longest = max((each.ended_at - each.started_at for each in history.deployments), default=timedelta(0))
+        self._ahead = asyncio.Semaphore(2 * history.watched.settings.workers)
+        self._looks = {each.id: _looks(each, history) for each in history.deployments}
+        self._predictions: dict[str, Prediction] = {}
+        self._measured: dict[str, Measured] = {}
+        self._news: dict[str, int] = {}  # by service, how many impacts were measured so far
+        self._models: dict[tuple[str, str | None], tuple[int, Model]] = {}
+        self._patterns: tuple[int, tuple[Pattern, ...]] = (0, ())
+
+    async def run(self, group: asyncio.TaskGroup, tell: Callable[[Line], None]) -> None:
+        """Everything that happened, in order: looks first where a deployment starts at the same moment."""
+        deployments = self._history.deployments
+        looks = sorted(
+            ((each, place, look) for each in deployments for place, look in self._due(each)),
+            key=lambda entry: (entry[2].due_at, entry[0].started_at, entry[0].id),
+        )
+        weighing = [group.create_task(self._weigh(each, look)) for each, _, look in looks]
+        moments = [(look.due_at, 0, number) for number, (_, _, look) in enumerate(looks)]
+        moments += [(each.started_at, 1, number) for number, each in enumerate(deployments)]
+        told = 0
+        for _, starts, number in sorted(moments):
+            if starts:
+                await self._foretell(deployments[number])
+            else:
+                each, place, look = looks[number]
+                self._measure(each, place, look, await weighing[number])
+            while told < len(deployments) and self._is_over(deployments[told]):
+                tell(self._line(deployments[told]))
+                told += 1
+        tell(await self._last())
+
+    def _due(self, deployment: Deployment) -> list[tuple[int, Look]]:
+        looks = enumerate(self._looks[deployment.id])
+        return [(place, look) for place, look in looks if look.due_at <= self._history.end]
+
+    def _is_over(self, deployment: Deployment) -> bool:
+        done = all(self._looks[deployment.id][place].state is LookState.DONE for place, _ in self._due(deployment))
+        return done and deployment.id in self._predictions
+
+    async def _weigh(self, deployment: Deployment, look: Look) -> Weighed:
+        """The part of an analysis that needs nothing but series and the deployments around."""
+        watched = self._history.watched
+        async with self._ahead:
+            window = Window(start=deployment.started_at - watched.settings.history, end=look.due_at)
+            evidence = await gather(deployment, window, watched=watched, observer=Unobserved())
+            case = Case(
+                deployment=deployment,
+                metrics=tuple(each.metric for each in evidence),
+                step=watched.settings.step,
+                now=window.end,
+                others=tuple(other for other in self._between(window) if other.id != deployment.id),
+                services=watched.services,
+                calendar=watched.calendar,
+                settings=watched.settings.impact,
+            )
+            question = Question(case=case, evidence=evidence)
+            judged = await self._workers.run(weigh, question, deadline=watched.settings.deadline)
+        return Weighed(case=case, judged=judged, account=account(question, window, judged))
+
+    def _between(self, window: Window) -> list[Deployment]:
+        """The deployments whose rollout touches the window, as they were known at its end."""
+        first = bisect_right(self._starts, window.start - self._longest - timedelta.resolution)
+        started = self._history.deployments[first : bisect_right(self._starts, window.end)]
+        return [_as_of(each, window.end) for each in started if each.ended_at >= window.start]
+
+    def _measure(self, deployment: Deployment, place: int, look: Look, weighed: Weighed) -> None:
+        past = tuple(self._known(before=deployment.started_at))
+        impact = together(weighed.judged, replace(weighed.case, past=past))
+        done = replace(look, state=LookState.DONE, done_at=look.due_at, outcome=impact.outcome, account=weighed.account)
+        self._looks[deployment.id][place] = done
+        self._measured[deployment.id] = Measured(deployment=deployment, impact=impact)
+        self._news[deployment.service] = self._news.get(deployment.service, 0) + 1
+
+    def _known(self, before: datetime) -> list[Measured]:
+        """The newest measured deployments that ended before an instant, oldest first."""
+        ended = [each for each in self._measured.values() if each.deployment.ended_at < before]
+        ended.sort(key=lambda each: (each.deployment.ended_at, each.deployment.id))
+        return ended[-self._history.plans.settings.cases :]
+
+    async def _foretell(self, deployment: Deployment) -> None:
+        at = deployment.started_at
+        planned = planner.as_planned(deployment)
+        known = self._known(before=at)
+        team = planned.team or self._history.plans.teams.get(planned.service)
+        model = await self._model(planned.service, team, known, at)
+        patterns = await self._mined(known, at)
+        around = self._around(planned, at)
+        calendar = self._history.plans.calendar(at)
+        self._predictions[deployment.id] = planner.foresee(model, planned, around, calendar, patterns)
+
+    def _around(self, planned: Deployment, at: datetime) -> list[Measured]:
+        """The deployments that make the moment: the service's own, and what was deployed elsewhere in the last day."""
+        before = self._history.deployments[: bisect_right(self._starts, at)]
+        near = [each for each in before if each.service == planned.service or at - each.started_at <= _NEARBY]
+        others = (_as_of(each, at) for each in near if each.id != planned.id)
+        return [self._measured.get(each.id, Measured(deployment=each)) for each in others]
+
+    async def _model(self, service: str, team: str | None, known: Sequence[Measured], at: datetime) -> Model:
+        """What was learned for a service, learned anew when it was measured since, or is told from others' history."""
+        news = self._news.get(service, 0) or -sum(self._news.values())
+        learned_with, model = self._models.get((service, team), (None, None))
+        if model is None or learned_with != news:
+            arguments = (known, self._history.plans.calendar(at), service, team, at)
+            model = await self._learned(planner.learn, *arguments)
+            self._models[service, team] = (news, model)
+        return model
+
+    async def _mined(self, known: Sequence[Measured], at: datetime) -> tuple[Pattern, ...]:
+        n, patterns = self._patterns
+        if len(known) > n * _GROWN:
+            patterns = await self._learned(planner.patterns_of, known, self._history.plans.calendar(at))
+            self._patterns = (len(known), patterns)
+        return patterns
+
+    async def _learned(self, function: Callable[..., Any], *arguments: Any) -> Any:  # noqa: ANN401 - the function's own
+        return await self._workers.run(function, *arguments, deadline=self._history.plans.settings.deadline)
+
+    def _line(self, deployment: Deployment) -> Line:
+        measured = self._measured.get(deployment.id)
+        prediction = prediction_json(self._predictions[deployment.id])
+        return {
+            "deployment": deployment_json(deployment),
+            "prediction": prediction | {"deployment": deployment_json(planner.as_planned(deployment))},
+            "report": report_json(deployment, measured.impact if measured else None, self._looks[deployment.id]),
+        }
+
+    async def _last(self) -> Line:
+        end, plans = self._history.end, self._history.plans
+        known = self._known(before=end)
+        calendar = plans.calendar(end)
+        cases = planner.lessons(tuple(self._measured.values()), calendar)
+        foretold = [
+            Foretold(prediction=self._predictions[case.deployment.id], deployment=case.deployment, impact=case.impact)
+            for case in cases
+        ]
+        windows = {}
+        for service in sorted({each.service for each in self._history.deployments}):
+            model = await self._learned(planner.learn, known, calendar, service, plans.teams.get(service), end)
+            windows[service] = windows_json(planner.rank(model, _WEEK, calendar, end))
+        patterns = await self._learned(planner.patterns_of, known, calendar)
+        alarms = await _false_alarms(self._history, self._workers)
+        return {
+            "scoreboard": scoreboard_json(foretold) | {"false_alarms": alarms},
+            "patterns": patterns_json(patterns),
+            "windows": windows,
+        }
+
+
+def _looks(deployment: Deployment, history: History) -> list[Look]:
+    """An early look and the last one before the history's end, then those that would have come after it."""
+    looks = plan(deployment, history.schedule, deployment.started_at)
+    made = [look for look in looks if look.due_at <= history.end]
+    early = [look for look in made if look.after <= _EARLY]
+    chosen = {look.after: look for look in (*early[-1:], *made[-1:])}
+    return [*chosen.values(), *(look for look in looks if look.due_at > history.end)]
+
+
+def _as_of(deployment: Deployment, at: datetime) -> Deployment:
+    """A deployment as it was known at a moment: how a rollout under way will end is not."""
+    if deployment.ended_at <= at:
+        return deployment
+    return replace(deployment, status=Status.STARTED, finished_at=None)
+
+
+async def _false_alarms(history: History, workers: Workers) -> dict[str, Any]:
+    """How many placebo deployments were blamed, for each metric over all places; null where none could be judged."""
+    places = sorted({(each.service, each.environment) for each in history.deployments})
+    asked = [
+        (metric, {"service": service, "environment": environment})
+        for service, environment in places
+        for metric in history.watched.metrics_at(service, environment)
+    ]
+    found = [
+        await measure(metric, values, history.watched, history.deployments, workers=workers, now=history.end)
+        for metric, values in asked
+    ]
+    metrics = sorted({trust.metric for trust in found if trust})
+    alarms = {name: _sum(trust.alarms for trust in found if trust and trust.metric == name) for name in metrics}
+    by_metric = {name: _alarms_json(each) for name, each in alarms.items()}
+    return _alarms_json(_sum(alarms.values())) | {"metrics": by_metric}
+
+
+def _sum(alarms: Iterable[FalseAlarms]) -> FalseAlarms:
+    counted = tuple(alarms)
+    return FalseAlarms(count=sum(each.count for each in counted), n=sum(each.n for each in counted))
+
+
+def _alarms_json(alarms: FalseAlarms) -> dict[str, Any]:
+    return {"count": alarms.count, "n": alarms.n, "ratio": number_json(alarms.ratio)}

@@ -1,0 +1,1 @@
+"""What we are told becomes a deployment: read, placed, put together, kept."""

@@ -1,0 +1,83 @@
+"""The use case for what was imported: every look that is due answered once, oldest first, at a bearable pace."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.model import Impact, Look, LookState
+from afdp_exporter.sources._frugal import Pace, frugal
+from afdp_exporter.store import Store
+from afdp_exporter.watching.analysis import Analyst, Weighed
+from afdp_exporter.watching.evidence import Watched
+from afdp_exporter.watching.watch import failed
+
+Tell: TypeAlias = Callable[[Impact | None], None]
+"""Takes each impact once it is kept; None for a look whose analysis failed for good."""
+
+_PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
+_LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
+
+
+def at_a_pace(watched: Watched, until: datetime, pace: Pace) -> Watched:
+    """What is watched, asked for the past at a bearable pace; nobody waits for an answer, which may take its time."""
+    piece = watched.settings.history
+    settings = replace(watched.settings, deadline=_PATIENCE * watched.settings.deadline)
+    sources = {name: frugal(each, piece=piece, until=until, pace=pace) for name, each in watched.sources.items()}
+    return replace(watched, sources=sources, settings=settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """Answers the looks that were due by `until`, each with all earlier ones before it; `at_once` are under way."""
+
+    store: Store
+    analyst: Analyst
+    clock: Callable[[], datetime]
+    until: datetime
+    at_once: int
+
+    async def run(self, told: Tell) -> None:
+        """Answer them all, and tell of each.
+
+        An answer is committed before it is told of: whoever ends this loses only what is under way. Raises
+        SourceUnavailable when a source stays away; what is left stays due.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._all(group, told)
+        except* SourceUnavailable as errors:
+            raise errors.exceptions[0] from None
+
+    async def _all(self, group: asyncio.TaskGroup, told: Tell) -> None:
+        under_way: deque[tuple[Look, asyncio.Task[Weighed | Exception]]] = deque()
+        while True:
+            free = self.at_once - len(under_way)
+            for look in await self.store.claim_looks(self.until, limit=free, lease=_LEASE):
+                under_way.append((look, group.create_task(self._weigh(look))))
+            if not under_way:
+                return
+            look, weighing = under_way.popleft()
+            weighed = await weighing
+            if isinstance(weighed, Weighed):
+                told(await self._answer(look, weighed))
+            elif not await failed(look, weighed, self.store, now=self.clock(), retry_at=self.until):
+                told(None)
+
+    async def _weigh(self, look: Look) -> Weighed | Exception:
+        try:
+            return await self.analyst.weigh(look, self.until)
+        except SourceUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others
+            return error
+
+    async def _answer(self, look: Look, weighed: Weighed) -> Impact:
+        answer = await self.analyst.conclude(weighed)
+        impact, account = answer.impact, answer.account
+        done = replace(look, state=LookState.DONE, done_at=self.clock(), outcome=impact.outcome, account=account)
+        await self.store.finish_look(done, impact, answer.courses)
+        return impact

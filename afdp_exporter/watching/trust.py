@@ -1,0 +1,106 @@
+"""The use case beside the others: how far to trust the verdicts on the series that are watched here."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from afdp_exporter import promql
+from afdp_exporter.errors import SourceRefused
+from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, placebo_instants, smallest_visible_change
+from afdp_exporter.model import Deployment, Metric, Series, Window
+from afdp_exporter.store import Store
+from afdp_exporter.watching.evidence import Watched
+from afdp_exporter.workers import Workers
+
+_PLACEBOS = 100  # deployments that never were, for each series
+_SIZED = 20  # of them, for the smallest visible change: it takes several judgements each
+_LOOK = timedelta(hours=1)  # at which a placebo is judged
+_EARLY_LOOK = timedelta(minutes=10)  # for which the smallest visible change is told, or after so many steps:
+_EARLY_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """What was measured on one series: false alarms an hour after `n` placebos, and what an early look shows.
+
+    `smallest_change` is in the metric's own unit, seen `seen_after` the rollout; None where it was not measured or
+    nothing would be seen.
+    """
+
+    metric: str
+    service: str
+    alarms: FalseAlarms
+    smallest_change: float | None
+    seen_after: timedelta
+
+
+async def false_alarm_ratios(
+    watched: Watched, places: Sequence[tuple[str, str]], *, store: Store, workers: Workers, now: datetime
+) -> dict[str, FalseAlarms]:
+    """The false alarms of each metric, over services and environments. Raises SourceUnavailable, AnalysisError."""
+    known = await store.between(now - 2 * watched.settings.history, now)
+    found: dict[str, FalseAlarms] = defaultdict(lambda: FalseAlarms(count=0, n=0))
+    for service, environment in places:
+        for metric in watched.metrics_at(service, environment):
+            values = {"service": service, "environment": environment}
+            trust = await measure(metric, values, watched, known, workers=workers, now=now)
+            if trust is not None:
+                before = found[metric.name]
+                found[metric.name] = FalseAlarms(count=before.count + trust.alarms.count, n=before.n + trust.alarms.n)
+    return dict(found)
+
+
+async def measure(
+    metric: Metric,
+    values: Mapping[str, str],
+    watched: Watched,
+    known: Sequence[Deployment],
+    *,
+    workers: Workers,
+    now: datetime,
+    sized: bool = False,
+) -> Trust | None:
+    """What can be trusted of one metric at one service; None where its query has no answer for that service.
+
+    `known` are the deployments of the time, of every service: a placebo keeps clear of them.
+    """
+    settings = watched.settings
+    series = await _fetch(metric, metric.query, values, watched, now)
+    if series is None:
+        return None
+    control = await _fetch(metric, metric.control, values, watched, now) if metric.control else None
+    replay = Replay(
+        times=series.times,
+        values=series.values,
+        control=None if control is None else control.values,
+        history=settings.history.total_seconds(),
+        after=_LOOK.total_seconds(),
+    )
+    starts = tuple(deployment.started_at.timestamp() for deployment in known)
+    early = max(_EARLY_LOOK, _EARLY_STEPS * settings.step)
+    looks = early.total_seconds() if sized else None
+    alarms, smallest = await workers.run(_replayed, replay, starts, looks, deadline=4 * settings.deadline)
+    service = values.get("service", "")
+    return Trust(metric=metric.name, service=service, alarms=alarms, smallest_change=smallest, seen_after=early)
+
+
+async def _fetch(
+    metric: Metric, query: str, values: Mapping[str, str], watched: Watched, now: datetime
+) -> Series | None:
+    _, source = watched.source_of(metric)
+    window = Window(start=now - 2 * watched.settings.history, end=now)
+    try:
+        found = await source.fetch(promql.substitute(query, values), window, watched.settings.step)
+    except SourceRefused:
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+def _replayed(replay: Replay, known: Sequence[float], early: float | None) -> tuple[FalseAlarms, float | None]:
+    instants = placebo_instants(replay.times, known, history=replay.history, after=replay.after, most=_PLACEBOS)
+    alarms = false_alarms(replay, instants)
+    if early is None:
+        return alarms, None
+    few = instants[:: max(1, instants.size // _SIZED)]
+    return alarms, smallest_visible_change(replace(replay, after=early), few)

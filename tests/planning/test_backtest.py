@@ -1,0 +1,217 @@
+"""History walked again: every line is made from its past alone, and the walk tells how good it was."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+
+from afdp_exporter import cli
+from afdp_exporter.fields import read_time
+from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Series, Status, Worse
+from afdp_exporter.planning.backtest import History, walk
+from afdp_exporter.planning.planner import Plans
+from afdp_exporter.sources.recording import Tape
+from afdp_exporter.watching.evidence import AnalysisSettings, Watched
+from afdp_exporter.workers import Workers
+
+STEP = timedelta(minutes=5)
+START = datetime(2026, 3, 2, tzinfo=UTC)
+END = START + timedelta(days=12)
+TIMES = np.arange(START.timestamp(), END.timestamp() + 1, STEP.total_seconds())
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency{service="$service"}', worse=Worse.UP)
+REVENUE = Metric(
+    name="revenue_usd_per_hour",
+    layer=Layer.BUSINESS,
+    query="revenue",
+    worse=Worse.DOWN,
+    money=Money(currency="USD", per_unit=1),
+)
+
+
+def deployment(number: int) -> Deployment:
+    """Two a day, in turn of the API and the web; every third one is a migration, which costs $1,000 for two hours."""
+    start = START + timedelta(days=1, hours=12 * number + 1)
+    migration = number % 3 == 0
+    return Deployment(
+        id=f"d{number}",
+        service=("api", "web")[number % 2],
+        environment="production",
+        started_at=start,
+        finished_at=start + timedelta(minutes=4),
+        change_types=(ChangeType.DATABASE,) if migration else (ChangeType.CODE,),
+        received_at=start,
+    )
+
+
+DEPLOYMENTS = tuple(deployment(number) for number in range(16))
+
+
+def series(deployments: Sequence[Deployment]) -> list[Series]:
+    chance = np.random.default_rng(5)
+    revenue = 20_000 + chance.normal(0, 150, TIMES.size)
+    latency = {service: 100 + chance.normal(0, 2, TIMES.size) for service in ("api", "web")}
+    for each in deployments:
+        if ChangeType.DATABASE in each.change_types:
+            struck = (each.ended_at.timestamp() <= TIMES) & ((each.ended_at + timedelta(hours=2)).timestamp() > TIMES)
+            revenue = revenue - 1000 * struck
+            latency[each.service] = latency[each.service] + 30 * struck
+    found = [("revenue", {}, revenue)]
+    found += [("latency", {"service": service}, values) for service, values in latency.items()]
+    return [Series(metric=name, labels=labels, times=TIMES, values=values) for name, labels, values in found]
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    made = Workers(2)
+    yield made
+    made.close()
+
+
+async def walked(
+    workers: Workers, deployments: tuple[Deployment, ...] = DEPLOYMENTS, tape: Sequence[Series] | None = None
+) -> list[bytes]:
+    watched = Watched(
+        sources={"tape": Tape(series(DEPLOYMENTS) if tape is None else tape)},
+        metrics=(LATENCY, REVENUE),
+        settings=AnalysisSettings(history=timedelta(days=1), step=STEP),
+    )
+    lines: list[bytes] = []
+    history = History(deployments=deployments, end=END, watched=watched, plans=Plans())
+    await walk(history, workers=workers, tell=lambda line: lines.append(orjson.dumps(line)))
+    return lines
+
+
+def known_by(line: bytes, instant: datetime) -> bool:
+    """Whether everything in a line had been measured by then."""
+    looks = orjson.loads(line)["report"]["looks"]
+    return all(read_time(look["due_at"]) < instant for look in looks)
+
+
+def altered_values(since: datetime) -> list[Series]:
+    def alter(values: Floats) -> Floats:
+        return np.where(since.timestamp() <= TIMES, 3 * values[::-1], values)
+
+    return [replace(each, values=alter(each.values)) for each in series(DEPLOYMENTS)]
+
+
+@pytest.fixture(scope="module")
+def lines(workers: Workers) -> list[bytes]:
+    return asyncio.run(walked(workers))
+
+
+async def test_another_future_changes_no_earlier_line_by_a_single_byte(workers: Workers, lines: list[bytes]) -> None:
+    cut = 9
+    since = DEPLOYMENTS[cut].started_at
+    later = (
+        replace(each, service="api", status=Status.ROLLED_BACK, traits={"size": 9.0}, finished_at=None)
+        for each in DEPLOYMENTS[cut + 1 :: 2]
+    )
+    other = await walked(workers, (*DEPLOYMENTS[: cut + 1], *later), altered_values(since))
+    past = [place for place, line in enumerate(lines[:-1]) if known_by(line, since)]
+    assert len(past) >= cut - 3
+    assert [other[place] for place in past] == [lines[place] for place in past]
+    assert other[cut + 2 : -1] != lines[cut + 2 : -1]
+    foretold = [[orjson.loads(line)["prediction"] for line in told[: cut + 1]] for told in (lines, other)]
+    assert foretold[0] == foretold[1]
+
+
+async def test_how_a_rollout_under_way_will_end_is_in_no_earlier_line(workers: Workers) -> None:
+    since = DEPLOYMENTS[6].started_at
+    one = replace(DEPLOYMENTS[5], id="long", status=Status.FAILED, finished_at=since + timedelta(hours=5))
+    other = replace(one, status=Status.SUCCEEDED, finished_at=since + timedelta(hours=9))
+    first, second = [await walked(workers, (*DEPLOYMENTS[:5], each)) for each in (one, other)]
+    assert known_by(first[3], since)
+    assert first[:4] == second[:4]
+    assert first[5] != second[5]
+
+
+def test_the_first_deployment_is_foretold_cold_and_the_later_ones_from_their_own_service(lines: list[bytes]) -> None:
+    told = [orjson.loads(line) for line in lines[:-1]]
+    assert [line["deployment"]["id"] for line in told] == [each.id for each in DEPLOYMENTS]
+    predictions = [line["prediction"] for line in told]
+    assert (predictions[0]["basis"], predictions[0]["n"]) == ("cold", 0)
+    assert predictions[-1]["basis"] == "service"
+    assert predictions[0]["deployment"]["status"] == "planned"
+    reports = [line["report"] for line in told]
+    migrations = [report for report in reports if "database" in report["deployment"]["change_types"]]
+    found = [report for report in migrations if report["outcome"] != "success"]
+    assert len(found) >= len(migrations) - 1
+    assert [(look["after_seconds"], look["state"]) for look in reports[0]["looks"]] == [
+        (3600.0, "done"),
+        (86400.0, "done"),
+    ]
+
+
+def test_the_last_line_tells_how_good_the_predictions_were(lines: list[bytes]) -> None:
+    last = orjson.loads(lines[-1])
+    board = last["scoreboard"]
+    assert board["deployments"] == board["risk"]["n"] == len(DEPLOYMENTS)
+    assert 0 <= board["risk"]["brier_score"] <= 1
+    assert board["coverage"]["metrics"]["latency_seconds"]["n"] > 10
+    alarms = board["false_alarms"]
+    assert alarms["n"] > 0
+    assert alarms["ratio"] == alarms["count"] / alarms["n"]
+    assert set(last["windows"]) == {"api", "web"}
+    assert len(last["windows"]["api"]["hours"]) == 168
+    assert all(pattern["sentence"] for pattern in last["patterns"])
+
+
+async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_that_it_awaits(workers: Workers) -> None:
+    newest = replace(DEPLOYMENTS[1], id="newest", started_at=END - timedelta(minutes=7), finished_at=None)
+    beyond = replace(newest, id="beyond", started_at=END)
+    told = [orjson.loads(line)["report"] for line in (await walked(workers, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]]
+    assert [look["state"] for look in told[0]["looks"]] == ["done", *["due"] * 5]
+    assert told[1]["outcome"] == "unknown"
+    assert told[1]["story"][0].startswith("Nothing is known of web yet")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Callable[..., Result]:
+    """Runs the command on a recording of one day in a folder."""
+    (tmp_path / "recording").mkdir()
+    rows = ["timestamp,metric,service,value"]
+    for each in series(()):
+        service = each.labels.get("service", "")
+        rows += [f"{t:.0f},{each.metric},{service},{v}" for t, v in zip(TIMES[:600], each.values[:600], strict=True)]
+    (tmp_path / "recording/all.csv").write_text("\n".join(rows))
+    config = {
+        "sources": [{"name": "production", "kind": "prometheus", "url": "http://127.0.0.1:1"}],
+        "metrics": [{"name": "latency_seconds", "layer": "technical", "query": 'latency{service="$service"}'}],
+        "policy": {"analysis": {"history": "1d", "step": "5m"}},
+    }
+    (tmp_path / "afdp.yml").write_text(json.dumps(config))
+
+    def run(deployments: str) -> Result:
+        file = tmp_path / "deployments.jsonl"
+        file.write_text(deployments)
+        options = [f"--config.file={tmp_path / 'afdp.yml'}", f"--recording={tmp_path / 'recording'}"]
+        options += [f"--deployments={file}", f"--output={tmp_path / 'out.jsonl'}"]
+        return CliRunner().invoke(cli._afdp, ["backtest", *options])
+
+    return run
+
+
+def test_the_command_asks_the_recording_and_stays_quiet_in_a_pipe(
+    recorded: Callable[..., Result], tmp_path: Path
+) -> None:
+    ran = recorded('{"service": "api", "started_at": "2026-03-03T06:00:00Z"}\n')
+    assert (ran.exit_code, ran.output) == (0, "")
+    line, last = [json.loads(text) for text in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert line["report"]["impacts"][0]["verdict"] == "no_effect"
+    assert set(last) == {"scoreboard", "patterns", "windows"}
+    assert not (tmp_path / "out.jsonl.part").exists()
+
+
+@pytest.mark.parametrize("deployments", ["", '{"service": "api"}\n', "{"])
+def test_the_command_refuses_what_is_no_history_and_writes_nothing(
+    recorded: Callable[..., Result], tmp_path: Path, deployments: str
+) -> None:
+    assert recorded(deployments).exit_code != 0
+    assert not (tmp_path / "out.jsonl").exists()

@@ -1,0 +1,211 @@
+"""What did this deployment do? Asked of series with a known truth, and of sources that fail."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from afdp_exporter.errors import SourceError, SourceUnavailable
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Floats,
+    Impact,
+    Layer,
+    Look,
+    Metric,
+    Series,
+    Service,
+    Shift,
+    Window,
+    Worse,
+)
+from afdp_exporter.sources.recording import Tape
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.analysis import Analyst, Answer
+from afdp_exporter.watching.evidence import AnalysisSettings, Watched
+from afdp_exporter.watching.watch import Schedule, plan
+from afdp_exporter.workers import Workers
+
+STEP = timedelta(minutes=1)
+START = datetime(2026, 11, 2, 14, tzinfo=UTC)
+NOW = START + timedelta(hours=1)
+TIMES = np.arange((START - timedelta(days=7)).timestamp(), NOW.timestamp() + 1, STEP.total_seconds())
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency{service="$service"}', worse=Worse.UP)
+
+
+class Notes:
+    """What was told of the sources."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+        self.failed: list[str] = []
+
+    def queried(self, source: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.answered += 1
+
+    def query_failed(self, source: str, error: SourceError) -> None:
+        self.failed.append(error.reason)
+
+
+def wandering(seed: int, *, shift: float = 0.0) -> Floats:
+    """A level of 100 that wanders by itself (AR(1), phi .8), with a step at the deployment."""
+    draws = np.random.default_rng(seed).normal(0, 1, TIMES.size)
+    wander = np.zeros(TIMES.size)
+    for index in range(1, TIMES.size):
+        wander[index] = 0.8 * wander[index - 1] + draws[index]
+    return np.asarray(100 + wander + np.where(START.timestamp() <= TIMES, shift, 0.0))
+
+
+def series(values: Floats, *, name: str = "latency", service: str = "api", warnings: tuple[str, ...] = ()) -> Series:
+    return Series(metric=name, labels={"service": service}, times=TIMES, values=values, warnings=warnings)
+
+
+@pytest.fixture(scope="module")
+def workers() -> AsyncIterator[Workers]:
+    made = Workers(1)
+    yield made  # type: ignore[misc]
+    made.close()
+
+
+class Asked:
+    """A deployment of `api` at START, looked at an hour later."""
+
+    def __init__(self, folder: Path, workers: Workers) -> None:
+        self.folder, self.workers, self.notes = folder, workers, Notes()
+
+    async def __call__(
+        self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
+    ) -> tuple[Impact, Mapping[str, object]]:
+        answer = await self.whole(source, *metrics, services=services, **told)
+        return answer.impact, answer.account
+
+    async def whole(
+        self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
+    ) -> Answer:
+        store = await SQLiteStore.open(self.folder / "afdp.db")
+        try:
+            known: dict[str, object] = {"id": "d", "service": "api", "environment": "production", "started_at": START}
+            deployment = Deployment(**(known | {"received_at": START} | told))  # type: ignore[arg-type]
+            await store.record(deployment, plan(deployment, Schedule(looks=(timedelta(hours=1),)), NOW))
+            (look,) = await store.looks("d")
+            watched = Watched(
+                sources={"only": source},  # type: ignore[dict-item]
+                metrics=metrics or (LATENCY,),
+                services=services or {},
+                settings=AnalysisSettings(step=STEP),
+            )
+            return await self._answer(look, watched, store)
+        finally:
+            await store.close()
+
+    async def _answer(self, look: Look, watched: Watched, store: SQLiteStore) -> Answer:
+        analyst = Analyst(watched=lambda: watched, store=store, workers=self.workers, observer=self.notes)
+        return await analyst.conclude(await analyst.weigh(look, NOW))
+
+
+@pytest.fixture
+def ask(tmp_path: Path, workers: Workers) -> Asked:
+    return Asked(tmp_path, workers)
+
+
+def only(impact: Impact) -> Shift:
+    (shift,) = impact.shifts
+    return shift
+
+
+async def test_the_course_that_is_kept_shows_what_was_judged(ask: Asked) -> None:
+    answer = await ask.whole(Tape([series(wandering(1, shift=15))]))
+    (course,), shift = answer.courses, only(answer.impact)
+    assert course.level is not None
+    assert course.level.measured - course.level.expected == pytest.approx(shift.change)
+    assert course.level.measured - course.level.low == pytest.approx(shift.high)
+    assert course.start + len(course.measured) * course.step == NOW + STEP
+    assert course.start + (len(course.measured) - len(course.expected)) * course.step == START
+    judged = answer.account["metrics"]["latency_seconds"]["judged"]  # type: ignore[index]
+    assert judged["verdict"] == "attributed"
+    assert judged["step_seconds"] == 60
+
+
+async def test_a_step_at_the_deployment_is_attributed_with_its_size(ask: Asked) -> None:
+    impact, account = await ask(Tape([series(wandering(1, shift=15))]))
+    shift = only(impact)
+    assert shift.verdict is Attribution.ATTRIBUTED
+    assert shift.low is not None
+    assert shift.high is not None
+    assert shift.low <= 15 <= shift.high
+    assert shift.onset is not None
+    assert abs(shift.onset - START) <= STEP
+    assert impact.story
+    assert account["metrics"]["latency_seconds"]["points"] == TIMES.size  # type: ignore[index]
+    assert ask.notes.answered == 1
+
+
+async def test_a_series_that_goes_on_as_before_blames_nobody(ask: Asked) -> None:
+    impact, _ = await ask(Tape([series(wandering(2))]))
+    assert only(impact).verdict is Attribution.NO_EFFECT
+
+
+class Answer:
+    """A source with one answer to everything."""
+
+    def __init__(self, *found: Series, error: SourceError | None = None) -> None:
+        self.found, self.error = list(found), error
+
+    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+        if self.error:
+            raise self.error
+        return self.found
+
+
+async def test_a_source_that_is_away_leaves_the_look_unanswered(ask: Asked) -> None:
+    with pytest.raises(SourceUnavailable, match="no connection"):
+        await ask(Answer(error=SourceUnavailable("connection", "no connection")))
+    assert ask.notes.failed == ["connection"]
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([], "no data for latency"),
+        ([series(wandering(3)), series(wandering(4))], "2 series answer"),
+        ([series(wandering(5), warnings=("a store did not answer",))], "a store did not answer"),
+        ([series(np.full(TIMES.size, np.nan))], ""),
+        ([series(np.where(START.timestamp() > TIMES, wandering(6), np.nan))], ""),
+    ],
+    ids=["empty", "ambiguous", "partial", "all gaps", "nothing after the deployment"],
+)
+async def test_data_that_cannot_tell_is_never_no_effect(ask: Asked, found: list[Series], told: str) -> None:
+    impact, _ = await ask(Answer(*found))
+    shift = only(impact)
+    assert shift.verdict in {Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY}
+    assert told in shift.reason
+
+
+async def test_a_query_that_needs_what_the_deployment_does_not_tell_is_inconclusive(ask: Asked) -> None:
+    versioned = replace(LATENCY, query='latency{version="$version"}')
+    impact, _ = await ask(Tape([series(wandering(7))]), versioned)
+    assert "$version" in only(impact).reason
+
+
+async def test_what_moved_the_other_services_too_is_not_blamed_on_the_deployment(ask: Asked) -> None:
+    names = ("api", "web", "mail", "search")
+    everywhere = Tape([series(wandering(10 + place, shift=15), service=name) for place, name in enumerate(names)])
+    services = {name: Service(name=name) for name in names}
+    impact, account = await ask(everywhere, services=services)
+    assert only(impact).verdict is not Attribution.ATTRIBUTED
+    assert account["metrics"]["latency_seconds"]["witnesses"] == ["mail", "search", "web"]  # type: ignore[index]
+
+
+async def test_the_other_services_are_no_alibi_for_a_shift_of_its_own(ask: Asked) -> None:
+    names = ("api", "web", "mail", "search")
+    shifts = {"api": 15.0}
+    tape = Tape(
+        [series(wandering(20 + place, shift=shifts.get(name, 0.0)), service=name) for place, name in enumerate(names)]
+    )
+    impact, _ = await ask(tape, services={name: Service(name=name) for name in names})
+    assert only(impact).verdict is Attribution.ATTRIBUTED

@@ -1,0 +1,228 @@
+"""Telling receivers: due in the transaction of the change, until it has arrived, over restarts."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afdp_exporter.errors import DeliveryError
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Notice, Outcome, Shift, Status
+from afdp_exporter.settings import build
+from afdp_exporter.store import Amendment
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.dispatch import Dispatcher
+from annotating import AnnotatingGrafana, answers, loses_the_answer
+from loopback import Serve
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LOOK = Look(deployment_id="d1", after=timedelta(minutes=2), due_at=NOON)
+
+
+def deployment(name: str = "d1", **words: Any) -> Deployment:  # noqa: ANN401
+    fields = {"service": "checkout", "environment": "production", "started_at": NOON, "received_at": NOON}
+    return Deployment(**({"id": name} | fields | words))
+
+
+def impact(change: float, at: datetime = NOON) -> Impact:
+    shift = Shift(
+        metric="latency_seconds",
+        layer=Layer.TECHNICAL,
+        verdict=Attribution.ATTRIBUTED,
+        reason="it moved",
+        change=change,
+        low=change,
+        high=change,
+    )
+    return Impact(
+        deployment_id="d1", measured_at=at, shifts=(shift,), outcome=Outcome.DEGRADATION, outcome_reason="worse"
+    )
+
+
+@dataclass
+class Listener:
+    """A receiver that keeps what it hears, and fails as it is told to."""
+
+    heard: list[str] = field(default_factory=list)
+    failing: DeliveryError | Exception | None = None
+
+    async def send(self, notice: Notice) -> None:
+        if self.failing is not None:
+            raise self.failing
+        self.heard.append(f"{notice.deployment.id}: {notice.headline}")
+
+
+@dataclass
+class Counts:
+    """Who watches how it goes."""
+
+    sent: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def notified(self, receiver: str) -> None:
+        self.sent.append(receiver)
+
+    def notification_failed(self, receiver: str, reason: str) -> None:
+        self.failed.append((receiver, reason))
+
+
+class World:
+    """A store, receivers, a clock that is moved by hand."""
+
+    def __init__(self, store: SQLiteStore, **receivers: Any) -> None:  # noqa: ANN401
+        self.store, self.receivers, self.now, self.counts = store, receivers, NOON, Counts()
+        self.dispatcher = Dispatcher(
+            store=store, receivers=lambda: self.receivers, observer=self.counts, clock=lambda: self.now
+        )
+
+    async def settle(self) -> None:
+        """Send until nothing is due."""
+        while await self.dispatcher.work():
+            pass
+
+    async def look(self, found: Impact, number: int) -> None:
+        """A look finds this."""
+        look = replace(LOOK, after=timedelta(minutes=number))
+        await self.store.amend("d1", lambda d: Amendment(deployment=d, looks=(look,)))
+        await self.store.finish_look(replace(look, state=LookState.DONE, done_at=self.now), found)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+async def test_each_change_is_told_once_and_what_changes_nothing_is_not(store: SQLiteStore) -> None:
+    ear = Listener()
+    world = World(store, ear=ear)
+    await store.set_receivers(["ear"])
+    await store.record(deployment(status=Status.STARTED), ())
+    await world.settle()
+    await store.record(deployment(status=Status.STARTED), ())  # told twice by its sender
+    await world.settle()
+    await store.amend("d1", lambda d: Amendment(deployment=replace(d, status=Status.SUCCEEDED)))
+    await world.settle()
+    await world.look(impact(0.015), 2)
+    await world.look(impact(0.015, NOON + timedelta(minutes=1)), 5)
+    await world.settle()
+    await world.look(impact(0.015, NOON + timedelta(minutes=2)), 10)  # finds the same
+    await world.settle()
+    await world.look(impact(0.017, NOON + timedelta(minutes=3)), 15)
+    await world.settle()
+    assert ear.heard == [
+        "d1: checkout (12:00) is being deployed; nothing is measured yet",
+        "d1: checkout (12:00) was deployed; nothing is measured yet",
+        "d1: checkout (12:00): latency +15 ms",
+        "d1: checkout (12:00): latency +17 ms",
+    ]
+    assert await store.pending_notices() == {"ear": 0}
+
+
+async def test_a_receiver_that_is_away_hears_everything_later_and_holds_up_nobody(store: SQLiteStore) -> None:
+    away, ear = Listener(failing=DeliveryError("connection", "nobody", retry=True)), Listener()
+    world = World(store, away=away, ear=ear)
+    await store.set_receivers(["away", "ear"])
+    for name in ("d1", "d2", "d3"):
+        await store.record(deployment(name), ())
+    waits = []
+    for _ in range(7):
+        await world.settle()
+        waits.append(world.now)
+        while not await store.due_notices(world.now, limit=1):
+            world.now += timedelta(seconds=15)
+    assert [(later - earlier).total_seconds() for earlier, later in pairwise(waits)] == [15, 30, 60, 120, 240, 300]
+    assert world.counts.failed == [("away", "connection")] * 7  # one try for all three
+    assert len(ear.heard) == 3
+    assert await store.pending_notices() == {"away": 3, "ear": 0}
+    away.failing = None
+    await world.settle()
+    assert sorted(away.heard) == sorted(ear.heard)
+
+
+async def test_what_is_due_survives_a_restart(tmp_path: Path) -> None:
+    first = await SQLiteStore.open(tmp_path / "afdp.db")
+    await first.set_receivers(["ear"])
+    await first.record(deployment(), ())
+    await first.close()
+    second = await SQLiteStore.open(tmp_path / "afdp.db")
+    ear = Listener()
+    world = World(second, ear=ear)
+    await second.set_receivers(["ear"])
+    await world.settle()
+    assert len(ear.heard) == 1
+    await second.close()
+
+
+async def test_a_crash_between_sending_and_keeping_that_it_was_sent_makes_no_double(
+    serve: Serve, store: SQLiteStore
+) -> None:
+    grafana = AnnotatingGrafana()
+    receiver = build("notify", "grafana", {"url": await serve(grafana.answer)}, "notify[0]")
+    await store.set_receivers(["grafana"])
+    await store.record(deployment(), ())
+    (due,) = await store.due_notices(NOON, limit=10)
+    await receiver.send(Notice(deployment=deployment(), impact=None, headline="before the crash"))
+    assert await store.due_notices(NOON, limit=10) == [due]
+    world = World(store, grafana=receiver)
+    grafana.faults = [answers(503), None, loses_the_answer]
+    for _ in range(3):
+        await world.settle()
+        world.now += timedelta(minutes=5)
+    assert [entry["text"] for entry in grafana.annotations.values()] == [
+        "checkout (12:00) was deployed; nothing is measured yet"
+    ]
+    assert await store.pending_notices() == {"grafana": 0}
+
+
+async def test_a_change_while_a_notice_is_under_way_is_told_afterwards(store: SQLiteStore) -> None:
+    await store.set_receivers(["ear"])
+    await store.record(deployment(status=Status.STARTED), ())
+    (due,) = await store.due_notices(NOON, limit=10)
+    await store.amend("d1", lambda d: Amendment(deployment=replace(d, status=Status.FAILED)))
+    await store.finish_notice(due, sent="digest")
+    assert [each.version for each in await store.due_notices(NOON, limit=10)] == [due.version + 1]
+
+
+async def test_what_a_receiver_calls_wrong_is_given_up_and_the_rest_goes_on(store: SQLiteStore) -> None:
+    ear = Listener(failing=DeliveryError("http_400", "it answers 400", retry=False))
+    world = World(store, ear=ear)
+    await store.set_receivers(["ear"])
+    await store.record(deployment(), ())
+    await world.settle()
+    ear.failing = None
+    await store.record(deployment("d2"), ())
+    await world.settle()
+    assert [line[:3] for line in ear.heard] == ["d2:"]
+
+
+async def test_a_defect_of_a_receiver_is_logged_and_tried_again(
+    store: SQLiteStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ear = Listener(failing=KeyError("id"))
+    world = World(store, ear=ear)
+    await store.set_receivers(["ear"])
+    await store.record(deployment(), ())
+    await world.settle()
+    assert world.counts.failed == [("ear", "internal")]
+    ear.failing = None
+    world.now += timedelta(seconds=15)
+    await world.settle()
+    assert len(ear.heard) == 1
+
+
+async def test_history_is_told_to_nobody_and_neither_is_what_a_new_receiver_missed(store: SQLiteStore) -> None:
+    ear = Listener()
+    world = World(store, ear=ear)
+    await store.record(deployment("early"), ())
+    await store.set_receivers(["ear"])
+    await store.record(deployment("imported", started_at=NOON - timedelta(days=1)), ())
+    await store.record(deployment("late", started_at=NOON - timedelta(hours=23)), ())
+    await world.settle()
+    assert [line.split(":")[0] for line in ear.heard] == ["late"]
+    await store.set_receivers(["other"])
+    assert await store.pending_notices() == {"other": 0}

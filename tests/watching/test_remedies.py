@@ -1,0 +1,76 @@
+"""What was rolled back or fixed is looked at again."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from afdp_exporter.model import Deployment, Look, LookState
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.remedies import look_again
+from afdp_exporter.watching.watch import Schedule, plan
+
+START = datetime(2026, 11, 2, 14, tzinfo=UTC)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SCHEDULE = Schedule(looks=(15 * MINUTE, 24 * HOUR))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+def deployment(name: str, after: timedelta, **changes: object) -> Deployment:
+    at = START + after
+    known: dict[str, object] = {
+        "service": "api",
+        "environment": "production",
+        "version": "v2",
+        "previous_version": "v1",
+    }
+    return Deployment(**(known | {"id": name, "started_at": at, "received_at": at} | changes))  # type: ignore[arg-type]
+
+
+async def lived(store: SQLiteStore, told: Deployment, now: datetime) -> None:
+    """Record a deployment, and answer what is due."""
+    await store.record(told, plan(told, SCHEDULE, told.started_at))
+    for look in await store.claim_looks(now, limit=10, lease=MINUTE):
+        await store.finish_look(replace(look, state=LookState.DONE, done_at=now), None)
+
+
+async def looks(store: SQLiteStore, name: str) -> list[tuple[timedelta, LookState]]:
+    return [(look.after, look.state) for look in await store.looks(name)]
+
+
+async def test_what_a_rollback_takes_back_is_looked_at_again_beside_the_looks_that_it_had(store: SQLiteStore) -> None:
+    now = START + 3 * HOUR
+    await lived(store, deployment("bad", timedelta(0)), now)
+    await lived(store, deployment("other", timedelta(0), service="search"), now)
+    await lived(store, deployment("back", 2 * HOUR, version="v1", previous_version="v2"), now)
+    done, ahead = (15 * MINUTE, LookState.DONE), (24 * HOUR, LookState.DUE)
+
+    async def looked_at(after: timedelta, name: str = "back") -> None:
+        look = Look(deployment_id=name, after=after, due_at=now)
+        await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+
+    await looked_at(5 * MINUTE)  # too soon for anything to have returned
+    await looked_at(15 * MINUTE, "other")
+    assert await looks(store, "bad") == [done, ahead]
+    await looked_at(15 * MINUTE)
+    assert await looks(store, "bad") == [done, (3 * HOUR, LookState.DUE), ahead]
+    assert await looks(store, "other") == [done, ahead]
+    assert [look.deployment_id for look in await store.claim_looks(now, limit=10, lease=MINUTE)] == ["bad"]
+
+
+async def test_what_was_mended_after_the_time_for_it_is_left_alone(store: SQLiteStore) -> None:
+    now = START + 50 * HOUR
+    await lived(store, deployment("old", timedelta(0)), now)
+    await lived(store, deployment("back", 49 * HOUR, version="v1", previous_version="v2"), now)
+    before = await looks(store, "old")
+    look = Look(deployment_id="back", after=15 * MINUTE, due_at=now)
+    await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+    assert await looks(store, "old") == before

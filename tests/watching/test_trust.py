@@ -1,0 +1,85 @@
+"""The false alarms on a user's own series, through sources, store and workers."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from afdp_exporter.model import Deployment, Layer, Metric, Series, Service
+from afdp_exporter.sources.recording import Tape
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.evidence import AnalysisSettings, Watched
+from afdp_exporter.watching.trust import false_alarm_ratios, measure
+from afdp_exporter.workers import Workers
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+STEP = timedelta(minutes=5)
+TIMES = np.arange((NOW - timedelta(days=4)).timestamp(), NOW.timestamp() + 1, STEP.total_seconds())
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency{service="$service"}')
+MAIL = Metric(name="mails_per_second", layer=Layer.USER, query='mails{service="$service"}')
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    made = Workers(1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def watched() -> Watched:
+    chance = np.random.default_rng(8)
+    series = [
+        Series(
+            metric="latency",
+            labels={"service": service},
+            times=TIMES,
+            values=chance.normal(100, 3, TIMES.size),
+        )
+        for service in ("api", "web")
+    ]
+    return Watched(
+        sources={"tape": Tape(series)},
+        metrics=(LATENCY, MAIL),
+        services={name: Service(name=name) for name in ("api", "web")},
+        settings=AnalysisSettings(history=timedelta(days=2), step=STEP),
+    )
+
+
+async def test_placebos_of_all_services_are_counted_together_and_a_metric_without_data_is_left_out(
+    store: SQLiteStore, workers: Workers, watched: Watched
+) -> None:
+    places = [("api", "production"), ("web", "production")]
+    found = await false_alarm_ratios(watched, places, store=store, workers=workers, now=NOW)
+    assert set(found) == {"latency_seconds"}
+    alarms = found["latency_seconds"]
+    assert 150 < alarms.n <= 200
+    assert alarms.ratio <= 0.05
+
+
+async def test_placebos_keep_clear_of_the_deployments_in_the_store(
+    store: SQLiteStore, workers: Workers, watched: Watched
+) -> None:
+    for hour in range(3, 46):
+        start = NOW - timedelta(hours=hour)
+        told = Deployment(id=f"d{hour}", service="web", environment="production", started_at=start, received_at=start)
+        await store.record(told, ())
+    found = await false_alarm_ratios(watched, [("api", "production")], store=store, workers=workers, now=NOW)
+    assert found["latency_seconds"].n < 20
+
+
+async def test_the_smallest_change_that_ten_minutes_show_is_told_on_request(workers: Workers, watched: Watched) -> None:
+    values = {"service": "api", "environment": "production"}
+    trust = await measure(LATENCY, values, watched, (), workers=workers, now=NOW, sized=True)
+    assert trust is not None
+    assert trust.smallest_change is not None
+    assert 1 < trust.smallest_change < 100

@@ -1,0 +1,204 @@
+"""Due work is a row in the store: taken once, answered once, and never lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afdp_exporter.errors import AnalysisError, SourceUnavailable
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Outcome, Shift, Status
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.analysis import Answer
+from afdp_exporter.watching.watch import Schedule, Watcher, plan
+
+START = datetime(2026, 11, 2, 14, tzinfo=UTC)
+SCHEDULE = Schedule(looks=(timedelta(minutes=2), timedelta(minutes=10)))
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class Notes:
+    """What the watcher told."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[str] = []
+        self.shown = asyncio.Event()
+
+    def looked(self, verdict: str, seconds: float) -> None:
+        assert seconds >= 0
+        self.verdicts.append(verdict)
+
+    def measured(self, impact: Impact) -> None:
+        self.shown.set()
+
+
+def deployment(**changes: object) -> Deployment:
+    known: dict[str, object] = {"id": "d1", "service": "api", "environment": "production", "started_at": START}
+    return Deployment(**(known | {"received_at": START} | changes))  # type: ignore[arg-type]
+
+
+def impact(look: Look, at: datetime) -> Impact:
+    shift = Shift(metric="m", layer=Layer.USER, verdict=Attribution.NO_EFFECT, reason="nothing moved")
+    return Impact(
+        deployment_id=look.deployment_id,
+        measured_at=at,
+        shifts=(shift,),
+        outcome=Outcome.SUCCESS,
+        outcome_reason="nothing moved",
+    )
+
+
+class Analysis:
+    """Answers looks, after failing as often as it is told to."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.asked: list[timedelta] = []
+
+    async def __call__(self, look: Look, now: datetime) -> Answer:
+        self.asked.append(look.after)
+        if self.failures:
+            raise self.failures.pop(0)
+        return Answer(impact=impact(look, now), courses=(), account={"points": 3})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+def watcher(store: SQLiteStore, analysis: Analysis, clock: Clock, notes: Notes) -> Watcher:
+    return Watcher(store=store, analyse=analysis, observer=notes, clock=clock, at_once=4)
+
+
+async def test_a_look_is_answered_when_its_time_has_come_and_only_once(store: SQLiteStore) -> None:
+    clock, notes, analysis = Clock(), Notes(), Analysis()
+    told = deployment()
+    await store.record(told, plan(told, SCHEDULE, START))
+    watching = watcher(store, analysis, clock, notes)
+    assert not await watching.work()
+    clock.now += timedelta(minutes=2)
+    assert await watching.work()
+    assert not await watching.work()
+    clock.now += timedelta(hours=1)
+    assert await watching.work()
+    assert analysis.asked == [timedelta(minutes=2), timedelta(minutes=10)]
+    assert notes.verdicts == ["no_effect", "no_effect"]
+    assert {look.state for look in await store.looks("d1")} == {LookState.DONE}
+    assert (await store.looks("d1"))[0].account == {"points": 3}
+    kept = await store.impact("d1")
+    assert kept is not None
+    assert kept.measured_at == clock.now
+
+
+async def test_a_source_that_is_away_for_a_day_leaves_the_look_waiting_and_never_without_effect(
+    store: SQLiteStore,
+) -> None:
+    clock, notes = Clock(), Notes()
+    analysis = Analysis(*(SourceUnavailable("connection", "no connection") for _ in range(20)))
+    told = deployment()
+    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    watching = watcher(store, analysis, clock, notes)
+    clock.now += timedelta(minutes=2)
+    while analysis.failures:
+        assert await watching.work()
+        assert await store.impact("d1") is None
+        (look,) = await store.looks("d1")
+        assert look.state is LookState.WAITING
+        waits_until = await store.next_look_at()
+        assert waits_until is not None
+        assert timedelta(0) < waits_until - clock.now <= timedelta(minutes=5)
+        clock.now = waits_until
+    assert await watching.work()
+    assert notes.verdicts == ["no_effect"]
+    assert (await store.looks("d1"))[0].state is LookState.DONE
+
+
+async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(store: SQLiteStore) -> None:
+    clock, notes = Clock(), Notes()
+    analysis = Analysis(*(AnalysisError("took longer than 30 s") for _ in range(9)))
+    told = deployment()
+    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    watching = watcher(store, analysis, clock, notes)
+    clock.now += timedelta(minutes=2)
+    while await watching.work():
+        clock.now += timedelta(minutes=1)
+    (look,) = await store.looks("d1")
+    assert (look.state, look.reason) == (LookState.FAILED, "took longer than 30 s")
+    assert len(analysis.asked) == 3
+    assert notes.verdicts == ["failed"]
+    assert await store.impact("d1") is None
+
+
+async def test_an_unforeseen_error_in_one_look_does_not_stop_the_others(store: SQLiteStore) -> None:
+    clock, notes, analysis = Clock(), Notes(), Analysis(KeyError("oops"))
+    for name in ("d1", "d2"):
+        told = deployment(id=name)
+        await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    clock.now += timedelta(minutes=2)
+    assert await watcher(store, analysis, clock, notes).work()
+    states = {(await store.looks(name))[0].state for name in ("d1", "d2")}
+    assert states == {LookState.DONE, LookState.WAITING}
+
+
+async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: Path) -> None:
+    first = await SQLiteStore.open(tmp_path / "afdp.db")
+    told = deployment()
+    await first.record(told, plan(told, SCHEDULE, START))
+    taken = await first.claim_looks(START + timedelta(minutes=2), limit=4, lease=timedelta(minutes=5))
+    assert len(taken) == 1
+    await first.close()
+    second = await SQLiteStore.open(tmp_path / "afdp.db")
+    clock, notes, analysis = Clock(), Notes(), Analysis()
+    clock.now += timedelta(minutes=2)
+    assert await watcher(second, analysis, clock, notes).work()
+    assert notes.verdicts == ["no_effect"]
+    await second.close()
+
+
+async def test_a_running_watcher_wakes_when_it_is_called(store: SQLiteStore) -> None:
+    notes, analysis = Notes(), Analysis()
+    clock = Clock()
+    watching = watcher(store, analysis, clock, notes)
+    running = asyncio.create_task(watching.run())
+    told = deployment(started_at=START - timedelta(days=2))
+    await store.record(told, plan(told, SCHEDULE, START))
+    watching.wake()
+    async with asyncio.timeout(10):
+        await notes.shown.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert analysis.asked == [timedelta(minutes=10)]
+
+
+@given(age=st.integers(0, 3000), minutes=st.sets(st.integers(1, 1440), min_size=1, max_size=8))
+def test_of_looks_in_the_past_only_the_latest_is_made_and_every_coming_one_is(age: int, minutes: set[int]) -> None:
+    now = START + timedelta(minutes=age)
+    looks = plan(deployment(), Schedule(looks=tuple(timedelta(minutes=each) for each in minutes)), now)
+    past = [look for look in looks if look.due_at <= now]
+    assert [look.after for look in past] == [timedelta(minutes=each) for each in sorted(minutes) if each <= age][-1:]
+    assert len(looks) - len(past) == sum(each > age for each in minutes)
+
+
+def test_a_planned_deployment_has_no_looks_yet() -> None:
+    assert plan(deployment(status=Status.PLANNED), SCHEDULE, START) == ()
+
+
+def test_looks_count_from_the_end_of_the_rollout() -> None:
+    looks = plan(deployment(finished_at=START + timedelta(minutes=20)), SCHEDULE, START)
+    assert looks[0].due_at == START + timedelta(minutes=22)
