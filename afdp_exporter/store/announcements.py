@@ -11,8 +11,9 @@ _KEEP = """
 INSERT INTO announcements (deployment_id, event, at_us, document, received_us)
 VALUES (:deployment_id, :event, :at_us, :document, :received_us)
 ON CONFLICT DO UPDATE SET at_us = excluded.at_us, document = excluded.document
-WHERE (excluded.at_us, excluded.document) < (at_us, document)
-"""  # the same event told in two ways counts as it was told first by its sender's clock, whichever came first
+WHERE (excluded.document ->> 'status' IS NULL, excluded.at_us, excluded.document)
+    < (document ->> 'status' IS NULL, at_us, document)
+"""  # of an event told in two ways that counts which has a state, then what its sender's clock has first, in any order
 
 _OF_DEPLOYMENT = "SELECT document, received_us FROM announcements WHERE deployment_id = ? ORDER BY event"
 

@@ -46,7 +46,7 @@ def events() -> st.SearchStrategy[list[Announcement]]:
 
 
 def kept(told: list[Announcement]) -> dict[tuple[str, str], Announcement]:
-    """What a store keeps of announcements: of one event in two ways that which its sender's clock has first."""
+    """What a store keeps of announcements: of one event in two ways that with a state, then the sender's first."""
     found: dict[tuple[str, str], Announcement] = {}
     for each in told:
         key = (each.key, each.event)
@@ -54,9 +54,9 @@ def kept(told: list[Announcement]) -> dict[tuple[str, str], Announcement]:
     return found
 
 
-def _document(announcement: Announcement) -> tuple[Any, str]:
+def _document(announcement: Announcement) -> tuple[bool, Any, str]:
     values = announcement_values("", announcement, NOON)
-    return values["at_us"], values["document"]
+    return announcement.status is None, values["at_us"], values["document"]
 
 
 def timeless(deployment: Deployment | None) -> Deployment | None:
@@ -188,3 +188,12 @@ async def test_an_event_without_a_time_is_of_when_it_came_first(store: SQLiteSto
         await receive(announcement, rules=(), schedule=SCHEDULE, store=store, now=now)
     found = await store.deployment(deployment_id(timeless[0]))
     assert (found.started_at, found.finished_at) == (NOON, NOON + timedelta(minutes=9))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_an_event_told_with_a_state_and_without_one_counts_with_it(first: int, store: SQLiteStore) -> None:
+    ways = [told(Status.PLANNED), replace(told(Status.PLANNED), status=None)]
+    for announcement in (ways[first], ways[1 - first]):
+        await receive(announcement, rules=(), schedule=SCHEDULE, store=store, now=NOON)
+    assert (await store.deployment(deployment_id(ways[0]))).status is Status.PLANNED
+    assert not (await receive(ways[0], rules=(), schedule=SCHEDULE, store=store, now=NOON)).changed
