@@ -19,6 +19,7 @@ from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.watching.analysis import Analyst, Answer
 from afdp_exporter.watching.dispatch import Dispatcher
 from afdp_exporter.watching.remedies import look_again
+from afdp_exporter.watching.rounds import Rounds
 from afdp_exporter.watching.stability import stabilities
 from afdp_exporter.watching.trust import false_alarm_ratios
 from afdp_exporter.watching.watch import Watcher
@@ -77,22 +78,25 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         observer=state.instruments.notifications,
         clock=state.clock,
     )
+    telling = Rounds(dispatcher.work, clock=state.clock)
     watcher = Watcher(
         store=state.store,
         analyse=look_at,
-        observer=_Followers(state.instruments, state.planner, dispatcher, measured),
+        observer=_Followers(state.instruments, state.planner, telling, measured),
         clock=state.clock,
         at_once=2 * state.rules.watched.settings.workers,
     )
 
+    looking = Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
+
     def due() -> None:
-        watcher.wake()
-        dispatcher.wake()
+        looking.wake()
+        telling.wake()
 
     state.due = due
     learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
     foreseeing = (learning, state.foresight.run(), _replaying(state), _judging(state, measured))
-    works = (watcher.run(), dispatcher.run(), _feeding(state), *foreseeing)
+    works = (looking.run(), telling.run(), _feeding(state), *foreseeing)
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
@@ -174,7 +178,7 @@ class _Followers:
 
     instruments: Instruments
     planner: Planner
-    dispatcher: Dispatcher
+    telling: Rounds
     new: asyncio.Event
 
     def looked(self, verdict: str, seconds: float) -> None:
@@ -183,7 +187,7 @@ class _Followers:
     def measured(self, impact: Impact) -> None:
         self.instruments.measured(impact)
         self.planner.measured()
-        self.dispatcher.wake()
+        self.telling.wake()
         self.new.set()
 
 

@@ -3,25 +3,23 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 from typing import Protocol
 
 import structlog
 
-from afdp_exporter.errors import DeliveryError, NotFound, StoreError
+from afdp_exporter.errors import DeliveryError, NotFound
 from afdp_exporter.impact.story import headline
 from afdp_exporter.model import Deployment, DueNotice, Notice, Status
 from afdp_exporter.notify import Receiver
 from afdp_exporter.store import Store
+from afdp_exporter.watching.rounds import retry_after
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
-_LONGEST_SLEEP = 15.0  # seconds
-_FIRST_RETRY = timedelta(seconds=15)
-_LONGEST_RETRY = timedelta(minutes=5)
 _WORDS = {
     Status.PLANNED: "is planned",
     Status.STARTED: "is being deployed",
@@ -57,25 +55,6 @@ class Dispatcher:
         self._receivers = receivers
         self._observer = observer
         self._clock = clock
-        self._called = asyncio.Event()
-
-    def wake(self) -> None:
-        """There may be something to tell now."""
-        self._called.set()
-
-    async def run(self) -> None:
-        """Work until cancelled."""
-        while True:
-            busy = False
-            try:
-                busy = await self.work()
-            except* StoreError as group:
-                for error in group.exceptions:
-                    log.error("store does not answer", error=str(error))
-            except* Exception as group:
-                log.exception("telling goes on after an unforeseen error", exc_info=group)
-            if not busy:
-                await self._rest()
 
     async def work(self) -> bool:
         """Send what is due now; False when there was nothing."""
@@ -107,9 +86,8 @@ class Dispatcher:
                 await self._store.finish_notice(due, sent=digest)
 
     async def _postpone(self, due: DueNotice, error: DeliveryError) -> None:
-        wait = min(_FIRST_RETRY * 2 ** min(due.attempts, 10), _LONGEST_RETRY)
         log.warning("receiver is away, its notices wait", receiver=due.receiver, error=str(error))
-        await self._store.postpone_notice(due, self._clock() + wait, str(error))
+        await self._store.postpone_notice(due, self._clock() + retry_after(due.attempts), str(error))
 
     async def _notice(self, due: DueNotice) -> Notice | None:
         try:
@@ -119,14 +97,6 @@ class Dispatcher:
         impact = await self._store.impact(due.deployment_id)
         text = headline(impact, deployment) if impact is not None else _announced(deployment)
         return Notice(deployment=deployment, impact=impact, headline=text)
-
-    async def _rest(self) -> None:
-        try:
-            await asyncio.wait_for(self._called.wait(), _LONGEST_SLEEP)
-        except TimeoutError:
-            return
-        finally:
-            self._called.clear()
 
 
 async def _send(receiver: Receiver, notice: Notice) -> None:

@@ -8,18 +8,16 @@ from typing import ClassVar, Protocol, TypeAlias
 
 import structlog
 
-from afdp_exporter.errors import AFDPError, SourceUnavailable, StoreError
+from afdp_exporter.errors import AFDPError, SourceUnavailable
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Status
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Answer
+from afdp_exporter.watching.rounds import retry_after
 
 log = structlog.get_logger(__name__)
 
 _LEASE = timedelta(minutes=5)
-_LONGEST_SLEEP = timedelta(seconds=15)
-_FIRST_RETRY = timedelta(seconds=15)
-_LONGEST_RETRY = timedelta(minutes=5)
 _TRIES = 3  # of a look whose analysis fails; a source that is away is asked for ever
 
 
@@ -88,25 +86,6 @@ class Watcher:
         self._observer = observer
         self._clock = clock
         self._at_once = at_once
-        self._called = asyncio.Event()
-
-    def wake(self) -> None:
-        """There may be something due now."""
-        self._called.set()
-
-    async def run(self) -> None:
-        """Work until cancelled; whatever is under way then is due again at the next start."""
-        while True:
-            busy = False
-            try:
-                busy = await self.work()
-            except* StoreError as group:
-                for error in group.exceptions:
-                    log.error("store does not answer", error=str(error))
-            except* Exception as group:
-                log.exception("watching goes on after an unforeseen error", exc_info=group)
-            if not busy:
-                await self._rest()
 
     async def work(self) -> bool:
         """Answer the looks that are due now; False when there were none."""
@@ -116,22 +95,6 @@ class Watcher:
                 group.create_task(self._answer(look))
         return bool(looks)
 
-    async def _rest(self) -> None:
-        seconds = _LONGEST_SLEEP.total_seconds()
-        try:
-            next_at = await self._store.next_look_at()
-        except StoreError as error:
-            log.error("store does not answer", error=str(error))
-        else:
-            if next_at is not None:
-                seconds = min(seconds, max((next_at - self._clock()).total_seconds(), 0.05))
-        try:
-            await asyncio.wait_for(self._called.wait(), seconds)
-        except TimeoutError:
-            return
-        finally:
-            self._called.clear()
-
     async def _answer(self, look: Look) -> None:
         started = asyncio.get_running_loop().time()
         try:
@@ -140,13 +103,12 @@ class Watcher:
             done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
             await self._store.finish_look(done, impact, answer.courses)
         except SourceUnavailable as error:
-            wait = min(_FIRST_RETRY * 2 ** min(look.attempts, 10), _LONGEST_RETRY)
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
-            await self._store.postpone_look(look, self._clock() + wait, str(error))
+            await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), str(error))
             return
         except Exception as error:  # noqa: BLE001 - the outermost loop: one look that fails must not stop the others
             now = self._clock()
-            if not await failed(look, error, self._store, now=now, retry_at=now + _FIRST_RETRY):
+            if not await failed(look, error, self._store, now=now, retry_at=now + retry_after(0)):
                 self._observer.looked("failed", asyncio.get_running_loop().time() - started)
             return
         self._observer.measured(impact)

@@ -170,22 +170,6 @@ async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: 
     await second.close()
 
 
-async def test_a_running_watcher_wakes_when_it_is_called(store: SQLiteStore) -> None:
-    notes, analysis = Notes(), Analysis()
-    clock = Clock()
-    watching = watcher(store, analysis, clock, notes)
-    running = asyncio.create_task(watching.run())
-    told = deployment(started_at=START - timedelta(days=2))
-    await store.record(told, plan(told, SCHEDULE, START))
-    watching.wake()
-    async with asyncio.timeout(10):
-        await notes.shown.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-    assert analysis.asked == [timedelta(minutes=10)]
-
-
 @given(age=st.integers(0, 3000), minutes=st.sets(st.integers(1, 1440), min_size=1, max_size=8))
 def test_of_looks_in_the_past_only_the_latest_is_made_and_every_coming_one_is(age: int, minutes: set[int]) -> None:
     now = START + timedelta(minutes=age)
