@@ -111,7 +111,7 @@ def _related(series: list[Recorded]) -> list[Recorded]:
 
 
 def cases(series: list[Recorded], seed: int, kind: str, count: int, after: int | None = None) -> Iterator[Case]:
-    """`count` cases of one kind with `after` points after the deployment (else a random number), by the seed."""
+    """`count` cases of one kind, by the seed; `after`: that many points after the deployment, the onset at once."""
     fit = [one for one in series if one.kin] if kind in CONTROLLED else series
     for number in range(count if fit else 0):
         rng = np.random.default_rng([seed, list(COUNTS).index(kind), number])
@@ -185,6 +185,7 @@ def _natural(values: Floats, length: int) -> float:
 
 def _cut(one: Recorded, kind: str, rng: np.random.Generator, after: int | None) -> Case | None:
     lengths = [30, 60, 120] if one.step <= 60 else [12, 24, 48] if one.step <= 300 else [12, 24]
+    latest = int(max(600, 2 * one.step) / one.step) if after is None else 1
     after = after or int(rng.choice(lengths))
     history = str(rng.choice(["6h", "24h", "8d"], p=[0.25, 0.35, 0.4]))
     span = {"6h": DAY / 4, "24h": DAY, "8d": 8 * DAY}[history]
@@ -212,7 +213,7 @@ def _cut(one: Recorded, kind: str, rng: np.random.Generator, after: int | None) 
             kind=kind, times=times, values=values, deployed_at=float(one.times[at]), control=control, onset=None,
             effect=0.0, size=0.0, step=one.step, history=history, q95=_q95(values[:before], min(after, before // 5)),
         ),
-        before, deviation, rng,
+        before, deviation, latest, rng,
     )  # fmt: skip
 
 
@@ -227,11 +228,11 @@ def _q95(values: Floats, length: int) -> float:
     return float(np.quantile(np.abs(totals[at + length] - 2 * totals[at] + totals[at - length]) / length, 0.95))
 
 
-def _inject(case: Case, before: int, deviation: float, rng: np.random.Generator) -> Case | None:
-    """The case with its truth put in; None where it does not fit."""
+def _inject(case: Case, before: int, deviation: float, latest: int, rng: np.random.Generator) -> Case | None:
+    """The case with its truth put in, at most `latest` steps after the deployment; None where it does not fit."""
     n, sign = len(case.values), float(rng.choice([-1.0, 1.0]))
     window, after = int(max(900, 4 * case.step) / case.step), len(case.values) - before
-    onset = before + int(rng.integers(0, int(max(600, 2 * case.step) / case.step) + 1))
+    onset = before + int(rng.integers(0, latest + 1))
     added, control, kind = np.zeros(n), case.control, case.kind
     size = float(rng.choice({"percent": (0.05, 0.1, 0.2, 0.5), "transient": (5.0, 10.0, 20.0), "shock": (0.1, 0.2),
                              "large shock": (0.5,), "spread": (2.0, 3.0)}.get(kind, SIZES)))  # fmt: skip

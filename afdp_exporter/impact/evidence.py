@@ -98,7 +98,7 @@ def _weight_of_level(p_value: float, shares: list[float]) -> float:
 def _weight_of_onset(onset: Onset, longer: Onset | None, change: Changepoint | None) -> float:
     """How surely it moved in the window: on the path, on a longer one as it was measured, and by its kernel."""
     share = min(max(onset.share, 1e-3), 1.0 - 1e-3)
-    odds = min(max(log10(share / (1.0 - share)), -0.5), 1.5)
+    odds = min(max(log10(share / (1.0 - share)), -2.0), 1.5)
     gain = min(max(log1p(change.gain) if change else 0.0, 2.0), 3.8)
     return 0.35 * odds + 0.3 * log10(max(longer.share if longer else 0.0, 0.01)) + 0.5 * gain
 
