@@ -2,8 +2,8 @@
 
     python benchmarks/attribution_speed.py [--n 200] [--otava PYTHON]
 
-All are given the same series in turn, in one run. apache-otava has needs of its own: `PYTHON` is the interpreter of an
-environment that has it (`pip install apache-otava`).
+Each is given the same series, one method after the other, in one run. apache-otava has needs of its own: `PYTHON` is
+the interpreter of an environment that has it (`pip install apache-otava`).
 """
 
 import argparse
@@ -50,10 +50,10 @@ def kernel(length: int) -> Callable[[Case], None]:
 
 
 def spent(methods: dict[str, Callable[[Case], None]], made: list[Case]) -> dict[str, list[float]]:
-    """Milliseconds of CPU of each method on each case, in turn."""
+    """Milliseconds of CPU of each method on each case."""
     found: dict[str, list[float]] = {name: [] for name in methods}
-    for case in made:
-        for name, method in methods.items():
+    for name, method in methods.items():
+        for case in made:
             begun = time.process_time()
             method(case)
             found[name].append(1000 * (time.process_time() - begun))
