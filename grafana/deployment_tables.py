@@ -2,9 +2,10 @@
 
 from grafana_foundation_sdk.builders import table
 
-from panels import Column, grid
+from panels import Column, grid, labels, largest
 
 _ONE_METRIC = "deployment_id, service, environment, metric"
+_ONSET = "afdp_impact_onset_timestamp_seconds"
 
 
 def deployments(selector: str, *, height: int = 9) -> table.Panel:
@@ -12,21 +13,14 @@ def deployments(selector: str, *, height: int = 9) -> table.Panel:
     facts = "deployment_id, service, environment, version, team, strategy, change_type"
     costs = "deployment_id, currency"
     columns = {
-        "deployment_id": Column(heading="Deployment"),
-        "service": Column(heading="Service"),
-        "environment": Column(heading="Environment"),
-        "version": Column(heading="Version"),
-        "team": Column(heading="Team"),
-        "strategy": Column(heading="Strategy"),
-        "change_type": Column(heading="Changes"),
-        "outcome": Column(heading="Outcome"),
-        "started": _largest("Started", "afdp_deployment_timestamp_seconds", selector, unit="dateTimeAsIso", times=1000),
-        "low": _largest("Cost per hour, low", "afdp_cost_per_hour_lower", selector, by=costs),
-        "median": _largest("Cost per hour", "afdp_cost_per_hour", selector, by=costs),
-        "high": _largest("Cost per hour, high", "afdp_cost_per_hour_upper", selector, by=costs),
-        "currency": Column(heading="Currency"),
-        "facts": _largest("Facts", "afdp_deployment_info", selector, by=facts),
-        "judged": _largest("Judged", "afdp_deployment_outcome", selector, by="deployment_id, outcome"),
+        **labels("deployment_id", "service", "environment", "version", "team", "strategy", "change_type", "outcome"),
+        "started": _started(selector),
+        "low": largest("Cost per hour, low", "afdp_cost_per_hour_lower", selector, by=costs),
+        "median": largest("Cost per hour", "afdp_cost_per_hour", selector, by=costs),
+        "high": largest("Cost per hour, high", "afdp_cost_per_hour_upper", selector, by=costs),
+        **labels("currency"),
+        "facts": largest("Facts", "afdp_deployment_info", selector, by=facts),
+        "judged": largest("Judged", "afdp_deployment_outcome", selector, by="deployment_id, outcome"),
     }
     description = (
         "The newest deployments of each service with outcome and loss per hour (a gain is negative), low and high being"
@@ -38,10 +32,9 @@ def deployments(selector: str, *, height: int = 9) -> table.Panel:
 def stories(selector: str, *, height: int = 7) -> table.Panel:
     """One line a deployment: what it did, in words."""
     columns = {
-        "deployment_id": Column(heading="Deployment"),
-        "story": Column(heading="Story"),
-        "started": _largest("Started", "afdp_deployment_timestamp_seconds", selector, unit="dateTimeAsIso", times=1000),
-        "told": _largest("Told", "afdp_deployment_story", selector, by="deployment_id, story"),
+        **labels("deployment_id", "story"),
+        "started": _started(selector),
+        "told": largest("Told", "afdp_deployment_story", selector, by="deployment_id, story"),
     }
     description = "What each deployment did, in words, with ranges; the report has the whole of it and the evidence."
     return grid("Stories", description, columns, hidden=("told",), height=height)
@@ -50,22 +43,16 @@ def stories(selector: str, *, height: int = 7) -> table.Panel:
 def sequence(selector: str, *, height: int = 7) -> table.Panel:
     """What moved, in order of time."""
     columns = {
-        "metric": Column(heading="Metric"),
-        "onset": Column(
-            heading="Began",
-            expr=f"max by (metric) (afdp_impact_onset_timestamp_seconds{{{selector}}}) * 1000",
-            unit="dateTimeAsIso",
-        ),
+        **labels("metric"),
+        "onset": largest("Began", _ONSET, selector, by="metric", unit="dateTimeAsIso", times=1000),
         "lag": Column(
             heading="After the start",
-            expr=f"max by (metric) (afdp_impact_onset_timestamp_seconds{{{selector}}})"
+            expr=f"max by (metric) ({_ONSET}{{{selector}}})"
             f" - on () group_left () max(afdp_deployment_timestamp_seconds{{{selector}}})",
             unit="s",
         ),
-        "change": Column(heading="Change", expr=f"max by (metric) (afdp_impact_change{{{selector}}})"),
-        "lasted": Column(
-            heading="Lasted", expr=f"max by (metric) (afdp_impact_duration_seconds{{{selector}}})", unit="s"
-        ),
+        "change": largest("Change", "afdp_impact_change", selector, by="metric"),
+        "lasted": largest("Lasted", "afdp_impact_duration_seconds", selector, by="metric", unit="s"),
     }
     description = (
         "The changes of this deployment in order of time. Order is no proof of cause: the report says which followed"
@@ -77,18 +64,15 @@ def sequence(selector: str, *, height: int = 7) -> table.Panel:
 def impacts(selector: str, *, height: int = 9) -> table.Panel:
     """One line a metric that a deployment moved."""
     columns = {
-        "deployment_id": Column(heading="Deployment"),
-        "service": Column(heading="Service"),
-        "environment": Column(heading="Environment"),
-        "metric": Column(heading="Metric"),
-        "low": _largest("Low", "afdp_impact_change_lower", selector, by=_ONE_METRIC),
-        "change": _largest("Change", "afdp_impact_change", selector, by=_ONE_METRIC),
-        "high": _largest("High", "afdp_impact_change_upper", selector, by=_ONE_METRIC),
-        "ratio": _largest("Relative", "afdp_impact_change_ratio", selector, by=_ONE_METRIC, unit="percentunit"),
-        "attribution": _largest(
+        **labels("deployment_id", "service", "environment", "metric"),
+        "low": largest("Low", "afdp_impact_change_lower", selector, by=_ONE_METRIC),
+        "change": largest("Change", "afdp_impact_change", selector, by=_ONE_METRIC),
+        "high": largest("High", "afdp_impact_change_upper", selector, by=_ONE_METRIC),
+        "ratio": largest("Relative", "afdp_impact_change_ratio", selector, by=_ONE_METRIC, unit="percentunit"),
+        "attribution": largest(
             "Attribution", "afdp_impact_attribution_ratio", selector, by=_ONE_METRIC, unit="percentunit"
         ),
-        "duration": _largest("Lasted", "afdp_impact_duration_seconds", selector, by=_ONE_METRIC, unit="s"),
+        "duration": largest("Lasted", "afdp_impact_duration_seconds", selector, by=_ONE_METRIC, unit="s"),
     }
     description = (
         "What the deployments did, metric by metric, in the unit that ends the metric's name; low and high are the 5 %"
@@ -97,8 +81,6 @@ def impacts(selector: str, *, height: int = 9) -> table.Panel:
     return grid("What they did", description, columns, height=height)
 
 
-def _largest(
-    heading: str, metric: str, selector: str, *, by: str = "deployment_id", unit: str = "none", times: int = 1
-) -> Column:
-    factor = f" * {times}" if times != 1 else ""
-    return Column(heading=heading, expr=f"max by ({by}) ({metric}{{{selector}}}){factor}", unit=unit)
+def _started(selector: str) -> Column:
+    metric = "afdp_deployment_timestamp_seconds"
+    return largest("Started", metric, selector, by="deployment_id", unit="dateTimeAsIso", times=1000)

@@ -1,12 +1,14 @@
 """*Deployments*: what was deployed, what became of it, what it costs."""
 
+from functools import partial
+
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import table
 
 import deployment_tables
 import health
 from frame import PICKED, dashboard, report_address
-from panels import Column, course, grid, number, section
+from panels import course, grid, labels, largest, number, section
 
 _RATIO = f"max by (service, environment) (afdp_change_failure_ratio{{{PICKED}}})"
 _JUDGED = f"max by (service, environment) (afdp_change_failure_deployments{{{PICKED}}})"
@@ -57,17 +59,14 @@ def _totals(board: build.Dashboard) -> None:
 
 
 def _stability() -> table.Panel:
-    def of_place(heading: str, metric: str, unit: str = "none") -> Column:
-        return Column(heading=heading, expr=f"max by (service, environment) ({metric}{{{PICKED}}})", unit=unit)
-
+    of_place = partial(largest, selector=PICKED, by="service, environment")
     columns = {
-        "service": Column(heading="Service"),
-        "environment": Column(heading="Environment"),
-        "ratio": of_place("Change failure rate", "afdp_change_failure_ratio", "percentunit"),
-        "low": of_place("Low", "afdp_change_failure_ratio_lower", "percentunit"),
-        "high": of_place("High", "afdp_change_failure_ratio_upper", "percentunit"),
+        **labels("service", "environment"),
+        "ratio": of_place("Change failure rate", "afdp_change_failure_ratio", unit="percentunit"),
+        "low": of_place("Low", "afdp_change_failure_ratio_lower", unit="percentunit"),
+        "high": of_place("High", "afdp_change_failure_ratio_upper", unit="percentunit"),
         "judged": of_place("Of deployments", "afdp_change_failure_deployments"),
-        "restore": of_place("Time to restore", "afdp_time_to_restore_seconds", "s"),
+        "restore": of_place("Time to restore", "afdp_time_to_restore_seconds", unit="s"),
         "restored": of_place("Of failures", "afdp_time_to_restore_deployments"),
     }
     description = (

@@ -16,7 +16,7 @@ DETAIL = (
     "Cause and effect",
     "/d/afdp-cause-and-effect?${datasource:queryparam}&var-deployment_id=${__value.raw:percentencode}",
 )
-_LINKED = "Deployment"
+_HEADINGS = {"deployment_id": "Deployment", "change_type": "Changes"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,18 @@ class Column:
     heading: str
     expr: str | None = None
     unit: str = "none"
+
+
+def labels(*names: str) -> dict[str, Column]:
+    """Columns of labels."""
+    return {name: Column(heading=_HEADINGS.get(name, name.capitalize())) for name in names}
+
+
+def largest(heading: str, metric: str, selector: str = "", *, by: str, unit: str = "none", times: int = 1) -> Column:
+    """The column of a metric; of several samples with the same labels, the largest one."""
+    of = f"{{{selector}}}" if selector else ""
+    factor = f" * {times}" if times != 1 else ""
+    return Column(heading=heading, expr=f"max by ({by}) ({metric}{of}){factor}", unit=unit)
 
 
 def number(title: str, description: str, expr: str, unit: str, *, legend: str = "", width: int = 6) -> stat.Panel:
@@ -133,7 +145,7 @@ def grid(
     for column in columns.values():
         if column.expr is not None:
             panel.override_by_name(column.heading, [_property("unit", column.unit)])
-        elif column.heading == _LINKED:
+        elif column.heading == _HEADINGS["deployment_id"]:
             panel.override_by_name(column.heading, [_property("links", [_link(*DETAIL), _link(*REPORT)])])
     return panel.filterable(True).unit("none").span(width).height(height)
 

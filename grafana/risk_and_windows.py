@@ -1,12 +1,16 @@
 """*Risk and windows*: what the next deployment may do, and when it does least."""
 
+from functools import partial
+
 from grafana_foundation_sdk.builders import dashboard as build
 
 from frame import PICKED, dashboard, report_address
-from panels import Column, bars, course, grid, number, section
+from panels import Column, bars, course, grid, labels, largest, number, section
 
-_PREDICTED = "deployment_id, service, environment, metric"
-_PRICED = "deployment_id, service, environment, currency"
+_PLACE = "service, environment"
+_ONE = f"deployment_id, {_PLACE}"
+_PLANNED = "afdp_deployment_planned_timestamp_seconds"
+_AVOIDED = "afdp_best_window_loss_avoided_per_hour"
 
 
 def board() -> build.Dashboard:
@@ -20,6 +24,7 @@ def board() -> build.Dashboard:
 
 
 def _now(board: build.Dashboard) -> None:
+    risk = partial(largest, selector=PICKED, by=_PLACE, unit="percentunit")
     board.with_panel(
         bars(
             "Risk of deploying now",
@@ -46,18 +51,15 @@ def _now(board: build.Dashboard) -> None:
             " best of the coming windows, and the expected loss per hour that waiting for it avoids. A basis of cold"
             " means that nothing is known yet: the risk is a prior.",
             {
-                "service": Column(heading="Service"),
-                "environment": Column(heading="Environment"),
-                "low": _of_place("Low", "afdp_deploy_now_risk_ratio_lower", "percentunit"),
-                "risk": _of_place("Risk now", "afdp_deploy_now_risk_ratio", "percentunit"),
-                "high": _of_place("High", "afdp_deploy_now_risk_ratio_upper", "percentunit"),
-                "best": _of_place("Risk in the best window", "afdp_best_window_risk_ratio", "percentunit"),
-                "avoided": _of_place(
-                    "Loss avoided per hour", "afdp_best_window_loss_avoided_per_hour", more=", currency"
-                ),
-                "currency": Column(heading="Currency"),
-                "rests": _of_place("Of deployments", "afdp_deploy_now_deployments", more=", basis"),
-                "basis": Column(heading="Basis"),
+                **labels("service", "environment"),
+                "low": risk("Low", "afdp_deploy_now_risk_ratio_lower"),
+                "risk": risk("Risk now", "afdp_deploy_now_risk_ratio"),
+                "high": risk("High", "afdp_deploy_now_risk_ratio_upper"),
+                "best": risk("Risk in the best window", "afdp_best_window_risk_ratio"),
+                "avoided": largest("Loss avoided per hour", _AVOIDED, PICKED, by=f"{_PLACE}, currency"),
+                **labels("currency"),
+                "rests": largest("Of deployments", "afdp_deploy_now_deployments", PICKED, by=f"{_PLACE}, basis"),
+                **labels("basis"),
             },
             height=7,
         )
@@ -80,29 +82,14 @@ def _predictions(board: build.Dashboard) -> None:
             "For each planned or running deployment: the risk of degradation or failure and the loss per hour, each"
             " with its 5 % and 95 % points, and the past deployments that this rests on.",
             {
-                "deployment_id": Column(heading="Deployment"),
-                "service": Column(heading="Service"),
-                "environment": Column(heading="Environment"),
-                "planned": Column(
-                    heading="Planned for",
-                    expr="max by (deployment_id, service, environment)"
-                    f" (afdp_deployment_planned_timestamp_seconds{{{PICKED}}}) * 1000",
-                    unit="dateTimeAsIso",
-                ),
-                **_quantiles("afdp_predicted_risk_ratio", "deployment_id, service, environment", "Risk", "percentunit"),
-                "failure": Column(
-                    heading="Failure",
-                    expr=f"max by (deployment_id, service, environment) (afdp_predicted_failure_ratio{{{PICKED}}})",
-                    unit="percentunit",
-                ),
-                **_quantiles("afdp_predicted_cost_per_hour", _PRICED, "Loss per hour"),
-                "currency": Column(heading="Currency"),
-                "rests": Column(
-                    heading="Of deployments",
-                    expr="max by (deployment_id, service, environment, basis)"
-                    f" (afdp_prediction_deployments{{{PICKED}}})",
-                ),
-                "basis": Column(heading="Basis"),
+                **labels("deployment_id", "service", "environment"),
+                "planned": largest("Planned for", _PLANNED, PICKED, by=_ONE, unit="dateTimeAsIso", times=1000),
+                **_quantiles("Risk", "afdp_predicted_risk_ratio", by=_ONE, unit="percentunit"),
+                "failure": largest("Failure", "afdp_predicted_failure_ratio", PICKED, by=_ONE, unit="percentunit"),
+                **_quantiles("Loss per hour", "afdp_predicted_cost_per_hour", by=f"{_ONE}, currency"),
+                **labels("currency"),
+                "rests": largest("Of deployments", "afdp_prediction_deployments", PICKED, by=f"{_ONE}, basis"),
+                **labels("basis"),
             },
         )
     )
@@ -111,11 +98,8 @@ def _predictions(board: build.Dashboard) -> None:
             "Predicted change by metric",
             "In the unit that ends the metric's name, with its 5 % and 95 % points.",
             {
-                "deployment_id": Column(heading="Deployment"),
-                "service": Column(heading="Service"),
-                "environment": Column(heading="Environment"),
-                "metric": Column(heading="Metric"),
-                **_quantiles("afdp_predicted_change", _PREDICTED, "Change"),
+                **labels("deployment_id", "service", "environment", "metric"),
+                **_quantiles("Change", "afdp_predicted_change", by=f"{_ONE}, metric"),
             },
         )
     )
@@ -124,14 +108,8 @@ def _predictions(board: build.Dashboard) -> None:
             "Patterns that speak of them",
             "Planned or running deployments that meet the conditions of a learned pattern of more risk or cost.",
             {
-                "deployment_id": Column(heading="Deployment"),
-                "service": Column(heading="Service"),
-                "environment": Column(heading="Environment"),
-                "pattern": Column(heading="Pattern"),
-                "matched": Column(
-                    heading="Matched",
-                    expr=f"max by (deployment_id, service, environment, pattern) (afdp_pattern_matched{{{PICKED}}})",
-                ),
+                **labels("deployment_id", "service", "environment", "pattern"),
+                "matched": largest("Matched", "afdp_pattern_matched", PICKED, by=f"{_ONE}, pattern"),
             },
             hidden=("matched",),
             height=7,
@@ -142,14 +120,8 @@ def _predictions(board: build.Dashboard) -> None:
             "Gate",
             "What pipelines were told about each deployment.",
             {
-                "deployment_id": Column(heading="Deployment"),
-                "service": Column(heading="Service"),
-                "environment": Column(heading="Environment"),
-                "verdict": Column(heading="Verdict"),
-                "told": Column(
-                    heading="Told",
-                    expr=f"max by (deployment_id, service, environment, verdict) (afdp_gate_verdict{{{PICKED}}})",
-                ),
+                **labels("deployment_id", "service", "environment", "verdict"),
+                "told": largest("Told", "afdp_gate_verdict", PICKED, by=f"{_ONE}, verdict"),
             },
             hidden=("told",),
             height=7,
@@ -164,9 +136,9 @@ def _patterns(board: build.Dashboard) -> None:
             "Conditions under which deployments hurt more, with the deployments behind them and how many times dearer"
             " they are.",
             {
-                "pattern": Column(heading="Pattern"),
-                "deployments": Column(heading="Deployments", expr="max by (pattern) (afdp_pattern_deployments)"),
-                "multiplier": Column(heading="Cost, times", expr="max by (pattern) (afdp_pattern_cost_multiplier)"),
+                **labels("pattern"),
+                "deployments": largest("Deployments", "afdp_pattern_deployments", by="pattern"),
+                "multiplier": largest("Cost, times", "afdp_pattern_cost_multiplier", by="pattern"),
             },
         )
     )
@@ -184,17 +156,8 @@ def _patterns(board: build.Dashboard) -> None:
     )
 
 
-def _of_place(heading: str, metric: str, unit: str = "none", *, more: str = "") -> Column:
-    return Column(heading=heading, expr=f"max by (service, environment{more}) ({metric}{{{PICKED}}})", unit=unit)
-
-
-def _quantiles(metric: str, labels: str, what: str, unit: str = "none") -> dict[str, Column]:
-    quantiles = {"low": "0.05", "median": "0.5", "high": "0.95"}
+def _quantiles(heading: str, metric: str, *, by: str, unit: str = "none") -> dict[str, Column]:
+    points = {f"{heading}, low": "0.05", heading: "0.5", f"{heading}, high": "0.95"}
     return {
-        f"{metric} {word}": Column(
-            heading=what if word == "median" else f"{what}, {word}",
-            expr=f'max by ({labels}) ({metric}{{{PICKED}, quantile="{quantile}"}})',
-            unit=unit,
-        )
-        for word, quantile in quantiles.items()
+        name: largest(name, metric, f'{PICKED}, quantile="{point}"', by=by, unit=unit) for name, point in points.items()
     }

@@ -1,10 +1,12 @@
 """*Trust*: how often it is wrong, and whether it works at all."""
 
+from functools import partial
+
 from grafana_foundation_sdk.builders import dashboard as build
 
 import health
 from frame import dashboard
-from panels import Column, course, grid, number, section
+from panels import course, grid, labels, largest, number, section
 from queries import mean, per_second
 
 _OLDEST = "(time() - min(afdp_oldest_pending_analysis_timestamp_seconds > 0)) or 0 * sum(afdp_analyses_pending)"
@@ -21,15 +23,16 @@ def board() -> build.Dashboard:
 
 
 def _calibration(board: build.Dashboard) -> None:
+    of_service = partial(largest, selector='service=~"$service"', by="service")
     board.with_panel(
         grid(
             "False alarms",
             "Share of placebo deployments, set into quiet times of your own series, that were blamed for a change, and"
             " how many there were.",
             {
-                "metric": Column(heading="Metric"),
-                "blamed": Column(heading="Blamed", expr="max by (metric) (afdp_false_alarm_ratio)", unit="percentunit"),
-                "placebos": Column(heading="Of", expr="max by (metric) (afdp_false_alarm_placebos)"),
+                **labels("metric"),
+                "blamed": largest("Blamed", "afdp_false_alarm_ratio", by="metric", unit="percentunit"),
+                "placebos": largest("Of", "afdp_false_alarm_placebos", by="metric"),
             },
             width=12,
             height=8,
@@ -42,19 +45,15 @@ def _calibration(board: build.Dashboard) -> None:
             " 5 % and 95 % points (about 90 % is right), and the Brier score, the mean squared error of the predicted"
             " risks (0 is perfect, 0.25 is what a coin gets).",
             {
-                "service": Column(heading="Service"),
-                "covered": _by_service("Covered", "afdp_prediction_coverage_ratio", "percentunit"),
-                "brier": _by_service("Brier score", "afdp_prediction_brier_score", "none"),
-                "scored": _by_service("Of", "afdp_predictions_scored", "none"),
+                **labels("service"),
+                "covered": of_service("Covered", "afdp_prediction_coverage_ratio", unit="percentunit"),
+                "brier": of_service("Brier score", "afdp_prediction_brier_score"),
+                "scored": of_service("Of", "afdp_predictions_scored"),
             },
             width=12,
             height=8,
         )
     )
-
-
-def _by_service(heading: str, metric: str, unit: str) -> Column:
-    return Column(heading=heading, expr=f'max by (service) ({metric}{{service=~"$service"}})', unit=unit)
 
 
 def _looks(board: build.Dashboard) -> None:
