@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from aiohttp import web
 
@@ -20,6 +21,8 @@ from afdp_exporter.handlers.access import Scope
 from afdp_exporter.handlers.pages import foretold, listing, rendering, story, trust
 from afdp_exporter.handlers.reading import LARGEST_BODY
 
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
@@ -30,43 +33,47 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    handler: Handler
     scope: Scope | None
     kind: str | None = None
     signed: bool = False
     largest_body: int = LARGEST_BODY
 
 
+def _open(path: str, handler: Handler) -> Route:
+    return Route(method="GET", path=path, handler=handler, scope=None)
+
+
+def _read(path: str, handler: Handler, method: str = "GET") -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.READ)
+
+
+def _annotate(method: str, path: str, handler: Handler, kind: str | None = None) -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.ANNOTATE, kind=kind)
+
+
+def _administer(method: str, path: str, handler: Handler) -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.ADMIN)
+
+
 ROUTES = (
-    Route(method="GET", path="/", handler=listing.listing, scope=Scope.READ),
-    Route(method="GET", path="/deployments/{id}", handler=story.story, scope=Scope.READ),
-    Route(method="GET", path="/predictions", handler=foretold.predictions, scope=Scope.READ),
-    Route(method="GET", path="/windows", handler=foretold.windows, scope=Scope.READ),
-    Route(method="GET", path="/patterns", handler=foretold.patterns, scope=Scope.READ),
-    Route(method="GET", path="/trust", handler=trust.trust, scope=Scope.READ),
-    Route(method="GET", path="/assets/{name}", handler=rendering.asset, scope=None),
-    Route(method="GET", path="/metrics", handler=exposition.metrics, scope=None),
-    Route(method="GET", path="/-/healthy", handler=lifecycle.healthy, scope=None),
-    Route(method="GET", path="/-/ready", handler=lifecycle.ready, scope=None),
-    Route(method="POST", path="/-/reload", handler=lifecycle.reload, scope=Scope.ADMIN),
-    Route(method="PUT", path="/-/reload", handler=lifecycle.reload, scope=Scope.ADMIN),
-    Route(
-        method="POST",
-        path="/api/v1/deployments",
-        handler=deployments.create,
-        scope=Scope.ANNOTATE,
-        kind=deployments.KIND,
-    ),
-    Route(method="GET", path="/api/v1/deployments", handler=deployments.list_, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/deployments/{id}", handler=deployments.get, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/deployments/{id}/series", handler=deployments.series, scope=Scope.READ),
-    Route(
-        method="PATCH",
-        path="/api/v1/deployments/{id}",
-        handler=deployments.change,
-        scope=Scope.ANNOTATE,
-        kind=deployments.KIND,
-    ),
+    _read("/", listing.listing),
+    _read("/deployments/{id}", story.story),
+    _read("/predictions", foretold.predictions),
+    _read("/windows", foretold.windows),
+    _read("/patterns", foretold.patterns),
+    _read("/trust", trust.trust),
+    _open("/assets/{name}", rendering.asset),
+    _open("/metrics", exposition.metrics),
+    _open("/-/healthy", lifecycle.healthy),
+    _open("/-/ready", lifecycle.ready),
+    _administer("POST", "/-/reload", lifecycle.reload),
+    _administer("PUT", "/-/reload", lifecycle.reload),
+    _annotate("POST", "/api/v1/deployments", deployments.create, deployments.KIND),
+    _read("/api/v1/deployments", deployments.list_),
+    _read("/api/v1/deployments/{id}", deployments.get),
+    _read("/api/v1/deployments/{id}/series", deployments.series),
+    _annotate("PATCH", "/api/v1/deployments/{id}", deployments.change, deployments.KIND),
     Route(
         method="POST",
         path="/webhooks/{kind}",
@@ -75,46 +82,22 @@ ROUTES = (
         signed=True,
         largest_body=webhooks.LARGEST_EVENT,
     ),
-    Route(
-        method="POST",
-        path="/api/annotations",
-        handler=annotations.create,
-        scope=Scope.ANNOTATE,
-        kind=annotations.KIND,
-    ),
-    Route(
-        method="POST",
-        path="/api/annotations/graphite",
-        handler=annotations.create_graphite,
-        scope=Scope.ANNOTATE,
-        kind=annotations.KIND,
-    ),
-    Route(method="GET", path="/api/annotations", handler=annotations.list_, scope=Scope.READ),
-    Route(method="GET", path="/api/annotations/tags", handler=annotations.tags, scope=Scope.READ),
-    Route(method="GET", path="/api/annotations/{id}", handler=annotations.get, scope=Scope.READ),
-    Route(
-        method="PUT",
-        path="/api/annotations/{id}",
-        handler=annotations.update,
-        scope=Scope.ANNOTATE,
-        kind=annotations.KIND,
-    ),
-    Route(
-        method="PATCH",
-        path="/api/annotations/{id}",
-        handler=annotations.patch,
-        scope=Scope.ANNOTATE,
-        kind=annotations.KIND,
-    ),
-    Route(method="DELETE", path="/api/annotations/{id}", handler=annotations.delete, scope=Scope.ANNOTATE),
-    Route(method="POST", path="/api/v1/events", handler=events.create, scope=Scope.ANNOTATE, kind=events.KIND),
-    Route(method="GET", path="/api/v1/events", handler=events.list_, scope=Scope.READ),
-    Route(method="POST", path="/api/v1/predictions", handler=planning.predict, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/windows", handler=planning.windows, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/patterns", handler=planning.patterns, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/tables/stories", handler=tables.stories, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/tables/similar", handler=tables.similar, scope=Scope.READ),
-    Route(method="GET", path="/api/v1/dataset", handler=dataset.dataset, scope=Scope.READ),
+    _annotate("POST", "/api/annotations", annotations.create, annotations.KIND),
+    _annotate("POST", "/api/annotations/graphite", annotations.create_graphite, annotations.KIND),
+    _read("/api/annotations", annotations.list_),
+    _read("/api/annotations/tags", annotations.tags),
+    _read("/api/annotations/{id}", annotations.get),
+    _annotate("PUT", "/api/annotations/{id}", annotations.update, annotations.KIND),
+    _annotate("PATCH", "/api/annotations/{id}", annotations.patch, annotations.KIND),
+    _annotate("DELETE", "/api/annotations/{id}", annotations.delete),
+    _annotate("POST", "/api/v1/events", events.create, events.KIND),
+    _read("/api/v1/events", events.list_),
+    _read("/api/v1/predictions", planning.predict, method="POST"),
+    _read("/api/v1/windows", planning.windows),
+    _read("/api/v1/patterns", planning.patterns),
+    _read("/api/v1/tables/stories", tables.stories),
+    _read("/api/v1/tables/similar", tables.similar),
+    _read("/api/v1/dataset", dataset.dataset),
 )
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 
