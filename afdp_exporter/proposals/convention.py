@@ -74,13 +74,13 @@ def latency(buckets: str, *, milliseconds: bool = False, extra: str = "") -> Can
     )
 
 
-def mean(total: str, *, of: str = "<prefix>http_server_requests_seconds") -> Candidate:
+def mean(summary: str) -> Candidate:
     """The mean of a summary without buckets."""
     return Candidate(
         role=Role.LATENCY,
-        metric=total,
+        metric=f"{summary}_count",
         name="<prefix>request_latency_mean_seconds",
-        query=f"sum(rate({of}_sum{{<of>}}[5m])) / sum(rate({of}_count{{<of>}}[5m]))",
+        query=f"sum(rate({summary}_sum{{<of>}}[5m])) / sum(rate({summary}_count{{<of>}}[5m]))",
     )
 
 
@@ -107,6 +107,6 @@ def traffic(counter: str, *, extra: str = "") -> Candidate:
     )
 
 
-def system(role: Role, metric: str, name: str, query: str, *, worse: Worse = Worse.UP) -> Candidate:
+def system(role: Role, metric: str, name: str, query: str) -> Candidate:
     """A resource."""
-    return Candidate(role=role, metric=metric, name=name, query=query, layer=Layer.SYSTEM, worse=worse)
+    return Candidate(role=role, metric=metric, name=name, query=query, layer=Layer.SYSTEM)

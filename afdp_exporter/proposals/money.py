@@ -3,6 +3,19 @@
 from afdp_exporter.model import Layer, Worse
 from afdp_exporter.proposals.convention import APPS, PREFIX, Candidate, Convention, Role
 
+_GAINED = f"{PREFIX}(?P<what>revenue|sales|turnover)_(?P<currency>usd|eur|gbp|jpy|inr)"
+
+
+def _gain(metric: str, name: str, query: str) -> Candidate:
+    """What the business lives on."""
+    return Candidate(role=Role.MONEY, metric=metric, name=name, query=query, layer=Layer.BUSINESS, worse=Worse.DOWN)
+
+
+def _cost(metric: str, name: str, query: str) -> Candidate:
+    """What the machines cost: told, not judged."""
+    return Candidate(role=Role.COST, metric=metric, name=name, query=query, layer=Layer.BUSINESS, primary=False)
+
+
 BUSINESS = Convention(
     title="business figures",
     key="business",
@@ -10,29 +23,12 @@ BUSINESS = Convention(
     leading=False,
     shared=True,
     candidates=(
-        Candidate(
-            role=Role.MONEY,
-            metric=f"{PREFIX}(?P<what>revenue|sales|turnover)_(?P<currency>usd|eur|gbp|jpy|inr)_total",
-            name="<prefix><what>_<currency>_per_hour",
-            query="3600 * sum(rate(<m>{<of>}[5m]))",
-            layer=Layer.BUSINESS,
-            worse=Worse.DOWN,
-        ),
-        Candidate(
-            role=Role.MONEY,
-            metric=f"{PREFIX}(?P<what>revenue|sales|turnover)_(?P<currency>usd|eur|gbp|jpy|inr)_per_hour",
-            name="<prefix><what>_<currency>_per_hour",
-            query="sum(<m>{<of>})",
-            layer=Layer.BUSINESS,
-            worse=Worse.DOWN,
-        ),
-        Candidate(
-            role=Role.MONEY,
-            metric=f"{PREFIX}(?P<what>orders|checkouts|purchases|payments|bookings|signups)_total",
-            name="<prefix><what>_per_hour",
-            query="3600 * sum(rate(<m>{<of>}[5m]))",
-            layer=Layer.BUSINESS,
-            worse=Worse.DOWN,
+        _gain(f"{_GAINED}_total", "<prefix><what>_<currency>_per_hour", "3600 * sum(rate(<m>{<of>}[5m]))"),
+        _gain(f"{_GAINED}_per_hour", "<prefix><what>_<currency>_per_hour", "sum(<m>{<of>})"),
+        _gain(
+            f"{PREFIX}(?P<what>orders|checkouts|purchases|payments|bookings|signups)_total",
+            "<prefix><what>_per_hour",
+            "3600 * sum(rate(<m>{<of>}[5m]))",
         ),
         Candidate(
             role=Role.USERS,
@@ -58,15 +54,12 @@ OPENCOST = Convention(
     service=("container",),
     leading=False,
     candidates=(
-        Candidate(
-            role=Role.COST,
-            metric="container_cpu_allocation",
-            name="infra_cost_usd_per_hour",
-            query="sum(sum by (node) (<m>{<of>}) * on (node) max by (node) (node_cpu_hourly_cost{}))"
+        _cost(
+            "container_cpu_allocation",
+            "infra_cost_usd_per_hour",
+            "sum(sum by (node) (<m>{<of>}) * on (node) max by (node) (node_cpu_hourly_cost{}))"
             " + sum(sum by (node) (container_memory_allocation_bytes{<of>}) / 1073741824"
             " * on (node) max by (node) (node_ram_hourly_cost{}))",
-            layer=Layer.BUSINESS,
-            primary=False,
         ),
     ),
 )
@@ -77,13 +70,6 @@ RECORDED_COST = Convention(
     service=APPS[:4],
     leading=False,
     candidates=(
-        Candidate(
-            role=Role.COST,
-            metric=f"{PREFIX}cost_(?P<currency>usd|eur|gbp)_per_hour",
-            name="<prefix>cost_<currency>_per_hour",
-            query="sum(<m>{<of>})",
-            layer=Layer.BUSINESS,
-            primary=False,
-        ),
+        _cost(f"{PREFIX}cost_(?P<currency>usd|eur|gbp)_per_hour", "<prefix>cost_<currency>_per_hour", "sum(<m>{<of>})"),
     ),
 )

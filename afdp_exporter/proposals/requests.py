@@ -39,7 +39,7 @@ SPRING = Convention(
     status=("status",),
     candidates=(
         latency("http_server_requests_seconds_bucket"),
-        mean("(?P<prefix>)http_server_requests_seconds_count"),
+        mean("http_server_requests_seconds"),
         errors("http_server_requests_seconds_count", FAILED),
         traffic("http_server_requests_seconds_count"),
         system(
