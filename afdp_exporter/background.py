@@ -58,9 +58,40 @@ async def showing(app: web.Application) -> AsyncIterator[None]:
 async def watching(app: web.Application) -> AsyncIterator[None]:
     """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
     state = app[STATE]
+    await state.store.set_receivers(state.rules.receivers)
+    measured = asyncio.Event()
+    measured.set()
+    telling = _telling(state)
+    looking = _looking(state, _Followers(state.instruments, state.planner, telling, measured))
 
+    def due() -> None:
+        looking.wake()
+        telling.wake()
+
+    state.due = due
+    works = (
+        looking.run(),
+        telling.run(),
+        _feeding(state),
+        state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh),
+        state.foresight.run(),
+        _replaying(state),
+        _judging(state, measured),
+    )
+    async with AsyncExitStack() as working:
+        for work in works:
+            await working.enter_async_context(_working(state, work))
+        yield
+    await asyncio.to_thread(state.workers.close)
+
+
+def _looking(state: State, followers: "_Followers") -> Rounds:
+    """Answer the looks that are due."""
     analyst = Analyst(
-        watched=lambda: state.rules.watched, store=state.store, workers=state.workers, observer=state.instruments
+        watched=lambda: state.rules.watched,
+        store=state.store,
+        workers=state.workers,
+        observer=state.instruments.queries,
     )
 
     async def look_at(look: Look, at: datetime) -> Answer:
@@ -69,39 +100,20 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         await look_again(look, store=state.store, schedule=state.rules.schedule, within=within, now=at)
         return answer
 
-    measured = asyncio.Event()
-    measured.set()
-    await state.store.set_receivers(state.rules.receivers)
+    at_once = 2 * state.rules.watched.settings.workers
+    watcher = Watcher(store=state.store, analyse=look_at, observer=followers, clock=state.clock, at_once=at_once)
+    return Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
+
+
+def _telling(state: State) -> Rounds:
+    """Tell receivers what has happened."""
     dispatcher = Dispatcher(
         store=state.store,
         receivers=lambda: state.rules.receivers,
         observer=state.instruments.notifications,
         clock=state.clock,
     )
-    telling = Rounds(dispatcher.work, clock=state.clock)
-    watcher = Watcher(
-        store=state.store,
-        analyse=look_at,
-        observer=_Followers(state.instruments, state.planner, telling, measured),
-        clock=state.clock,
-        at_once=2 * state.rules.watched.settings.workers,
-    )
-
-    looking = Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
-
-    def due() -> None:
-        looking.wake()
-        telling.wake()
-
-    state.due = due
-    learning = state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh)
-    foreseeing = (learning, state.foresight.run(), _replaying(state), _judging(state, measured))
-    works = (looking.run(), telling.run(), _feeding(state), *foreseeing)
-    async with AsyncExitStack() as working:
-        for work in works:
-            await working.enter_async_context(_working(state, work))
-        yield
-    await asyncio.to_thread(state.workers.close)
+    return Rounds(dispatcher.work, clock=state.clock)
 
 
 async def _feeding(state: State) -> None:
@@ -127,7 +139,7 @@ class _Listeners:
     state: State
 
     def taken(self, announcement: Announcement, announced: Announced) -> None:
-        self.state.instruments.received(announcement.sender)
+        self.state.instruments.annotations.received(announcement.sender)
         if announced.deployment is not None:
             self.state.told(announced.deployment)
 
@@ -135,11 +147,11 @@ class _Listeners:
         self.state.told(deployment)
 
     def left_out(self, feed: str, reason: str) -> None:
-        self.state.instruments.ignored(feed, 1)
+        self.state.instruments.annotations.ignored(feed, 1)
         log.info("event ignored", feed=feed, reason=reason)
 
     def fed(self, feed: str, *, well: bool) -> None:
-        self.state.instruments.fed(feed, well=well)
+        self.state.instruments.annotations.fed(feed, well=well)
 
 
 async def _replaying(state: State) -> None:
@@ -155,7 +167,7 @@ async def _replaying(state: State) -> None:
             log.warning("false alarms not measured", error=str(error))
         else:
             for metric, alarms in found.items():
-                state.instruments.replayed(metric, blamed=alarms.count, placebos=alarms.n)
+                state.instruments.looks.replayed(metric, blamed=alarms.count, placebos=alarms.n)
         await asyncio.sleep(_REPLAY_SECONDS if places else _FIRST_REPLAY_SECONDS)
 
 
@@ -182,7 +194,7 @@ class _Followers:
     new: asyncio.Event
 
     def looked(self, verdict: str, seconds: float) -> None:
-        self.instruments.looked(verdict, seconds)
+        self.instruments.looks.looked(verdict, seconds)
 
     def measured(self, impact: Impact) -> None:
         self.instruments.measured(impact)
@@ -211,18 +223,18 @@ async def _tick(state: State) -> None:
     while True:
         planned = loop.time() + _TICK
         await asyncio.sleep(_TICK)
-        state.instruments.lagged(max(loop.time() - planned, 0))
+        state.instruments.process.lagged(max(loop.time() - planned, 0))
         ticks += 1
         if ticks % _TICKS_PER_GLANCE == 0:
             await _glance(state)
 
 
 async def _glance(state: State) -> None:
+    told = state.instruments
     try:
         backlog = await state.store.backlog(state.clock())
-        size = await state.store.size_bytes()
-        state.instruments.notifications.waiting(await state.store.pending_notices())
+        told.looks.waiting(backlog.count, backlog.oldest_due_at)
+        told.process.stored(await state.store.size_bytes())
+        told.notifications.waiting(await state.store.pending_notices())
     except StoreError as error:
         log.error("store does not answer", error=str(error))
-        return
-    state.instruments.stored(size_bytes=size, pending=backlog.count, oldest_pending_at=backlog.oldest_due_at)

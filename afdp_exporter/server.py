@@ -55,7 +55,7 @@ def make_app(
 ) -> web.Application:
     """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store."""
     instruments = Instruments(config.policy.exposure)
-    instruments.reloaded(clock())
+    instruments.process.reloaded(clock())
     app = web.Application(middlewares=[problems, limits, authentication], client_max_size=LARGEST_BODY)
 
     async def reload() -> None:
@@ -110,13 +110,13 @@ async def _reload(state: State, load: Callable[[], Config]) -> None:
     try:
         fresh = await asyncio.to_thread(load)
     except ConfigError as error:
-        state.instruments.reloaded(None)
+        state.instruments.process.reloaded(None)
         log.error("configuration not reloaded", error=str(error))
         raise
     state.rules = _rules(fresh)
     await state.store.set_receivers(state.rules.receivers)
     await show_all(state)
-    state.instruments.reloaded(state.clock())
+    state.instruments.process.reloaded(state.clock())
     log.info("configuration reloaded")
 
 

@@ -176,10 +176,10 @@ async def _amend(request: web.Request, made: Callable[[Annotation], Annotation])
 def _tell(request: web.Request, taken: annotating.Taken) -> None:
     state = request.app[STATE]
     if isinstance(taken.ignored, Ignored):
-        state.instruments.ignored(KIND, 1)
+        state.instruments.annotations.ignored(KIND, 1)
         log.info("annotation tells of no deployment", reason=taken.ignored.reason)
     if taken.deployment is not None:
-        state.instruments.received(KIND)
+        state.instruments.annotations.received(KIND)
         state.told(taken.deployment)
         log.info("deployment annotated", id=taken.deployment.id, status=taken.deployment.status)
 

@@ -53,7 +53,7 @@ async def create(request: web.Request) -> web.Response:
     if not recorded.created:
         _check_same(told, stored)
         return answer(_stored(stored), headers={"Location": _link(stored)})
-    state.instruments.received(KIND)
+    state.instruments.annotations.received(KIND)
     state.told(stored)
     log.info("deployment recorded", id=stored.id, service=stored.service, environment=stored.environment)
     return answer(_stored(stored), 201, {"Location": _link(stored)})
@@ -72,7 +72,7 @@ async def change(request: web.Request) -> web.Response:
         return Amendment(deployment=changed, looks=looks)
 
     stored = await state.store.amend(deployment_id, amend)
-    state.instruments.received(KIND)
+    state.instruments.annotations.received(KIND)
     state.told(stored)
     log.info("deployment changed", id=stored.id, fields=sorted(wanted.model_fields_set))
     return answer(_stored(stored))

@@ -64,7 +64,7 @@ async def create(request: web.Request) -> web.Response:
         received_from=KIND,
     )
     stored, created = await state.store.tell(event)
-    state.instruments.received(KIND)
+    state.instruments.annotations.received(KIND)
     await state.recall()
     log.info("event recorded", id=stored.id, kind=stored.kind)
     return answer(event_json(stored), 201 if created else 200)

@@ -38,7 +38,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         route = route_of(request)
         kind = route.kind or sender_of(request) if route is not None else None
         if kind is not None:
-            request.app[STATE].instruments.rejected(kind, reason)
+            request.app[STATE].instruments.annotations.rejected(kind, reason)
         level = log.error if isinstance(error, StoreError) or answered.status == 500 else log.info
         level("refused", method=request.method, path=request.path, status=answered.status, reason=reason)
         return _as_asked(request, answered, str(error))

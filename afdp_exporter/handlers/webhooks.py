@@ -36,7 +36,7 @@ async def receive(request: web.Request) -> web.Response:
     sender = _authenticated(senders, headers, body, state)
     told = [taken for each in sender.webhook.parse(headers, body) for taken in await _take(state, each)]
     ignored = _ignored(kind, told)
-    state.instruments.ignored(kind, len(ignored))
+    state.instruments.annotations.ignored(kind, len(ignored))
     events = [event_json(each) for each in told if isinstance(each, Event)]
     if events:
         await state.recall()
@@ -90,7 +90,7 @@ async def _announced(state: State, told: Announcement) -> Announced | Ignored:
     if isinstance(taken, Ignored):
         return taken
     if taken.changed:
-        state.instruments.received(told.sender)
+        state.instruments.annotations.received(told.sender)
     if taken.changed and taken.deployment is not None:
         state.told(taken.deployment)
         log.info("deployment announced", id=taken.deployment.id, by=told.sender, status=taken.deployment.status)
@@ -99,7 +99,7 @@ async def _announced(state: State, told: Announcement) -> Announced | Ignored:
 
 async def _happened(state: State, told: Event) -> Event:
     stored, created = await state.store.tell(replace(told, told_at=state.clock()))
-    state.instruments.received(told.received_from)
+    state.instruments.annotations.received(told.received_from)
     log.info("event recorded", id=stored.id, kind=stored.kind, new=created)
     return stored
 

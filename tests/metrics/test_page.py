@@ -189,7 +189,7 @@ def test_any_words_and_figures_come_back_from_the_page_as_they_are(values: tuple
 def test_only_the_names_that_are_asked_for_are_there() -> None:
     told = instruments()
     told.show(deployment(), impact())
-    told.queried("prometheus", 0.1)
+    told.queries.queried("prometheus", 0.1)
     page, _ = told.render("", ["afdp_impact_change", "afdp_source_up", "nonsense{"])
     assert set(samples(page)) == {"afdp_impact_change", "afdp_source_up"}
     page, _ = told.render(OPENMETRICS, ["afdp_impact_change"])
@@ -224,15 +224,15 @@ def test_the_scraper_chooses_between_two_formats_and_nothing_else(accept: str, c
 
 def test_no_series_tells_when_a_series_was_created() -> None:
     told = instruments()
-    told.received("api")
+    told.annotations.received("api")
     assert b"_created" not in told.render()[0] + told.render(OPENMETRICS)[0]
 
 
 def test_a_source_that_refuses_a_question_is_up_and_one_that_is_away_is_not() -> None:
     told = instruments()
-    told.queried("a", 0.2)
-    told.query_failed("b", SourceRefused("bad_query", "this is not PromQL"))
-    told.query_failed("c", SourceUnavailable("timeout", "no answer"))
+    told.queries.queried("a", 0.2)
+    told.queries.query_failed("b", SourceRefused("bad_query", "this is not PromQL"))
+    told.queries.query_failed("c", SourceUnavailable("timeout", "no answer"))
     page = samples(told.render()[0])
     assert {labels["source"]: value for labels, value in page["afdp_source_up"]} == {"a": 1, "b": 1, "c": 0}
     assert [labels["reason"] for labels, _ in page["afdp_source_query_failures_total"]] == ["bad_query", "timeout"]
@@ -240,7 +240,7 @@ def test_a_source_that_refuses_a_question_is_up_and_one_that_is_away_is_not() ->
 
 def test_two_exporters_in_one_process_count_apart() -> None:
     one, other = instruments(), instruments()
-    one.received("api")
+    one.annotations.received("api")
     assert "afdp_annotations_received_total" in samples(one.render()[0])
     assert "afdp_annotations_received_total" not in samples(other.render()[0])
 
@@ -271,14 +271,15 @@ def _whole() -> Iterator[Instruments]:
         ),
         impact(costs=(Cost(currency="EUR", per_hour=Estimate(low=1, median=2, high=3)),)),
     )
-    told.queried("prometheus", 0.1)
-    told.query_failed("prometheus", SourceUnavailable("timeout", "late"))
-    told.received("api")
-    told.rejected("api", "invalid")
-    told.looked("attributed", 0.2)
-    told.reloaded(NOON)
-    told.lagged(0.001)
-    told.stored(size_bytes=1, pending=1, oldest_pending_at=NOON)
+    told.queries.queried("prometheus", 0.1)
+    told.queries.query_failed("prometheus", SourceUnavailable("timeout", "late"))
+    told.annotations.received("api")
+    told.annotations.rejected("api", "invalid")
+    told.looks.looked("attributed", 0.2)
+    told.process.reloaded(NOON)
+    told.process.lagged(0.001)
+    told.process.stored(1)
+    told.looks.waiting(1, NOON)
     yield told
 
 

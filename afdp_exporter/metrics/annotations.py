@@ -1,0 +1,37 @@
+"""What comes in, and how the feeds go that are asked for it."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Annotations:
+    """Counts what senders tell; `kind` is that of the sender: `api`, `github`, ..."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._received = Counter(
+            "afdp_annotations_received", "Annotations that were kept.", ["kind"], registry=registry
+        )
+        self._rejected = Counter(
+            "afdp_annotations_rejected", "Annotations refused, and why.", ["kind", "reason"], registry=registry
+        )
+        self._ignored = Counter(
+            "afdp_annotations_ignored", "Events that tell of no deployment.", ["kind"], registry=registry
+        )
+        self._feed_up = Gauge(
+            "afdp_feed_up", "Whether the feed was read up to the present.", ["feed"], registry=registry
+        )
+
+    def received(self, kind: str) -> None:
+        """An annotation was kept."""
+        self._received.labels(kind).inc()
+
+    def rejected(self, kind: str, reason: str) -> None:
+        """An annotation was refused; `reason` is one of a few short words."""
+        self._rejected.labels(kind, reason).inc()
+
+    def ignored(self, kind: str, count: int) -> None:
+        """So many events of a sender, or parts of them, were left out on purpose."""
+        self._ignored.labels(kind).inc(count)
+
+    def fed(self, feed: str, *, well: bool) -> None:
+        """A feed was read up to the present, or could not be."""
+        self._feed_up.labels(feed).set(well)

@@ -1,0 +1,34 @@
+"""How asking the sources goes."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from afdp_exporter.errors import SourceError, SourceUnavailable
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Queries:
+    """Counts and times the queries to each source."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._up = Gauge("afdp_source_up", "Whether the source answered the last query.", ["source"], registry=registry)
+        self._seconds = Histogram(
+            "afdp_source_query_duration_seconds",
+            "How long the queries took that were answered.",
+            ["source"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._failures = Counter(
+            "afdp_source_query_failures", "Queries without answer.", ["source", "reason"], registry=registry
+        )
+
+    def queried(self, source: str, seconds: float) -> None:
+        """A source answered a query."""
+        self._up.labels(source).set(1)
+        self._seconds.labels(source).observe(seconds)
+
+    def query_failed(self, source: str, error: SourceError) -> None:
+        """A source did not answer a query; one that refuses a question is up all the same."""
+        self._up.labels(source).set(not isinstance(error, SourceUnavailable))
+        self._failures.labels(source, error.reason).inc()
