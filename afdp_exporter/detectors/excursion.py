@@ -21,6 +21,7 @@ LEAST = 20  # earlier instants
 COMMON = 0.95  # quantile of the highest excursion in windows of history
 JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
 FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
+CHANCE = 0.037  # the share of placebos whose rarity exceeds 1; beyond that it falls off with its square
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,15 @@ class Excursion:
     height: float
     error: float
     rarity: float
+
+    @property
+    def p_value(self) -> float:
+        """How often an innocent deployment is followed by one at least as rare.
+
+        Measured on 4,800 placebos in 231 production series: 2.2 % are rarer than 1.3, .65 % than 2, .35 % than 3 and
+        .12 % than 6.
+        """
+        return min(CHANCE / self.rarity**2, 1.0) if self.rarity > 0.0 else 1.0
 
 
 def excursion(grid: Grid) -> Excursion | None:

@@ -46,6 +46,7 @@ def transient(evidence: Evidence, away: Excursion) -> Finding:
     }
     before, change = grid.centre + grid.scale * away.level, grid.scale * away.height
     figures = _figures(evidence) | {
+        "p_value": away.p_value,
         "before": before,
         "after": before + change,
         "change": change,

@@ -45,7 +45,7 @@ def standing(shifts: Iterable[Shift], case: Case) -> Blame:
     """The shifts that stand among all metrics, beside common causes and other deployments."""
     ratio = case.settings.false_discovery_ratio
     blame = shared_blame(common_shock(settle(shifts, ratio), case), case)
-    return replace(blame, shifts=left_alone(_in_time(blame.shifts, case), ratio))
+    return replace(blame, shifts=left_alone(_in_time(blame.shifts, case)))
 
 
 def _in_time(shifts: tuple[Shift, ...], case: Case) -> tuple[Shift, ...]:

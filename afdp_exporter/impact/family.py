@@ -1,18 +1,15 @@
 """Several metrics of one deployment, judged together.
 
 With 195 metrics at p < .05 each, 98 % of innocent deployments would get something blamed. Benjamini and Hochberg's
-procedure (1995) over the primary metrics holds the expected share of false ones among those blamed. What came and went
-has no p-value of its own: it stands beside a blamed metric, or where so many did that chance rarely does it.
+procedure (1995) over the primary metrics holds the expected share of false ones among those blamed.
 """
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from scipy.stats import binom
-
 from afdp_exporter.model import Attribution, Shift
 
-_CHANCE_OF_TRANSIENT = 0.02  # the share of metrics that come and go by themselves just then
+_PASSING_BY = 0.01  # the p-value above which what came and went is nobody's doing, whatever else moved
 
 
 def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
@@ -25,43 +22,31 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     primary = [shift for shift in family if shift.primary and shift.change is not None]
     passing = discoveries({shift.metric: _p_value(shift) for shift in primary}, false_discovery_ratio)
     threshold = false_discovery_ratio * max(len(passing), 1) / max(len(primary), 1)
-    standing = {Attribution.TRANSIENT} if _rarely_so_many(primary, false_discovery_ratio) else set()
-    blamed = any(shift.verdict in standing or (shift.moved and shift.metric in passing) for shift in primary)
     settled = []
     for shift in family:
-        if not shift.moved or shift.verdict in standing or (shift.primary and shift.metric in passing):
+        if shift.verdict is Attribution.TRANSIENT and _p_value(shift) > _PASSING_BY:
+            settled.append(_passing_by(shift, len(family)))
+        elif not shift.moved or not shift.primary or shift.metric in passing:
             settled.append(shift)
-        elif not shift.primary:
-            settled.append(_secondary(shift, blamed=blamed))
-        elif shift.verdict is Attribution.TRANSIENT:
-            settled.append(shift if blamed else _passing_by(shift, len(primary)))
         else:
             settled.append(_doubtful(shift, len(primary), threshold))
-    return tuple(settled)
+    return _beside(settled)
 
 
-def left_alone(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
+def left_alone(shifts: Iterable[Shift]) -> tuple[Shift, ...]:
     """The shifts without those that stood only beside a blamed metric, where none is blamed any more."""
     family = tuple(shifts)
-    primary = [shift for shift in family if shift.primary and shift.change is not None]
-    passing_by = [shift for shift in primary if shift.verdict is Attribution.TRANSIENT]
-    blamed = any(shift.moved and shift not in passing_by for shift in primary)
-    if blamed or _rarely_so_many(primary, false_discovery_ratio):
-        return family
-    return tuple(
-        _passing_by(shift, len(primary))
-        if shift in passing_by
-        else _secondary(shift, blamed=False)
-        if shift.moved and not shift.primary
-        else shift
-        for shift in family
-    )
+    return family if _blamed(family) else _beside(family)
 
 
-def _rarely_so_many(primary: list[Shift], ratio: float) -> bool:
-    """Whether so many of the metrics came and went that chance rarely does it."""
-    came_and_went = sum(shift.verdict is Attribution.TRANSIENT for shift in primary)
-    return float(binom.sf(came_and_went - 1, len(primary), _CHANCE_OF_TRANSIENT)) <= ratio
+def _beside(family: Iterable[Shift]) -> tuple[Shift, ...]:
+    shifts = tuple(family)
+    blamed = _blamed(shifts)
+    return tuple(_secondary(shift, blamed=blamed) if shift.moved and not shift.primary else shift for shift in shifts)
+
+
+def _blamed(family: Iterable[Shift]) -> bool:
+    return any(shift.primary and shift.moved for shift in family)
 
 
 def discoveries(p_values: dict[str, float], false_discovery_ratio: float) -> frozenset[str]:
@@ -79,7 +64,7 @@ def _p_value(shift: Shift) -> float:
 
 
 def _passing_by(shift: Shift, size: int) -> Shift:
-    reason = f"{shift.reason}; one of {size} metrics does so by chance often enough, so it is not blamed"
+    reason = f"{shift.reason}; one of {size} metrics does so by chance often enough, so nobody is blamed"
     return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
 
 

@@ -1,60 +1,26 @@
 """Both stories of the demo's shop, found from its series alone."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 import pytest
+from shop import END, Look, looks_at
 
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.world import World, make_world
-from afdp_exporter.impact.case import Case
-from afdp_exporter.model import Deployment, Impact, Measured, Outcome, Series
-from afdp_exporter.watching.analysis import Question, assess
-from afdp_exporter.watching.evidence import Evidence
+from afdp_exporter.model import Measured, Outcome
 
 MINUTE = timedelta(minutes=1)
-Look = Callable[..., Impact]
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return make_world(datetime(2026, 11, 23, 17, 0, tzinfo=UTC), seed=2)
+    return make_world(END, seed=2)
 
 
 @pytest.fixture(scope="module")
 def look(world: World) -> Look:
-    """What a look two hours after a deployment finds."""
-    series = {(each.metric, each.labels.get("service")): each for each in world.series}
-    services = {service.name: service for service in shop.SERVICES}
-
-    def at(deployment: Deployment, past: tuple[Measured, ...] = ()) -> Impact:
-        start, now = deployment.started_at - timedelta(days=7), deployment.ended_at + timedelta(hours=2)
-
-        def seen(name: str | None) -> Series | None:
-            found = series.get((name or "", deployment.service)) or series.get((name or "", None))
-            if found is None:
-                return None
-            inside = (found.times >= start.timestamp()) & (found.times <= now.timestamp())
-            return replace(found, times=found.times[inside], values=found.values[inside])
-
-        chosen = services[deployment.service].metrics
-        metrics = tuple(metric for metric in shop.METRICS if chosen is None or metric.name in chosen)
-        case = Case(
-            deployment=deployment,
-            metrics=metrics,
-            step=MINUTE,
-            now=now,
-            others=tuple(other for other in world.deployments if other is not deployment and other.started_at <= now),
-            services=services,
-            calendar=(world.sale,),
-            past=past,
-        )
-        evidence = (Evidence(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
-        return assess(Question(case=case, evidence=tuple(evidence)))
-
-    return at
+    return looks_at(world)
 
 
 def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(world: World, look: Look) -> None:
