@@ -71,7 +71,6 @@ class _State(Payload):
 class _Release(Payload):
     id: int
     tag_name: str
-    target_commitish: str | None = None
     name: str | None = None
     draft: bool = False
     prerelease: bool = False

@@ -117,7 +117,6 @@ class _FlagChanged(Payload):
     object_attributes: _Flag
     project: _Project
     user: _User | None = None
-    user_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
