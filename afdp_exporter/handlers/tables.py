@@ -10,7 +10,8 @@ from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.impact.story import headline
-from afdp_exporter.model import Deployment, Impact, Measured, Similar
+from afdp_exporter.model import Deployment, Impact, Measured
+from afdp_exporter.planning.outlook import similar_json
 from afdp_exporter.watching.report import number_json, time_json
 
 
@@ -48,7 +49,7 @@ async def similar(request: web.Request) -> web.Response:
     deployment = await state.store.deployment(query.deployment_id)
     prediction = await state.planner.predict(deployment, state.rules.plans, state.clock())
     others = (each for each in prediction.similar if each.deployment_id != deployment.id)
-    return answer({"rows": [_similar(each) for each in others]})
+    return answer({"rows": [similar_json(each) | {"why": "; ".join(each.why)} for each in others]})
 
 
 def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
@@ -68,17 +69,4 @@ def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
         "cost_per_hour_high": number_json(cost.per_hour.high) if cost else None,
         "currency": cost.currency if cost else None,
         "seen_before": impact.seen_before.count,
-    }
-
-
-def _similar(similar: Similar) -> dict[str, Any]:
-    return {
-        "deployment_id": similar.deployment_id,
-        "service": similar.service,
-        "version": similar.version,
-        "started_at": time_json(similar.started_at),
-        "similarity_ratio": number_json(similar.similarity_ratio),
-        "why": "; ".join(similar.why),
-        "outcome": similar.outcome.value,
-        "cost_per_hour": number_json(similar.cost_per_hour),
     }

@@ -20,7 +20,7 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
         "risk": estimate_json(prediction.risk),
         "failure_ratio": number_json(prediction.failure.median),
         "failure": estimate_json(prediction.failure),
-        "similar": [_similar(similar) for similar in prediction.similar],
+        "similar": [similar_json(similar) for similar in prediction.similar],
         "warnings": list(prediction.warnings),
     }
 
@@ -72,7 +72,8 @@ def _slot(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _similar(similar: Similar) -> dict[str, Any]:
+def similar_json(similar: Similar) -> dict[str, Any]:
+    """A past deployment that is like a planned one, and why."""
     return {
         "deployment_id": similar.deployment_id,
         "service": similar.service,
