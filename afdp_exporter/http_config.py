@@ -1,16 +1,30 @@
-"""The blocks of Prometheus' own `http_config`: who we are to the server, and whom we take it for."""
+"""The address of a server, and the blocks of Prometheus' own `http_config`: who we are to it, whom we take it for."""
 
 import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
 
-from pydantic import FilePath, SecretStr
+from pydantic import AfterValidator, FilePath, SecretStr
 
 from afdp_exporter.errors import SecretUnreadable
 from afdp_exporter.settings import STRICT, read_secret
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("an address such as https://prometheus.example.org is expected")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("an address holds no user, token or parameters: they have keys of their own")
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""Where an API begins, without its last slash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 import structlog
-from pydantic import AfterValidator, BaseModel, Field, FilePath, SecretStr, ValidationError
+from pydantic import BaseModel, Field, FilePath, SecretStr, ValidationError
 
 from afdp_exporter.errors import FeedError
 from afdp_exporter.settings import STRICT, Duration, faults, read_secret
@@ -42,17 +42,6 @@ class _Known:
 
 
 Cache: TypeAlias = OrderedDict[str, _Known]
-
-
-def base(url: str) -> str:
-    """An address without its last slash. Raises ValueError."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc or parts.query:
-        raise ValueError("an address such as https://api.example.com is expected; a token has a key of its own")
-    return url.rstrip("/")
-
-
-Address = Annotated[str, AfterValidator(base)]
 
 
 @dataclass(frozen=True, kw_only=True)

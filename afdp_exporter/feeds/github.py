@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field
 from afdp_exporter.changes import ChangedFile, traits_of, types_of
 from afdp_exporter.errors import BadInput, FeedError
 from afdp_exporter.feeds import Reached, Since, Step
-from afdp_exporter.feeds._api import Address, Api, Polled, read
+from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.fields import Time
+from afdp_exporter.http_config import Address
 from afdp_exporter.model import Announcement, Change, Ignored, Trait
 from afdp_exporter.webhooks.github import GitHub as Webhook
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from afdp_exporter.feeds import Reached, Since, Step
-from afdp_exporter.feeds._api import Address, Api, Polled, read
+from afdp_exporter.feeds._api import Api, Polled, read
+from afdp_exporter.http_config import Address
 from afdp_exporter.model import Announcement, Origin, Status
 
 _OVERLAP = timedelta(hours=1)  # an annotation may be written after what it tells of

@@ -6,30 +6,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import ClientError, ClientResponse, ClientSession, TCPConnector
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from afdp_exporter.errors import DeliveryError, SecretUnreadable
-from afdp_exporter.http_config import Authorization, BasicAuth, Header, TLSConfig, headers
+from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.settings import STRICT, Duration
 
 _LARGEST_ANSWER = 1024 * 1024
 _HOPELESS = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
-
-
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("an address such as http://localhost:3000 is expected")
-    if "@" in parts.netloc:
-        raise ValueError("user and password belong into the block basic_auth")
-    return url.rstrip("/")
-
-
-Address = Annotated[str, AfterValidator(_base)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
+from afdp_exporter.http_config import Address
 from afdp_exporter.model import Deployment, Notice
-from afdp_exporter.notify._exchange import Address, Exchange
+from afdp_exporter.notify._exchange import Exchange
 
 _PATH = "/api/annotations"
 _OURS = "afdp"

@@ -11,10 +11,10 @@ from typing import Annotated, ClassVar, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import stamina
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from afdp_exporter.errors import SecretUnreadable, SourceRefused, SourceUnavailable
-from afdp_exporter.http_config import Authorization, BasicAuth, Header, TLSConfig, headers
+from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import _envelope
@@ -31,17 +31,6 @@ T = TypeVar("T")
 _Answer: TypeAlias = tuple[_envelope.Result, tuple[str, ...]]
 
 
-def _base(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("an address such as http://localhost:9090 is expected")
-    if "@" in parts.netloc:
-        raise ValueError("user and password belong into the block basic_auth")
-    if parts.query or parts.fragment:
-        raise ValueError("parameters belong into the block params")
-    return url.rstrip("/")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Prometheus:
     """A server with the Prometheus HTTP API at `url`; the blocks are those of Prometheus' own `http_config`.
@@ -53,7 +42,7 @@ class Prometheus:
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar = True
 
-    url: Annotated[str, AfterValidator(_base)]
+    url: Address
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     max_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024

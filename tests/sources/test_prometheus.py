@@ -334,8 +334,11 @@ async def test_a_port_where_nobody_listens_is_named_with_the_cause() -> None:
 FAULTS: dict[str, tuple[dict[str, object], str]] = {
     "no address": ({"url": "localhost:9090"}, "url: an address such as"),
     "a file": ({"url": "file:///etc/passwd"}, "url: an address such as"),
-    "a user in the address": ({"url": "http://me:hunter2@localhost"}, "url: user and password belong into"),
-    "parameters in the address": ({"url": "http://localhost?token=hunter2"}, "url: parameters belong into"),
+    "a user in the address": ({"url": "http://me:hunter2@localhost"}, "url: an address holds no user"),
+    "parameters in the address": (
+        {"url": "http://localhost?token=hunter2"},
+        "url: an address holds no user, token or parameters",
+    ),
     "two identities": ({"basic_auth": {"username": "me"}, "authorization": {"credentials": "hunter2"}}, "at most one"),
     "no user": ({"basic_auth": {"password": "hunter2"}}, "basic_auth: exactly one of username"),
     "two passwords": (
