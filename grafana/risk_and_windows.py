@@ -3,6 +3,7 @@
 from functools import partial
 
 from grafana_foundation_sdk.builders import dashboard as build
+from grafana_foundation_sdk.builders import table
 
 from frame import PICKED, dashboard, report_address
 from panels import Column, bars, course, grid, labels, largest, number, section
@@ -24,7 +25,6 @@ def board() -> build.Dashboard:
 
 
 def _now(board: build.Dashboard) -> None:
-    risk = partial(largest, selector=PICKED, by=_PLACE, unit="percentunit")
     board.with_panel(
         bars(
             "Risk of deploying now",
@@ -44,26 +44,7 @@ def _now(board: build.Dashboard) -> None:
             width=12,
         ).height(8)
     )
-    board.with_panel(
-        grid(
-            "Now against the best window",
-            "The risk of degradation or failure of a deployment now, with its 5 % and 95 % points, beside that in the"
-            " best of the coming windows, and the expected loss per hour that waiting for it avoids. A basis of cold"
-            " means that nothing is known yet: the risk is a prior.",
-            {
-                **labels("service", "environment"),
-                "low": risk("Low", "afdp_deploy_now_risk_ratio_lower"),
-                "risk": risk("Risk now", "afdp_deploy_now_risk_ratio"),
-                "high": risk("High", "afdp_deploy_now_risk_ratio_upper"),
-                "best": risk("Risk in the best window", "afdp_best_window_risk_ratio"),
-                "avoided": largest("Loss avoided per hour", _AVOIDED, PICKED, by=f"{_PLACE}, currency"),
-                **labels("currency"),
-                "rests": largest("Of deployments", "afdp_deploy_now_deployments", PICKED, by=f"{_PLACE}, basis"),
-                **labels("basis"),
-            },
-            height=7,
-        )
-    )
+    board.with_panel(_against_the_best_window())
     board.with_panel(
         course(
             "Risk of deploying, over time",
@@ -75,24 +56,30 @@ def _now(board: build.Dashboard) -> None:
     )
 
 
-def _predictions(board: build.Dashboard) -> None:
-    board.with_panel(
-        grid(
-            "Predicted risk and cost",
-            "For each planned or running deployment: the risk of degradation or failure and the loss per hour, each"
-            " with its 5 % and 95 % points, and the past deployments that this rests on.",
-            {
-                **labels("deployment_id", "service", "environment"),
-                "planned": largest("Planned for", _PLANNED, PICKED, by=_ONE, unit="dateTimeAsIso", times=1000),
-                **_quantiles("Risk", "afdp_predicted_risk_ratio", by=_ONE, unit="percentunit"),
-                "failure": largest("Failure", "afdp_predicted_failure_ratio", PICKED, by=_ONE, unit="percentunit"),
-                **_quantiles("Loss per hour", "afdp_predicted_cost_per_hour", by=f"{_ONE}, currency"),
-                **labels("currency"),
-                "rests": largest("Of deployments", "afdp_prediction_deployments", PICKED, by=f"{_ONE}, basis"),
-                **labels("basis"),
-            },
-        )
+def _against_the_best_window() -> table.Panel:
+    risk = partial(largest, selector=PICKED, by=_PLACE, unit="percentunit")
+    return grid(
+        "Now against the best window",
+        "The risk of degradation or failure of a deployment now, with its 5 % and 95 % points, beside that in the"
+        " best of the coming windows, and the expected loss per hour that waiting for it avoids. A basis of cold"
+        " means that nothing is known yet: the risk is a prior.",
+        {
+            **labels("service", "environment"),
+            "low": risk("Low", "afdp_deploy_now_risk_ratio_lower"),
+            "risk": risk("Risk now", "afdp_deploy_now_risk_ratio"),
+            "high": risk("High", "afdp_deploy_now_risk_ratio_upper"),
+            "best": risk("Risk in the best window", "afdp_best_window_risk_ratio"),
+            "avoided": largest("Loss avoided per hour", _AVOIDED, PICKED, by=f"{_PLACE}, currency"),
+            **labels("currency"),
+            "rests": largest("Of deployments", "afdp_deploy_now_deployments", PICKED, by=f"{_PLACE}, basis"),
+            **labels("basis"),
+        },
+        height=7,
     )
+
+
+def _predictions(board: build.Dashboard) -> None:
+    board.with_panel(_risk_and_cost())
     board.with_panel(
         grid(
             "Predicted change by metric",
@@ -126,6 +113,24 @@ def _predictions(board: build.Dashboard) -> None:
             hidden=("told",),
             height=7,
         )
+    )
+
+
+def _risk_and_cost() -> table.Panel:
+    return grid(
+        "Predicted risk and cost",
+        "For each planned or running deployment: the risk of degradation or failure and the loss per hour, each"
+        " with its 5 % and 95 % points, and the past deployments that this rests on.",
+        {
+            **labels("deployment_id", "service", "environment"),
+            "planned": largest("Planned for", _PLANNED, PICKED, by=_ONE, unit="dateTimeAsIso", times=1000),
+            **_quantiles("Risk", "afdp_predicted_risk_ratio", by=_ONE, unit="percentunit"),
+            "failure": largest("Failure", "afdp_predicted_failure_ratio", PICKED, by=_ONE, unit="percentunit"),
+            **_quantiles("Loss per hour", "afdp_predicted_cost_per_hour", by=f"{_ONE}, currency"),
+            **labels("currency"),
+            "rests": largest("Of deployments", "afdp_prediction_deployments", PICKED, by=f"{_ONE}, basis"),
+            **labels("basis"),
+        },
     )
 
 
