@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from annotating import AnnotatingGrafana, answers
+from annotating_grafana import AnnotatingGrafana, answers
 from loopback import Serve
 
 

@@ -11,7 +11,7 @@ from afdp_exporter.errors import DeliveryError
 from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Notice, Outcome, Shift
 from afdp_exporter.notify import Receiver
 from afdp_exporter.settings import build
-from annotating import AnnotatingGrafana, answers, loses_the_answer, never_answers
+from annotating_grafana import AnnotatingGrafana, answers, loses_the_answer, never_answers
 from loopback import Serve
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

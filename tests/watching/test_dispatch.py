@@ -15,7 +15,7 @@ from afdp_exporter.settings import build
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.dispatch import Dispatcher
-from annotating import AnnotatingGrafana, answers, loses_the_answer
+from annotating_grafana import AnnotatingGrafana, answers, loses_the_answer
 from loopback import Serve
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
