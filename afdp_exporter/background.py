@@ -21,7 +21,7 @@ from afdp_exporter.watching.dispatch import Dispatcher
 from afdp_exporter.watching.remedies import look_again
 from afdp_exporter.watching.rounds import Rounds
 from afdp_exporter.watching.stability import stabilities
-from afdp_exporter.watching.trust import false_alarm_ratios
+from afdp_exporter.watching.trust import alarms_by_metric
 from afdp_exporter.watching.watch import Watcher
 
 log = structlog.get_logger(__name__)
@@ -157,12 +157,13 @@ class _Listeners:
 async def _replaying(state: State) -> None:
     """Measure now and then, on the series that are watched here, how often an innocent deployment is blamed."""
     while True:
-        recent = await state.store.recent(1)
-        places = [(each.deployment.service, each.deployment.environment) for each in recent][:_REPLAYED_PLACES]
+        places: list[tuple[str, str]] = []
+        watched, now = state.rules.watched, state.clock()
         try:
-            found = await false_alarm_ratios(
-                state.rules.watched, places, store=state.store, workers=state.workers, now=state.clock()
-            )
+            recent = await state.store.recent(1)
+            places = [(each.deployment.service, each.deployment.environment) for each in recent][:_REPLAYED_PLACES]
+            known = await state.store.between(now - 2 * watched.settings.history, now)
+            found = await alarms_by_metric(watched, places, known, workers=state.workers, now=now)
         except AFDPError as error:
             log.warning("false alarms not measured", error=str(error))
         else:

@@ -6,12 +6,11 @@ series and deployments up to its own time only.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.trust import FalseAlarms
 from afdp_exporter.model import Deployment, Foretold, Look, LookState, Measured, Pattern, Prediction, Status, Window
 from afdp_exporter.patterns import Model
@@ -19,10 +18,10 @@ from afdp_exporter.planning import planner
 from afdp_exporter.planning.outlook import patterns_json, prediction_json, windows_json
 from afdp_exporter.planning.planner import Plans
 from afdp_exporter.planning.scoreboard import scoreboard_json
-from afdp_exporter.watching.analysis import Question, Weighed, account, together, weigh
+from afdp_exporter.watching.analysis import Weighed, account, question_of, together, weigh
 from afdp_exporter.watching.evidence import Unobserved, Watched, gather
 from afdp_exporter.watching.report import deployment_json, number_json, report_json
-from afdp_exporter.watching.trust import measure
+from afdp_exporter.watching.trust import alarms_by_metric
 from afdp_exporter.watching.watch import Schedule, plan
 from afdp_exporter.workers import Workers
 
@@ -106,19 +105,10 @@ class _Walk:
         async with self._ahead:
             window = Window(start=deployment.started_at - watched.settings.history, end=look.due_at)
             evidence = await gather(deployment, window, watched=watched, observer=Unobserved())
-            case = Case(
-                deployment=deployment,
-                metrics=tuple(each.metric for each in evidence),
-                step=watched.settings.step,
-                now=window.end,
-                others=tuple(other for other in self._between(window) if other.id != deployment.id),
-                services=watched.services,
-                calendar=watched.calendar,
-                settings=watched.settings.impact,
-            )
-            question = Question(case=case, evidence=evidence)
+            others = self._between(window)
+            question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
             judged = await self._workers.run(weigh, question, deadline=watched.settings.deadline)
-        return Weighed(case=case, judged=judged, account=account(question, window, judged))
+        return Weighed(case=question.case, judged=judged, account=account(question, window, judged))
 
     def _between(self, window: Window) -> list[Deployment]:
         """The deployments whose rollout touches the window, as they were known at its end."""
@@ -201,12 +191,21 @@ class _Walk:
             model = await self._learned(planner.learn, known, calendar, service, plans.teams.get(service), end)
             windows[service] = windows_json(planner.rank(model, _WEEK, calendar, end))
         patterns = await self._learned(planner.patterns_of, known, calendar)
-        alarms = await _false_alarms(self._history, self._workers)
+        alarms = await self._false_alarms()
         return {
             "scoreboard": scoreboard_json(foretold) | {"false_alarms": alarms},
             "patterns": patterns_json(patterns),
             "windows": windows,
         }
+
+    async def _false_alarms(self) -> Line:
+        """How many placebo deployments were blamed, for each metric and in all; null where none could be judged."""
+        told, end = self._history.deployments, self._history.end
+        places = sorted({(each.service, each.environment) for each in told})
+        found = await alarms_by_metric(self._history.watched, places, told, workers=self._workers, now=end)
+        every = FalseAlarms(count=sum(each.count for each in found.values()), n=sum(each.n for each in found.values()))
+        by_metric = {name: _alarms_json(found[name]) for name in sorted(found)}
+        return _alarms_json(every) | {"metrics": by_metric}
 
 
 def _looks(deployment: Deployment, history: History) -> list[Look]:
@@ -223,29 +222,6 @@ def _as_of(deployment: Deployment, at: datetime) -> Deployment:
     if deployment.ended_at <= at:
         return deployment
     return replace(deployment, status=Status.STARTED, finished_at=None)
-
-
-async def _false_alarms(history: History, workers: Workers) -> dict[str, Any]:
-    """How many placebo deployments were blamed, for each metric over all places; null where none could be judged."""
-    places = sorted({(each.service, each.environment) for each in history.deployments})
-    asked = [
-        (metric, {"service": service, "environment": environment})
-        for service, environment in places
-        for metric in history.watched.metrics_at(service, environment)
-    ]
-    found = [
-        await measure(metric, values, history.watched, history.deployments, workers=workers, now=history.end)
-        for metric, values in asked
-    ]
-    metrics = sorted({trust.metric for trust in found if trust})
-    alarms = {name: _sum(trust.alarms for trust in found if trust and trust.metric == name) for name in metrics}
-    by_metric = {name: _alarms_json(each) for name, each in alarms.items()}
-    return _alarms_json(_sum(alarms.values())) | {"metrics": by_metric}
-
-
-def _sum(alarms: Iterable[FalseAlarms]) -> FalseAlarms:
-    counted = tuple(alarms)
-    return FalseAlarms(count=sum(each.count for each in counted), n=sum(each.n for each in counted))
 
 
 def _alarms_json(alarms: FalseAlarms) -> dict[str, Any]:

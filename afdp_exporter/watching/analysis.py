@@ -3,7 +3,7 @@
 An `Analyst` fetches what the question needs, has each metric judged in a worker process, and puts them together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
@@ -17,7 +17,7 @@ from afdp_exporter.impact.first_hour import first_hour
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
-from afdp_exporter.model import Course, Impact, Look, Series, Shift, Window
+from afdp_exporter.model import Course, Deployment, Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
 from afdp_exporter.watching.evidence import Evidence, Observer, Watched, gather
 from afdp_exporter.workers import Workers
@@ -50,19 +50,9 @@ class Analyst:
         window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
         evidence = await gather(deployment, window, watched=watched, observer=self.observer)
         others = await self.store.between(window.start, window.end)
-        case = Case(
-            deployment=deployment,
-            metrics=tuple(each.metric for each in evidence),
-            step=watched.settings.step,
-            now=window.end,
-            others=tuple(other for other in others if other.id != deployment.id),
-            services=watched.services,
-            calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
-            settings=watched.settings.impact,
-        )
-        question = Question(case=case, evidence=evidence)
+        question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
         judged, courses = await self.workers.run(weigh_and_draw, question, deadline=watched.settings.deadline)
-        return Weighed(case=case, judged=judged, courses=courses, account=account(question, window, judged))
+        return Weighed(case=question.case, judged=judged, courses=courses, account=account(question, window, judged))
 
     async def conclude(self, weighed: "Weighed") -> "Answer":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
@@ -108,6 +98,28 @@ class Answer:
     impact: Impact
     courses: tuple[Course, ...]
     account: Mapping[str, object]
+
+
+def question_of(
+    deployment: Deployment,
+    evidence: tuple[Evidence, ...],
+    *,
+    others: Iterable[Deployment],
+    now: datetime,
+    watched: Watched,
+) -> Question:
+    """What is asked about a deployment: with `others` around it, and what the calendar holds for its service. Pure."""
+    case = Case(
+        deployment=deployment,
+        metrics=tuple(each.metric for each in evidence),
+        step=watched.settings.step,
+        now=now,
+        others=tuple(other for other in others if other.id != deployment.id),
+        services=watched.services,
+        calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
+        settings=watched.settings.impact,
+    )
+    return Question(case=case, evidence=evidence)
 
 
 def assess(question: Question) -> Impact:

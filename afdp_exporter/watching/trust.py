@@ -1,7 +1,7 @@
 """The use case beside the others: how far to trust the verdicts on the series that are watched here."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -9,7 +9,6 @@ from afdp_exporter import promql
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, placebo_instants, smallest_visible_change
 from afdp_exporter.model import Deployment, Metric, Series, Window
-from afdp_exporter.store import Store
 from afdp_exporter.watching.evidence import Watched
 from afdp_exporter.workers import Workers
 
@@ -35,11 +34,18 @@ class Trust:
     seen_after: timedelta
 
 
-async def false_alarm_ratios(
-    watched: Watched, places: Sequence[tuple[str, str]], *, store: Store, workers: Workers, now: datetime
+async def alarms_by_metric(
+    watched: Watched,
+    places: Iterable[tuple[str, str]],
+    known: Sequence[Deployment],
+    *,
+    workers: Workers,
+    now: datetime,
 ) -> dict[str, FalseAlarms]:
-    """The false alarms of each metric, over services and environments. Raises SourceUnavailable, AnalysisError."""
-    known = await store.between(now - 2 * watched.settings.history, now)
+    """The false alarms of each metric, over services and environments; `known` as in `measure`.
+
+    Raises SourceUnavailable, AnalysisError.
+    """
     found: dict[str, FalseAlarms] = defaultdict(lambda: FalseAlarms(count=0, n=0))
     for service, environment in places:
         for metric in watched.metrics_at(service, environment):

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from afdp_exporter import cli
 from afdp_exporter.fields import read_time
-from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Series, Status, Worse
+from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Occasion, Series, Status, Worse
 from afdp_exporter.planning.backtest import History, walk
 from afdp_exporter.planning.planner import Plans
 from afdp_exporter.sources.recording import Tape
@@ -75,11 +75,15 @@ def workers() -> Iterator[Workers]:
 
 
 async def walked(
-    workers: Workers, deployments: tuple[Deployment, ...] = DEPLOYMENTS, tape: Sequence[Series] | None = None
+    workers: Workers,
+    deployments: tuple[Deployment, ...] = DEPLOYMENTS,
+    tape: Sequence[Series] | None = None,
+    calendar: tuple[Occasion, ...] = (),
 ) -> list[bytes]:
     watched = Watched(
         sources={"tape": Tape(series(DEPLOYMENTS) if tape is None else tape)},
         metrics=(LATENCY, REVENUE),
+        calendar=calendar,
         settings=AnalysisSettings(history=timedelta(days=1), step=STEP),
     )
     lines: list[bytes] = []
@@ -170,6 +174,17 @@ async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_t
     assert [look["state"] for look in told[0]["looks"]] == ["done", *["due"] * 5]
     assert told[1]["outcome"] == "unknown"
     assert told[1]["story"][0].startswith("Nothing is known of web yet")
+
+
+async def test_what_happened_to_another_service_explains_nothing(workers: Workers) -> None:
+    one = (DEPLOYMENTS[0],)
+    incident = Occasion(name="outage", start=one[0].started_at, end=one[0].started_at + timedelta(hours=1))
+    elsewhere, here = [
+        await walked(workers, one, calendar=(replace(incident, services=(service,)),)) for service in ("web", "api")
+    ]
+    alone = await walked(workers, one)
+    assert elsewhere[0] == alone[0]
+    assert here[0] != alone[0]
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
-"""The false alarms on a user's own series, through sources, store and workers."""
+"""The false alarms on a user's own series, through sources and workers."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from afdp_exporter.model import Deployment, Layer, Metric, Series, Service
 from afdp_exporter.sources.recording import Tape
-from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.evidence import AnalysisSettings, Watched
-from afdp_exporter.watching.trust import false_alarm_ratios, measure
+from afdp_exporter.watching.trust import alarms_by_metric, measure
 from afdp_exporter.workers import Workers
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -26,13 +24,6 @@ def workers() -> Iterator[Workers]:
     made = Workers(1)
     yield made
     made.close()
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
@@ -56,24 +47,23 @@ def watched() -> Watched:
 
 
 async def test_placebos_of_all_services_are_counted_together_and_a_metric_without_data_is_left_out(
-    store: SQLiteStore, workers: Workers, watched: Watched
+    workers: Workers, watched: Watched
 ) -> None:
     places = [("api", "production"), ("web", "production")]
-    found = await false_alarm_ratios(watched, places, store=store, workers=workers, now=NOW)
+    found = await alarms_by_metric(watched, places, (), workers=workers, now=NOW)
     assert set(found) == {"latency_seconds"}
     alarms = found["latency_seconds"]
     assert 150 < alarms.n <= 200
     assert alarms.ratio <= 0.05
 
 
-async def test_placebos_keep_clear_of_the_deployments_in_the_store(
-    store: SQLiteStore, workers: Workers, watched: Watched
-) -> None:
-    for hour in range(3, 46):
-        start = NOW - timedelta(hours=hour)
-        told = Deployment(id=f"d{hour}", service="web", environment="production", started_at=start, received_at=start)
-        await store.record(told, ())
-    found = await false_alarm_ratios(watched, [("api", "production")], store=store, workers=workers, now=NOW)
+async def test_placebos_keep_clear_of_the_deployments_of_every_service(workers: Workers, watched: Watched) -> None:
+    starts = [NOW - timedelta(hours=hour) for hour in range(3, 46)]
+    known = [
+        Deployment(id=f"d{at:%d%H}", service="web", environment="production", started_at=at, received_at=at)
+        for at in starts
+    ]
+    found = await alarms_by_metric(watched, [("api", "production")], known, workers=workers, now=NOW)
     assert found["latency_seconds"].n < 20
 
 
