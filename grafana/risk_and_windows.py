@@ -102,18 +102,6 @@ def _predictions(board: build.Dashboard) -> None:
             height=7,
         )
     )
-    board.with_panel(
-        grid(
-            "Gate",
-            "What pipelines were told about each deployment.",
-            {
-                **labels("deployment_id", "service", "environment", "verdict"),
-                "told": largest("Told", "afdp_gate_verdict", PICKED, by=f"{_ONE}, verdict"),
-            },
-            hidden=("told",),
-            height=7,
-        )
-    )
 
 
 def _risk_and_cost() -> table.Panel:
@@ -145,18 +133,6 @@ def _patterns(board: build.Dashboard) -> None:
                 "deployments": largest("Deployments", "afdp_pattern_deployments", by="pattern"),
                 "multiplier": largest("Cost, times", "afdp_pattern_cost_multiplier", by="pattern"),
             },
-        )
-    )
-    board.with_panel(
-        course(
-            "Loss prevented",
-            "Sum of the losses avoided by deployments that were held or moved, as estimated.",
-            {
-                "{{service}} {{environment}} {{currency}}": "sum by (service, environment, currency)"
-                f" (afdp_prevented_cost_total{{{PICKED}}})"
-            },
-            "none",
-            width=24,
         )
     )
 

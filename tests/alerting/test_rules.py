@@ -14,7 +14,6 @@ from afdp_exporter.alerts import GROUPS, MANIFEST, AlertSettings, manifest, rule
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.settings import parse
 from shipped import ROOT
-from shipped.names import existing, named
 
 OPERATOR = ROOT / "alerting/operator"
 RULES = sorted((ROOT / "alerting/rules").glob("*.yml"))
@@ -123,10 +122,3 @@ def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
 def test_no_label_of_an_alert_changes_with_its_value() -> None:
     for rule in alerts():
         assert not re.search(r"\$value|\{\{", str(rule["labels"])), rule["alert"]
-
-
-@pytest.mark.parametrize(
-    "path", [*RULES, *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"], ids=lambda path: path.name
-)
-def test_every_metric_named_exists(path: Path) -> None:
-    assert named(path.read_text("utf-8")) <= existing()

@@ -1,14 +1,175 @@
-"""The page about the metrics, and the metrics."""
+"""The names that people hang their own things on: each is documented, each can be seen, and no text names another."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.model import (
+    Attribution,
+    Basis,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Occasion,
+    OccasionKind,
+    Outcome,
+    Pattern,
+    PatternKind,
+    Prediction,
+    Score,
+    Shift,
+    Slot,
+    Stability,
+    Status,
+    Window,
+    Windows,
+)
 from shipped import ROOT
-from shipped.names import existing
+from shipped.names import existing, named
 
 PAGE = (ROOT / "docs/metrics.md").read_text("utf-8")
+TEXTS = [
+    ROOT / "README.md",
+    *(path for place in ("alerting", "docs", "grafana") for path in sorted((ROOT / place).rglob("*")) if path.is_file()),
+]
+WORDS = [path for path in TEXTS if path.suffix in {".md", ".yml", ".yaml", ".json", ".tmpl", ".py"}]
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SHARE = Estimate(low=0.1, median=0.2, high=0.3)
 
 
 def test_every_metric_is_documented_in_one_place_and_nothing_else_is() -> None:
     documented = re.findall(r"^\| `(afdp_\w+)` \|", PAGE, re.MULTILINE)
     assert len(documented) == len(set(documented))
     assert set(documented) == existing()
+
+
+@pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_metric_that_is_named_anywhere_exists(path: Path) -> None:
+    assert named(path.read_text("utf-8")) - existing() == set()
+
+
+@pytest.mark.parametrize("text", ["sum(afdp_gate_verdict)", "`afdp_impact_changes`", "rate(afdp_analyses_bucket[5m])"])
+def test_a_name_that_nothing_exposes_is_found_out(text: str) -> None:
+    assert named(text) - existing()
+
+
+def test_every_name_that_exists_is_seen_once_there_is_something_to_tell() -> None:
+    told = Instruments(Exposure(series=1000))
+    _of_deployments(told)
+    _of_what_is_expected(told)
+    _of_itself(told)
+    families = text_string_to_metric_families(told.render()[0].decode())
+    seen = {sample.name for family in families for sample in family.samples}
+    assert existing() - named(" ".join(seen)) == set()
+
+
+def _deployment(deployment_id: str = "d1", **words: Any) -> Deployment:  # noqa: ANN401
+    fields = {"service": "checkout", "environment": "production", "started_at": NOON, "received_at": NOON}
+    return Deployment(id=deployment_id, **(fields | words))
+
+
+def _of_deployments(told: Instruments) -> None:
+    shift = Shift(
+        metric="latency_seconds",
+        layer=Layer.TECHNICAL,
+        verdict=Attribution.ATTRIBUTED,
+        reason="it rose",
+        onset=NOON,
+        duration=HOUR,
+        change=0.015,
+        low=0.012,
+        high=0.018,
+        change_ratio=0.1,
+        attribution_ratio=0.97,
+    )
+    impact = Impact(
+        deployment_id="d1",
+        measured_at=NOON,
+        shifts=(shift,),
+        outcome=Outcome.DEGRADATION,
+        outcome_reason="slower",
+        costs=(Cost(currency="USD", per_hour=SHARE),),
+        story=("Latency rose.",),
+    )
+    told.show(_deployment(), impact)
+    told.stability.show(
+        {
+            ("checkout", "production"): Stability(
+                deployments=8, failures=2, change_failure_ratio=SHARE, restored=1, time_to_restore=HOUR
+            )
+        }
+    )
+    told.events.show([Occasion(name="sale", kind=OccasionKind.SALE, start=NOON, end=NOON + HOUR)])
+
+
+def _of_what_is_expected(told: Instruments) -> None:
+    planned = _deployment("d2", status=Status.PLANNED)
+    told.show(planned)
+    prediction = Prediction(
+        deployment_id="d2",
+        basis=Basis.TEAM,
+        n=12,
+        risk=SHARE,
+        failure=SHARE,
+        metrics={"latency_seconds": SHARE},
+        cost=Cost(currency="USD", per_hour=SHARE),
+        patterns=("On Mondays it costs twice as much",),
+    )
+    told.outlook.predicted(planned, prediction)
+    now = Slot(start=NOON, end=NOON + HOUR, risk=SHARE, cost_per_hour=1.0)
+    told.outlook.ranked(
+        "production",
+        Windows(
+            service="checkout",
+            made_at=NOON,
+            slots=(now,),
+            best=(Window(start=NOON, end=NOON + HOUR),),
+            now=now,
+            loss_avoided=300.0,
+            currency="USD",
+            basis=Basis.SERVICE,
+            n=40,
+            sentence="",
+        ),
+    )
+    told.outlook.learned(
+        [
+            Pattern(
+                kind=PatternKind.PATTERN,
+                sentence="On Mondays it costs twice as much",
+                conditions=(),
+                target="cost_per_hour",
+                effect=SHARE,
+                multiplier=SHARE,
+                n=20,
+                q_value=0.01,
+                last_seen=NOON,
+                deployments=("d1",),
+            )
+        ]
+    )
+    told.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9)])
+
+
+def _of_itself(told: Instruments) -> None:
+    told.queried("prometheus", 0.01)
+    told.query_failed("prometheus", SourceUnavailable("away", "timeout"))
+    told.received("api")
+    told.rejected("api", "invalid")
+    told.ignored("github", 1)
+    told.fed("github", well=True)
+    told.looked("attributed", 0.01)
+    told.replayed("latency_seconds", blamed=1, placebos=100)
+    told.notifications.notified("grafana")
+    told.notifications.notification_failed("grafana", "timeout")
+    told.notifications.waiting({"grafana": 1})

@@ -7,9 +7,6 @@ from prometheus_client import ProcessCollector
 
 from afdp_exporter.metrics import Exposure, Instruments
 
-PROMISED_FOR_LATER = frozenset({"afdp_prevented_cost_total", "afdp_gate_verdict"})
-"""What the dashboards show already and nothing exposes yet."""
-
 NOT_IN_THE_DEMO = frozenset(
     {
         "afdp_source_query_failures_total",  # its source cannot fail
