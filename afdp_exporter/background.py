@@ -127,6 +127,7 @@ async def _feeding(state: State) -> None:
     )
     while True:
         feeds = state.rules.feeds
+        state.instruments.annotations.feeds_changed()
         async with _working(state, feeding.follow(feeds)):
             while state.rules.feeds == feeds:  # noqa: ASYNC110 - a reload swaps the rules, and tells nobody
                 await asyncio.sleep(_TICK)

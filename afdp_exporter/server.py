@@ -115,6 +115,7 @@ async def _reload(state: State, load: Callable[[], Config]) -> None:
         raise
     state.rules = _rules(fresh)
     await state.store.set_receivers(state.rules.receivers)
+    state.instruments.queries.changed()
     await show_all(state)
     state.instruments.process.reloaded(state.clock())
     log.info("configuration reloaded")

@@ -7,10 +7,13 @@ from queries import per_second
 
 
 def sources(width: int) -> timeseries.Panel:
-    """Which sources answer."""
-    lines = {"{{source}}": "min by (source) (afdp_source_up)"}
-    description = "1 while a metrics source answers; at 0 the looks wait and nothing is judged."
-    return course("Sources", description, lines, "none", width=width)
+    """Which sources and feeds answer."""
+    lines = {"{{source}}{{feed}}": "min by (source) (afdp_source_up) or min by (feed) (afdp_feed_up)"}
+    description = (
+        "1 while a metrics source or a feed answers. At 0 of a source the looks wait and nothing is judged; at 0 of a"
+        " feed the deployments that it tells of are not known."
+    )
+    return course("Sources and feeds", description, lines, "none", width=width)
 
 
 def failed_queries(width: int) -> timeseries.Panel:

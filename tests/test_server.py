@@ -23,6 +23,7 @@ from afdp_exporter.commands.serve import COMMAND
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.server import Serving, serve
 from afdp_exporter.store.sqlite import SQLiteStore
+from real_parts.waiting import until
 
 PATH = "/api/v1/deployments"
 
@@ -170,6 +171,16 @@ def test_a_reload_swaps_the_whole_configuration_or_nothing(start: Callable[..., 
     exporter.ask("/-/reload", {}, **token)
     assert gauge(exporter, "afdp_config_last_reload_successful") == 1
     exporter.ask(PATH)
+
+
+def test_a_feed_that_is_followed_no_longer_is_told_no_longer(start: Callable[..., Exporter], folder: Path) -> None:
+    write(folder, feeds=[{"name": "tags", "kind": "git", "path": str(folder)}])  # no repository
+    exporter = start()
+    exporter.wait_for('msg="feed not read"')
+    assert 'afdp_feed_up{feed="tags"} 0.0' in exporter.ask("/metrics")
+    write(folder)
+    exporter.ask("/-/reload", {})
+    until(lambda: "afdp_feed_up{" not in exporter.ask("/metrics"))
 
 
 def test_whatever_is_sent_a_log_line_stays_a_line_and_tells_no_secret(start: Callable[..., Exporter]) -> None:

@@ -35,3 +35,7 @@ class Annotations:
     def fed(self, feed: str, *, well: bool) -> None:
         """A feed was read up to the present, or could not be."""
         self._feed_up.labels(feed).set(well)
+
+    def feeds_changed(self) -> None:
+        """Other feeds are followed from now on: nothing is known of any until it is read."""
+        self._feed_up.clear()

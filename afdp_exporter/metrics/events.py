@@ -8,10 +8,14 @@ from prometheus_client.registry import Collector
 from afdp_exporter.model import Occasion
 
 _LABELS = ("event", "kind")
+_MOST_EVENTS = 200  # shown, those that start last
 
 
 class Events(Collector):
-    """Holds the events, replaced as a whole; of two with the same name and kind the later one is shown."""
+    """Holds the events, replaced as a whole; of two with the same name and kind the later one is shown.
+
+    Under a cap: whoever may tell of incidents may name them as they like, and each name is a series.
+    """
 
     def __init__(self) -> None:
         self._occasions: dict[tuple[str, str], Occasion] = {}
@@ -19,7 +23,9 @@ class Events(Collector):
     def show(self, occasions: Iterable[Occasion]) -> None:
         """Show these instead of those before."""
         ordered = sorted(occasions, key=lambda occasion: occasion.start)
-        self._occasions = {(occasion.name, occasion.kind.value): occasion for occasion in ordered}
+        newest = {(occasion.name, occasion.kind.value): occasion for occasion in ordered}
+        kept = sorted(newest.items(), key=lambda item: item[1].start)[-_MOST_EVENTS:]
+        self._occasions = dict(kept)
 
     def describe(self) -> Iterator[Metric]:
         """The names, for whoever asks for some of them only."""

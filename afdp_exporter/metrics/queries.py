@@ -32,3 +32,7 @@ class Queries:
         """A source did not answer a query; one that refuses a question is up all the same."""
         self._up.labels(source).set(not isinstance(error, SourceUnavailable))
         self._failures.labels(source, error.reason).inc()
+
+    def changed(self) -> None:
+        """Other sources may be asked from now on: nothing is known of any until it is asked."""
+        self._up.clear()

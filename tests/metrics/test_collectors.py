@@ -119,6 +119,16 @@ def test_of_an_event_that_comes_again_the_newest_is_shown() -> None:
     assert samples(told, "afdp_event_end_timestamp_seconds") == [(labels, sales[0].end.timestamp())]
 
 
+def test_of_very_many_events_those_that_start_last_are_shown() -> None:
+    told = Instruments(Exposure())
+    starts = [NOON + hour * HOUR for hour in range(1000)]
+    told.events.show(
+        Occasion(name=f"incident {at:%d %H}", kind=OccasionKind.OTHER, start=at, end=at + HOUR) for at in starts
+    )
+    shown = [value for _, value in samples(told, "afdp_event_timestamp_seconds")]
+    assert shown == [at.timestamp() for at in starts[-200:]]
+
+
 def test_a_humans_word_is_the_outcome_that_is_shown() -> None:
     told = Instruments(Exposure())
     told.show(deployment(labelled_outcome=Outcome.SUCCESS, note="planned downtime"))

@@ -36,11 +36,9 @@ from shipped import ROOT
 from shipped.names import existing, named
 
 PAGE = (ROOT / "docs/metrics.md").read_text("utf-8")
-TEXTS = [
-    ROOT / "README.md",
-    *(path for place in ("alerting", "docs", "grafana") for path in sorted((ROOT / place).rglob("*")) if path.is_file()),
-]
-WORDS = [path for path in TEXTS if path.suffix in {".md", ".yml", ".yaml", ".json", ".tmpl", ".py"}]
+PLACES = (ROOT / place for place in ("alerting", "docs", "grafana"))
+KINDS = {".md", ".yml", ".yaml", ".json", ".tmpl", ".py"}
+TEXTS = [ROOT / "README.md", *(path for place in PLACES for path in sorted(place.rglob("*")) if path.suffix in KINDS)]
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -53,12 +51,12 @@ def test_every_metric_is_documented_in_one_place_and_nothing_else_is() -> None:
     assert set(documented) == existing()
 
 
-@pytest.mark.parametrize("path", WORDS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_metric_that_is_named_anywhere_exists(path: Path) -> None:
     assert named(path.read_text("utf-8")) - existing() == set()
 
 
-@pytest.mark.parametrize("text", ["sum(afdp_gate_verdict)", "`afdp_impact_changes`", "rate(afdp_analyses_bucket[5m])"])
+@pytest.mark.parametrize("text", ["sum(afdp_gate_verdict)", "`afdp_impact_changes`", "rate(afdp_feed_up_bucket[5m])"])
 def test_a_name_that_nothing_exposes_is_found_out(text: str) -> None:
     assert named(text) - existing()
 
@@ -162,14 +160,14 @@ def _of_what_is_expected(told: Instruments) -> None:
 
 
 def _of_itself(told: Instruments) -> None:
-    told.queried("prometheus", 0.01)
-    told.query_failed("prometheus", SourceUnavailable("away", "timeout"))
-    told.received("api")
-    told.rejected("api", "invalid")
-    told.ignored("github", 1)
-    told.fed("github", well=True)
-    told.looked("attributed", 0.01)
-    told.replayed("latency_seconds", blamed=1, placebos=100)
+    told.queries.queried("prometheus", 0.01)
+    told.queries.query_failed("prometheus", SourceUnavailable("timeout", "away"))
+    told.annotations.received("api")
+    told.annotations.rejected("api", "invalid")
+    told.annotations.ignored("github", 1)
+    told.annotations.fed("github", well=True)
+    told.looks.looked("attributed", 0.01)
+    told.looks.replayed("latency_seconds", blamed=1, placebos=100)
     told.notifications.notified("grafana")
     told.notifications.notification_failed("grafana", "timeout")
     told.notifications.waiting({"grafana": 1})

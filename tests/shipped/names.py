@@ -24,15 +24,19 @@ _OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
 _NO_METRICS = {"afdp_exporter"}  # the package
 
 
-@cache
 def existing() -> frozenset[str]:
     """Every family of ours, by its full name."""
+    return frozenset(_types())
+
+
+@cache
+def _types() -> dict[str, str]:
     told = Instruments(Exposure())
     collectors = [each for registry in (told._boards, told._registry) for each in registry._collector_to_names]
     describing = [each for each in collectors if not isinstance(each, ProcessCollector)]
     families = [family for each in describing for family in each.describe()]
-    names = {family.name + _PARTS.get(family.type, "") for family in families}
-    return frozenset(name for name in names if name.startswith("afdp_"))
+    types = {family.name + _PARTS.get(family.type, ""): family.type for family in families}
+    return {name: kind for name, kind in types.items() if name.startswith("afdp_")}
 
 
 def named(text: str) -> set[str]:
@@ -44,6 +48,6 @@ def named(text: str) -> set[str]:
 def _family(name: str) -> str:
     for part in _OF_A_HISTOGRAM:
         whole = name.removesuffix(part)
-        if whole != name and whole in existing():
+        if whole != name and _types().get(whole) == "histogram":
             return whole
     return name
