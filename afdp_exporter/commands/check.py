@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,8 +15,9 @@ from rich.progress import track
 from rich.table import Table
 
 from afdp_exporter import config, promql
-from afdp_exporter.errors import AFDPError, SourceError
+from afdp_exporter.errors import AFDPError, DeliveryError, SourceError
 from afdp_exporter.model import Estimate, Floats, Metric, Window
+from afdp_exporter.notify import Receiver
 from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
 from afdp_exporter.units import change, span
 from afdp_exporter.watching.evidence import Watched
@@ -48,6 +49,14 @@ class Answer:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """A receiver of notices, and what keeps us from it, with the setting to look at."""
+
+    receiver: str
+    problem: str | None = None
+
+
 @click.command(
     "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
 )
@@ -72,6 +81,8 @@ def check(
 ) -> None:
     """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show.
 
+    Receivers under notify are asked whether they know us; they are told nothing.
+
     With --event nothing is asked: it tells what a sender's delivery would become, by which facts rules may name its
     service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
     """
@@ -85,12 +96,28 @@ def check(
         for metric in loaded.watched.metrics_at(service, environment)
     ]
     answers = asyncio.run(_ask(loaded.watched, questions, datetime.now(UTC), quick=quick))
+    receivers = asyncio.run(_reach(loaded.notify))
+    tried: list[Answer | Reached] = [*answers, *receivers]
     if output == "json":
-        click.echo(json.dumps([asdict(answer) for answer in answers]))
+        click.echo(json.dumps([asdict(each) for each in tried]))
     else:
         _show(answers)
-    if any(answer.problem for answer in answers):
+        for each in receivers:
+            click.echo(f"notify {each.receiver}: {each.problem or 'it answers, and knows us'}")
+    if any(each.problem for each in tried):
         sys.exit(1)
+
+
+async def _reach(receivers: Mapping[str, Receiver]) -> list[Reached]:
+    return list(await asyncio.gather(*(_try_receiver(name, receiver) for name, receiver in receivers.items())))
+
+
+async def _try_receiver(name: str, receiver: Receiver) -> Reached:
+    try:
+        await receiver.reach()
+    except DeliveryError as error:
+        return Reached(receiver=name, problem=str(error))
+    return Reached(receiver=name)
 
 
 def _try(loaded: config.Config, event: Path, kind: str | None, headers: Iterable[str], output: str) -> None:

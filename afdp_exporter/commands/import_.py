@@ -1,6 +1,7 @@
 """`afdp import`: past deployments into the store, and what they did, as far as the sources remember."""
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,6 +44,7 @@ _AT_ONCE = 500  # recorded
 @option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What is watched, and when.")
 @option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where the exporter keeps everything.")
 @click.option("--measure/--no-measure", default=True, show_default=True, help="Else afdp serve measures what they did.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def import_(
     files: tuple[Path, ...],
     feeds: tuple[str, ...],
@@ -51,6 +53,7 @@ def import_(
     storage: Path,
     *,
     measure: bool,
+    output: str,
 ) -> None:
     """Import past deployments from JSON lines, CSV, or the systems under feeds, and measure what they did.
 
@@ -69,7 +72,12 @@ def import_(
         since=now - _LONG_AGO if since is None else since.replace(tzinfo=UTC),
     )
     storage.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_import(past, loaded, storage / server.DATABASE, now, measure=measure))
+    account = _Account(quiet=output == "json")
+    try:
+        asyncio.run(_import(past, loaded, storage / server.DATABASE, now, account, measure=measure))
+    finally:
+        if output == "json":
+            click.echo(json.dumps(account.as_json()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +89,45 @@ class _Past:
     since: datetime
 
 
-async def _import(past: _Past, loaded: Config, file: Path, now: datetime, *, measure: bool) -> None:
+@dataclass(kw_only=True)
+class _Account:
+    """What became of the import so far; a script gets it whole at the end, a person line by line."""
+
+    quiet: bool
+    imported: int = 0
+    known: int = 0
+    feeds: dict[str, dict[str, object]] = field(default_factory=dict)
+    measured: dict[str, int] = field(default_factory=dict)
+    left: int = 0
+
+    def tell(self, line: str) -> None:
+        if not self.quiet:
+            click.echo(line)
+
+    def as_json(self) -> dict[str, object]:
+        """`measured` by outcome; `left` is what was due and has no answer yet."""
+        return {name: value for name, value in vars(self).items() if name != "quiet"}
+
+
+async def _import(past: _Past, loaded: Config, file: Path, now: datetime, account: _Account, *, measure: bool) -> None:
     store = await SQLiteStore.open(file)
     try:
         if past.deployments:
-            created = await _keep(past.deployments, store, loaded.policy.watch, now)
-            click.echo(f"{created} imported, {len(past.deployments) - created} were there")
-        for name, feed in past.feeds.items():
-            await _read(name, feed, past.since, store, loaded)
-        if measure:
-            await _measure(store, loaded, now)
-        else:
-            click.echo("afdp serve measures what they did")
+            account.imported = await _keep(past.deployments, store, loaded.policy.watch, now)
+            account.known = len(past.deployments) - account.imported
+            account.tell(f"{account.imported} imported, {account.known} were there")
+        for name in past.feeds:
+            await _read(name, past, store, loaded, account)
+        account.left = (await store.backlog(now)).count
+        if measure and account.left:
+            await _measure(store, loaded, now, account)
+        elif not measure:
+            account.tell("afdp serve measures what they did")
     finally:
         await store.close()
 
 
-async def _read(name: str, feed: Feed, since: datetime, store: Store, loaded: Config) -> None:
+async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _Account) -> None:
     """Everything that a feed tells of the past. Raises FeedError; reading it again goes on with what is new."""
     told = _Told()
     feeding = Feeding(
@@ -108,10 +138,11 @@ async def _read(name: str, feed: Feed, since: datetime, store: Store, loaded: Co
         clock=server.now,
     )
     with _progress(f"Reading {name}", None) as told.progress:
-        created = await feeding.catch_up(name, feed, since)
-    click.echo(f"{name}: {created} imported, {told.events} new events, {told.ignored.total()} left out")
+        created = await feeding.catch_up(name, past.feeds[name], past.since)
+    account.feeds[name] = {"imported": created, "events": told.events, "left_out": dict(told.ignored)}
+    account.tell(f"{name}: {created} imported, {told.events} new events, {told.ignored.total()} left out")
     for reason, count in told.ignored.most_common(_REASONS):
-        click.echo(f"  {count} x {reason}")
+        account.tell(f"  {count} x {reason}")
 
 
 @dataclass
@@ -149,16 +180,13 @@ async def _keep(deployments: Sequence[Deployment], store: Store, schedule: Sched
     return created
 
 
-async def _measure(store: Store, loaded: Config, now: datetime) -> None:
+async def _measure(store: Store, loaded: Config, now: datetime, account: _Account) -> None:
     """Answer what is due, and tell what became of it. Raises SourceUnavailable where a source stays away."""
-    left = (await store.backlog(now)).count
-    if not left:
-        return
-    found: Counter[str] = Counter()
+    total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
         at_once = 2 * loaded.policy.analysis.workers
         backfill = Backfill(store=store, analyst=analyst, clock=server.now, until=now, at_once=at_once)
-        with _progress("Measuring", left) as progress:
+        with _progress("Measuring", total) as progress:
 
             def told(impact: Impact | None) -> None:
                 found["failed" if impact is None else impact.outcome] += 1
@@ -168,14 +196,16 @@ async def _measure(store: Store, loaded: Config, now: datetime) -> None:
                 await backfill.run(told)
             finally:
                 progress.stop()
-                _tell(found, left)
+                account.measured = {word: found[word] for word in (*Outcome, "failed") if found[word]}
+                account.left = total - found.total()
+                _tell(account, total)
 
 
-def _tell(found: Counter[str], total: int) -> None:
-    outcomes = ", ".join(f"{found[word]} {word}" for word in (*Outcome, "failed") if found[word])
-    click.echo(f"{found.total()} of {total} measured{': ' if outcomes else ''}{outcomes}")
-    if found[Outcome.UNKNOWN]:
-        click.echo("unknown: the report of each says what is missing, such as series that are no longer remembered")
+def _tell(account: _Account, total: int) -> None:
+    outcomes = ", ".join(f"{count} {word}" for word, count in account.measured.items())
+    account.tell(f"{total - account.left} of {total} measured{': ' if outcomes else ''}{outcomes}")
+    if account.measured.get(Outcome.UNKNOWN):
+        account.tell("unknown: the report of each says what is missing, such as series that are no longer remembered")
 
 
 @asynccontextmanager

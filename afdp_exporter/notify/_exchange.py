@@ -17,6 +17,13 @@ from afdp_exporter.settings import STRICT, Duration
 
 _LARGEST_ANSWER = 1024 * 1024
 _HOPELESS = {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+_CURES: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "authorization or basic_auth is missing or wrong",
+    HTTPStatus.FORBIDDEN: "whom authorization or basic_auth names may not do this",
+    HTTPStatus.NOT_FOUND: "url does not lead to it",
+    HTTPStatus.MOVED_PERMANENTLY: "url leads elsewhere",
+    HTTPStatus.FOUND: "url leads elsewhere, perhaps to a login",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +58,20 @@ class Exchange:
         except SecretUnreadable as error:
             raise DeliveryError("secret_file", str(error), retry=True) from None
         except TimeoutError:
-            raise DeliveryError("timeout", f"{self.url}: no answer in time", retry=True) from None
+            raise DeliveryError("timeout", f"{self.url}: no answer within timeout", retry=True) from None
         except (ClientError, OSError) as error:  # whose own words may hold headers, and so secrets
-            raise DeliveryError("connection", f"{self.url}: {type(error).__name__}", retry=True) from None
+            raise DeliveryError(
+                "connection",
+                f"{self.url}: not reached, url or tls_config may be wrong ({type(error).__name__})",
+                retry=True,
+            ) from None
 
 
 def _read(answer: ClientResponse, body: bytes) -> Any:  # noqa: ANN401 - JSON
     if answer.status != HTTPStatus.OK:
         hopeless = answer.status in _HOPELESS
-        message = f"{answer.url.origin()}: it answers {answer.status}"
+        cure = _CURES.get(answer.status)
+        message = f"{answer.url.origin()}: it answers {answer.status}{f', {cure}' if cure else ''}"
         raise DeliveryError(f"http_{answer.status}", message, retry=not hopeless)
     try:
         return orjson.loads(body)

@@ -33,6 +33,10 @@ class Grafana(Exchange):
     tags: tuple[str, ...] = ()
     report_url: Address | None = None
 
+    async def reach(self) -> None:
+        """As `Receiver.reach`: read one annotation. Whether we may write, too, shows with the first."""
+        await self.call("GET", _PATH, params=[("tags", _OURS), ("type", "annotation"), ("limit", "1")])
+
     async def send(self, notice: Notice) -> None:
         """As `Receiver.send`: make the one annotation of this deployment say what is known now."""
         content = self._content(notice)

@@ -1,5 +1,6 @@
 """The command line, run as people run it."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ from click.testing import CliRunner, Result
 
 from afdp_exporter import cli
 from afdp_exporter.commands.check import sparkline
+from annotating_grafana import AnnotatingGrafana
+from loopback import Serve
 
 
 def run(*arguments: str) -> Result:
@@ -38,6 +41,10 @@ def config_file(tmp_path: Path) -> Path:
     return file
 
 
+def change(config_file: Path, **blocks: object) -> None:
+    config_file.write_text(json.dumps(json.loads(config_file.read_text()) | blocks))
+
+
 def test_check_tells_what_each_query_returns_and_what_would_be_seen(config_file: Path) -> None:
     found = run("check", f"--config.file={config_file}", "--output=json")
     latency, mails = json.loads(found.stdout)
@@ -53,6 +60,29 @@ def test_a_quick_check_only_asks(config_file: Path) -> None:
     found = run("check", f"--config.file={config_file}", "--quick")
     assert "latency_seconds" in found.output
     assert "no data in the last day" in found.output
+
+
+async def test_check_tries_each_receiver_and_tells_it_nothing(config_file: Path, serve: Serve) -> None:
+    grafana = AnnotatingGrafana(token="right")
+    url = await serve(grafana.answer)
+    grafanas = {"knows-us": ("right", url), "knows-us-not": ("wrong", url), "away": ("right", "http://127.0.0.1:1")}
+    blocks = [
+        {"name": name, "kind": "grafana", "url": place, "authorization": {"credentials": token}}
+        for name, (token, place) in grafanas.items()
+    ]
+    change(config_file, metrics=[], notify=blocks)
+    found = await asyncio.to_thread(run, "check", f"--config.file={config_file}", "--output=json")
+    problems = {each["receiver"]: each["problem"] for each in json.loads(found.stdout)}
+    assert problems == {
+        "knows-us": None,
+        "knows-us-not": f"{url}: it answers 401, authorization or basic_auth is missing or wrong",
+        "away": "http://127.0.0.1:1: not reached, url or tls_config may be wrong (ClientConnectorError)",
+    }
+    assert found.exit_code == 1
+    assert set(grafana.requests) == {("GET", "/api/annotations")}
+    told = await asyncio.to_thread(run, "check", f"--config.file={config_file}")
+    assert "notify knows-us: it answers, and knows us" in told.output
+    assert "right" not in told.output
 
 
 def test_a_wrong_configuration_ends_with_one_line(

@@ -90,6 +90,27 @@ def test_what_they_did_is_measured_and_once_measured_it_stays(folder: Path) -> N
     assert "measured" not in imported(folder, forgotten + GOOD).output
 
 
+def test_a_script_is_told_what_became_of_it_however_it_ends(folder: Path) -> None:
+    away = imported(folder, GOOD, "--output=json")
+    assert isinstance(away.exception, SourceUnavailable)
+    nothing = {"feeds": {}, "measured": {}, "left": 1}
+    assert json.loads(away.stdout) == {"imported": 1, "known": 0, **nothing}
+    assert json.loads(imported(folder, GOOD, "--no-measure", "--output=json").stdout) == {
+        "imported": 0,
+        "known": 1,
+        **nothing,
+    }
+    record(folder)
+    configure(folder, {"kind": "recording", "path": str(folder / "recording")})
+    assert json.loads(imported(folder, GOOD, "--output=json").stdout) == {
+        "imported": 0,
+        "known": 1,
+        "feeds": {},
+        "measured": {"success": 1},
+        "left": 0,
+    }
+
+
 def test_a_source_that_is_away_ends_it_and_the_next_import_goes_on(folder: Path) -> None:
     away = imported(folder, GOOD)
     assert isinstance(away.exception, SourceUnavailable)
@@ -119,5 +140,7 @@ def test_the_past_of_a_feed_is_imported_once(folder: Path) -> None:
 
     assert run("--feed=tags", "--since=2026-01-01").output.startswith("tags: 1 imported, 1 new events, 0 left out")
     assert run("--feed=tags", "--since=2026-01-01").output.startswith("tags: 0 imported, 0 new events")
+    left_out = json.loads(run("--feed=tags", "--since=2026-01-01", "--output=json").stdout)["feeds"]
+    assert left_out == {"tags": {"imported": 0, "events": 0, "left_out": {}}}
     assert "none is named other; known: tags" in str(run("--feed=other").exception)
     assert run().exit_code == 2
