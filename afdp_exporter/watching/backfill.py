@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from afdp_exporter.errors import SourceUnavailable
-from afdp_exporter.model import Impact, Look, LookState
+from afdp_exporter.model import Impact, Look
 from afdp_exporter.sources._frugal import Pace, frugal
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Analyst, Weighed
 from afdp_exporter.watching.evidence import Watched
-from afdp_exporter.watching.watch import failed
+from afdp_exporter.watching.watch import answered, failed
 
 Tell: TypeAlias = Callable[[Impact | None], None]
 """Takes each impact once it is kept; None for a look whose analysis failed for good."""
@@ -63,7 +63,9 @@ class Backfill:
             look, weighing = under_way.popleft()
             weighed = await weighing
             if isinstance(weighed, Weighed):
-                told(await self._answer(look, weighed))
+                answer = await self.analyst.conclude(weighed)
+                await answered(look, answer, self.store, now=self.clock())
+                told(answer.impact)
             elif not await failed(look, weighed, self.store, now=self.clock(), retry_at=self.until):
                 told(None)
 
@@ -74,10 +76,3 @@ class Backfill:
             raise
         except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others
             return error
-
-    async def _answer(self, look: Look, weighed: Weighed) -> Impact:
-        answer = await self.analyst.conclude(weighed)
-        impact, account = answer.impact, answer.account
-        done = replace(look, state=LookState.DONE, done_at=self.clock(), outcome=impact.outcome, account=account)
-        await self.store.finish_look(done, impact, answer.courses)
-        return impact

@@ -99,9 +99,7 @@ class Watcher:
         started = asyncio.get_running_loop().time()
         try:
             answer = await self._analyse(look, self._clock())
-            impact, account = answer.impact, answer.account
-            done = replace(look, state=LookState.DONE, done_at=self._clock(), outcome=impact.outcome, account=account)
-            await self._store.finish_look(done, impact, answer.courses)
+            await answered(look, answer, self._store, now=self._clock())
         except SourceUnavailable as error:
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
             await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), str(error))
@@ -111,8 +109,15 @@ class Watcher:
             if not await failed(look, error, self._store, now=now, retry_at=now + retry_after(0)):
                 self._observer.looked("failed", asyncio.get_running_loop().time() - started)
             return
-        self._observer.measured(impact)
-        self._observer.looked(impact.verdict, asyncio.get_running_loop().time() - started)
+        self._observer.measured(answer.impact)
+        self._observer.looked(answer.impact.verdict, asyncio.get_running_loop().time() - started)
+
+
+async def answered(look: Look, answer: Answer, store: Store, *, now: datetime) -> None:
+    """Keep what a look found."""
+    outcome = answer.impact.outcome
+    done = replace(look, state=LookState.DONE, done_at=now, outcome=outcome, account=answer.account)
+    await store.finish_look(done, answer.impact, answer.courses)
 
 
 async def failed(look: Look, error: Exception, store: Store, *, now: datetime, retry_at: datetime) -> bool:
