@@ -20,10 +20,10 @@ from afdp_exporter.model import (
     Foretold,
     Impact,
     Look,
+    Measured,
     Outcome,
     Prediction,
 )
-from afdp_exporter.model import Measured as Measured  # part of what the operations answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
