@@ -121,15 +121,17 @@ def choose(proposals: Sequence[Proposal]) -> tuple[Choice, ...]:
     choices = []
     for query in sorted(kept, key=lambda each: (list(Role).index(of_query[each].lead.candidate.role), order[each])):
         lead = of_query[query].lead
-        name = _free(lead, taken)
+        name = _free(lead, kept[query][0], taken)
         taken.add(name)
         choices.append(Choice(name=name, lead=lead, query=query, services=tuple(kept[query])))
     return tuple(choices)
 
 
-def _free(lead: Lead, taken: set[str]) -> str:
-    names = [lead.name, f"{lead.convention.key}_{lead.name}"]
-    names += [f"{lead.convention.key}{number}_{lead.name}" for number in range(2, len(taken) + 3)]
+def _free(lead: Lead, service: str, taken: set[str]) -> str:
+    """The plainest name that is free: after the instrumentation, then after the first service that has it."""
+    whose = re.sub(r"[^a-z0-9]+", "_", service.lower()).strip("_")
+    names = [lead.name, f"{lead.convention.key}_{lead.name}", f"{whose}_{lead.name}"]
+    names += [f"{whose}_{number}_{lead.name}" for number in range(2, len(taken) + 3)]
     return next(name for name in names if name not in taken)
 
 

@@ -15,6 +15,7 @@ from afdp_exporter.proposals.convention import (
     traffic,
 )
 
+_REQUESTS = f"{PREFIX}http_requests?_(?:received_)?total"
 _CODES = ("code", "status", "status_code", "http_status_code", "response_code")
 
 OPENTELEMETRY = Convention(
@@ -77,8 +78,9 @@ PROMETHEUS_CLIENTS = Convention(
     status=_CODES,
     candidates=(
         latency(f"{PREFIX}http_requests?_(?:duration|latency)_seconds_bucket"),
-        errors(f"{PREFIX}http_requests_total", FAILED),
-        traffic(f"{PREFIX}http_requests_total"),
+        errors(_REQUESTS, FAILED),
+        errors(f"{PREFIX}http_request_duration_seconds_count", FAILED),
+        traffic(_REQUESTS),
         traffic(f"{PREFIX}http_request_duration_seconds_count"),
     ),
 )
