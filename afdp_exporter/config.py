@@ -15,7 +15,7 @@ from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
 from afdp_exporter.notify import Receiver
-from afdp_exporter.planning.planner import PlanningSettings, Plans
+from afdp_exporter.planning.plans import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
 from afdp_exporter.sources._frugal import Pace

@@ -27,7 +27,8 @@ from afdp_exporter.handlers.state import STATE, Rules, State
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.planning.foresight import Foresight
-from afdp_exporter.planning.planner import Planner, Plans
+from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.tracking.annotating import Annotating

@@ -12,7 +12,7 @@ from afdp_exporter.config import Policy
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Money, Occasion, Service
-from afdp_exporter.planning.planner import PlanningSettings
+from afdp_exporter.planning.plans import PlanningSettings
 from afdp_exporter.sources._frugal import Pace
 from afdp_exporter.tracking.annotations import AnnotationSettings
 from afdp_exporter.watching.evidence import AnalysisSettings
@@ -52,6 +52,14 @@ def test_every_place_of_the_architecture_page_exists() -> None:
     told = {name.strip("/") for name in named}
     present = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert present - {"__init__.py", "__main__.py"} <= told
+
+
+@pytest.mark.parametrize("step", ["tracking", "watching", "planning"])
+def test_every_module_of_a_step_is_told_in_its_row(step: str) -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    (row,) = re.findall(rf"^\| `{step}/` \|.*$", page, re.MULTILINE)
+    modules = {path.stem for path in (PACKAGE / step).glob("*.py")} - {"__init__"}
+    assert modules == set(re.findall(r"`(\w+)`", row))
 
 
 def test_every_place_of_the_readme_map_exists() -> None:

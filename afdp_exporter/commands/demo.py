@@ -29,7 +29,8 @@ from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.model import Deployment, Impact, Measured
 from afdp_exporter.patterns.wording import money, percents
-from afdp_exporter.planning.planner import Calendar, in_hindsight
+from afdp_exporter.planning.forecast import in_hindsight
+from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore

@@ -15,7 +15,8 @@ from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.model import Deployment, Event, Occasion
 from afdp_exporter.notify import Receiver
 from afdp_exporter.planning.foresight import Foresight
-from afdp_exporter.planning.planner import Planner, Plans
+from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.tracking.annotating import Annotating
 from afdp_exporter.tracking.mapping import Rule

@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 from afdp_exporter.impact.trust import FalseAlarms
 from afdp_exporter.model import Deployment, Foretold, Look, LookState, Measured, Pattern, Prediction, Status, Window
 from afdp_exporter.patterns import Model
-from afdp_exporter.planning import planner
+from afdp_exporter.planning.forecast import NEARBY, as_planned, foresee, learn, lessons, patterns_of, rank
 from afdp_exporter.planning.outlook import patterns_json, prediction_json, windows_json
-from afdp_exporter.planning.planner import Plans
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.planning.scoreboard import scoreboard_json
 from afdp_exporter.watching.analysis import Weighed, account, question_of, together, weigh
 from afdp_exporter.watching.evidence import Unobserved, Watched, gather
@@ -29,7 +29,6 @@ Line: TypeAlias = Mapping[str, Any]
 
 _EARLY = timedelta(hours=1)  # the look from which deployments of the same day are learned from
 _GROWN = 1.05  # patterns are mined anew when so many more deployments are measured
-_NEARBY = timedelta(days=1)
 _WEEK = 168  # hours
 
 
@@ -132,19 +131,19 @@ class _Walk:
 
     async def _foretell(self, deployment: Deployment) -> None:
         at = deployment.started_at
-        planned = planner.as_planned(deployment)
+        planned = as_planned(deployment)
         known = self._known(before=at)
         team = planned.team or self._history.plans.teams.get(planned.service)
         model = await self._model(planned.service, team, known, at)
         patterns = await self._mined(known, at)
         around = self._around(planned, at)
         calendar = self._history.plans.calendar(at)
-        self._predictions[deployment.id] = planner.foresee(model, planned, around, calendar, patterns)
+        self._predictions[deployment.id] = foresee(model, planned, around, calendar, patterns)
 
     def _around(self, planned: Deployment, at: datetime) -> list[Measured]:
         """The deployments that make the moment: the service's own, and what was deployed elsewhere in the last day."""
         before = self._history.deployments[: bisect_right(self._starts, at)]
-        near = [each for each in before if each.service == planned.service or at - each.started_at <= _NEARBY]
+        near = [each for each in before if each.service == planned.service or at - each.started_at <= NEARBY]
         others = (_as_of(each, at) for each in near if each.id != planned.id)
         return [self._measured.get(each.id, Measured(deployment=each)) for each in others]
 
@@ -154,14 +153,14 @@ class _Walk:
         learned_with, model = self._models.get((service, team), (None, None))
         if model is None or learned_with != news:
             arguments = (known, self._history.plans.calendar(at), service, team, at)
-            model = await self._learned(planner.learn, *arguments)
+            model = await self._learned(learn, *arguments)
             self._models[service, team] = (news, model)
         return model
 
     async def _mined(self, known: Sequence[Measured], at: datetime) -> tuple[Pattern, ...]:
         n, patterns = self._patterns
         if len(known) > n * _GROWN:
-            patterns = await self._learned(planner.patterns_of, known, self._history.plans.calendar(at))
+            patterns = await self._learned(patterns_of, known, self._history.plans.calendar(at))
             self._patterns = (len(known), patterns)
         return patterns
 
@@ -173,7 +172,7 @@ class _Walk:
         prediction = prediction_json(self._predictions[deployment.id])
         return {
             "deployment": deployment_json(deployment),
-            "prediction": prediction | {"deployment": deployment_json(planner.as_planned(deployment))},
+            "prediction": prediction | {"deployment": deployment_json(as_planned(deployment))},
             "report": report_json(deployment, measured.impact if measured else None, self._looks[deployment.id]),
         }
 
@@ -181,16 +180,16 @@ class _Walk:
         end, plans = self._history.end, self._history.plans
         known = self._known(before=end)
         calendar = plans.calendar(end)
-        cases = planner.lessons(tuple(self._measured.values()), calendar)
+        cases = lessons(tuple(self._measured.values()), calendar)
         foretold = [
             Foretold(prediction=self._predictions[case.deployment.id], deployment=case.deployment, impact=case.impact)
             for case in cases
         ]
         windows = {}
         for service in sorted({each.service for each in self._history.deployments}):
-            model = await self._learned(planner.learn, known, calendar, service, plans.teams.get(service), end)
-            windows[service] = windows_json(planner.rank(model, _WEEK, calendar, end))
-        patterns = await self._learned(planner.patterns_of, known, calendar)
+            model = await self._learned(learn, known, calendar, service, plans.teams.get(service), end)
+            windows[service] = windows_json(rank(model, _WEEK, calendar, end))
+        patterns = await self._learned(patterns_of, known, calendar)
         alarms = await self._false_alarms()
         return {
             "scoreboard": scoreboard_json(foretold) | {"false_alarms": alarms},

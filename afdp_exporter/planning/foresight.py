@@ -11,7 +11,8 @@ import structlog
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Deployment, Pattern, Prediction, Score, Status, Windows
 from afdp_exporter.patterns import score
-from afdp_exporter.planning.planner import Planner, Plans
+from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 
 log = structlog.get_logger(__name__)

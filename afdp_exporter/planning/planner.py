@@ -1,155 +1,24 @@
 """The use case before a deployment: what will it do, and when is the best time for it?
 
-Learning and predicting are pure; `Planner` reads the store, has the work done in worker processes, and keeps what was
-learned until something new is measured.
+Reads the store, has the work done in worker processes, and keeps what was learned until something new is measured.
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Annotated, ClassVar
-from zoneinfo import ZoneInfo
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
-import holidays
 import structlog
-from pydantic import AfterValidator, Field
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import (
-    Case,
-    Context,
-    Deployment,
-    Impact,
-    Measured,
-    Occasion,
-    Pattern,
-    Prediction,
-    Status,
-    Windows,
-)
-from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
-from afdp_exporter.patterns.learning import Place, select
+from afdp_exporter.model import Deployment, Measured, Pattern, Prediction, Windows
+from afdp_exporter.patterns import Model
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.planning.forecast import NEARBY, foresee, learn, patterns_of, rank
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
 
 log = structlog.get_logger(__name__)
-
-_NEARBY = timedelta(days=1)  # other deployments that may still be under way
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ValueError, OSError):
-        raise ValueError("a time zone such as Europe/Paris is expected") from None
-    return name
-
-
-def _country(name: str) -> str:
-    if name not in holidays.list_supported_countries(include_aliases=False):
-        raise ValueError("a country code such as DE is expected")
-    return name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanningSettings:
-    """Whose clock and holidays count, and how much is learned from."""
-
-    __pydantic_config__: ClassVar = STRICT
-
-    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
-    holidays: Annotated[str, AfterValidator(_country)] | None = None
-    cases: Annotated[int, Field(ge=10, le=100_000)] = 3000
-    deadline: Duration = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calendar:
-    """The clock of the people who deploy, and what is special about a time."""
-
-    zone: ZoneInfo = ZoneInfo("UTC")
-    occasions: tuple[Occasion, ...] = ()
-    holidays: Mapping[date, str] = field(default_factory=dict)
-
-
-def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | None = None) -> tuple[Case, ...]:
-    """Each measured deployment with the state that it met, oldest first; only those `chosen` by id, where it is given.
-
-    What was measured later enters no state.
-    """
-    ordered = sorted((each for each in history if each.impact), key=lambda each: each.deployment.started_at)
-    impacts = {each.deployment.id: each.impact for each in ordered if each.impact}
-    same: dict[tuple[str, str], deque[Deployment]] = defaultdict(lambda: deque(maxlen=4 * RECENT))
-    nearby: deque[Deployment] = deque()
-    found = []
-    for each in ordered:
-        deployment = each.deployment
-        while nearby and deployment.started_at - nearby[0].started_at > _NEARBY:
-            nearby.popleft()
-        own = same[deployment.service, deployment.environment]
-        if chosen is None or deployment.id in chosen:
-            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), impacts, known)
-            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
-        own.append(deployment)
-        nearby.append(deployment)
-    return tuple(found)
-
-
-def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
-    """What the history teaches about one service. Pure; run by a worker."""
-    measured = [each for each in history if each.impact and each.impact.measured_at <= now]
-    chosen = {each.deployment.id for each in select(measured, Place(service, team))}
-    return fit(lessons(history, known, chosen), service=service, team=team, now=now)
-
-
-def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:
-    """What the history teaches about all services, in sentences. Pure; run by a worker."""
-    return mine(lessons(history, known))
-
-
-def foresee(
-    model: Model, planned: Deployment, around: Sequence[Measured], known: Calendar, patterns: Sequence[Pattern]
-) -> Prediction:
-    """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
-    impacts = {each.deployment.id: each.impact for each in around if each.impact}
-    context = _context(planned, [each.deployment for each in around], impacts, known)
-    return predict(model, planned, context, patterns)
-
-
-def in_hindsight(history: Sequence[Measured], deployment: Deployment, known: Calendar) -> Prediction:
-    """What would have been told of a deployment just before it started, from what had been measured by then. Pure."""
-    start = deployment.started_at
-    past = [each for each in history if each.impact and each.impact.measured_at <= start]
-    model = learn(past, known, deployment.service, deployment.team, start)
-    return foresee(model, as_planned(deployment), past, known, patterns_of(past, known))
-
-
-def as_planned(deployment: Deployment) -> Deployment:
-    """A deployment as its sender would have planned it: nothing of its end."""
-    return replace(deployment, status=Status.PLANNED, finished_at=None, labelled_outcome=None, note=None)
-
-
-def rank(model: Model, hours: int, known: Calendar, now: datetime) -> Windows:
-    """The coming hours for the service that a model knows. Pure."""
-    occasions, found = known.occasions, known.holidays
-    return forecast(model, now=now, zone=known.zone, hours=hours, calendar=occasions, holidays=found)
-
-
-def _context(
-    deployment: Deployment, earlier: Iterable[Deployment], impacts: Mapping[str, Impact], known: Calendar
-) -> Context:
-    return moment(
-        deployment,
-        earlier=list(earlier),
-        impacts=impacts,
-        zone=known.zone,
-        calendar=known.occasions,
-        holidays=known.holidays,
-    )
 
 
 async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
@@ -157,23 +26,8 @@ async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
     start = planned.started_at
     own = await store.history(before=start, service=planned.service, limit=4 * RECENT)
     known = {planned.id, *(each.deployment.id for each in own)}
-    nearby = await store.between(start - _NEARBY, start)
+    nearby = await store.between(start - NEARBY, start)
     return [*own, *(Measured(deployment=each) for each in nearby if each.id not in known)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plans:
-    """What the configuration says about planning."""
-
-    settings: PlanningSettings = PlanningSettings()
-    occasions: tuple[Occasion, ...] = ()
-    teams: Mapping[str, str] = field(default_factory=dict)
-
-    def calendar(self, now: datetime) -> Calendar:
-        """The clock and the special times from two years back to the coming one."""
-        country, years = self.settings.holidays, range(now.year - 2, now.year + 2)
-        found = holidays.country_holidays(country, years=years) if country else {}
-        return Calendar(zone=ZoneInfo(self.settings.time_zone), occasions=self.occasions, holidays=dict(found))
 
 
 class Planner:

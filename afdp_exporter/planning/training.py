@@ -15,7 +15,8 @@ from afdp_exporter.model import Measured
 from afdp_exporter.patterns.dataset import Cell, Dataset, Split, dataset
 from afdp_exporter.patterns.features import Feature, Kind
 from afdp_exporter.patterns.metadata import File, card, croissant, datapackage, feature_dictionary
-from afdp_exporter.planning.planner import Calendar, lessons
+from afdp_exporter.planning.forecast import lessons
+from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.watching.report import time_json
 from afdp_exporter.watching.watch import Schedule
 

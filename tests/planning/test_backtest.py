@@ -16,7 +16,7 @@ from afdp_exporter import cli
 from afdp_exporter.fields import read_time
 from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Occasion, Series, Status, Worse
 from afdp_exporter.planning.backtest import History, walk
-from afdp_exporter.planning.planner import Plans
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.watching.evidence import AnalysisSettings, Watched
 from afdp_exporter.workers import Workers

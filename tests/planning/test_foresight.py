@@ -27,7 +27,8 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.patterns import score
 from afdp_exporter.planning.foresight import Foresight
-from afdp_exporter.planning.planner import Planner, Plans, surroundings
+from afdp_exporter.planning.planner import Planner, surroundings
+from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.workers import Workers
 

@@ -18,7 +18,7 @@ from planted_worlds import world
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.model import Measured
 from afdp_exporter.patterns.dataset import Dataset, Split
-from afdp_exporter.planning.planner import Calendar
+from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.planning.training import FORMATS, encode, laid_out, lay_out, write
 from afdp_exporter.watching.watch import Schedule
 

@@ -1,0 +1,91 @@
+"""History -> what it teaches -> what a planned deployment will do, and when is the best time for it. Pure."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from afdp_exporter.model import Case, Context, Deployment, Impact, Measured, Pattern, Prediction, Status, Windows
+from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
+from afdp_exporter.patterns.learning import Place, select
+from afdp_exporter.patterns.moment import RECENT
+from afdp_exporter.planning.plans import Calendar
+
+NEARBY = timedelta(days=1)
+"""Other deployments of that time may still be under way."""
+
+
+def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | None = None) -> tuple[Case, ...]:
+    """Each measured deployment with the state that it met, oldest first; only those `chosen` by id, where it is given.
+
+    What was measured later enters no state.
+    """
+    ordered = sorted((each for each in history if each.impact), key=lambda each: each.deployment.started_at)
+    impacts = {each.deployment.id: each.impact for each in ordered if each.impact}
+    same: dict[tuple[str, str], deque[Deployment]] = defaultdict(lambda: deque(maxlen=4 * RECENT))
+    nearby: deque[Deployment] = deque()
+    found = []
+    for each in ordered:
+        deployment = each.deployment
+        while nearby and deployment.started_at - nearby[0].started_at > NEARBY:
+            nearby.popleft()
+        own = same[deployment.service, deployment.environment]
+        if chosen is None or deployment.id in chosen:
+            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), impacts, known)
+            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
+        own.append(deployment)
+        nearby.append(deployment)
+    return tuple(found)
+
+
+def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
+    """What the history teaches about one service. Pure; run by a worker."""
+    measured = [each for each in history if each.impact and each.impact.measured_at <= now]
+    chosen = {each.deployment.id for each in select(measured, Place(service, team))}
+    return fit(lessons(history, known, chosen), service=service, team=team, now=now)
+
+
+def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:
+    """What the history teaches about all services, in sentences. Pure; run by a worker."""
+    return mine(lessons(history, known))
+
+
+def foresee(
+    model: Model, planned: Deployment, around: Sequence[Measured], known: Calendar, patterns: Sequence[Pattern]
+) -> Prediction:
+    """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
+    impacts = {each.deployment.id: each.impact for each in around if each.impact}
+    context = _context(planned, [each.deployment for each in around], impacts, known)
+    return predict(model, planned, context, patterns)
+
+
+def in_hindsight(history: Sequence[Measured], deployment: Deployment, known: Calendar) -> Prediction:
+    """What would have been told of a deployment just before it started, from what had been measured by then. Pure."""
+    start = deployment.started_at
+    past = [each for each in history if each.impact and each.impact.measured_at <= start]
+    model = learn(past, known, deployment.service, deployment.team, start)
+    return foresee(model, as_planned(deployment), past, known, patterns_of(past, known))
+
+
+def as_planned(deployment: Deployment) -> Deployment:
+    """A deployment as its sender would have planned it: nothing of its end."""
+    return replace(deployment, status=Status.PLANNED, finished_at=None, labelled_outcome=None, note=None)
+
+
+def rank(model: Model, hours: int, known: Calendar, now: datetime) -> Windows:
+    """The coming hours for the service that a model knows. Pure."""
+    occasions, found = known.occasions, known.holidays
+    return forecast(model, now=now, zone=known.zone, hours=hours, calendar=occasions, holidays=found)
+
+
+def _context(
+    deployment: Deployment, earlier: Iterable[Deployment], impacts: Mapping[str, Impact], known: Calendar
+) -> Context:
+    return moment(
+        deployment,
+        earlier=list(earlier),
+        impacts=impacts,
+        zone=known.zone,
+        calendar=known.occasions,
+        holidays=known.holidays,
+    )

@@ -1,0 +1,63 @@
+"""What the configuration says about planning: whose clock counts, what is special about a time, who belongs to whom."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Annotated, ClassVar
+from zoneinfo import ZoneInfo
+
+import holidays
+from pydantic import AfterValidator, Field
+
+from afdp_exporter.model import Occasion
+from afdp_exporter.settings import STRICT, Duration
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):
+        raise ValueError("a time zone such as Europe/Paris is expected") from None
+    return name
+
+
+def _country(name: str) -> str:
+    if name not in holidays.list_supported_countries(include_aliases=False):
+        raise ValueError("a country code such as DE is expected")
+    return name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanningSettings:
+    """Whose clock and holidays count, and how much is learned from."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    time_zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    holidays: Annotated[str, AfterValidator(_country)] | None = None
+    cases: Annotated[int, Field(ge=10, le=100_000)] = 3000
+    deadline: Duration = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calendar:
+    """The clock of the people who deploy, and what is special about a time."""
+
+    zone: ZoneInfo = ZoneInfo("UTC")
+    occasions: tuple[Occasion, ...] = ()
+    holidays: Mapping[date, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plans:
+    """What the configuration says about planning."""
+
+    settings: PlanningSettings = PlanningSettings()
+    occasions: tuple[Occasion, ...] = ()
+    teams: Mapping[str, str] = field(default_factory=dict)
+
+    def calendar(self, now: datetime) -> Calendar:
+        """The clock and the special times from two years back to the coming one."""
+        country, years = self.settings.holidays, range(now.year - 2, now.year + 2)
+        found = holidays.country_holidays(country, years=years) if country else {}
+        return Calendar(zone=ZoneInfo(self.settings.time_zone), occasions=self.occasions, holidays=dict(found))
