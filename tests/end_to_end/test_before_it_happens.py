@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from afdp_exporter.model import (
     Estimate,
     Impact,
     Layer,
-    Look,
-    LookState,
     Outcome,
     Shift,
     Worse,
@@ -32,6 +29,7 @@ from real_parts.fixtures import Start
 from real_parts.receiver import Receiver
 from real_parts.servers import Alertmanager, Prometheus
 from real_parts.waiting import until
+from remembering import remember
 from shipped import ROOT
 from shipped.alertmanager import rewired
 from shipped.dashboards import FILES, load, queries
@@ -92,11 +90,7 @@ async def remembers(folder: Path, count: int, now: datetime) -> None:
     """A store in the folder with that many measured deployments."""
     store = await SQLiteStore.open(folder / DATABASE)
     for number in range(count):
-        deployment, impact = past(number, now)
-        look = Look(deployment_id=deployment.id, after=timedelta(hours=24), due_at=impact.measured_at)
-        await store.record(deployment, (look,))
-        (claimed,) = await store.claim_looks(now, limit=1, lease=timedelta(hours=1))
-        await store.finish_look(replace(claimed, state=LookState.DONE), impact)
+        await remember(store, *past(number, now))
     await store.close()
 
 

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
-from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome
+from afdp_exporter.model import Deployment, Impact, Outcome
 from afdp_exporter.store.sqlite import SQLiteStore
+from remembering import remember
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -24,13 +24,14 @@ async def client_of_three(store: SQLiteStore, start: Callable[..., Any]) -> Clie
         told = Deployment(
             id=f"d{number}", service="api", environment="production", started_at=at, actor="anna", received_at=at
         )
-        look = Look(deployment_id=told.id, after=timedelta(hours=1), due_at=at + timedelta(hours=1))
-        await store.record(told, (look,))
-        (taken,) = await store.claim_looks(look.due_at, limit=1, lease=timedelta(minutes=1))
         impact = Impact(
-            deployment_id=told.id, measured_at=look.due_at, shifts=(), outcome=Outcome.SUCCESS, outcome_reason="planted"
+            deployment_id=told.id,
+            measured_at=at + timedelta(hours=1),
+            shifts=(),
+            outcome=Outcome.SUCCESS,
+            outcome_reason="planted",
         )
-        await store.finish_look(replace(taken, state=LookState.DONE, done_at=look.due_at), impact)
+        await remember(store, told, impact)
     client = await start()
     assert isinstance(client, ClientSession)
     return client

@@ -1,7 +1,6 @@
 """What the next deployment will do, asked over HTTP of a store with a planted law: migrations cost $1,000 an hour."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,13 +16,12 @@ from afdp_exporter.model import (
     Estimate,
     Impact,
     Layer,
-    Look,
-    LookState,
     Outcome,
     Shift,
     Worse,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
+from remembering import remember
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PLANNED = {
@@ -35,7 +33,7 @@ PLANNED = {
 }
 
 
-async def _remember(store: SQLiteStore, number: int, chance: np.random.Generator) -> None:
+async def _remember_one(store: SQLiteStore, number: int, chance: np.random.Generator) -> None:
     migration = number % 3 == 0
     start = NOON - timedelta(hours=13 * (60 - number))
     deployment = Deployment(
@@ -48,9 +46,6 @@ async def _remember(store: SQLiteStore, number: int, chance: np.random.Generator
         change_types=(ChangeType.CODE, ChangeType.DATABASE) if migration else (ChangeType.CODE,),
         received_at=start,
     )
-    look = Look(deployment_id=deployment.id, after=timedelta(hours=1), due_at=deployment.ended_at + timedelta(hours=1))
-    await store.record(deployment, (look,))
-    (taken,) = await store.claim_looks(look.due_at, limit=1, lease=timedelta(minutes=1))
     loss = float(chance.normal(1000 if migration else 0, 60))
     shift = Shift(
         metric="revenue_usd_per_hour",
@@ -65,13 +60,13 @@ async def _remember(store: SQLiteStore, number: int, chance: np.random.Generator
     )
     impact = Impact(
         deployment_id=deployment.id,
-        measured_at=look.due_at,
+        measured_at=deployment.ended_at + timedelta(hours=1),
         shifts=(shift,),
         outcome=Outcome.DEGRADATION if migration else Outcome.SUCCESS,
         outcome_reason="planted",
         costs=(Cost(currency="USD", per_hour=Estimate(low=loss - 100, median=loss, high=loss + 100)),) * migration,
     )
-    await store.finish_look(replace(taken, state=LookState.DONE, done_at=look.due_at), impact)
+    await remember(store, deployment, impact)
 
 
 @pytest.fixture
@@ -79,7 +74,7 @@ async def seasoned(store: SQLiteStore, start: Callable[[], Any]) -> ClientSessio
     """A client of an exporter with sixty measured deployments."""
     chance = np.random.default_rng(4)
     for number in range(60):
-        await _remember(store, number, chance)
+        await _remember_one(store, number, chance)
     client = await start()
     assert isinstance(client, ClientSession)
     return client

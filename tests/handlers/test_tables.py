@@ -1,6 +1,5 @@
 """Rows for Grafana's JSON data sources."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,20 +15,19 @@ from afdp_exporter.model import (
     Estimate,
     Impact,
     Layer,
-    Look,
-    LookState,
     Outcome,
     Shift,
     Worse,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
+from remembering import remember
 
 DESCRIBED = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-async def remember(store: SQLiteStore, name: str, hours: float, environment: str = "production") -> None:
+async def slower(store: SQLiteStore, name: str, hours: float, environment: str = "production") -> None:
     at = NOW - hours * HOUR
     deployment = Deployment(
         id=name,
@@ -61,9 +59,7 @@ async def remember(store: SQLiteStore, name: str, hours: float, environment: str
         costs=(Cost(currency="USD", per_hour=Estimate(low=950, median=1200, high=1460)),),
         story=("Latency rose by 15 ms [12, 18].", "It costs $1,200 an hour."),
     )
-    await store.record(deployment, (Look(deployment_id=name, after=HOUR, due_at=at + HOUR),))
-    (claimed,) = await store.claim_looks(NOW, limit=1, lease=HOUR)
-    await store.finish_look(replace(claimed, state=LookState.DONE), impact)
+    await remember(store, deployment, impact)
 
 
 def as_described(rows: object, schema: str) -> None:
@@ -74,9 +70,9 @@ def as_described(rows: object, schema: str) -> None:
 async def test_stories_come_as_rows_the_newest_first_with_their_cost_and_its_range(
     client: ClientSession, store: SQLiteStore
 ) -> None:
-    await remember(store, "old", 50)
-    await remember(store, "new", 30)
-    await remember(store, "staged", 40, environment="staging")
+    await slower(store, "old", 50)
+    await slower(store, "new", 30)
+    await slower(store, "staged", 40, environment="staging")
     answer = await (await client.get("/api/v1/tables/stories", params={"environment": "production"})).json()
     as_described(answer, "StoryRows")
     assert [row["deployment_id"] for row in answer["rows"]] == ["new", "old"]
