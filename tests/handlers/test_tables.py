@@ -89,7 +89,7 @@ async def test_similar_deployments_come_as_rows_without_the_one_that_is_asked_fo
     client: ClientSession, store: SQLiteStore
 ) -> None:
     for number in range(4):
-        await remember(store, f"d{number}", 30 + 20 * number)
+        await slower(store, f"d{number}", 30 + 20 * number)
     answer = await (await client.get("/api/v1/tables/similar", params={"deployment_id": "d0"})).json()
     as_described(answer, "SimilarRows")
     found = {row["deployment_id"] for row in answer["rows"]}
