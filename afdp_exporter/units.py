@@ -28,6 +28,7 @@ class _Unit:
     factor: float
     form: Callable[[str], str]
     tail: str = ""  # behind the figure, once, before the range
+    cents: bool = False  # whether fractions are told in two digits
 
 
 def called(metric: str) -> str:
@@ -115,35 +116,40 @@ def _money(currency: str, tail: str) -> _Unit:
 
     def written(text: str) -> str:
         sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
-        if "." in digits:  # cents have two digits
-            digits += "0" * max(2 - len(digits.partition(".")[2]), 0)
         return f"{sign}{symbol}{digits}" if symbol else f"{sign}{digits} {currency}"
 
-    return _Unit(1.0, written, tail)
+    return _Unit(1.0, written, tail, cents=True)
 
 
 def _with_range(size: Estimate, unit: _Unit) -> str:
     low, middle, high = (value * unit.factor for value in (size.low, size.median, size.high))
     place = _place(low, middle, high)
-    first = unit.form(_rounded(middle, place))
+    first, *ends = (unit.form(_rounded(value, place, cents=unit.cents)) for value in (middle, low, high))
     if low == middle == high:
         return f"{first}{unit.tail}"
-    return f"{first}{unit.tail} [{unit.form(_rounded(low, place))}, {unit.form(_rounded(high, place))}]"
+    return f"{first}{unit.tail} [{', '.join(ends)}]"
 
 
 def _place(low: float, middle: float, high: float) -> int:
-    """The power of ten to round to: a range is told in about 6 to 60 steps, a bare figure in three digits."""
+    """The power of ten to round to: a range is told in about 6 to 60 steps, a bare figure in three digits.
+
+    One digit more where an end would become 0 without being near it: a range that begins at 0 says "perhaps nothing".
+    """
     width = high - low
     if isfinite(width) and width > 0:
-        return floor(log10(width / 5.5))
+        place = floor(log10(width / 5.5))
+        step = 10.0**place
+        return place - any(step / 20 < abs(end) <= step / 2 for end in (low, high))
     return floor(log10(abs(middle))) - 2 if isfinite(middle) and middle else 0
 
 
-def _rounded(value: float, place: int) -> str:
+def _rounded(value: float, place: int, *, cents: bool = False) -> str:
     if not isfinite(value):
         return "unknown"
     if abs(value) >= 1e15:
         return f"{value:.3g}"
+    if cents and place < 0:
+        return f"{round(value, -place) + 0.0:,.{max(-place, 2)}f}"
     text = f"{round(value, -place):,.{max(-place, 0)}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"-0", ""} else text

@@ -51,7 +51,8 @@ def learned(url: str) -> None:
     while True:
         with urllib.request.urlopen(f"{url}/api/v1/windows?service=api&hours=1", timeout=PATIENCE / 1000) as answer:
             told = json.load(answer)
-        if before == (before := f"{told['n']} {told['now']}"):
+        known = f"{told['n']} {told['now']['risk_ratio']} {told['now']['cost_per_hour']}"
+        if before == (before := known):
             return
         time.sleep(SETTLED)
 

@@ -36,7 +36,7 @@ async def trust(request: web.Request) -> web.Response:
     state = request.app[STATE]
     told, now = state.instruments, state.clock()
     backlog = await state.store.backlog(now)
-    up = _by(told, "afdp_source_up", "source")
+    up, fed = _by(told, "afdp_source_up", "source"), _by(told, "afdp_feed_up", "feed")
     return page(
         request,
         "trust.html",
@@ -45,6 +45,7 @@ async def trust(request: web.Request) -> web.Response:
         intended=NOMINAL,
         backlog=backlog,
         sources=[(name, up.get(name)) for name in state.rules.watched.sources],
+        feeds=[(name, fed.get(name)) for name in state.rules.feeds],
         failures=_total(told, "afdp_source_query_failures_total"),
         size=await state.store.size_bytes(),
         healthy=state.store.healthy,

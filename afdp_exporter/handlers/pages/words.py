@@ -1,6 +1,7 @@
 """Figures, times and outcomes as the pages write them: the filters of the templates."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Any
@@ -129,6 +130,28 @@ def percents(estimate: Estimate) -> str:
     return f"{100 * estimate.median:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
 
 
+def in_words(sentence: str, metrics: Iterable[str]) -> str:
+    """A sentence in which these metrics are called as people call them."""
+    names = "|".join(re.escape(name) for name in sorted(metrics, key=len, reverse=True))
+    return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda name: units.called(name[0]), sentence) if names else sentence
+
+
+def times(estimate: Estimate) -> str:
+    """A factor with its interval, in two digits: `520 [310, 870]`."""
+
+    def told(value: float) -> str:
+        return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+    return f"{told(estimate.median)} [{told(estimate.low)}, {told(estimate.high)}]"
+
+
+def chance(p_value: float | None) -> str:
+    """A p-value in two digits; a very small one only as such."""
+    if p_value is None:
+        return "none"
+    return "<\N{NO-BREAK SPACE}0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
+
+
 def figure(value: object) -> str:
     """A figure or word of an account or a trait."""
     if isinstance(value, list | tuple):
@@ -193,6 +216,9 @@ FILTERS: Mapping[str, Any] = {
     "cost_told": cost_told,
     "percent": percent,
     "percents": percents,
+    "in_words": in_words,
+    "times": times,
+    "chance": chance,
     "figure": figure,
     "web_address": web_address,
 }

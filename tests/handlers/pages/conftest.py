@@ -71,7 +71,7 @@ class History:
             measured_at=look.due_at,
             shifts=shifts,
             outcome=Outcome.DEGRADATION if moved else Outcome.SUCCESS,
-            outcome_reason="latency rose" if moved else "nothing moved",
+            outcome_reason=f"worse: {moved[0].metric}, {moved[1].metric}" if len(moved) > 1 else "nothing moved",
             links=(
                 Link(
                     cause=moved[0].metric, effect=moved[1].metric, lag=timedelta(minutes=4), together=False,

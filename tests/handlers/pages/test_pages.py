@@ -3,8 +3,10 @@
 import asyncio
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,6 +71,8 @@ async def test_a_story_shows_words_plots_sequence_evidence_and_what_was_seen_bef
     assert "Latency rose, followed 4 minutes later by: revenue fell." in page
     assert "its level moved when the deployment came" in page
     assert "<dt>p value</dt><dd>0.01</dd>" in page
+    assert "Worse: latency, revenue." in page
+    assert "latency_seconds" not in re.sub(r"<[^>]*>", "", page)
     assert 'href="/deployments/before"' in page
     assert "<dt>table rows</dt><dd>2,000,000</dd>" in page
     assert "<dt>hotfix</dt><dd>no</dd>" in page
@@ -154,6 +158,20 @@ async def test_the_week_has_a_cell_for_each_hour_and_names_what_it_rests_on(read
     page = await read("/windows?service=checkout")
     assert len(re.findall(r'<td class="shade\d', page)) == 168
     assert "deployments" in page
+
+
+@pytest.mark.usefixtures("small")
+async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("kept", "no-repository"):
+        (tmp_path / name).mkdir()
+    await asyncio.to_thread(subprocess.run, ["git", "init", "--quiet", str(tmp_path / "kept")], check=True)
+    feeds = [{"name": name, "kind": "git", "path": str(tmp_path / name)} for name in ("kept", "no-repository")]
+    client, page = await start(feeds=feeds), "not read yet"
+    async with asyncio.timeout(60):
+        while "not read yet" in page:
+            page = await (await client.get("/trust", headers={"Accept": "text/html"})).text()
+    told = dict(re.findall(r'<th scope="row">([\w-]+)</th><td><span class="badge \w+">([^<]+)<', page))
+    assert told == {"kept": "is read", "no-repository": "away: what only it tells of is not known"}
 
 
 @pytest.mark.usefixtures("small")
