@@ -2,42 +2,60 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
 from afdp_exporter.detectors.grid import Grid, despike
-from afdp_exporter.detectors.onset import Path, locate
+from afdp_exporter.detectors.onset import Path, best_split, locate
 from afdp_exporter.detectors.robust import median
+from afdp_exporter.model import Floats
 
 SIDE = 36  # steps compared on either side of an earlier deployment
 SURE = 0.5  # share of the posterior inside the earlier deployment's window
 LARGE = 3.0  # robust deviations around the two levels
+REMEMBERED = 512  # histories: looks that reach less far, drawings and ratios ask about the same ones again
 
 
 def align(grid: Grid, earlier: Iterable[float]) -> Grid:
     """The grid with every clear level shift right after one of the `earlier` Unix times taken out of the history."""
-    values = grid.values
-    for instant in sorted((float(time) for time in earlier), reverse=True):
-        if not np.isfinite(instant):
-            continue
-        position = int(np.ceil((instant - grid.start) / grid.step - 1e-6))
-        if 12 <= position <= grid.deployed - 12:
-            values = _aligned(values, position, grid)
-    return grid if values is grid.values else replace(grid, values=values)
+    instants = sorted((float(time) for time in earlier if np.isfinite(time)), reverse=True)
+    positions = [int(np.ceil((instant - grid.start) / grid.step - 1e-6)) for instant in instants]
+    inside = tuple(position for position in positions if 12 <= position <= grid.deployed - 12)
+    if not inside:
+        return grid
+    history = _aligned(grid.values[: grid.deployed].tobytes(), inside, grid.reach)
+    if history is None:
+        return grid
+    return replace(grid, values=np.concatenate([history, grid.values[grid.deployed :]]))
 
 
-def _aligned(values: np.ndarray, position: int, grid: Grid) -> np.ndarray:
-    begin, end = max(0, position - SIDE), min(grid.deployed, position + grid.reach + SIDE)
+@lru_cache(maxsize=REMEMBERED)
+def _aligned(history: bytes, positions: tuple[int, ...], reach: int) -> Floats | None:
+    """The history (n,) before a deployment, as float64, without the shifts; None where there are none."""
+    values = first = np.frombuffer(history)
+    for position in positions:
+        values = _without_shift(values, position, reach)
+    return None if values is first else values
+
+
+def _without_shift(values: Floats, position: int, reach: int) -> Floats:
+    begin, end = max(0, position - SIDE), min(len(values), position + reach + SIDE)
     around = despike(values[begin:end])
     first = position - 1 - begin
-    step = locate(Path(begin=begin, values=around, first=first, last=min(first + 1 + grid.reach, len(around) - 1)))
-    if step is None or step.share < SURE:
+    path = Path(begin=begin, values=around, first=first, last=min(first + 1 + reach, len(around) - 1))
+    split = best_split(path)
+    if split is None:
         return values
-    before, after = values[begin : step.position], values[step.position : end]
-    height = median(after) - median(before)
-    noise = 1.4826 * median(np.abs(np.concatenate([before - median(before), after - median(after)])))
+    before, after = values[begin:split], values[split:end]
+    low, high = median(before), median(after)
+    height = high - low
+    noise = 1.4826 * median(np.abs(np.concatenate([before - low, after - high])))
     if abs(height) < LARGE * noise or height == 0.0:
         return values
+    step = locate(path)  # last, since it costs most
+    if step is None or step.share < SURE:
+        return values
     aligned = values.copy()
-    aligned[: step.position] += height
+    aligned[:split] += height
     return aligned

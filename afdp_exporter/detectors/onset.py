@@ -110,6 +110,15 @@ def locate(path: Path) -> Onset | None:
     )
 
 
+def best_split(path: Path) -> int | None:
+    """Where in the window a step would explain most; None where none can be. It is the position that `locate` gives."""
+    m = len(path.values)
+    first, last = max(path.first, SHORTEST_SEGMENT), min(path.last, m - SHORTEST_SEGMENT)
+    if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
+        return None
+    return path.begin + first + int(np.argmax(gains(path.values)[first - 1 : last]))
+
+
 def gains(values: Floats) -> Floats:
     """How much a step at split k = 1 ... m-1 lowers the sum of squares, (m - 1,)."""
     m = len(values)

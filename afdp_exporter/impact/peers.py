@@ -28,10 +28,12 @@ def common_course(courses: Sequence[Floats]) -> Floats | None:
     scaled = [course / size for course in courses if (size := _size(course)) > 0]
     if not scaled:
         return None
-    stacked = np.stack(scaled)
-    known = np.isfinite(stacked).any(axis=0)
-    median = np.full(stacked.shape[1], np.nan)
-    median[known] = np.nanmedian(stacked[:, known], axis=0)
+    ordered = np.sort(np.stack(scaled, axis=1), axis=1)  # NaN comes last
+    known = (~np.isnan(ordered)).sum(axis=1)
+    rows = np.arange(len(ordered))
+    lower, upper = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, len(scaled) - 1)
+    median: Floats = (ordered[rows, lower] + ordered[rows, upper]) / 2.0
+    median[~np.isfinite(ordered).any(axis=1)] = np.nan
     return median
 
 

@@ -57,7 +57,7 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     """
     all_shifts = tuple(shifts)
     moved = [shift for shift in all_shifts if shift.moved]
-    others = [other for other in case.others if _in_reach(other, moved, case)]
+    others = _in_reach(moved, case)
     mended = remedy(case.deployment, case.others, case.settings.remedy_within)
     if not moved or not others:
         return Blame(shifts=tuple(_certain(shift, mended, case) for shift in all_shifts), rivals=())
@@ -74,17 +74,18 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     return Blame(shifts=weighed, rivals=_rivals(shares, others))
 
 
-def _in_reach(other: Deployment, moved: Sequence[Shift], case: Case) -> bool:
-    """Whether any onset may be a reaction to this other deployment."""
-    if other.id == case.deployment.id or other.environment != case.deployment.environment:
-        return False
-    if other.status in {Status.PLANNED, Status.CANCELLED}:
-        return False
-    for shift in moved:
-        low, high = possible_onsets(shift, case)
-        if other.started_at - case.step <= high and low <= other.ended_at + case.short_window:
-            return True
-    return False
+def _in_reach(moved: Sequence[Shift], case: Case) -> list[Deployment]:
+    """The other deployments to which any onset may be a reaction."""
+    onsets = {possible_onsets(shift, case) for shift in moved}
+    short_window = case.short_window
+    return [
+        other
+        for other in case.others
+        if other.id != case.deployment.id
+        and other.environment == case.deployment.environment
+        and other.status not in {Status.PLANNED, Status.CANCELLED}
+        and any(other.started_at - case.step <= high and low <= other.ended_at + short_window for low, high in onsets)
+    ]
 
 
 def _events(moved: Sequence[Shift], case: Case) -> list[list[Shift]]:

@@ -7,7 +7,7 @@ metric that moved after one of the two only counts against them where the range 
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from itertools import combinations
+from itertools import permutations
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.sequence import ordered
@@ -37,39 +37,52 @@ def seen_before(now: Mapping[str, Shift], case: Case) -> SeenBefore:
     """
     if not any(shift.moved for shift in now.values()):
         return SeenBefore()
-    same = [
-        record.deployment
-        for record in case.past
-        if record.deployment.started_at < case.deployment.started_at
-        and record.deployment.environment == case.deployment.environment
-        and alike(now, _as_of_now(record, case), case.step)
-    ]
     mine = case.deployment
+    earlier = [
+        record
+        for record in case.past
+        if record.deployment.started_at < mine.started_at and record.deployment.environment == mine.environment
+    ]
     scopes: tuple[tuple[str, Callable[[Deployment], bool]], ...] = (
         ("service", lambda other: other.service == mine.service),
         ("team", lambda other: mine.team is not None and other.team == mine.team),
         ("all", lambda _: True),
     )
+    order = _certain_order(now, case.step)
     for scope, belongs in scopes:
-        found = [other for other in same if belongs(other)]
+        found = [
+            record.deployment
+            for record in earlier
+            if belongs(record.deployment) and _alike(now, _as_of_now(record, case), order, case.step)
+        ]
         if found:
             newest = sorted(found, key=lambda other: other.started_at, reverse=True)
             return SeenBefore(count=len(newest), deployment_ids=tuple(other.id for other in newest), scope=scope)
     return SeenBefore()
 
 
-def alike(first: Mapping[str, Shift], second: Mapping[str, Shift], step: timedelta) -> bool:
-    """Whether two fingerprints are the same story: most of what moved is shared, and none of it contradicts."""
+def _certain_order(shifts: Mapping[str, Shift], step: timedelta) -> list[tuple[str, str]]:
+    """The pairs of metrics of which the first certainly moved before the second."""
+    moved = [name for name in shifts if _moved(shifts, name)]
+    return [(one, two) for one, two in permutations(moved, 2) if ordered(shifts[one], shifts[two], step) > 0]
+
+
+def _alike(
+    first: Mapping[str, Shift], second: Mapping[str, Shift], order: Iterable[tuple[str, str]], step: timedelta
+) -> bool:
+    """Whether two fingerprints are the same story: most of what moved is shared, and none of it contradicts.
+
+    `order` is what is certain of the first.
+    """
     moved = {name for each in (first, second) for name, shift in each.items() if shift.moved}
-    shared = sorted(name for name in moved if _moved(first, name) and _moved(second, name))
+    shared = {name for name in moved if _moved(first, name) and _moved(second, name)}
     against = [name for name in moved if name not in shared and _ruled_out(first.get(name), second.get(name))]
     if not shared or len(shared) < max(_SEEN * len(moved), _SHARED * (len(shared) + len(against))):
         return False
     if not all(_same_size(first[name], second[name]) for name in shared):
         return False
     return not any(
-        ordered(first[one], first[other], step) * ordered(second[one], second[other], step) < 0
-        for one, other in combinations(shared, 2)
+        one in shared and two in shared and ordered(second[one], second[two], step) < 0 for one, two in order
     )
 
 

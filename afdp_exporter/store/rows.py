@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
@@ -34,6 +34,7 @@ Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_REMEMBERED = 1000  # impacts: as many as a history holds
 _HARMLESS = (int, datetime, timedelta)
 _UNANSWERED = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
@@ -195,9 +196,10 @@ def impact_values(impact: Impact) -> Values:
     }
 
 
+@lru_cache(maxsize=_REMEMBERED)
 @_whole
 def impact_of(document: str) -> Impact:
-    """The impact that a document holds."""
+    """The impact that a document holds; the same history is read again after each look."""
     return _impact.validate_json(document)
 
 

@@ -139,11 +139,12 @@ def weigh(question: Question) -> Judged:
 def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
     """As `weigh`, with each metric as it was measured around the deployment, beside what was to be expected. Pure."""
     judged, courses = weigh(question), []
+    asking = _Asking(question.case)
     for each in question.evidence:
         if each.series is not None:
             finding, within = judged.answers[each.metric.name]
-            series, asked = each.series, _asked(each, question.case, within=within)
-            courses.append(course(finding, each.metric.name, series.times, series.values, **asked))
+            told = {**asking.of(each), "respond_within": within}
+            courses.append(course(finding, each.metric.name, each.series.times, each.series.values, **told))
     return judged, tuple(drawn for drawn in courses if drawn is not None)
 
 
@@ -185,6 +186,7 @@ def _figures(answer: tuple[Finding, float | None] | None) -> Mapping[str, object
 
 def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
     shifts = list[Shift]()
+    asking = _Asking(case)
     evidence = {each.metric.name: each for each in gathered}
     answers: dict[str, tuple[Finding, float | None]] = {}
     for metric in (metric for stage in stages(case.metrics) for metric in stage):
@@ -192,41 +194,41 @@ def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
         if told.series is None:
             shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
             continue
-        answers[metric.name] = _judged(told, told.series, case, within=respond_within(metric, shifts, case))
+        answers[metric.name] = asking.judged(told, told.series, within=respond_within(metric, shifts, case))
         shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
     moved = {shift.metric for shift in shifts if shift.moved}
     elsewhere: dict[str, tuple[Shift, ...]] = {}
     for each in gathered:
         for service, series in each.peers.items() if each.metric.name in moved else ():
             alone = replace(each, series=series, control=None, peers={})
-            witness = shift_of(_finding(alone, series, case, within=None), each.metric, series.warnings)
+            finding, _ = asking.judged(alone, series, within=None)
+            witness = shift_of(finding, each.metric, series.warnings)
             elsewhere[service] = (*elsewhere.get(service, ()), witness)
     return Judged(shifts=tuple(shifts), elsewhere=elsewhere, answers=answers)
 
 
-def _judged(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> tuple[Finding, float | None]:
-    """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
-    near = _finding(evidence, series, case, within=None)
-    if within is not None and not near.attributed:
-        late = _finding(evidence, series, case, within=within)
-        if late.attributed or (late.verdict.moved and not near.verdict.moved):
-            return late, within
-    return near, None
+class _Asking:
+    """The judgements of one case: what all series are asked alike is made ready once."""
 
+    def __init__(self, case: Case) -> None:
+        self._alike = {
+            "deployed_at": case.deployment.started_at.timestamp(),
+            "finished_at": case.deployment.ended_at.timestamp(),
+            "earlier_deployments": case.earlier,
+            "step": case.step.total_seconds(),
+        }
 
-def _finding(evidence: Evidence, series: Series, case: Case, *, within: float | None) -> Finding:
-    asked = _asked(evidence, case, within=within)
-    return judge(series.times, series.values, worse=evidence.metric.worse, **asked)
+    def of(self, evidence: Evidence) -> dict[str, Any]:
+        """What the judgement of a series and the drawing of its course are told."""
+        peers = [peer.values for peer in evidence.peers.values()]
+        return {**self._alike, "control": evidence.control.values if evidence.control else common_course(peers)}
 
-
-def _asked(evidence: Evidence, case: Case, *, within: float | None) -> dict[str, Any]:
-    """What the judgement of a series and the drawing of its course are told."""
-    peers = [peer.values for peer in evidence.peers.values()]
-    return {
-        "deployed_at": case.deployment.started_at.timestamp(),
-        "finished_at": case.deployment.ended_at.timestamp(),
-        "control": evidence.control.values if evidence.control else common_course(peers),
-        "earlier_deployments": case.earlier,
-        "step": case.step.total_seconds(),
-        "respond_within": within,
-    }
+    def judged(self, evidence: Evidence, series: Series, *, within: float | None) -> tuple[Finding, float | None]:
+        """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
+        told = {"worse": evidence.metric.worse, **self.of(evidence)}
+        near = judge(series.times, series.values, **told)
+        if within is not None and not near.attributed:
+            late = judge(series.times, series.values, respond_within=within, **told)
+            if late.attributed or (late.verdict.moved and not near.verdict.moved):
+                return late, within
+        return near, None

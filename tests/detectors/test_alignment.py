@@ -1,5 +1,7 @@
 """What earlier deployments left in the history."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from afdp_exporter.detectors.alignment import align
@@ -31,3 +33,14 @@ def test_after_alignment_a_new_shift_is_measured_as_well_as_without_the_old_one(
 def test_times_that_are_no_times_are_passed_over(grid: GridMaker) -> None:
     made = grid(10)
     assert align(made, [float("nan"), float("inf"), -1.0, 1e300]) is made
+
+
+def test_what_is_taken_out_of_the_history_does_not_depend_on_how_far_a_look_reaches(grid: GridMaker) -> None:
+    shifts = lasting(12.0, 200) + lasting(-9.0, 260) + lasting(15.0, 420)
+    made = grid(11, shifts)
+    sooner = replace(made, values=made.values[:-40], real=made.real[:-40])
+    earlier = [made.time(position) for position in (200, 260, 350, 420)]
+    whole, part = align(made, earlier), align(sooner, earlier)
+    assert whole.values is not made.values
+    np.testing.assert_array_equal(whole.values[: part.n], part.values)
+    assert float(np.ptp(whole.values)) * made.scale < 12.0

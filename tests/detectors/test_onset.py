@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from afdp_exporter.detectors.onset import around, around_raw, changepoint, locate
+from afdp_exporter.detectors.onset import Path, around, around_raw, best_split, changepoint, locate
 from tests.detectors.conftest import GridMaker, lasting
 
 
@@ -35,3 +37,11 @@ def test_a_changepoint_is_seen_at_a_step_and_rarely_in_noise(grid: GridMaker) ->
     assert abs(there.position - 540) <= 2
     noise = [changepoint(around_raw(grid(seed))) is not None for seed in range(60)]
     assert np.mean(noise) < 0.3
+
+
+@given(seed=st.integers(0, 2**31), length=st.integers(3, 90), window=st.tuples(st.integers(-3, 95), st.integers(0, 40)))
+def test_the_best_split_is_where_the_onset_is_put(seed: int, length: int, window: tuple[int, int]) -> None:
+    values = np.random.default_rng(seed).normal(size=length)
+    path = Path(begin=7, values=values, first=window[0], last=window[0] + window[1])
+    found = locate(path)
+    assert best_split(path) == (None if found is None else found.position)

@@ -1,5 +1,7 @@
 """Other services as witnesses."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -55,3 +57,19 @@ def test_a_gap_of_one_witness_is_filled_by_the_others_and_a_gap_of_all_stays_one
 def test_witnesses_that_say_nothing_are_no_control() -> None:
     assert common_course([]) is None
     assert common_course([np.zeros(5), np.full(5, np.nan)]) is None
+
+
+@given(
+    courses=st.lists(st.lists(st.floats(0.5, 9.0) | st.just(np.nan), min_size=4, max_size=4), min_size=1, max_size=6)
+)
+def test_the_common_course_is_the_median_of_what_is_known(courses: list[list[float]]) -> None:
+    known = [np.array(course) for course in courses if np.isfinite(course).any()]
+    found = common_course([np.array(course) for course in courses])
+    if not known:
+        assert found is None
+        return
+    scaled = np.stack([course / np.nanmedian(course) for course in known])
+    with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # where none is known
+        expected = np.nanmedian(scaled, axis=0)
+    assert found is not None
+    np.testing.assert_allclose(found, expected)
