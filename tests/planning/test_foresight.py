@@ -98,6 +98,11 @@ class Told(Outlook):
         super().ranked(environment, windows)
         self.knows_the_hours.set()
 
+    def value(self, name: str) -> float | None:
+        """What the gauge says of the service."""
+        samples = [sample for family in self.collect() for sample in family.samples if sample.name == name]
+        return next((sample.value for sample in samples if sample.labels == {"service": "api"}), None)
+
     def names(self) -> set[str]:
         return {family.name for family in self.collect()}
 
@@ -167,6 +172,20 @@ async def test_the_moment_of_a_planned_deployment_holds_what_is_under_way_elsewh
     await store.record(deployment("next", Status.PLANNED, start=NOW), ())
     around = await surroundings(store, deployment("next", Status.PLANNED, start=NOW))
     assert [each.deployment.id for each in around] == ["other"]
+
+
+async def test_how_well_predictions_came_true_is_shown_once_they_did(store: SQLiteStore, workers: Workers) -> None:
+    audience = Told()
+    for name, risk, outcome, change in (("d1", 0.9, Outcome.FAILURE, 0.5), ("d2", 0.2, Outcome.SUCCESS, 3.0)):
+        await store.record(deployment(name, Status.PLANNED), (Look(deployment_id=name, after=HOUR, due_at=NOW),))
+        await store.foretell(prediction(name, risk, -1, 1))
+        assert audience.value("afdp_prediction_brier_score") is None
+        (taken,) = await store.claim_looks(NOW, limit=1, lease=HOUR)
+        await store.finish_look(replace(taken, state=LookState.DONE), impact(name, outcome, change))
+    await foresight(store, workers, audience).refresh()
+    assert audience.value("afdp_prediction_coverage_ratio") == 0.5
+    assert audience.value("afdp_prediction_brier_score") == pytest.approx((0.1**2 + 0.2**2) / 2)
+    assert audience.value("afdp_predictions_scored") == 2
 
 
 def test_a_score_tells_how_far_the_risks_were_off_and_how_many_ranges_held() -> None:
