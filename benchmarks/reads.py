@@ -8,6 +8,7 @@ caller waits for it; of the history of a service the time within SQLite is told 
 
 import argparse
 import asyncio
+import random
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
 
-from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Outcome, Shift
+from afdp_exporter.model import (
+    Attribution,
+    ChangeType,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+)
 from afdp_exporter.store.connection import open_reader
 from afdp_exporter.store.deployments import HISTORY_OF_SERVICE
 from afdp_exporter.store.rows import to_us
@@ -23,6 +36,7 @@ from afdp_exporter.store.sqlite import SQLiteStore
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 BATCH = 1000
+KINDS = tuple(ChangeType)
 
 
 def deployment(number: int, services: int) -> Deployment:
@@ -36,11 +50,16 @@ def deployment(number: int, services: int) -> Deployment:
         finished_at=started + timedelta(minutes=4),
         received_at=started,
         version=f"v{number}",
+        change_types=(KINDS[number * 7 % len(KINDS)],),
+        traits={"lines_changed": float(number * 37 % 900), "reviewers": float(number * 11 % 5)},
     )
 
 
 def impact(told: Deployment, metrics: int) -> Impact:
-    """All metrics judged, all figures there."""
+    """All metrics judged, all figures there; database migrations do more, and every other one of them is bad."""
+    migration, chance = ChangeType.DATABASE in told.change_types, random.Random(told.id)
+    bad = chance.random() < (0.5 if migration else 0.1)
+    change = chance.gauss(0.03 if bad else 0.015, 0.004)
     shifts = tuple(
         Shift(
             metric=f"latency_{number}_seconds",
@@ -49,11 +68,11 @@ def impact(told: Deployment, metrics: int) -> Impact:
             reason="the level rose by more than it ever did without a deployment",
             onset=told.started_at,
             before=0.2437,
-            after=0.2589,
-            change=0.0152,
-            low=0.0121,
-            high=0.0183,
-            change_ratio=0.0624,
+            after=0.2437 + change,
+            change=change,
+            low=change - 0.0031,
+            high=change + 0.0031,
+            change_ratio=change / 0.2437,
             p_value=0.0031,
             attribution_ratio=0.93,
             duration=timedelta(minutes=30),
@@ -61,8 +80,14 @@ def impact(told: Deployment, metrics: int) -> Impact:
         for number in range(metrics)
     )
     measured = told.ended_at + timedelta(hours=1)
+    hourly = 4e4 * change
     return Impact(
-        deployment_id=told.id, measured_at=measured, shifts=shifts, outcome=Outcome.DEGRADATION, outcome_reason="slower"
+        deployment_id=told.id,
+        measured_at=measured,
+        shifts=shifts,
+        outcome=Outcome.DEGRADATION if bad else Outcome.SUCCESS,
+        outcome_reason="slower" if bad else "as before",
+        costs=(Cost(currency="USD", per_hour=Estimate(low=0.8 * hourly, median=hourly, high=1.2 * hourly)),),
     )
 
 
@@ -137,14 +162,19 @@ def row(name: str, taken: list[float]) -> str:
     return f"| {name} | {statistics.median(taken):.1f} | {max(taken):.1f} |"
 
 
-def main() -> None:
-    """Read the flags and measure."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def options_of(description: str | None) -> argparse.Namespace:
+    """The flags."""
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--deployments", type=int, default=100_000)
     parser.add_argument("--services", type=int, default=50)
     parser.add_argument("--metrics", type=int, default=12)
     parser.add_argument("--file", type=Path)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Read the flags and measure."""
+    options = options_of(__doc__)
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(options.file or Path(folder) / "store.db", options))
 

@@ -39,10 +39,17 @@ def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | Non
 
 
 def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
-    """What the history teaches about one service. Pure; run by a worker."""
+    """What the history teaches about one service. Pure."""
+    return fit(taught(history, known, service, team, now), service=service, team=team, now=now)
+
+
+def taught(
+    history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime
+) -> tuple[Case, ...]:
+    """The cases of the history from which one service is learned: few of many. Pure."""
     measured = [each for each in history if each.impact and each.impact.measured_at <= now]
     chosen = {each.deployment.id for each in select(measured, Place(service, team))}
-    return fit(lessons(history, known, chosen), service=service, team=team, now=now)
+    return lessons(history, known, chosen)
 
 
 def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:

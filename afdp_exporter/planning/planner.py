@@ -11,9 +11,9 @@ import structlog
 
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Deployment, Measured, Pattern, Prediction, Windows
-from afdp_exporter.patterns import Model
+from afdp_exporter.patterns import Model, fit
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, foresee, learn, patterns_of, rank
+from afdp_exporter.planning.forecast import NEARBY, foresee, patterns_of, rank, taught
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
@@ -100,8 +100,10 @@ class Planner:
 
     async def _fit(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
         history = await self._store.history(before=now, limit=plans.settings.cases)
-        arguments = (history, plans.calendar(now), service, team, now)
-        return await self._workers.run(learn, *arguments, deadline=plans.settings.deadline)
+        # chosen here: to hand a worker the whole history costs more than to learn from it
+        cases = await asyncio.to_thread(taught, history, plans.calendar(now), service, team, now)
+        deadline = plans.settings.deadline
+        return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         history = await self._store.history(before=now, limit=plans.settings.cases)

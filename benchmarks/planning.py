@@ -1,0 +1,90 @@
+"""How long learning and predicting take with a long history in the store.
+
+    python benchmarks/planning.py [--deployments 100000] [--services 50] [--metrics 12] [--file FILE]
+
+The store is that of `reads.py`. Learning anew is timed as `afdp serve` does it after a final look: from the word that
+something was measured until the new model is in use, the reading of the store and the worker process included.
+"""
+
+import argparse
+import asyncio
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+
+from backfill import Usage
+from reads import deployment, fill, options_of, row
+
+from afdp_exporter.model import Status
+from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.plans import Plans
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.workers import Workers
+
+TIMES = 7
+
+
+async def renewals(planner: Planner, now: datetime) -> tuple[list[float], float]:
+    """Milliseconds of each of so many times that everything in use is learned anew, and those of CPU in the mean."""
+    renewed = asyncio.Event()
+
+    async def told() -> None:
+        renewed.set()
+
+    running = asyncio.create_task(planner.run(Plans, lambda: now, told))
+    taken, usage = [], Usage()
+    usage.look(os.getpid())
+    before = usage.seconds
+    for _ in range(TIMES):
+        renewed.clear()
+        begun = perf_counter()
+        planner.measured()
+        await renewed.wait()
+        taken.append(1000 * (perf_counter() - begun))
+    usage.look(os.getpid())
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    return taken, 1000 * (usage.seconds - before) / TIMES
+
+
+async def measure(path: Path, options: argparse.Namespace) -> None:
+    """Fill the file where it is new, then learn and predict."""
+    store = await SQLiteStore.open(path)
+    if not (await store.deployments(limit=1)).deployments:
+        await fill(store, options)
+    planned = replace(deployment(options.deployments, options.services), status=Status.PLANNED, finished_at=None)
+    now, workers = planned.started_at, Workers(1)
+    planner = Planner(store=store, workers=workers)
+    print("| what | median ms | longest |\n|---|---|---|")
+    await planner.windows(planned.service, 168, Plans(), now)
+    taken, spent = await renewals(planner, now)
+    print(row("learn one service anew", taken))
+    print(f"| of it CPU of all processes, mean | {spent:.0f} | |")
+    begun = perf_counter()
+    found = await planner.predict(planned, Plans(), now)
+    print(row("the first prediction, which mines the patterns", [1000 * (perf_counter() - begun)]))
+    taken = []
+    for _ in range(TIMES):
+        begun = perf_counter()
+        found = await planner.predict(planned, Plans(), now)
+        taken.append(1000 * (perf_counter() - begun))
+    print(row("a prediction", taken))
+    print(f"\n{options.deployments} deployments; learned from {found.n} ({found.basis}), {len(found.metrics)} metrics")
+    workers.close()
+    await store.close()
+
+
+def main() -> None:
+    """Read the flags and measure."""
+    options = options_of(__doc__)
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(options.file or Path(folder) / "store.db", options))
+
+
+if __name__ == "__main__":
+    main()
