@@ -19,9 +19,11 @@ def figure(value: float) -> str:
 
 
 def money(value: float, currency: str) -> str:
-    """An amount with its sign, or its code behind it: $1,200, 950 CHF."""
+    """An amount with its sign, or its code behind it: $1,200, $8.60, 950 CHF."""
     sign = SIGNS.get(currency)
     text = figure(abs(value))
+    if "." in text and abs(value) >= 0.01:
+        text = f"{abs(value):,.2f}"
     minus = "-" if value < 0 and text != "0" else ""
     return f"{minus}{sign}{text}" if sign else f"{minus}{text} {currency}"
 

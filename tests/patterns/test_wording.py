@@ -20,7 +20,13 @@ def test_a_figure_keeps_the_digits_that_matter(value: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "currency", "text"),
-    [(1200.0, "USD", "$1,200"), (-950.0, "EUR", "-€950"), (15.0, "CHF", "15 CHF"), (-0.0, "USD", "$0")],
+    [
+        (1200.0, "USD", "$1,200"),
+        (-950.0, "EUR", "-€950"),
+        (15.0, "CHF", "15 CHF"),
+        (8.6, "USD", "$8.60"),
+        (-0.0, "USD", "$0"),
+    ],
 )
 def test_money_has_its_sign_or_its_code(value: float, currency: str, text: str) -> None:
     assert money(value, currency) == text
