@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import typing
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import count
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -71,13 +72,12 @@ async def keep(store: SQLiteStore, deployment: Deployment, look: Look, impact: I
 def test_any_deployment_look_and_impact_come_back_exactly(path: Path) -> None:
     with asyncio.Runner() as runner:
         store = runner.run(SQLiteStore.open(path))
-        taken: set[str] = set()
+        number = count()
 
         @settings(deadline=None)
         @given(anything(Deployment), anything(Look), anything(Impact))
         def check(deployment: Deployment, look: Look, impact: Impact) -> None:
-            unique = dataclasses.replace(deployment, id=f"{deployment.id}{len(taken)}")
-            taken.add(unique.id)
+            unique = dataclasses.replace(deployment, id=f"{next(number)}-{deployment.id}")
             runner.run(keep(store, unique, look, impact))
 
         check()
