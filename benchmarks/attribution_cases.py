@@ -177,10 +177,7 @@ def _together(chosen: list[Recorded], shifted: int, rng: np.random.Generator) ->
 
 
 def _natural(values: Floats, length: int) -> float:
-    totals = np.concatenate([[0.0], np.cumsum(values)])
-    at = np.arange(length, len(values) - length + 1)
-    apart = (totals[at + length] - 2 * totals[at] + totals[at - length]) / length
-    return max(1.4826 * float(np.median(np.abs(apart))), 1e-9)
+    return max(1.4826 * float(np.median(_own_changes(values, length))), 1e-9)
 
 
 def _cut(one: Recorded, kind: str, rng: np.random.Generator, after: int | None) -> Case | None:
@@ -223,9 +220,14 @@ def _deviation(values: Floats) -> float:
 
 
 def _q95(values: Floats, length: int) -> float:
+    return float(np.quantile(_own_changes(values, length), 0.95))
+
+
+def _own_changes(values: Floats, length: int) -> Floats:
+    """How far the means of adjacent windows of so many values are apart, everywhere."""
     totals = np.concatenate([[0.0], np.cumsum(values)])
     at = np.arange(length, len(values) - length + 1)
-    return float(np.quantile(np.abs(totals[at + length] - 2 * totals[at] + totals[at - length]) / length, 0.95))
+    return np.abs(totals[at + length] - 2 * totals[at] + totals[at - length]) / length
 
 
 def _inject(case: Case, before: int, deviation: float, latest: int, rng: np.random.Generator) -> Case | None:

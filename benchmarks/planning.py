@@ -9,7 +9,6 @@ something was measured until the new model is in use, the reading of the store a
 import argparse
 import asyncio
 import os
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -17,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 
 from backfill import Usage
-from reads import deployment, fill, options_of, row
+from reads import deployment, fill, row, run, timed
 
 from afdp_exporter.model import Status
 from afdp_exporter.planning.planner import Planner
@@ -68,23 +67,11 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
     begun = perf_counter()
     found = await planner.predict(planned, Plans(), now)
     print(row("the first prediction, which mines the patterns", [1000 * (perf_counter() - begun)]))
-    taken = []
-    for _ in range(TIMES):
-        begun = perf_counter()
-        found = await planner.predict(planned, Plans(), now)
-        taken.append(1000 * (perf_counter() - begun))
-    print(row("a prediction", taken))
+    print(row("a prediction", await timed(lambda: planner.predict(planned, Plans(), now), TIMES)))
     print(f"\n{options.deployments} deployments; learned from {found.n} ({found.basis}), {len(found.metrics)} metrics")
     workers.close()
     await store.close()
 
 
-def main() -> None:
-    """Read the flags and measure."""
-    options = options_of(__doc__)
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(options.file or Path(folder) / "store.db", options))
-
-
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__)

@@ -11,7 +11,7 @@ import asyncio
 import random
 import statistics
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -162,22 +162,17 @@ def row(name: str, taken: list[float]) -> str:
     return f"| {name} | {statistics.median(taken):.1f} | {max(taken):.1f} |"
 
 
-def options_of(description: str | None) -> argparse.Namespace:
-    """The flags."""
+def run(measure: Callable[[Path, argparse.Namespace], Coroutine[None, None, None]], description: str | None) -> None:
+    """Read the flags and measure, in a file that goes away unless one is named."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--deployments", type=int, default=100_000)
     parser.add_argument("--services", type=int, default=50)
     parser.add_argument("--metrics", type=int, default=12)
     parser.add_argument("--file", type=Path)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Read the flags and measure."""
-    options = options_of(__doc__)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(options.file or Path(folder) / "store.db", options))
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__)

