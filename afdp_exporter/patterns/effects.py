@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from afdp_exporter.model import Estimate, Floats
 
@@ -49,7 +49,7 @@ def effect(figure: Floats, member: Floats, others: Floats, services: Floats, *, 
         low, median, high = (float(np.exp(product.weight + reach * product.error)) for reach in (-REACH, 0.0, REACH))
         difference = Estimate(low=level * (low - 1.0), median=level * (median - 1.0), high=level * (high - 1.0))
         return Effect(difference, Estimate(low=low, median=median, high=high))
-    reach = float(stats.t.ppf(0.95, max(figure.size - design.shape[1], 1))) * sum_.error
+    reach = float(stdtrit(max(figure.size - design.shape[1], 1), 0.95)) * sum_.error
     difference = Estimate(low=sum_.weight - reach, median=sum_.weight, high=sum_.weight + reach)
     return Effect(difference, _times(difference, sum_.without) if level > 0 else None)
 

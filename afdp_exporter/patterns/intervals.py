@@ -1,7 +1,7 @@
 """How far from the expected a new case may lie: 90 % intervals that hold from three cases on."""
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from afdp_exporter.model import Floats
 
@@ -18,7 +18,7 @@ def error_at(errors: Floats, freedom: float, shares: Floats) -> Floats:
     inference with the jackknife+", Annals of Statistics 49, 2021); below CONFORMAL of them Student's t with `freedom`.
     """
     if errors.size < CONFORMAL:
-        return np.asarray(stats.t.ppf(shares, max(freedom, 1.0)))
+        return np.asarray(stdtrit(max(freedom, 1.0), shares))
     if errors.size < TWO_SIDED:
         return np.sign(shares - 0.5) * _at(np.sort(np.abs(errors)), np.abs(2.0 * shares - 1.0))
     return _at(np.sort(errors), shares)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtri
 
 from afdp_exporter.model import Case, Floats, Outcome, Worse
 from afdp_exporter.patterns import responses
@@ -44,7 +44,9 @@ class Target:
         known = self.figures[self.known]
         if self.rate:
             return known
-        return np.asarray(stats.norm.ppf((stats.rankdata(known) - 0.5) / known.size))
+        _, place, ties = np.unique(known, return_inverse=True, return_counts=True)
+        ranks = np.cumsum(ties) - (ties - 1) / 2.0
+        return np.asarray(ndtri((ranks[place] - 0.5) / known.size))
 
 
 def targets(cases: Sequence[Case]) -> list[Target]:
