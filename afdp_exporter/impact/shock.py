@@ -1,6 +1,6 @@
 """What moved everything at once: a sale, an outage of a provider. It blames nobody."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -27,6 +27,27 @@ def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
     )
 
 
+def hear_witnesses(
+    shift: Shift, watched: Collection[str], ask: Callable[[str], Shift | None], step: timedelta
+) -> dict[str, Shift]:
+    """What other services' series of the same metric did, of as few as settle whether a common cause is seen.
+
+    `watched` are all that could be asked about any metric; `ask` gives None for one that has no such series.
+    """
+    heard = dict[str, Shift]()
+    for asked, service in enumerate(watched):
+        moved = sum(_together(shift, other, step) for other in heard.values())
+        if moved >= _majority(len(watched)) or moved + len(watched) - asked < _majority(len(watched)):
+            break
+        if (found := ask(service)) is not None:
+            heard[service] = found
+    return heard
+
+
+def _majority(watched: int) -> float:
+    return max(min(2, watched), watched / 2)
+
+
 def _shock(shift: Shift, case: Case) -> str | None:
     occasion = next((entry for entry in case.calendar if _at_edge(shift, entry, case)), None)
     elsewhere = [
@@ -35,7 +56,7 @@ def _shock(shift: Shift, case: Case) -> str | None:
         if service != case.deployment.service and any(_together(shift, other, case.step) for other in found)
     ]
     watched = [service for service in case.elsewhere if service != case.deployment.service]
-    spread = bool(watched) and len(elsewhere) >= max(min(2, len(watched)), len(watched) / 2)
+    spread = bool(watched) and len(elsewhere) >= _majority(len(watched))
     if occasion is not None:
         also = f", and {', '.join(elsewhere)} moved the same way" if spread else ""
         return f"at the same time as {occasion.name} ({occasion.kind}){also}: it is not told apart from that"

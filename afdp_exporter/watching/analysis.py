@@ -6,6 +6,7 @@ An `Analyst` fetches what the question needs, has each metric judged in a worker
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -13,10 +14,12 @@ from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude, standing
 from afdp_exporter.impact.course import course
+from afdp_exporter.impact.family import settle
 from afdp_exporter.impact.first_hour import first_hour
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
+from afdp_exporter.impact.shock import hear_witnesses
 from afdp_exporter.model import Course, Deployment, Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
 from afdp_exporter.watching.evidence import Evidence, Observer, Watched, gather
@@ -64,7 +67,7 @@ class Analyst:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The metrics, each judged by itself; `elsewhere` how those that moved did so at other services.
+    """The metrics, each judged by itself; `elsewhere` how those that moved beside the others did so at other services.
 
     `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come;
     `early` is the same for the first hour alone, where the look reaches further.
@@ -196,14 +199,14 @@ def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
             continue
         answers[metric.name] = asking.judged(told, told.series, within=respond_within(metric, shifts, case))
         shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
-    moved = {shift.metric for shift in shifts if shift.moved}
-    elsewhere: dict[str, tuple[Shift, ...]] = {}
-    for each in gathered:
-        for service, series in each.peers.items() if each.metric.name in moved else ():
-            alone = replace(each, series=series, control=None, peers={})
-            finding, _ = asking.judged(alone, series, within=None)
-            witness = shift_of(finding, each.metric, series.warnings)
-            elsewhere[service] = (*elsewhere.get(service, ()), witness)
+    moved = [shift for shift in settle(shifts, case.settings.false_discovery_ratio) if shift.moved]
+    watched = dict.fromkeys(service for shift in moved for service in evidence[shift.metric].peers)
+    heard = [
+        hear_witnesses(shift, watched, partial(asking.witness, evidence[shift.metric]), case.step)
+        for shift in moved
+        if evidence[shift.metric].peers
+    ]
+    elsewhere = {service: tuple(each[service] for each in heard if service in each) for service in watched}
     return Judged(shifts=tuple(shifts), elsewhere=elsewhere, answers=answers)
 
 
@@ -232,3 +235,11 @@ class _Asking:
             if late.attributed or (late.verdict.moved and not near.verdict.moved):
                 return late, within
         return near, None
+
+    def witness(self, evidence: Evidence, service: str) -> Shift | None:
+        """What another service's series of a metric did; None where it has none."""
+        series = evidence.peers.get(service)
+        if series is None:
+            return None
+        finding, _ = self.judged(replace(evidence, series=series, control=None, peers={}), series, within=None)
+        return shift_of(finding, evidence.metric, series.warnings)

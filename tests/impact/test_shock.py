@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude
-from afdp_exporter.impact.shock import common_shock
+from afdp_exporter.impact.shock import common_shock, hear_witnesses
 from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Occasion, OccasionKind, Outcome, Shift
 
 MINUTE = timedelta(minutes=1)
@@ -91,3 +92,26 @@ def test_one_of_many_services_the_other_way_another_time_or_quiet_is_none(
     assert moved.verdict is Attribution.ATTRIBUTED
     (moved,) = common_shock([shift(LATENCY, 1)], case(metrics=(LATENCY,)))
     assert moved.verdict is Attribution.ATTRIBUTED
+
+
+@pytest.mark.parametrize("watched", range(6))
+def test_few_witnesses_settle_it_as_all_of_them_would(
+    shift: Callable[..., Shift], case: Callable[..., Case], watched: int
+) -> None:
+    mine, step = shift(LATENCY, 1), case(metrics=(LATENCY,)).step
+    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT, low=-1.0, high=3.0)
+    names = [f"service-{number}" for number in range(watched)]
+    asked = []
+    for answers in product([mine, quiet, None], repeat=watched):
+        known = dict(zip(names, answers, strict=True))
+        heard = hear_witnesses(mine, names, known.__getitem__, step)
+        asked.append(len(heard))
+        few, everybody = (
+            {name: (found[name],) if found.get(name) else () for name in names} for found in (heard, known)
+        )
+        verdicts = {
+            common_shock([mine], case(metrics=(LATENCY,), elsewhere=elsewhere))[0].verdict
+            for elsewhere in (few, everybody)
+        }
+        assert len(verdicts) == 1, known
+    assert min(asked, default=0) <= watched // 2
