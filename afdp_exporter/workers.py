@@ -21,8 +21,7 @@ class Workers:
 
     def __init__(self, count: int) -> None:
         context = multiprocessing.get_context("forkserver")
-        # ruptures, which a judgement imports when it needs it, takes 50 MB: here all processes share them
-        context.set_forkserver_preload(["afdp_exporter.watching.analysis", "ruptures"])
+        context.set_forkserver_preload(["afdp_exporter.forkserver"])
         self._pool = ProcessPool(max_workers=count, initializer=os.nice, initargs=[_NICENESS], context=context)
 
     async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta, **words: Any) -> T:  # noqa: ANN401

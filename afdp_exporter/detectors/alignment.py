@@ -5,16 +5,17 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.detectors.grid import Grid, despike
-from afdp_exporter.detectors.onset import Path, best_split, locate
-from afdp_exporter.detectors.robust import median
+from afdp_exporter.detectors.onset import Path, best_split, gains, locate
+from afdp_exporter.detectors.robust import median, medians
 from afdp_exporter.model import Floats
 
 SIDE = 36  # steps compared on either side of an earlier deployment
 SURE = 0.5  # share of the posterior inside the earlier deployment's window
 LARGE = 3.0  # robust deviations around the two levels
-REMEMBERED = 512  # histories: looks that reach less far, drawings and ratios ask about the same ones again
+REMEMBERED = 256  # histories: looks that reach less far, drawings and ratios ask about the same ones again
 
 
 def align(grid: Grid, earlier: Iterable[float]) -> Grid:
@@ -34,9 +35,30 @@ def align(grid: Grid, earlier: Iterable[float]) -> Grid:
 def _aligned(history: bytes, positions: tuple[int, ...], reach: int) -> Floats | None:
     """The history (n,) before a deployment, as float64, without the shifts; None where there are none."""
     values = first = np.frombuffer(history)
-    for position in positions:
-        values = _without_shift(values, position, reach)
+    unchanged = len(values)  # from here on, or from its own window's end on, a later shift was taken out
+    for position, doubtful in zip(positions, _stands_out(values, positions, reach), strict=True):
+        if doubtful or position + reach + SIDE > unchanged:
+            aligned = _without_shift(values, position, reach)
+            if aligned is not values:
+                values, unchanged = aligned, max(0, position - SIDE)
     return None if values is first else values
+
+
+def _stands_out(values: Floats, positions: tuple[int, ...], reach: int) -> NDArray[np.bool_]:
+    """Where a closer look is worth it (n,): a step stands out of the noise, or the window is cut off by an end."""
+    around = np.arange(-SIDE, reach + SIDE)
+    places = np.array(positions)
+    whole = (places >= SIDE) & (places + reach + SIDE <= len(values))
+    found = ~whole
+    if whole.any():
+        windows = values[places[whole, None] + around]
+        split = SIDE - 1 + np.argmax(gains(despike(windows))[:, SIDE - 2 : SIDE + reach], axis=1)
+        before = np.arange(len(around)) < split[:, None]
+        low, high = medians(windows, before)[:, None], medians(windows, ~before)[:, None]
+        rest = np.abs(windows - np.where(before, low, high))
+        noise = 1.4826 * medians(rest, np.ones_like(before))
+        found[whole] = np.abs(high - low)[:, 0] >= LARGE * noise
+    return found
 
 
 def _without_shift(values: Floats, position: int, reach: int) -> Floats:

@@ -123,10 +123,10 @@ def standardise(values: Floats, deployed: int) -> tuple[Floats, float, float]:
 
 
 def despike(values: Floats) -> Floats:
-    """Median of three: a single wild point disappears, a step stays where it is."""
+    """Median of three along the last axis: a single wild point disappears, a step stays where it is."""
     out = values.copy()
-    if len(values) >= 3:
-        out[1:-1] = _median_of_three(values[:-2], values[1:-1], values[2:])
+    if values.shape[-1] >= 3:
+        out[..., 1:-1] = _median_of_three(values[..., :-2], values[..., 1:-1], values[..., 2:])
     return out
 
 

@@ -120,10 +120,10 @@ def best_split(path: Path) -> int | None:
 
 
 def gains(values: Floats) -> Floats:
-    """How much a step at split k = 1 ... m-1 lowers the sum of squares, (m - 1,)."""
-    m = len(values)
+    """How much a step at split k = 1 ... m-1 lowers the sum of squares of (..., m) values, (..., m - 1)."""
+    m = values.shape[-1]
     k = np.arange(1, m)
-    left = np.cumsum(values - values.mean())[:-1]
+    left = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., :-1]
     gain: Floats = left**2 * m / (k * (m - k))
     return gain
 

@@ -1,6 +1,7 @@
 """Medians and quantiles by sorting: numpy's own cost more to call than to compute where arrays are small."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.model import Floats
 
@@ -12,6 +13,14 @@ def median(values: Floats) -> float:
         return float(np.partition(values, half)[half])
     parted = np.partition(values, (half - 1, half))
     return 0.5 * float(parted[half - 1] + parted[half])
+
+
+def medians(rows: Floats, counted: NDArray[np.bool_]) -> Floats:
+    """The median of what counts in each row of (k, n) finite values, at least one in each. Returns (k,)."""
+    ordered = np.sort(np.where(counted, rows, np.inf), axis=1)
+    count, row = counted.sum(axis=1), np.arange(len(rows))
+    found: Floats = 0.5 * (ordered[row, (count - 1) // 2] + ordered[row, count // 2])
+    return found
 
 
 def quantiles(values: Floats, shares: Floats) -> Floats:

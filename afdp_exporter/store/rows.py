@@ -5,10 +5,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache, wraps
+from functools import cache, wraps
+from hashlib import blake2b
+from threading import Lock
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
+from cachetools import LRUCache, cached
 from pydantic import TypeAdapter
 
 from afdp_exporter.errors import BadInput, Fault, StoreDamaged, StoreError
@@ -196,7 +199,12 @@ def impact_values(impact: Impact) -> Values:
     }
 
 
-@lru_cache(maxsize=_REMEMBERED)
+def _digest(document: str) -> bytes:
+    """What a document is remembered by: itself it is as large as what it holds."""
+    return blake2b(document.encode(), digest_size=16).digest()
+
+
+@cached(LRUCache(_REMEMBERED), key=_digest, lock=Lock())
 @_whole
 def impact_of(document: str) -> Impact:
     """The impact that a document holds; the same history is read again after each look."""

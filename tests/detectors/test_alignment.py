@@ -44,3 +44,11 @@ def test_what_is_taken_out_of_the_history_does_not_depend_on_how_far_a_look_reac
     assert whole.values is not made.values
     np.testing.assert_array_equal(whole.values[: part.n], part.values)
     assert float(np.ptp(whole.values)) * made.scale < 12.0
+
+
+def test_shifts_are_taken_out_whichever_other_deployments_are_known(grid: GridMaker) -> None:
+    made = grid(12, lasting(12.0, 150) + lasting(-9.0, 260) + lasting(15.0, 420))
+    guilty, innocent = (150, 260, 420), (60, 100, 200, 240, 330, 380, 440, 470)
+    alone = align(made, [made.time(position) for position in guilty])
+    among = align(made, [made.time(position) for position in guilty + innocent])
+    assert np.mean(np.abs(alone.values - among.values) * made.scale > 1.0) < 0.1

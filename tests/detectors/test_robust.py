@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from afdp_exporter.detectors.robust import highest_by_window, median, quantile, quantiles
+from afdp_exporter.detectors.robust import highest_by_window, median, medians, quantile, quantiles
 
 VALUES = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
 
@@ -21,6 +21,13 @@ def test_median_and_quantile_are_those_of_numpy(values: np.ndarray, share: float
 def test_quantiles_go_along_the_last_axis(values: np.ndarray) -> None:
     shares = np.array([0.0, 0.31, 0.5, 1.0])
     assert quantiles(values, shares) == pytest.approx(np.quantile(values, shares, axis=-1), abs=1e-6)
+
+
+@given(arrays(np.float64, (4, 9), elements=st.floats(-1e6, 1e6)), arrays(np.bool_, (4, 9)))
+def test_medians_of_rows_heed_what_counts(values: np.ndarray, counted: np.ndarray) -> None:
+    counted[:, 3] = True
+    expected = [np.median(row[known]) for row, known in zip(values, counted, strict=True)]
+    assert medians(values, counted) == pytest.approx(np.array(expected), abs=1e-6)
 
 
 def test_windows_are_counted_from_the_end() -> None:
