@@ -143,6 +143,15 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """A measured deployment in short: as much as the state that a later one meets, and the choice of cases, need."""
+
+    deployment: Deployment
+    measured_at: datetime
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A deployment with what it did, as far as that is known."""
 

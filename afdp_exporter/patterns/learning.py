@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from afdp_exporter.model import Basis, Case, Floats, Measured, Outcome
+from afdp_exporter.model import Basis, Case, Floats, Outcome, Outline
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
@@ -27,7 +27,7 @@ EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 0.05
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
 
-_Told = TypeVar("_Told", Case, Measured)
+_Told = TypeVar("_Told", Case, Outline)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
+from typing import TypeAlias
 
-from afdp_exporter.model import Context, Deployment, Impact, Occasion, Outcome
+from afdp_exporter.model import Context, Deployment, Impact, Occasion, Outcome, Outline
 
 RECENT = 5
 """How many of the service's last outcomes a context holds."""
+
+Known: TypeAlias = Mapping[str, Impact] | Mapping[str, Outline]
+"""By deployment id, with what outcome it was measured, and when."""
 
 
 def moment(
     deployment: Deployment,
     *,
     earlier: Sequence[Deployment],
-    impacts: Mapping[str, Impact],
+    impacts: Known,
     zone: tzinfo,
     calendar: Sequence[Occasion] = (),
     holidays: Mapping[date, str] | None = None,
@@ -57,6 +61,6 @@ def _under_way(deployment: Deployment, now: datetime) -> bool:
     return deployment.finished_at > now
 
 
-def _recent(same: Sequence[Deployment], impacts: Mapping[str, Impact], now: datetime) -> tuple[Outcome, ...]:
+def _recent(same: Sequence[Deployment], impacts: Known, now: datetime) -> tuple[Outcome, ...]:
     known = [impacts[other.id] for other in reversed(same) if other.id in impacts]
     return tuple(impact.outcome for impact in known if impact.measured_at <= now)[:RECENT]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from afdp_exporter.model import Floats
@@ -57,22 +58,22 @@ def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats, 
     """Fit `values` (n,) by `table` (n, p); `groups` names each column's group, `counts` how much a row counts."""
     rows = with_one(table)
     gram, moment = rows.T @ (rows * counts[:, None]), rows.T @ (counts * values)
-    members = _members(groups)
+    group = np.unique(np.array(groups, dtype=str), return_inverse=True)[1]
     total, energy = float(counts.sum()), float(counts @ values**2)
     spread = max(float(counts @ (values - counts @ values / total) ** 2) / max(total - 1.0, 1.0), 1e-12)
-    prior = np.full(len(members), PRIOR_VARIANCE)
+    prior = np.full(group.max(initial=-1) + 1, PRIOR_VARIANCE)
     variances, sigma2 = prior, spread
     weights = covariance = np.zeros(0)
     freedom = 1.0
     for _ in range(rounds):
-        precision = _precision(members, variances, FLAT)
+        precision = np.append(FLAT, 1.0 / variances[group])
         covariance = _inverse(gram + np.diag(precision))
         weights = covariance @ moment
         rest = max(energy - 2.0 * float(moment @ weights) + float(weights @ gram @ weights), 0.0)
-        used = _used(members, precision, covariance)
+        used = _used(group, precision, covariance)
         freedom = max(total - 1.0 - float(used.sum()), 1.0)
         sigma2 = max(rest / freedom, 1e-6 * spread)
-        variances = _variances(members, weights**2 / sigma2, used, prior, PRIOR_ROWS / max(total, 1.0))
+        variances = _variances(group, weights**2 / sigma2, used, prior, PRIOR_ROWS / max(total, 1.0))
     return Linear(weights=weights, covariance=covariance, sigma=float(np.sqrt(sigma2)), freedom=freedom)
 
 
@@ -117,32 +118,17 @@ def leverage(fit: Linear, table: Floats) -> Floats:
     return np.asarray(((rows @ fit.covariance) * rows).sum(axis=1))
 
 
-def _members(groups: Sequence[str]) -> list[list[int]]:
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(groups, start=1):
-        places.setdefault(name, []).append(place)
-    return list(places.values())
-
-
-def _precision(members: Sequence[list[int]], variances: Floats, intercept: float) -> Floats:
-    precision = np.empty(1 + sum(len(places) for places in members))
-    precision[0] = intercept
-    for places, variance in zip(members, variances, strict=True):
-        precision[places] = 1.0 / variance
-    return precision
-
-
 def _inverse(matrix: Floats) -> Floats:
     factor = linalg.cho_factor(matrix, lower=True, check_finite=False)
     return np.asarray(linalg.cho_solve(factor, np.eye(matrix.shape[0]), check_finite=False))
 
 
-def _used(members: Sequence[list[int]], precision: Floats, covariance: Floats) -> Floats:
-    """How many effects the data determine in each group."""
+def _used(group: NDArray[np.intp], precision: Floats, covariance: Floats) -> Floats:
+    """How many effects the data determine in each group; `group` (p,) is that of each column, the intercept's none."""
     free = 1.0 - precision * np.diag(covariance)
-    return np.array([max(float(free[places].sum()), 0.0) for places in members])
+    return np.maximum(np.bincount(group, weights=free[1:]), 0.0)
 
 
-def _variances(members: Sequence[list[int]], squares: Floats, used: Floats, prior: Floats, weight: float) -> Floats:
-    sums = np.array([float(squares[places].sum()) for places in members])
+def _variances(group: NDArray[np.intp], squares: Floats, used: Floats, prior: Floats, weight: float) -> Floats:
+    sums = np.bincount(group, weights=squares[1:])
     return np.clip((sums + weight * prior) / (used + weight), 1e-5, LARGEST_VARIANCE)

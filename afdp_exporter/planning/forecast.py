@@ -1,27 +1,52 @@
 """History -> what it teaches -> what a planned deployment will do, and when is the best time for it. Pure."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from afdp_exporter.model import Case, Context, Deployment, Impact, Measured, Pattern, Prediction, Status, Windows
+from afdp_exporter.model import (
+    Case,
+    Context,
+    Deployment,
+    Impact,
+    Measured,
+    Outline,
+    Pattern,
+    Prediction,
+    Status,
+    Windows,
+)
 from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
 from afdp_exporter.patterns.learning import Place, select
-from afdp_exporter.patterns.moment import RECENT
+from afdp_exporter.patterns.moment import RECENT, Known
 from afdp_exporter.planning.plans import Calendar
 
 NEARBY = timedelta(days=1)
 """Other deployments of that time may still be under way."""
 
 
-def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | None = None) -> tuple[Case, ...]:
-    """Each measured deployment with the state that it met, oldest first; only those `chosen` by id, where it is given.
+def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
+    """Each measured deployment with the state that it met, oldest first. Pure."""
+    return met(_outlines(history), _impacts(history), known)
+
+
+def _outlines(history: Sequence[Measured]) -> list[Outline]:
+    """The measured ones in short."""
+    return [
+        Outline(deployment=each.deployment, measured_at=each.impact.measured_at, outcome=each.impact.outcome)
+        for each in history
+        if each.impact
+    ]
+
+
+def met(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Calendar) -> tuple[Case, ...]:
+    """Those deployments of the past whose impact is given, each with the state that it met, oldest first. Pure.
 
     What was measured later enters no state.
     """
-    ordered = sorted((each for each in history if each.impact), key=lambda each: each.deployment.started_at)
-    impacts = {each.deployment.id: each.impact for each in ordered if each.impact}
+    ordered = sorted(past, key=lambda each: each.deployment.started_at)
+    told = {each.deployment.id: each for each in ordered}
     same: dict[tuple[str, str], deque[Deployment]] = defaultdict(lambda: deque(maxlen=4 * RECENT))
     nearby: deque[Deployment] = deque()
     found = []
@@ -30,8 +55,8 @@ def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | Non
         while nearby and deployment.started_at - nearby[0].started_at > NEARBY:
             nearby.popleft()
         own = same[deployment.service, deployment.environment]
-        if chosen is None or deployment.id in chosen:
-            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), impacts, known)
+        if deployment.id in impacts:
+            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), told, known)
             found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
         own.append(deployment)
         nearby.append(deployment)
@@ -40,16 +65,15 @@ def lessons(history: Sequence[Measured], known: Calendar, chosen: Set[str] | Non
 
 def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
     """What the history teaches about one service. Pure."""
-    return fit(taught(history, known, service, team, now), service=service, team=team, now=now)
+    past, impacts = _outlines(history), _impacts(history)
+    cases = met(past, {name: impacts[name] for name in taught(past, service, team, now)}, known)
+    return fit(cases, service=service, team=team, now=now)
 
 
-def taught(
-    history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime
-) -> tuple[Case, ...]:
-    """The cases of the history from which one service is learned: few of many. Pure."""
-    measured = [each for each in history if each.impact and each.impact.measured_at <= now]
-    chosen = {each.deployment.id for each in select(measured, Place(service, team))}
-    return lessons(history, known, chosen)
+def taught(past: Sequence[Outline], service: str, team: str | None, now: datetime) -> list[str]:
+    """The ids of those from which one service is learned: few of many. Pure."""
+    measured = [each for each in past if each.measured_at <= now]
+    return [each.deployment.id for each in select(measured, Place(service, team))]
 
 
 def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:
@@ -61,8 +85,7 @@ def foresee(
     model: Model, planned: Deployment, around: Sequence[Measured], known: Calendar, patterns: Sequence[Pattern]
 ) -> Prediction:
     """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
-    impacts = {each.deployment.id: each.impact for each in around if each.impact}
-    context = _context(planned, [each.deployment for each in around], impacts, known)
+    context = _context(planned, [each.deployment for each in around], _impacts(around), known)
     return predict(model, planned, context, patterns)
 
 
@@ -85,9 +108,11 @@ def rank(model: Model, hours: int, known: Calendar, now: datetime) -> Windows:
     return forecast(model, now=now, zone=known.zone, hours=hours, calendar=occasions, holidays=found)
 
 
-def _context(
-    deployment: Deployment, earlier: Iterable[Deployment], impacts: Mapping[str, Impact], known: Calendar
-) -> Context:
+def _impacts(history: Sequence[Measured]) -> dict[str, Impact]:
+    return {each.deployment.id: each.impact for each in history if each.impact}
+
+
+def _context(deployment: Deployment, earlier: Iterable[Deployment], impacts: Known, known: Calendar) -> Context:
     return moment(
         deployment,
         earlier=list(earlier),

@@ -13,7 +13,7 @@ from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Deployment, Measured, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, foresee, patterns_of, rank, taught
+from afdp_exporter.planning.forecast import NEARBY, foresee, met, patterns_of, rank, taught
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
@@ -99,9 +99,10 @@ class Planner:
             self._patterns = await self._mine(plans, now)
 
     async def _fit(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
-        history = await self._store.history(before=now, limit=plans.settings.cases)
-        # chosen here: to hand a worker the whole history costs more than to learn from it
-        cases = await asyncio.to_thread(taught, history, plans.calendar(now), service, team, now)
+        past = await self._store.outlines(before=now, limit=plans.settings.cases)
+        # chosen here: to read the whole history, and to hand it to a worker, costs more than to learn from it
+        impacts = await self._store.impacts(taught(past, service, team, now))
+        cases = await asyncio.to_thread(met, past, impacts, plans.calendar(now))
         deadline = plans.settings.deadline
         return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)
 

@@ -22,6 +22,7 @@ from afdp_exporter.model import (
     Look,
     Measured,
     Outcome,
+    Outline,
     Prediction,
 )
 
@@ -160,6 +161,9 @@ class Store(Protocol):
     async def history(self, *, before: datetime, service: str | None = None, limit: int = 1000) -> list[Measured]:
         """The newest measured deployments that ended before an instant, oldest first."""
 
+    async def outlines(self, *, before: datetime, limit: int) -> list[Outline]:
+        """The same deployments as those of the history, in short."""
+
     async def recent(self, per_service: int) -> list[Measured]:
         """The newest deployments of each service and environment."""
 
@@ -168,6 +172,9 @@ class Store(Protocol):
 
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
+
+    async def impacts(self, deployment_ids: Sequence[str]) -> dict[str, Impact]:
+        """What is known of the impacts of several, by deployment."""
 
     async def courses(self, deployment_id: str) -> tuple[Course, ...]:
         """What each metric did around a deployment, beside what was expected."""

@@ -7,10 +7,10 @@ from datetime import datetime
 import orjson
 
 from afdp_exporter.errors import BadInput, Fault, NotFound
-from afdp_exporter.model import Deployment, Look, Measured, Outcome
+from afdp_exporter.model import Deployment, Look, Measured, Outcome, Outline
 from afdp_exporter.store import Amendment, Overview, Page, Recorded, looks
 from afdp_exporter.store.connection import Connection, Row
-from afdp_exporter.store.rows import Values, deployment_of, deployment_values, impact_of, to_us
+from afdp_exporter.store.rows import Values, deployment_of, deployment_values, impact_of, to_time, to_us
 from afdp_exporter.store.schema import LONG_ROLLOUT_US
 
 _INSERT = """
@@ -69,6 +69,8 @@ FROM deployments JOIN impacts ON impacts.deployment_id = deployments.id
 WHERE measured = 1 AND ended_us < :before
 ORDER BY ended_us DESC, id DESC LIMIT :limit
 """
+
+_OUTLINES = _HISTORY.replace("impacts.document", "impacts.measured_us")
 
 HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
 
@@ -188,6 +190,15 @@ def history(connection: Connection, before: datetime, service: str | None, limit
         {"before": to_us(before), "service": service, "limit": limit},
     ).fetchall()
     return [_measured(row) for row in reversed(rows)]
+
+
+def outlines(connection: Connection, before: datetime, limit: int) -> list[Outline]:
+    """As the history, without reading what each of them did."""
+    rows = connection.execute(_OUTLINES, {"before": to_us(before), "limit": limit}).fetchall()
+    return [
+        Outline(deployment=deployment_of(row), measured_at=to_time(row["measured_us"]), outcome=Outcome(row["outcome"]))
+        for row in reversed(rows)
+    ]
 
 
 def recent(connection: Connection, per_service: int) -> list[Measured]:

@@ -26,21 +26,17 @@ ORDER BY started_us, id
 """
 
 
-def tell(connection: Connection, event: Event) -> bool:
-    """Keep an event, or what is new of it; whether it was not there before."""
+def tell(connection: Connection, event: Event) -> tuple[Event, bool]:
+    """Keep an event, or what is new of it; how it stands now, and whether it was not there before."""
     known = connection.execute("SELECT 1 FROM events WHERE id = ?", (event.id,)).fetchone()
     connection.execute(_TELL, _values(event))
-    return known is None
+    kept = connection.execute("SELECT * FROM events WHERE id = ?", (event.id,)).fetchone()
+    return _event_of(kept), known is None
 
 
 def between(connection: Connection, start: datetime, end: datetime) -> list[Event]:
     """Those that touch the window, oldest first."""
     return [_event_of(row) for row in connection.execute(_BETWEEN, {"start": to_us(start), "end": to_us(end)})]
-
-
-def find(connection: Connection, event_id: str) -> Event:
-    """An event that is there."""
-    return _event_of(connection.execute("SELECT * FROM events WHERE id = ?", (event_id,)).fetchone())
 
 
 def _values(event: Event) -> Mapping[str, Any]:

@@ -1,5 +1,9 @@
 """The SQL of impacts: functions of a connection, run by the writer or a reader."""
 
+from collections.abc import Sequence
+
+import orjson
+
 from afdp_exporter.model import Impact
 from afdp_exporter.store.connection import Connection
 from afdp_exporter.store.rows import impact_of, impact_values
@@ -11,6 +15,10 @@ ON CONFLICT DO UPDATE SET measured_us = excluded.measured_us, outcome = excluded
 WHERE excluded.measured_us >= measured_us
 """
 
+_OF_SEVERAL = """
+SELECT deployment_id, document FROM impacts WHERE deployment_id IN (SELECT value FROM json_each(?))
+"""
+
 
 def keep(connection: Connection, impact: Impact) -> bool:
     """Put an impact in the place of the earlier one, unless that was measured later: looks may end in any order."""
@@ -20,6 +28,12 @@ def keep(connection: Connection, impact: Impact) -> bool:
         "UPDATE deployments SET measured = 1, outcome = ? WHERE id = ?", (impact.outcome, impact.deployment_id)
     )
     return True
+
+
+def of_several(connection: Connection, deployment_ids: Sequence[str]) -> dict[str, Impact]:
+    """The impacts of those of which one is known, by deployment."""
+    rows = connection.execute(_OF_SEVERAL, (orjson.dumps(deployment_ids).decode(),))
+    return {row["deployment_id"]: impact_of(row["document"]) for row in rows}
 
 
 def find(connection: Connection, deployment_id: str) -> Impact | None:

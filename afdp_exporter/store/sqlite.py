@@ -20,6 +20,7 @@ from afdp_exporter.model import (
     Look,
     Measured,
     Outcome,
+    Outline,
     Prediction,
 )
 from afdp_exporter.store import (
@@ -95,12 +96,7 @@ class SQLiteStore:
 
     async def tell(self, event: Event) -> tuple[Event, bool]:
         """Keep an event that is no deployment, or what is new of it, and whether it was not there before."""
-
-        def keep(connection: Connection) -> tuple[Event, bool]:
-            created = events.tell(connection, event)
-            return events.find(connection, event.id), created
-
-        return await self._writer.write(keep)
+        return await self._writer.write(lambda connection: events.tell(connection, event))
 
     async def events(self, start: datetime, end: datetime) -> list[Event]:
         """The events that touch a window, oldest first; one without end counts until a day after it was told last."""
@@ -150,6 +146,10 @@ class SQLiteStore:
         """The newest measured deployments that ended before an instant, oldest first."""
         return await self._readers.read(lambda connection: deployments.history(connection, before, service, limit))
 
+    async def outlines(self, *, before: datetime, limit: int) -> list[Outline]:
+        """The same deployments as those of the history, in short."""
+        return await self._readers.read(lambda connection: deployments.outlines(connection, before, limit))
+
     async def recent(self, per_service: int) -> list[Measured]:
         """The newest deployments of each service and environment."""
         return await self._readers.read(lambda connection: deployments.recent(connection, per_service))
@@ -161,6 +161,10 @@ class SQLiteStore:
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
         return await self._readers.read(lambda connection: impacts.find(connection, deployment_id))
+
+    async def impacts(self, deployment_ids: Sequence[str]) -> dict[str, Impact]:
+        """What is known of the impacts of several, by deployment."""
+        return await self._readers.read(lambda connection: impacts.of_several(connection, deployment_ids))
 
     async def courses(self, deployment_id: str) -> tuple[Course, ...]:
         """What each metric did around a deployment, beside what was expected."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from afdp_exporter.errors import StoreError
-from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Outcome, Shift
+from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Outcome, Outline, Shift
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -187,6 +187,13 @@ async def test_history_gives_the_newest_measured_ones_that_had_ended_oldest_firs
     everything = await store.history(before=before, limit=4)
     assert [one.deployment.id for one in everything] == ["d2", "d3", "d5", "d6"]
     assert all(one.impact == impact(one.deployment.id) for one in everything)
+    assert await store.outlines(before=before, limit=4) == [
+        Outline(deployment=one.deployment, measured_at=one.impact.measured_at, outcome=one.impact.outcome)
+        for one in everything
+        if one.impact
+    ]
+    known = await store.impacts([one.deployment.id for one in everything] + ["d4", "nobody"])
+    assert known == {one.deployment.id: one.impact for one in everything}
     mine = await store.history(before=before, service="checkout", limit=3)
     assert [one.deployment.id for one in mine] == ["d2", "d3", "d6"]
     assert await store.history(before=noon + timedelta(minutes=59)) == []
