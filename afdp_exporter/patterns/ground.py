@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.model import Condition, Floats
 from afdp_exporter.patterns.conditions import candidates, mask
-from afdp_exporter.patterns.traits import Traits
+from afdp_exporter.patterns.traits import Traits, told
 
 RARE = 0.2
 """What a candidate counts that can only become a hint, against 1 for one that can become a pattern."""
@@ -16,11 +17,15 @@ RARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """`members` (n, m): which cases meet each candidate. `beside` names, for each, the columns of `seen` (n, k) that
-    must not explain it: a pair's own halves, and whether a number is known at all where it is not always."""
+    """`members` (n, m): which cases meet each candidate; `timed` (m,): which candidates are of the time.
+
+    `beside` names, for each, the columns of `seen` (n, k) that must not explain it: a pair's own halves, and whether a
+    number is known at all where it is not always.
+    """
 
     conditions: tuple[tuple[Condition, ...], ...]
     members: Floats
+    timed: NDArray[np.bool_]
     beside: tuple[tuple[int, ...], ...]
     seen: Floats
 
@@ -55,7 +60,13 @@ def survey(rows: Sequence[Traits], least: int, support: int) -> Ground:
             conditions.append(pair)
             beside.append((first, second, *_known(known, pair)))
             members.append(both)
-    return Ground(tuple(conditions), _table(members, len(rows)), tuple(beside), _table(seen, len(rows)))
+    return Ground(
+        conditions=tuple(conditions),
+        members=_table(members, len(rows)),
+        timed=np.array([not all(told(one.trait) for one in each) for each in conditions], dtype=bool),
+        beside=tuple(beside),
+        seen=_table(seen, len(rows)),
+    )
 
 
 def _known(known: dict[str, int], conditions: Sequence[Condition]) -> tuple[int, ...]:

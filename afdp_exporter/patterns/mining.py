@@ -11,7 +11,7 @@ import numpy as np
 
 from afdp_exporter.model import Case, Floats, Pattern, PatternKind
 from afdp_exporter.patterns.effects import Effect, effect
-from afdp_exporter.patterns.evidence import Background, background, q_values, weigh
+from afdp_exporter.patterns.evidence import Background, Evidence, background, q_values, weigh
 from afdp_exporter.patterns.ground import Ground, survey
 from afdp_exporter.patterns.statements import state
 from afdp_exporter.patterns.targets import COST, OUTCOME, Target, targets
@@ -35,15 +35,15 @@ class _Search:
     def __init__(self, target: Target, ground: Ground, services: Floats) -> None:
         self.target = target
         self.known = target.known
-        self.figures = target.figures[self.known]
+        self._figures = (target.figures[self.known], target.blamed[self.known])
         self.members = ground.members[self.known]
         self.services = services[self.known]
         self.accepted: list[int] = []
-        self._scores = target.scores()
+        self._scores = [target.scores(figures) for figures in self._figures]
         self._seen = ground.seen[self.known]
         self.ground = ground
         self._settled: set[int] = set()
-        self._alone = weigh(self._scores, self.members, self._background(())).p
+        self._alone = self._weigh(self._background(())).p
         self.p = self._test()
 
     def settle(self, candidate: int, *, accept: bool) -> None:
@@ -54,6 +54,10 @@ class _Search:
             self.p = self._test()
         self.p[candidate] = 1.0
 
+    def figures(self, candidate: int) -> Floats:
+        """What a candidate is held against (n,): one of the time only against what a deployment is to blame for."""
+        return self._figures[int(self.ground.timed[candidate])]
+
     def others(self, candidate: int) -> list[int]:
         """What was accepted besides a candidate and is no special case of it."""
         outside = self.members[:, candidate] == 0
@@ -62,23 +66,31 @@ class _Search:
     def measure(self, candidate: int) -> Effect:
         """The effect of a candidate beside the others."""
         others = self.members[:, self.others(candidate)]
-        return effect(self.figures, self.members[:, candidate], others, self.services, rate=self.target.rate)
+        return effect(self.figures(candidate), self.members[:, candidate], others, self.services, rate=self.target.rate)
 
-    def unexplained(self, accepted: Sequence[int]) -> Floats:
-        """What of the scores is left beside the services and these candidates (n,)."""
-        return self._background(accepted).rest(self._scores)
+    def unexplained(self, candidate: int, accepted: Sequence[int]) -> Floats:
+        """What of a candidate's scores is left beside the services and those accepted (n,)."""
+        return self._background(accepted).rest(self._scores[int(self.ground.timed[candidate])])
 
     def _background(self, accepted: Sequence[int]) -> Background:
         return background(np.column_stack([self.services, self.members[:, list(accepted)]]))
 
+    def _weigh(self, known: Background) -> Evidence:
+        as_measured, blamed = (weigh(scores, self.members, known) for scores in self._scores)
+        return Evidence(
+            z=np.where(self.ground.timed, blamed.z, as_measured.z),
+            p=np.where(self.ground.timed, blamed.p, as_measured.p),
+        )
+
     def _test(self) -> Floats:
         known = self._background(self.accepted)
-        whole = weigh(self._scores, self.members, known)
+        whole = self._weigh(known)
         p = whole.p
         for candidate in np.flatnonzero(p < DISCOVERY_RATE):
             seen = self.ground.beside[candidate]
             if seen:
-                beside = weigh(self._scores, self.members[:, [candidate]], known.beside(self._seen[:, list(seen)]))
+                scores = self._scores[int(self.ground.timed[candidate])]
+                beside = weigh(scores, self.members[:, [candidate]], known.beside(self._seen[:, list(seen)]))
                 further = whole.z[candidate] * beside.z[0] > 0
                 worse = len(self.ground.conditions[candidate]) == 1 or beside.z[0] > 0
                 p[candidate] = max(p[candidate], beside.p[0]) if further and worse else 1.0
@@ -131,7 +143,7 @@ def _weights(aims: Sequence[Target], ground: Ground) -> Floats:
 
 def _large_enough(search: _Search, candidate: int) -> bool:
     inside = search.members[:, candidate] > 0
-    rest = search.unexplained(search.accepted)
+    rest = search.unexplained(candidate, search.accepted)
     gap = abs(float(rest[inside].mean() - rest[~inside].mean()))
     return gap >= (LEAST_RATE if search.target.rate else LEAST_SIZE * float(rest.std()))
 
@@ -151,13 +163,13 @@ def _pattern(search: _Search, candidate: int, q_value: float, cases: Sequence[Ca
         target=search.target,
         effect=search.measure(candidate),
         members=members,
-        usual=float(search.figures[~inside].mean()),
+        usual=float(search.figures(candidate)[~inside].mean()),
         q_value=q_value,
     )
 
 
 def _confirmed(search: _Search, candidate: int) -> bool:
     """Whether the newest third of the pattern's cases points the same way as all of them."""
-    inside = search.unexplained(search.others(candidate))[search.members[:, candidate] > 0]
+    inside = search.unexplained(candidate, search.others(candidate))[search.members[:, candidate] > 0]
     newest = inside[-max(inside.size // 3, 1) :]
     return float(newest.mean()) * float(inside.mean()) > 0

@@ -26,6 +26,11 @@ class Figures:
     values: Floats
     moved: NDArray[np.bool_]
 
+    @property
+    def blamed(self) -> Floats:
+        """The values (n,) where something moved, none where nothing did."""
+        return np.where(self.moved, self.values, 0.0 * self.values)
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

@@ -18,10 +18,15 @@ LEAST = 15
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure of each case: `figures` (n,) in their own unit, positive where it hurts, NaN where unknown."""
+    """A figure of each case: `figures` (n,) in their own unit, positive where it hurts, NaN where unknown.
+
+    `blamed` is the same with none where no deployment is to blame: a change as it was measured has a part that is the
+    time's own, such as the fall of a Saturday.
+    """
 
     name: str
     figures: Floats
+    blamed: Floats
     sign: float = 1.0  # -1 where less is worse
     currency: str | None = None
 
@@ -39,27 +44,28 @@ class Target:
         """How much its tests count: the outcome, the cost and all `among` metrics together a third each."""
         return 1.0 if self.name in {OUTCOME, COST} else 1.0 / among
 
-    def scores(self) -> Floats:
-        """The known figures as tests see them: yes or no as it is, sizes by their normal scores."""
-        known = self.figures[self.known]
+    def scores(self, figures: Floats) -> Floats:
+        """Known figures of either kind as tests see them: yes or no as it is, sizes by their normal scores."""
         if self.rate:
-            return known
-        _, place, ties = np.unique(known, return_inverse=True, return_counts=True)
+            return figures
+        _, place, ties = np.unique(figures, return_inverse=True, return_counts=True)
         ranks = np.cumsum(ties) - (ties - 1) / 2.0
-        return np.asarray(ndtri((ranks[place] - 0.5) / known.size))
+        return np.asarray(ndtri((ranks[place] - 0.5) / figures.size))
 
 
 def targets(cases: Sequence[Case]) -> list[Target]:
     """Everything that there are enough cases of."""
     outcomes = [outcome(case) for case in cases]
-    found = [Target(OUTCOME, np.array([_trouble(one) for one in outcomes], dtype=float))]
+    troubled = np.array([_trouble(one) for one in outcomes], dtype=float)
+    found = [Target(OUTCOME, troubled, troubled)]
     name = responses.currency(cases)
     if name is not None:
-        found.append(Target(COST, responses.costs(cases, name).values, currency=name))
+        costs = responses.costs(cases, name).values
+        found.append(Target(COST, costs, costs, currency=name))
     for metric in responses.metrics(cases):
-        figures = responses.changes(cases, metric).values
-        sign = _sign(cases, metric, figures)
-        found.append(Target(metric, sign * figures, sign=sign))
+        changes = responses.changes(cases, metric)
+        sign = _sign(cases, metric, changes.values)
+        found.append(Target(metric, sign * changes.values, sign * changes.blamed, sign=sign))
     return [target for target in found if int(target.known.sum()) >= LEAST and _varies(target)]
 
 

@@ -35,6 +35,7 @@ Traits: TypeAlias = Mapping[str, Value]
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 OF_THE_MOMENT = ("weekday", "hour", "event", "holiday", "load_ratio", "load_season_ratio")
+TOLD = frozenset({"change_types", "strategy", "team", "actor", "version_jump", "traffic_ratio"})
 TROUBLE = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 _NUMBERS = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
@@ -72,6 +73,11 @@ def moment_traits(context: Context) -> dict[str, Value]:
 def case_traits(case: Case, *, salt: bytes = b"") -> dict[str, Value]:
     """The traits of a case."""
     return traits(case.deployment, case.context, salt=salt)
+
+
+def told(trait: str) -> bool:
+    """Whether a trait is what the sender said, and not of the time at which it came."""
+    return trait in TOLD or trait.startswith("traits.")
 
 
 def outcome(case: Case | Foretold) -> Outcome:

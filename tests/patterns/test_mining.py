@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from planted_worlds import LATENCY, NULLS, SESSIONS, START, World, world
 
-from afdp_exporter.model import Case, Condition, Outcome, Pattern, PatternKind, Worse
+from afdp_exporter.model import Attribution, Case, Condition, Outcome, Pattern, PatternKind, Worse
 from afdp_exporter.patterns.conditions import holds
 from afdp_exporter.patterns.mining import HINTED, SUPPORT, mine
 from afdp_exporter.patterns.traits import case_traits
 
 SALE = Condition(trait="event", op="=", value="sale")
+MONDAY = Condition(trait="weekday", op="=", value="Monday")
 DATABASE = Condition(trait="change_types", op="has", value="database")
 
 
@@ -27,7 +28,7 @@ def one(patterns: tuple[Pattern, ...], target: str, *conditions: Condition) -> P
 
 
 def test_planted_effects_are_found_with_their_multipliers(steady: World, found: tuple[Pattern, ...]) -> None:
-    planted = {"database": DATABASE, "sale": SALE, "monday": Condition(trait="weekday", op="=", value="Monday")}
+    planted = {"database": DATABASE, "sale": SALE, "monday": MONDAY}
     assert steady.planted
     for name, true in steady.planted.items():
         multiplier = one(found, "cost_per_hour", planted[name]).multiplier
@@ -163,3 +164,23 @@ def test_too_few_cases_hold_no_pattern(steady: World, n: int) -> None:
 def test_the_order_in_which_cases_come_makes_no_difference(steady: World, found: tuple[Pattern, ...]) -> None:
     assert mine(steady.cases[::-1]) == found
     assert START + timedelta(0) <= found[0].last_seen
+
+
+@pytest.mark.parametrize("blamed", [True, False])
+def test_what_the_time_does_by_itself_is_no_impact_of_deployments_at_that_time(steady: World, *, blamed: bool) -> None:
+    def fall(_: int, case: Case) -> Case:
+        lost = -30.0 if case.context.at.weekday() == 0 or is_database(case) else -10.0
+        shifts = tuple(
+            replace(
+                shift,
+                change=lost + shift.change / 20.0,
+                verdict=Attribution.ATTRIBUTED if blamed else Attribution.NO_EFFECT,
+            )
+            for shift in case.impact.shifts
+            if shift.metric == SESSIONS and shift.change is not None
+        )
+        return replace(case, impact=replace(case.impact, shifts=shifts))
+
+    told = {each.conditions for each in mine(change(steady.cases, fall)) if each.target == SESSIONS}
+    assert (DATABASE,) in told
+    assert ((MONDAY,) in told) is blamed
