@@ -19,7 +19,7 @@ from attribution_cases import COUNTS, Case, Recorded, cases, families, generate,
 from scipy import stats
 
 from afdp_exporter.impact import judge
-from afdp_exporter.impact.family import discoveries
+from afdp_exporter.impact.family import highest
 
 Row = tuple[str, float, str, bool]
 Answer = dict[str, object]
@@ -132,8 +132,8 @@ def together(series: list[Recorded], seed: int, count: int) -> list[Row]:
         false, power, any_blamed = [], [], []
         for family in families(series, seed, count, shifted=shifted):
             answers = {str(number): ours(case) for number, case in enumerate(family)}
-            passing = discoveries({name: float(each["p_value"]) for name, each in answers.items()}, 0.1)
-            blamed = {int(name) for name in passing if answers[name]["attributed"]}
+            passing = highest([float(each["p_value"]) for each in answers.values()], 0.1)
+            blamed = {int(name) for name, each in answers.items() if each["attributed"] and each["p_value"] <= passing}
             false.append(sum(number >= shifted for number in blamed) / max(len(blamed), 1))
             power.append(sum(number < shifted for number in blamed) / max(shifted, 1))
             any_blamed.append(bool(blamed))

@@ -6,9 +6,11 @@ from typing import Any
 from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
 from afdp_exporter.detectors.spread import Spread
-from afdp_exporter.impact.evidence import Evidence
+from afdp_exporter.impact.evidence import UNUSUAL, Evidence
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.model import Attribution
+
+LIKELY = 0.5  # share of the posterior from which on an onset lies in the deployment's window
 
 
 def unusable() -> Finding:
@@ -88,6 +90,10 @@ def common_cause(evidence: Evidence) -> Finding:
 
 def no_effect(evidence: Evidence) -> Finding:
     reason = "it moved no further than it moves by itself"
+    if evidence.p_value < UNUSUAL:
+        late = evidence.onset.share < LIKELY
+        how = "at another time, as it seems" if late else "not by a step that came with the deployment and stayed"
+        reason = f"its level changed further than it does by itself, but {how}"
     return Finding(attributed=False, verdict=Attribution.NO_EFFECT, reason=reason, **_figures(evidence))
 
 

@@ -2,14 +2,18 @@
 
 With 195 metrics at p < .05 each, 98 % of innocent deployments would get something blamed. Benjamini and Hochberg's
 procedure (1995) over the primary metrics holds the expected share of false ones among those blamed.
+
+A lasting shift is blamed on far more evidence than its p-value. What came and went, or came by and by, has little else:
+it has to pass at a fifth of that ratio, among what moved alone, so that this happens after one innocent deployment in
+fifty, however many metrics there are.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from afdp_exporter.model import Attribution, Shift
 
-_PASSING_BY = 0.01  # the p-value above which what came and went is nobody's doing, whatever else moved
+_AT_FACE_VALUE = 0.2  # of the ratio, for what has hardly more evidence than its p-value
 
 
 def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
@@ -20,16 +24,15 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     """
     family = tuple(shifts)
     primary = [shift for shift in family if shift.primary and shift.change is not None]
-    passing = discoveries({shift.metric: _p_value(shift) for shift in primary}, false_discovery_ratio)
-    threshold = false_discovery_ratio * max(len(passing), 1) / max(len(primary), 1)
+    by_itself = [_p_value(shift) if shift.moved else 1.0 for shift in primary]
+    lasting = highest([_p_value(shift) for shift in primary], false_discovery_ratio)
+    surer = highest(by_itself, _AT_FACE_VALUE * false_discovery_ratio)
     settled = []
     for shift in family:
-        if shift.verdict is Attribution.TRANSIENT and _p_value(shift) > _PASSING_BY:
-            settled.append(_passing_by(shift, len(family)))
-        elif not shift.moved or not shift.primary or shift.metric in passing:
-            settled.append(shift)
-        else:
-            settled.append(_doubtful(shift, len(primary), threshold))
+        needed = lasting if shift.verdict is Attribution.ATTRIBUTED else surer
+        undecided = shift.primary or shift.verdict is Attribution.TRANSIENT
+        doubtful = shift.moved and undecided and _p_value(shift) > needed
+        settled.append(_doubtful(shift, len(primary), needed) if doubtful else shift)
     return _beside(settled)
 
 
@@ -49,29 +52,24 @@ def _blamed(family: Iterable[Shift]) -> bool:
     return any(shift.primary and shift.moved for shift in family)
 
 
-def discoveries(p_values: dict[str, float], false_discovery_ratio: float) -> frozenset[str]:
-    """The names that pass Benjamini and Hochberg's procedure at the given ratio."""
-    ordered = sorted(p_values, key=lambda name: p_values[name])
-    last = 0
-    for rank, name in enumerate(ordered, start=1):
-        if p_values[name] <= false_discovery_ratio * rank / len(ordered):
-            last = rank
-    return frozenset(ordered[:last])
+def highest(p_values: Collection[float], false_discovery_ratio: float) -> float:
+    """The p-value up to which Benjamini and Hochberg's procedure lets pass; what one alone would need, if none does."""
+    rank = 1
+    for place, p_value in enumerate(sorted(p_values), start=1):
+        if p_value <= false_discovery_ratio * place / len(p_values):
+            rank = place
+    return false_discovery_ratio * rank / max(len(p_values), 1)
 
 
 def _p_value(shift: Shift) -> float:
     return 1.0 if shift.p_value is None else shift.p_value
 
 
-def _passing_by(shift: Shift, size: int) -> Shift:
-    reason = f"{shift.reason}; one of {size} metrics does so by chance often enough, so nobody is blamed"
-    return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
-
-
 def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
+    among = f"by itself it would count, among {size} metrics" if size > 1 else "to count by itself"
     reason = (
-        f"by itself it would count (p = {_p_value(shift):.2g}), among {size} metrics it needs p <= {threshold:.2g}: "
-        f"the history is too short, or the change too small, for so many metrics"
+        f"{shift.reason}; {among} it needs p <= {threshold:.2g} and has {_p_value(shift):.2g}: "
+        f"the history is too short, or the change too small, to tell it from chance"
     )
     return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)
 
