@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from afdp_exporter import units
 from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift
+from afdp_exporter.patterns import wording
 
 _OUTCOMES = {
     Outcome.SUCCESS: "No harm",
@@ -137,12 +138,9 @@ def in_words(sentence: str, metrics: Iterable[str]) -> str:
 
 
 def times(estimate: Estimate) -> str:
-    """A factor with its interval, in two digits: `520 [310, 870]`."""
-
-    def told(value: float) -> str:
-        return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"
-
-    return f"{told(estimate.median)} [{told(estimate.low)}, {told(estimate.high)}]"
+    """A factor with its interval, as patterns tell it: `520 [310, 870]`."""
+    low, median, high = map(wording.figure, (estimate.low, estimate.median, estimate.high))
+    return f"{median} [{low}, {high}]"
 
 
 def chance(p_value: float | None) -> str:
