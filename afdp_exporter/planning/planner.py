@@ -4,16 +4,16 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import structlog
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import Deployment, Measured, Pattern, Prediction, Windows
-from afdp_exporter.patterns import Model, fit
+from afdp_exporter.model import Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
+from afdp_exporter.patterns import Model, fit, mine
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, foresee, met, patterns_of, rank, taught
+from afdp_exporter.planning.forecast import NEARBY, foresee, met, newest, rank, taught
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
@@ -99,14 +99,21 @@ class Planner:
             self._patterns = await self._mine(plans, now)
 
     async def _fit(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
-        past = await self._store.outlines(before=now, limit=plans.settings.cases)
-        # chosen here: to read the whole history, and to hand it to a worker, costs more than to learn from it
-        impacts = await self._store.impacts(taught(past, service, team, now))
-        cases = await asyncio.to_thread(met, past, impacts, plans.calendar(now))
+        cases = await self._cases(lambda past: taught(past, service, team, now), plans, now)
         deadline = plans.settings.deadline
         return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
-        history = await self._store.history(before=now, limit=plans.settings.cases)
-        deadline = plans.settings.deadline
-        return await self._workers.run(patterns_of, history, plans.calendar(now), deadline=deadline)
+        cases = await self._cases(newest, plans, now)
+        return await self._workers.run(mine, cases, deadline=plans.settings.deadline)
+
+    async def _cases(
+        self, choose: Callable[[Sequence[Outline]], Sequence[str]], plans: Plans, now: datetime
+    ) -> tuple[Case, ...]:
+        """The chosen ones, each with the state that it met.
+
+        To read the whole history, and to hand it to a worker, costs more than to learn from it.
+        """
+        past = await self._store.outlines(before=now, limit=plans.settings.cases)
+        impacts = await self._store.impacts(choose(past))
+        return await asyncio.to_thread(met, past, impacts, plans.calendar(now))
