@@ -145,7 +145,10 @@ def _visible(one: World, name: str) -> bool:
     column = np.array([[row[name]] for row in one.truth])
     rows = zip(services, one.truth, strict=True)
     others = np.array([service + [row[other] for other in acting] for service, row in rows])
-    tests = (weigh(aim.scores(), column[aim.known], background(others[aim.known])).p[0] for aim in targets(one.cases))
+    tests = (
+        weigh(aim.scores(aim.figures[aim.known]), column[aim.known], background(others[aim.known])).p[0]
+        for aim in targets(one.cases)
+    )
     return min(tests, default=1.0) < 0.001
 
 

@@ -37,12 +37,14 @@ def effect(figure: Floats, member: Floats, others: Floats, services: Floats, *, 
     Effects multiply or add, whichever fits better; those on rates multiply (Zou, "A modified Poisson regression
     approach", American Journal of Epidemiology 159, 2004). Where some figures are none at all, large means weigh more:
     how often and how far are then mixed. Intervals come from the sandwich, so that only the mean has
-    to be right. Without a positive level to multiply there is no multiplier.
+    to be right. Without a level to multiply that is surely positive there is no multiplier.
     """
     design = np.column_stack([member, others, services])
-    level = float(figure[member == 0].mean())
+    outside = figure[member == 0]
+    level = float(outside.mean())
+    least = 0.0 if rate else REACH * float(outside.std()) / np.sqrt(outside.size)
     sum_ = _sum(figure, design)
-    powers = ((1.0,) if rate or (figure == 0).any() else (1.0, 2.0)) if level > 0 else ()
+    powers = ((1.0,) if rate or (figure == 0).any() else (1.0, 2.0)) if level > least else ()
     products = [fit for power in powers if (fit := _product(figure, design, power=power)) is not None]
     product = max(products, key=lambda fit: fit.likelihood, default=None)
     if product is not None and (rate or product.likelihood > sum_.likelihood):
@@ -51,7 +53,7 @@ def effect(figure: Floats, member: Floats, others: Floats, services: Floats, *, 
         return Effect(difference, Estimate(low=low, median=median, high=high))
     reach = float(stdtrit(max(figure.size - design.shape[1], 1), 0.95)) * sum_.error
     difference = Estimate(low=sum_.weight - reach, median=sum_.weight, high=sum_.weight + reach)
-    return Effect(difference, _times(difference, sum_.without) if level > 0 else None)
+    return Effect(difference, _times(difference, sum_.without) if level > least else None)
 
 
 def _times(difference: Estimate, level: float) -> Estimate | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planted_worlds import LATENCY, NULLS, SESSIONS, START, World, world
 
-from afdp_exporter.model import Attribution, Case, Condition, Outcome, Pattern, PatternKind, Worse
+from afdp_exporter.model import Attribution, Case, Condition, Cost, Estimate, Outcome, Pattern, PatternKind, Worse
 from afdp_exporter.patterns.conditions import holds
 from afdp_exporter.patterns.mining import HINTED, SUPPORT, mine
 from afdp_exporter.patterns.traits import case_traits
@@ -184,3 +184,21 @@ def test_what_the_time_does_by_itself_is_no_impact_of_deployments_at_that_time(s
     told = {each.conditions for each in mine(change(steady.cases, fall)) if each.target == SESSIONS}
     assert (DATABASE,) in told
     assert ((MONDAY,) in told) is blamed
+
+
+def test_a_few_costs_are_not_taken_apart_by_many_conditions(steady: World) -> None:
+    database = [number for number, case in enumerate(steady.cases) if is_database(case)]
+    monday = [number for number in database if steady.cases[number].context.at.weekday() == 0]
+    dear = {*monday[:5], *[number for number in database if number not in monday][:6:2]}
+    assert len(dear) == 8
+
+    def spare(number: int, case: Case) -> Case:
+        amount = 1000.0 * (2.0 + number % 5) if number in dear else 0.0
+        costs = (Cost(currency="USD", per_hour=Estimate(low=amount, median=amount, high=amount)),) if amount else ()
+        return replace(quiet(number, case), impact=replace(quiet(number, case).impact, costs=costs))
+
+    told = [each for each in mine(change(steady.cases, spare)) if each.target == "cost_per_hour"]
+    assert len(told) == 1
+    assert DATABASE in told[0].conditions
+    assert told[0].multiplier is None
+    assert told[0].effect.low > 0
