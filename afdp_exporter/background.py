@@ -200,7 +200,7 @@ class _Followers:
 
     def measured(self, impact: Impact) -> None:
         self.instruments.measured(impact)
-        self.planner.measured()
+        self.planner.measured(impact.deployment_id)
         self.telling.wake()
         self.new.set()
 

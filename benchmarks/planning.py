@@ -27,7 +27,7 @@ from afdp_exporter.workers import Workers
 TIMES = 7
 
 
-async def renewals(planner: Planner, now: datetime) -> tuple[list[float], float]:
+async def renewals(planner: Planner, measured: str, now: datetime) -> tuple[list[float], float]:
     """Milliseconds of each of so many times that everything in use is learned anew, and those of CPU in the mean."""
     renewed = asyncio.Event()
 
@@ -41,7 +41,7 @@ async def renewals(planner: Planner, now: datetime) -> tuple[list[float], float]
     for _ in range(TIMES):
         renewed.clear()
         begun = perf_counter()
-        planner.measured()
+        planner.measured(measured)
         await renewed.wait()
         taken.append(1000 * (perf_counter() - begun))
     usage.look(os.getpid())
@@ -61,7 +61,8 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
     planner = Planner(store=store, workers=workers)
     print("| what | median ms | longest |\n|---|---|---|")
     await planner.windows(planned.service, 168, Plans(), now)
-    taken, spent = await renewals(planner, now)
+    newest = deployment(options.deployments - options.services, options.services)
+    taken, spent = await renewals(planner, newest.id, now)
     print(row("learn one service anew", taken))
     print(f"| of it CPU of all processes, mean | {spent:.0f} | |")
     begun = perf_counter()

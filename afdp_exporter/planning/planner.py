@@ -10,7 +10,7 @@ from datetime import datetime
 import structlog
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
+from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit, mine
 from afdp_exporter.patterns.moment import RECENT
 from afdp_exporter.planning.forecast import NEARBY, foresee, met, newest, rank, taught
@@ -42,11 +42,13 @@ class Planner:
         self._workers = workers
         self._models: dict[tuple[str, str | None], Model] = {}
         self._patterns: tuple[Pattern, ...] | None = None
+        self._news = set[str]()
         self._measured = asyncio.Event()
-        self._learning = asyncio.Lock()  # one fit at a time: the other workers are for looks
+        self._learning = asyncio.Lock()  # one fit at a time: the other workers are for looks; what is known never waits
 
-    def measured(self) -> None:
+    def measured(self, deployment_id: str) -> None:
         """There is something new to learn."""
+        self._news.add(deployment_id)
         self._measured.set()
 
     async def run(
@@ -55,7 +57,7 @@ class Planner:
         clock: Callable[[], datetime],
         renewed: Callable[[], Awaitable[None]],
     ) -> None:
-        """Learn anew, whenever something was measured, what is in use, and tell that; until cancelled."""
+        """Learn anew, whenever something was measured, what of it is in use, and tell that; until cancelled."""
         while True:
             await self._measured.wait()
             self._measured.clear()
@@ -80,21 +82,28 @@ class Planner:
 
     async def patterns(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         """What was learned about all services."""
-        async with self._learning:
-            if self._patterns is None:
-                self._patterns = await self._mine(plans, now)
-            return self._patterns
+        if self._patterns is None:
+            async with self._learning:
+                if self._patterns is None:
+                    self._patterns = await self._mine(plans, now)
+        return self._patterns
 
     async def _model(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
-        async with self._learning:
-            if (service, team) not in self._models:
-                self._models[service, team] = await self._fit(service, team, plans, now)
-            return self._models[service, team]
+        if (service, team) not in self._models:
+            async with self._learning:
+                if (service, team) not in self._models:
+                    self._models[service, team] = await self._fit(service, team, plans, now)
+        return self._models[service, team]
 
     async def _renew(self, plans: Plans, now: datetime) -> None:
-        for service, team in tuple(self._models):
-            model = await self._fit(service, team, plans, now)
-            self._models[service, team] = model
+        """What rests on a service's own cases stays in use until that service was measured."""
+        news = set(self._news)
+        services = {(await self._store.deployment(each)).service for each in news}
+        for (service, team), known in tuple(self._models.items()):
+            if service in services or known.basis is not Basis.SERVICE:
+                model = await self._fit(service, team, plans, now)
+                self._models[service, team] = model
+        self._news -= news
         if self._patterns is not None:
             self._patterns = await self._mine(plans, now)
 
