@@ -22,10 +22,12 @@ OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
 HALF_LIFE = timedelta(days=180)
 """A case this much older than the newest one counts half."""
-EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 0.05
-"""The prior: this share of changes hurts (DORA's change fail rate of high performers), and this share fails."""
+EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 1 / 3
+"""The prior: this share of changes hurts (DORA's change fail rate of high performers); of those this share fails."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
+
+_FAILED, _JUDGED = frozenset({Outcome.FAILURE}), frozenset(Outcome) - {Outcome.UNKNOWN}
 
 _Told = TypeVar("_Told", Case, Outline)
 
@@ -81,7 +83,7 @@ class Model:
     cost: Response | None
     currency: str | None
     trouble: Logistic
-    failure: Logistic
+    failure: Logistic  # of those that hurt
     varying: Floats  # the standard deviation of each of the encoder's columns over the cases
     salt: bytes
 
@@ -118,8 +120,8 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             metrics=metrics,
             cost=cost,
             currency=name,
-            trouble=_risk(chosen, TROUBLE, lesson, EXPECTED_RISK, severities),
-            failure=_risk(chosen, frozenset({Outcome.FAILURE}), lesson, EXPECTED_FAILURE, severities),
+            trouble=_risk(chosen, (TROUBLE, _JUDGED), lesson, EXPECTED_RISK, severities),
+            failure=_risk(chosen, (_FAILED, TROUBLE), lesson, EXPECTED_FAILURE),
             varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
         )
@@ -159,10 +161,15 @@ def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
 
 
 def _risk(
-    cases: Sequence[Case], happened: frozenset[Outcome], lesson: Lesson, expected: float, severities: Sequence[Severity]
+    cases: Sequence[Case],
+    happened_among: tuple[frozenset[Outcome], frozenset[Outcome]],
+    lesson: Lesson,
+    expected: float,
+    severities: Sequence[Severity] = (),
 ) -> Logistic:
+    happened, among = happened_among
     outcomes = [outcome(case) for case in cases]
-    known = np.array([one is not Outcome.UNKNOWN for one in outcomes], dtype=bool)
+    known = np.array([one in among for one in outcomes], dtype=bool)
     return chance(
         np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, severities
     )

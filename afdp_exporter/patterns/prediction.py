@@ -52,7 +52,7 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
         basis=model.basis,
         n=model.n,
         risk=risk,
-        failure=_at_most(chance(model.failure, row), risk),
+        failure=_share_of(chance(model.failure, row), risk),
         metrics=cold | {name: expect(response, row) for name, response in model.metrics.items()},
         cost=cost,
         similar=evidence,
@@ -110,10 +110,9 @@ def _cold(level: float) -> Estimate:
     return Estimate(low=-reach, median=0.0, high=reach)
 
 
-def _at_most(part: Estimate, whole: Estimate) -> Estimate:
-    return Estimate(
-        low=min(part.low, whole.low), median=min(part.median, whole.median), high=min(part.high, whole.high)
-    )
+def _share_of(share: Estimate, whole: Estimate) -> Estimate:
+    """A share of a probability; its range is as wide as both together can make it."""
+    return Estimate(low=share.low * whole.low, median=share.median * whole.median, high=share.high * whole.high)
 
 
 def _beside(cost: Cost | None) -> str:

@@ -9,6 +9,7 @@ from planted_worlds import LATENCY, START, World, world
 
 from afdp_exporter.model import (
     Basis,
+    Case,
     ChangeType,
     Context,
     Cost,
@@ -80,6 +81,18 @@ def test_a_dangerous_change_is_riskier_than_a_harmless_one(two_part: World) -> N
         model, planned(two_part, change_types=(ChangeType.DATABASE,), traits={"table_rows": 2e7}), context
     )
     assert database.risk.median > 1.5 * code.risk.median
+
+
+def test_what_only_ever_degraded_is_hardly_expected_to_fail(two_part: World) -> None:
+    def milder(case: Case) -> Case:
+        outcome = Outcome.DEGRADATION if case.impact.outcome is Outcome.FAILURE else case.impact.outcome
+        return replace(case, impact=replace(case.impact, outcome=outcome))
+
+    mild = replace(two_part, cases=[milder(case) for case in two_part.cases])
+    harsh, gentle = foretell(two_part, 200), foretell(mild, 200)
+    assert gentle.risk.median == pytest.approx(harsh.risk.median)
+    assert gentle.failure.median < 0.5 * harsh.failure.median
+    assert gentle.failure.median < 0.25 * gentle.risk.median
 
 
 def test_similar_deployments_say_why_they_are_similar(two_part: World) -> None:
