@@ -29,7 +29,7 @@ NEARBY = timedelta(days=1)
 
 def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
     """Each measured deployment with the state that it met, oldest first. Pure."""
-    return met(_outlines(history), _impacts(history), known)
+    return cases_of(_outlines(history), _impacts(history), known)
 
 
 def _outlines(history: Sequence[Measured]) -> list[Outline]:
@@ -41,7 +41,7 @@ def _outlines(history: Sequence[Measured]) -> list[Outline]:
     ]
 
 
-def met(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Calendar) -> tuple[Case, ...]:
+def cases_of(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Calendar) -> tuple[Case, ...]:
     """Those deployments of the past whose impact is given, each with the state that it met, oldest first. Pure.
 
     What was measured later enters no state.
@@ -67,7 +67,7 @@ def met(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Calendar)
 def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
     """What the history teaches about one service. Pure."""
     past, impacts = _outlines(history), _impacts(history)
-    cases = met(past, {name: impacts[name] for name in taught(past, service, team, now)}, known)
+    cases = cases_of(past, {name: impacts[name] for name in taught(past, service, team, now)}, known)
     return fit(cases, service=service, team=team, now=now)
 
 

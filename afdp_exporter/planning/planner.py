@@ -13,7 +13,7 @@ from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit, mine
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, foresee, met, newest, rank, taught
+from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, newest, rank, taught
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
@@ -125,4 +125,4 @@ class Planner:
         """
         past = await self._store.outlines(before=now, limit=plans.settings.cases)
         impacts = await self._store.impacts(choose(past))
-        return await asyncio.to_thread(met, past, impacts, plans.calendar(now))
+        return await asyncio.to_thread(cases_of, past, impacts, plans.calendar(now))
