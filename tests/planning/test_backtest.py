@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,13 +65,6 @@ def series(deployments: Sequence[Deployment]) -> list[Series]:
     found = [("revenue", {}, revenue)]
     found += [("latency", {"service": service}, values) for service, values in latency.items()]
     return [Series(metric=name, labels=labels, times=TIMES, values=values) for name, labels, values in found]
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    made = Workers(2)
-    yield made
-    made.close()
 
 
 async def walked(

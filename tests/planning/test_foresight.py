@@ -1,10 +1,8 @@
 """What is expected is kept before anything is measured, shown while it lies ahead, and scored afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -66,20 +64,6 @@ def foretold(name: str, risk: float, outcome: Outcome, change: float) -> Foretol
     return Foretold(
         prediction=prediction(name, risk, -1, 1), deployment=deployment(name), impact=impact(name, outcome, change)
     )
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    made = Workers(1)
-    yield made
-    made.close()
 
 
 class Told(Outlook):

@@ -1,12 +1,8 @@
 """What was learned stays in use, and is learned anew where something was measured."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from afdp_exporter.model import (
     Attribution,
@@ -28,20 +24,6 @@ from afdp_exporter.workers import Workers
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    made = Workers(1)
-    yield made
-    made.close()
 
 
 def deployment(service: str, number: int, status: Status = Status.SUCCEEDED) -> Deployment:
