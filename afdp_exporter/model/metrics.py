@@ -79,3 +79,7 @@ class Series:
         """Its points up to and with an instant."""
         count = int(np.searchsorted(self.times, end.timestamp(), side="right"))
         return replace(self, times=self.times[:count], values=self.values[:count])
+
+    def every(self, stride: int, first: int) -> "Series":
+        """Every so many-th of its points, from one on."""
+        return replace(self, times=self.times[first::stride], values=self.values[first::stride])

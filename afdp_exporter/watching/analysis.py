@@ -115,7 +115,7 @@ def question_of(
     case = Case(
         deployment=deployment,
         metrics=tuple(each.metric for each in evidence),
-        step=watched.settings.step,
+        step=min((each.step or watched.settings.step for each in evidence), default=watched.settings.step),
         now=now,
         others=tuple(other for other in others if other.id != deployment.id),
         services=watched.services,
@@ -218,13 +218,17 @@ class _Asking:
             "deployed_at": case.deployment.started_at.timestamp(),
             "finished_at": case.deployment.ended_at.timestamp(),
             "earlier_deployments": case.earlier,
-            "step": case.step.total_seconds(),
         }
+        self._step = case.step
 
     def of(self, evidence: Evidence) -> dict[str, Any]:
         """What the judgement of a series and the drawing of its course are told."""
         peers = [peer.values for peer in evidence.peers.values()]
-        return {**self._alike, "control": evidence.control.values if evidence.control else common_course(peers)}
+        return {
+            **self._alike,
+            "step": (evidence.step or self._step).total_seconds(),
+            "control": evidence.control.values if evidence.control else common_course(peers),
+        }
 
     def judged(self, evidence: Evidence, series: Series, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""

@@ -1,7 +1,7 @@
 """What a question about a deployment needs, fetched from the sources."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Protocol
 from pydantic import Field
 
 from afdp_exporter import promql
+from afdp_exporter.detectors.repetition import EACH, Rhythm, rhythm
 from afdp_exporter.errors import SourceError, SourceRefused
 from afdp_exporter.impact.case import ImpactSettings
 from afdp_exporter.impact.peers import witnesses
@@ -84,13 +85,35 @@ class Unobserved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same."""
+    """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same.
+
+    `step` is that of the series, where their source has samples less often than it was asked for.
+    """
 
     metric: Metric
     series: Series | None = None
     control: Series | None = None
     peers: Mapping[str, Series] = field(default_factory=dict)
     problem: str | None = None
+    step: timedelta | None = None
+
+    @property
+    def rhythm(self) -> Rhythm | None:
+        """That of its series; None where none of them tells."""
+        known = (self.series, self.control, *self.peers.values())
+        return rhythm([each.values for each in known if each is not None])
+
+    def in_rhythm(self, found: Rhythm, asked: timedelta) -> "Evidence":
+        """Without what a source repeats until it has a new sample; `asked` is the step that it was asked for."""
+        if found == EACH:
+            return self
+        return replace(
+            self,
+            series=self.series and self.series.every(*found),
+            control=self.control and self.control.every(*found),
+            peers={service: series.every(*found) for service, series in self.peers.items()},
+            step=found[0] * asked,
+        )
 
     def until(self, end: datetime) -> "Evidence":
         """As much of it as was known at an instant."""
@@ -110,7 +133,16 @@ async def gather(
     Raises SourceUnavailable when one of them is away: then nothing is known.
     """
     asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer)
-    return await _together(asking.gather(metric) for metric in watched.metrics_of(deployment))
+    found = await _together(asking.gather(metric) for metric in watched.metrics_of(deployment))
+    return in_their_rhythms(found, watched.settings.step)
+
+
+def in_their_rhythms(found: Sequence[Evidence], asked: timedelta) -> tuple[Evidence, ...]:
+    """Each in its own rhythm; one that does not tell it in that of the others, where they have the same. Pure."""
+    told = [each.rhythm for each in found]
+    known = {each for each in told if each is not None}
+    usual = known.pop() if len(known) == 1 else EACH
+    return tuple(each.in_rhythm(own or usual, asked) for each, own in zip(found, told, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from afdp_exporter import promql
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, placebo_instants, smallest_visible_change
 from afdp_exporter.model import Deployment, Metric, Series, Window
-from afdp_exporter.watching.evidence import Watched
+from afdp_exporter.watching.evidence import Evidence, Watched, in_their_rhythms
 from afdp_exporter.workers import Workers
 
 _PLACEBOS = 100  # deployments that never were, for each series
@@ -76,6 +76,8 @@ async def measure(
     if series is None:
         return None
     control = await _fetch(metric, metric.control, values, watched, now) if metric.control else None
+    (evidence,) = in_their_rhythms([Evidence(metric=metric, series=series, control=control)], settings.step)
+    series, control = evidence.series or series, evidence.control
     replay = Replay(
         times=series.times,
         values=series.values,
@@ -84,7 +86,7 @@ async def measure(
         after=_LOOK.total_seconds(),
     )
     starts = tuple(deployment.started_at.timestamp() for deployment in known)
-    early = max(_EARLY_LOOK, _EARLY_STEPS * settings.step)
+    early = max(_EARLY_LOOK, _EARLY_STEPS * (evidence.step or settings.step))
     looks = early.total_seconds() if sized else None
     alarms, smallest = await workers.run(_replayed, replay, starts, looks, deadline=4 * settings.deadline)
     service = values.get("service", "")

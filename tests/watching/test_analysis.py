@@ -79,13 +79,23 @@ class Asked:
         self.folder, self.workers, self.notes = folder, workers, Notes()
 
     async def __call__(
-        self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
+        self,
+        source: object,
+        *metrics: Metric,
+        services: Mapping[str, Service] | None = None,
+        step: timedelta = STEP,
+        **told: object,
     ) -> tuple[Impact, Mapping[str, object]]:
-        answer = await self.whole(source, *metrics, services=services, **told)
+        answer = await self.whole(source, *metrics, services=services, step=step, **told)
         return answer.impact, answer.account
 
     async def whole(
-        self, source: object, *metrics: Metric, services: Mapping[str, Service] | None = None, **told: object
+        self,
+        source: object,
+        *metrics: Metric,
+        services: Mapping[str, Service] | None = None,
+        step: timedelta = STEP,
+        **told: object,
     ) -> Answer:
         store = await SQLiteStore.open(self.folder / "afdp.db")
         try:
@@ -97,7 +107,7 @@ class Asked:
                 sources={"only": source},  # type: ignore[dict-item]
                 metrics=metrics or (LATENCY,),
                 services=services or {},
-                settings=AnalysisSettings(step=STEP),
+                settings=AnalysisSettings(step=step),
             )
             return await self._answer(look, watched, store)
         finally:
@@ -209,3 +219,20 @@ async def test_the_other_services_are_no_alibi_for_a_shift_of_its_own(ask: Asked
     )
     impact, _ = await ask(tape, services={name: Service(name=name) for name in names})
     assert only(impact).verdict is Attribution.ATTRIBUTED
+
+
+@pytest.mark.parametrize("shift", [0.0, 12.0])
+async def test_a_value_that_a_source_holds_is_no_further_measurement(ask: Asked, shift: float, tmp_path: Path) -> None:
+    named = {"latency": wandering(4, shift=shift), "replicas": np.where(TIMES[4000] > TIMES, 2.0, 3.0)}
+    coarse = [
+        Series(metric=name, labels={"service": "api"}, times=TIMES[::5], values=values[::5])
+        for name, values in named.items()
+    ]
+    replicas = Metric(name="replicas", layer=Layer.SYSTEM, query='replicas{service="$service"}')
+    impact, account = await ask(Tape(coarse), LATENCY, replicas)
+    again = Asked(tmp_path / "again", ask.workers)
+    again.folder.mkdir()
+    every_five, other = await again(Tape(coarse), LATENCY, replicas, step=5 * STEP)
+    assert impact == every_five
+    assert account == other
+    assert account["step_seconds"] == 300.0

@@ -1,0 +1,34 @@
+"""Samples that a source repeats are found, and nothing else is taken for repetition."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afdp_exporter.detectors.repetition import rhythm
+
+
+@given(st.integers(1, 12), st.integers(0, 11), st.integers(0, 2**32 - 1))
+def test_the_rhythm_of_new_samples_is_found_wherever_it_begins(stride: int, first: int, seed: int) -> None:
+    samples = np.random.default_rng(seed).normal(size=60)
+    course = np.repeat(samples, stride)[(stride - first) % stride :]
+    assert rhythm([course]) == (stride, first % stride)
+
+
+def test_gaps_and_calm_series_do_not_hide_it() -> None:
+    course = np.repeat(np.random.default_rng(3).normal(size=200), 5)
+    course[300:325] = np.nan
+    calm = np.repeat([0.0, 1.0], [417, 583])
+    assert rhythm([course, calm]) == (5, 0)
+
+
+@pytest.mark.parametrize("other", [1, 3])
+def test_series_of_different_rhythms_keep_the_finest(other: int) -> None:
+    chance = np.random.default_rng(4)
+    coarse, fine = np.repeat(chance.normal(size=60), 5), np.repeat(chance.normal(size=300), other)[:300]
+    assert rhythm([coarse, fine]) == (1, 0)
+
+
+def test_a_count_that_rarely_changes_says_nothing_about_it() -> None:
+    replicas = np.repeat([2.0, 3.0, 2.0, 4.0], [120, 60, 240, 180])
+    assert rhythm([replicas]) is None
