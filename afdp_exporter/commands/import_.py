@@ -184,7 +184,7 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
     """Answer what is due, and tell what became of it. Raises SourceUnavailable where a source stays away."""
     total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
-        at_once = 2 * loaded.policy.analysis.workers
+        at_once = loaded.policy.analysis.workers + 1  # each under way holds the series of all its metrics
         backfill = Backfill(store=store, analyst=analyst, clock=server.now, until=now, at_once=at_once)
         with _progress("Measuring", total) as progress:
 
