@@ -16,7 +16,9 @@ from afdp_exporter.settings import build, kinds
 from afdp_exporter.sources import Source
 
 STEP = timedelta(seconds=60)
-END = time.time() // 3600 * 3600 - 3600.0  # the data end an hour or two ago
+# The data end an hour or two ago, and never at midnight: VictoriaMetrics looks for the sample of that very instant in
+# the day before alone.
+END = time.time() // 3600 * 3600 - 5400.0
 
 Holder: TypeAlias = Callable[[list[Series]], Source]
 """Makes a source hold series, and gives it."""
