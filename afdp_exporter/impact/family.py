@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from afdp_exporter.model import Attribution, Shift
 
-_AT_FACE_VALUE = 0.2  # of the ratio, for what has hardly more evidence than its p-value
+_AT_FACE_VALUE = 0.2  # of the ratio, for what has hardly more evidence than its p-value, ...
+_RARE = 0.01  # ... and the p-value above which it never passes, whatever else moved
 
 
 def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift, ...]:
@@ -26,7 +27,7 @@ def settle(shifts: Iterable[Shift], false_discovery_ratio: float) -> tuple[Shift
     primary = [shift for shift in family if shift.primary and shift.change is not None]
     by_itself = [_p_value(shift) if shift.moved else 1.0 for shift in primary]
     lasting = highest([_p_value(shift) for shift in primary], false_discovery_ratio)
-    surer = highest(by_itself, _AT_FACE_VALUE * false_discovery_ratio)
+    surer = min(highest(by_itself, _AT_FACE_VALUE * false_discovery_ratio), _RARE)
     settled = []
     for shift in family:
         needed = lasting if shift.verdict is Attribution.ATTRIBUTED else surer

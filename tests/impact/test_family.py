@@ -51,8 +51,9 @@ def test_what_has_only_its_p_value_stands_where_chance_rarely_does_it(
 
     assert verdict(0.0015, *quiet) is kind
     assert verdict(0.004, *quiet) is Attribution.INCONCLUSIVE
-    assert verdict(0.015) is kind
-    assert verdict(0.03) is Attribution.INCONCLUSIVE
+    assert verdict(0.009) is kind
+    assert verdict(0.015) is Attribution.INCONCLUSIVE
+    assert verdict(0.015, shift(metric(10), p_value=0.001)) is Attribution.INCONCLUSIVE
     assert verdict(0.004, shift(metric(10), p_value=0.001), *quiet[:8]) is kind
     silent = shift(metric(10), p_value=0.001, verdict=Attribution.NO_EFFECT)
     assert verdict(0.004, silent, *quiet[:8]) is Attribution.INCONCLUSIVE
