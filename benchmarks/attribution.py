@@ -131,9 +131,9 @@ def together(series: list[Recorded], seed: int, count: int) -> list[Row]:
     for shifted in (0, 3):
         false, power, any_blamed = [], [], []
         for family in families(series, seed, count, shifted=shifted):
-            answers = {str(number): ours(case) for number, case in enumerate(family)}
-            passing = highest([float(each["p_value"]) for each in answers.values()], 0.1)
-            blamed = {int(name) for name, each in answers.items() if each["attributed"] and each["p_value"] <= passing}
+            answers = [ours(case) for case in family]
+            passing = highest([float(each["p_value"]) for each in answers], 0.1)
+            blamed = [n for n, each in enumerate(answers) if each["attributed"] and each["p_value"] <= passing]
             false.append(sum(number >= shifted for number in blamed) / max(len(blamed), 1))
             power.append(sum(number < shifted for number in blamed) / max(shifted, 1))
             any_blamed.append(bool(blamed))

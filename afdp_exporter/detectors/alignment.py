@@ -35,7 +35,7 @@ def align(grid: Grid, earlier: Iterable[float]) -> Grid:
 def _aligned(history: bytes, positions: tuple[int, ...], reach: int) -> Floats | None:
     """The history (n,) before a deployment, as float64, without the shifts; None where there are none."""
     values = first = np.frombuffer(history)
-    unchanged = len(values)  # from here on, or from its own window's end on, a later shift was taken out
+    unchanged = len(values)  # no shift taken out so far lies before this position
     for position, doubtful in zip(positions, _stands_out(values, positions, reach), strict=True):
         if doubtful or position + reach + SIDE > unchanged:
             aligned = _without_shift(values, position, reach)

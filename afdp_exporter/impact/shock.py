@@ -34,13 +34,13 @@ def hear_witnesses(
 
     `watched` are all that could be asked about any metric; `ask` gives None for one that has no such series.
     """
-    heard = dict[str, Shift]()
+    heard, moved = dict[str, Shift](), 0
     for asked, service in enumerate(watched):
-        moved = sum(_together(shift, other, step) for other in heard.values())
         if moved >= _majority(len(watched)) or moved + len(watched) - asked < _majority(len(watched)):
             break
         if (found := ask(service)) is not None:
             heard[service] = found
+            moved += _together(shift, found, step)
     return heard
 
 

@@ -29,7 +29,7 @@ LEVELLED = 10
 
 _FAILED, _JUDGED = frozenset({Outcome.FAILURE}), frozenset(Outcome) - {Outcome.UNKNOWN}
 
-_Told = TypeVar("_Told", Case, Outline)
+Told = TypeVar("Told", Case, Outline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
         )
 
 
-def select(cases: Sequence[_Told], home: Place) -> tuple[_Told, ...]:
+def select(cases: Sequence[Told], home: Place) -> tuple[Told, ...]:
     """The newest cases of the service, its team and all others that are learned from, in order of time."""
     newest = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id), reverse=True)
     own = [case for case in newest if case.deployment.service == home.service]

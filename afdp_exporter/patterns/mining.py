@@ -13,6 +13,7 @@ from afdp_exporter.model import Case, Floats, Pattern, PatternKind
 from afdp_exporter.patterns.effects import Effect, effect
 from afdp_exporter.patterns.evidence import Background, Evidence, background, q_values, weigh
 from afdp_exporter.patterns.ground import Ground, survey
+from afdp_exporter.patterns.learning import Told
 from afdp_exporter.patterns.statements import state
 from afdp_exporter.patterns.targets import COST, OUTCOME, Target, targets
 from afdp_exporter.patterns.threads import one_thread
@@ -75,27 +76,30 @@ class _Search:
 
     def unexplained(self, candidate: int, accepted: Sequence[int]) -> Floats:
         """What of a candidate's scores is left beside the services and those accepted (n,)."""
-        return self._background(accepted).rest(self._scores[int(self.ground.timed[candidate])])
+        return self._background(accepted).rest(self._scores_of(candidate))
 
     def _background(self, accepted: Sequence[int]) -> Background:
         return background(np.column_stack([self.services, self.members[:, list(accepted)]]))
 
+    def _scores_of(self, candidate: int) -> Floats:
+        return self._scores[int(self.ground.timed[candidate])]
+
     def _weigh(self, known: Background) -> Evidence:
-        as_measured, blamed = (weigh(scores, self.members, known) for scores in self._scores)
-        return Evidence(
-            z=np.where(self.ground.timed, blamed.z, as_measured.z),
-            p=np.where(self.ground.timed, blamed.p, as_measured.p),
-        )
+        found = Evidence(z=np.empty(self.members.shape[1]), p=np.empty(self.members.shape[1]))
+        for scores, columns in zip(self._scores, (~self.ground.timed, self.ground.timed), strict=True):
+            tested = weigh(scores, self.members[:, columns], known)
+            found.z[columns], found.p[columns] = tested.z, tested.p
+        return found
 
     def _test(self) -> Floats:
         known = self._background(self.accepted)
         whole = self._weigh(known)
         p = whole.p
-        for candidate in np.flatnonzero(p < DISCOVERY_RATE):
+        for candidate in np.flatnonzero(p < DISCOVERY_RATE).tolist():
             seen = self.ground.beside[candidate]
             if seen:
-                scores = self._scores[int(self.ground.timed[candidate])]
-                beside = weigh(scores, self.members[:, [candidate]], known.beside(self._seen[:, list(seen)]))
+                without = known.beside(self._seen[:, list(seen)])
+                beside = weigh(self._scores_of(candidate), self.members[:, [candidate]], without)
                 further = whole.z[candidate] * beside.z[0] > 0
                 worse = len(self.ground.conditions[candidate]) == 1 or beside.z[0] > 0
                 p[candidate] = max(p[candidate], beside.p[0]) if further and worse else 1.0
@@ -114,7 +118,7 @@ class _Search:
 
 def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -> tuple[Pattern, ...]:
     """Everything that the cases support, the surest first; `dependent` asks for Benjamini-Yekutieli, as gates do."""
-    chosen = sorted(cases, key=lambda case: (case.deployment.started_at, case.deployment.id))[-NEWEST:]
+    chosen = newest(cases)
     ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED, SUPPORT)
     names = sorted({case.deployment.service for case in chosen})
     services = np.array([[case.deployment.service == name for name in names] for case in chosen], dtype=float)
@@ -123,6 +127,11 @@ def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -
         found = _search(searches, ground, dependent=dependent)
         told = [(search, candidate, q, search.measure(candidate)) for search, candidate, q in found]
         return tuple(_pattern(*one, chosen) for one in told if _certain(one[-1]))
+
+
+def newest(told: Sequence[Told]) -> list[Told]:
+    """Those that are mined, in order of time."""
+    return sorted(told, key=lambda each: (each.deployment.started_at, each.deployment.id))[-NEWEST:]
 
 
 def _search(searches: Sequence[_Search], ground: Ground, *, dependent: bool) -> list[tuple[_Search, int, float]]:

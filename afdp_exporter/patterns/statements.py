@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from afdp_exporter.model import Case, Condition, Estimate, Pattern, PatternKind
 from afdp_exporter.patterns.effects import Effect
 from afdp_exporter.patterns.targets import COST, OUTCOME, Target
-from afdp_exporter.patterns.wording import figure, money, percent, subject
+from afdp_exporter.patterns.wording import figure, money, percent, subject, times
 
 BAD = 2.0
 """From so many times the usual rate of trouble on, a sentence says plainly what to think of it."""
@@ -43,12 +43,12 @@ def state(
 
 
 def _what(target: Target, effect: Effect, usual: float) -> str:
-    times, gap = effect.multiplier, effect.difference
-    if target.name == OUTCOME and times is not None:
-        return _rate(times, usual)
-    if times is not None:
+    multiplier, gap = effect.multiplier, effect.difference
+    if target.name == OUTCOME and multiplier is not None:
+        return _rate(multiplier, usual)
+    if multiplier is not None:
         what = "the cost per hour" if target.name == COST else target.name
-        return f"have {_times(times)} times the impact on {what}"
+        return f"have {times(multiplier)} times the impact on {what}"
     more = "more" if gap.median * target.sign >= 0 else "less"
     if target.currency is not None:
         low, high = sorted((abs(gap.low), abs(gap.high)))
@@ -59,12 +59,8 @@ def _what(target: Target, effect: Effect, usual: float) -> str:
     return f"move {target.name} by {figure(low)} to {figure(high)} beside others"
 
 
-def _rate(times: Estimate, usual: float) -> str:
-    rate = percent(min(usual * times.median, 1.0))
-    if times.median >= BAD:
-        return f"are a bad idea: {rate} degrade or fail, {_times(times)} times as often as others"
-    return f"degrade or fail {_times(times)} times as often as others: {rate} against {percent(usual)}"
-
-
-def _times(estimate: Estimate) -> str:
-    return f"{figure(estimate.median)} [{figure(estimate.low)}, {figure(estimate.high)}]"
+def _rate(multiplier: Estimate, usual: float) -> str:
+    rate = percent(min(usual * multiplier.median, 1.0))
+    if multiplier.median >= BAD:
+        return f"are a bad idea: {rate} degrade or fail, {times(multiplier)} times as often as others"
+    return f"degrade or fail {times(multiplier)} times as often as others: {rate} against {percent(usual)}"

@@ -18,6 +18,11 @@ def figure(value: float) -> str:
     return f"{rounded:,.{max(digits, 0)}f}" if abs(rounded) < 100 else f"{rounded:,.0f}"
 
 
+def times(estimate: Estimate) -> str:
+    """A factor with its interval: `520 [310, 870]`."""
+    return f"{figure(estimate.median)} [{figure(estimate.low)}, {figure(estimate.high)}]"
+
+
 def money(value: float, currency: str) -> str:
     """An amount with its sign, or its code behind it: $1,200, $8.60, 950 CHF."""
     sign = SIGNS.get(currency)

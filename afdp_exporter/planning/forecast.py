@@ -19,7 +19,6 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
 from afdp_exporter.patterns.learning import Place, select
-from afdp_exporter.patterns.mining import NEWEST
 from afdp_exporter.patterns.moment import RECENT, Known
 from afdp_exporter.planning.plans import Calendar
 
@@ -75,12 +74,6 @@ def taught(past: Sequence[Outline], service: str, team: str | None, now: datetim
     """The ids of those from which one service is learned: few of many. Pure."""
     measured = [each for each in past if each.measured_at <= now]
     return [each.deployment.id for each in select(measured, Place(service, team))]
-
-
-def newest(past: Sequence[Outline]) -> list[str]:
-    """The ids of those that patterns are mined from. Pure."""
-    ordered = sorted(past, key=lambda each: (each.deployment.started_at, each.deployment.id))
-    return [each.deployment.id for each in ordered[-NEWEST:]]
 
 
 def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:

@@ -12,8 +12,9 @@ import structlog
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit, mine
+from afdp_exporter.patterns.mining import newest
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, newest, rank, taught
+from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, rank, taught
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
@@ -113,7 +114,7 @@ class Planner:
         return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
-        cases = await self._cases(newest, plans, now)
+        cases = await self._cases(lambda past: [each.deployment.id for each in newest(past)], plans, now)
         return await self._workers.run(mine, cases, deadline=plans.settings.deadline)
 
     async def _cases(

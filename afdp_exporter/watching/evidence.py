@@ -134,7 +134,7 @@ async def gather(
     """
     asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer)
     found = await _together(asking.gather(metric) for metric in watched.metrics_of(deployment))
-    return in_their_rhythms(found, watched.settings.step)
+    return await asyncio.to_thread(in_their_rhythms, found, watched.settings.step)
 
 
 def in_their_rhythms(found: Sequence[Evidence], asked: timedelta) -> tuple[Evidence, ...]:

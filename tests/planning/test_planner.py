@@ -66,20 +66,20 @@ async def test_a_service_is_learned_anew_once_it_was_measured_and_others_once_th
     for number in range(4):
         await measure(store, "api", number)
         await measure(store, "web", number)
-    planner, renewed, clock = Planner(store=store, workers=workers), asyncio.Event(), [NOW]
+    planner, renewed = Planner(store=store, workers=workers), asyncio.Event()
 
     async def told() -> None:
         renewed.set()
 
     async def ask(service: str) -> Prediction:
-        return await planner.predict(deployment(service, 9, Status.PLANNED), Plans(), clock[0])
+        return await planner.predict(deployment(service, 9, Status.PLANNED), Plans(), NOW)
 
     assert [(found.basis, found.n) for found in [await ask("api"), await ask("web"), await ask("new")]] == [
         (Basis.SERVICE, 4),
         (Basis.SERVICE, 4),
         (Basis.GLOBAL, 8),
     ]
-    running = asyncio.create_task(planner.run(Plans, lambda: clock[0], told))
+    running = asyncio.create_task(planner.run(Plans, lambda: NOW, told))
     await measure(store, "api", 5)
     await measure(store, "web", 5)
     assert (await ask("api")).n == 4

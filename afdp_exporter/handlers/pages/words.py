@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from afdp_exporter import units
 from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift
-from afdp_exporter.patterns import wording
+from afdp_exporter.patterns.wording import times
 
 _OUTCOMES = {
     Outcome.SUCCESS: "No harm",
@@ -135,12 +135,6 @@ def in_words(sentence: str, metrics: Iterable[str]) -> str:
     """A sentence in which these metrics are called as people call them."""
     names = "|".join(re.escape(name) for name in sorted(metrics, key=len, reverse=True))
     return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda name: units.called(name[0]), sentence) if names else sentence
-
-
-def times(estimate: Estimate) -> str:
-    """A factor with its interval, as patterns tell it: `520 [310, 870]`."""
-    low, median, high = map(wording.figure, (estimate.low, estimate.median, estimate.high))
-    return f"{median} [{low}, {high}]"
 
 
 def chance(p_value: float | None) -> str:
