@@ -25,7 +25,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_can_be_read_in_one_sitting(module: Path) -> None:
-    assert len(module.read_text().splitlines()) <= 300
+    assert len(module.read_text().splitlines()) <= 500
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
