@@ -8,6 +8,7 @@ from afdp_exporter.detectors.grid import Grid
 from afdp_exporter.detectors.spread import Spread
 from afdp_exporter.impact.evidence import UNUSUAL, Evidence
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.sensitivity import minimum_detectable_effect
 from afdp_exporter.model import Attribution
 
 LIKELY = 0.5  # share of the posterior from which on an onset lies in the deployment's window
@@ -112,6 +113,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
         "low": change - half,
         "high": change + half,
         "change_ratio": change / abs(before) if before else None,
+        "minimum_detectable_effect": minimum_detectable_effect(measured) * grid.scale,
         "n_history": grid.deployed,
         "account": {
             "step_seconds": grid.step,

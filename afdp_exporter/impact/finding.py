@@ -13,8 +13,9 @@ class Finding:
     Times are Unix seconds; `change`, `low` and `high` are in the metric's own unit; low and high are the 5 % and 95 %
     points; `change_ratio` is the change as a share of `before`; `onset_share` is the share of all possible onsets that
     the deployment may answer for. `shape` is level, transient, gradual, spread or None. `score` orders findings: every
-    attributed one stands above every other. `n_history` counts the points before the deployment, and `account` holds
-    the settings and the intermediate figures of this one analysis.
+    attributed one stands above every other. `minimum_detectable_effect` is the smallest lasting change that four checks
+    of five would find, None where nothing could be measured. `n_history` counts the points before the deployment, and
+    `account` holds the settings and the intermediate figures of this one analysis.
     """
 
     attributed: bool
@@ -35,5 +36,6 @@ class Finding:
     shape: str | None = None
     duration_seconds: float | None = None
     recovered_at: float | None = None
+    minimum_detectable_effect: float | None = None
     n_history: int = 0
     account: Mapping[str, float | int | str | None] = field(default_factory=dict)

@@ -60,6 +60,7 @@ class Shift:
     change_ratio: float | None = None
     p_value: float | None = None
     attribution_ratio: float | None = None  # how sure it is that this deployment did it, 0 to 1
+    minimum_detectable_effect: float | None = None  # the smallest lasting change that four checks of five would find
     shape: str | None = None  # level, transient, gradual, spread
     duration: timedelta | None = None
     recovered_at: datetime | None = None

@@ -183,6 +183,7 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "change_ratio": number_json(shift.change_ratio),
         "p_value": number_json(shift.p_value),
         "attribution_ratio": number_json(shift.attribution_ratio),
+        "minimum_detectable_effect": number_json(shift.minimum_detectable_effect),
         "shape": shift.shape,
         "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
         "recovered_at": time_json(shift.recovered_at),
