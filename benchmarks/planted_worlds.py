@@ -25,6 +25,7 @@ from afdp_exporter.model import (
     Occasion,
     OccasionKind,
     Outcome,
+    Outline,
     Shift,
     Strategy,
     Worse,
@@ -103,7 +104,7 @@ def world(seed: int, deployments: int, family: str | None = None) -> World:
     cases: list[Case] = []
     truth: list[dict[str, float]] = []
     past: list[Deployment] = []
-    impacts: dict[str, Impact] = {}
+    impacts: dict[str, Outline] = {}
     for number, at in enumerate(times):
         deployment = _deployment(rng, law, number, at)
         context = moment(deployment, earlier=past[-40:], impacts=impacts, zone=UTC, calendar=calendar)
@@ -112,7 +113,7 @@ def world(seed: int, deployments: int, family: str | None = None) -> World:
         cases.append(Case(deployment=deployment, context=context, impact=impact))
         truth.append(acting)
         past.append(deployment)
-        impacts[deployment.id] = impact
+        impacts[deployment.id] = Outline(deployment=deployment, measured_at=impact.measured_at, outcome=impact.outcome)
     return World(law=law, cases=cases, truth=truth, calendar=calendar, planted=_multipliers(law, cases, truth))
 
 

@@ -19,7 +19,7 @@ from afdp_exporter.commands.serve import option
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.feeds import Feed
-from afdp_exporter.model import Announcement, Deployment, Impact, Outcome
+from afdp_exporter.model import Announcement, Deployment, Outcome
 from afdp_exporter.store import Announced, Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.tracking.feeding import Feeding
@@ -188,8 +188,8 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
         backfill = Backfill(store=store, analyst=analyst, clock=server.now, until=now, at_once=at_once)
         with _progress("Measuring", total) as progress:
 
-            def told(impact: Impact | None) -> None:
-                found["failed" if impact is None else impact.outcome] += 1
+            def told(outcome: Outcome | None) -> None:
+                found[outcome or "failed"] += 1
                 progress.advance(progress.task_ids[0])
 
             try:

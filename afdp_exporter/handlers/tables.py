@@ -10,7 +10,7 @@ from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.impact.story import headline
-from afdp_exporter.model import Deployment, Impact, Measured
+from afdp_exporter.model import Impact, Measured
 from afdp_exporter.planning.outlook import similar_json
 from afdp_exporter.watching.report import number_json, time_json
 
@@ -35,7 +35,7 @@ async def stories(request: web.Request) -> web.Response:
     query = read_query(_Stories, request)
     found = await state.store.history(before=state.clock(), service=query.service, limit=query.limit)
     rows = [
-        _story(each.deployment, each.impact)
+        _story(each, each.impact)
         for each in reversed(found)
         if each.impact is not None and query.environment in (None, each.deployment.environment)
     ]
@@ -52,7 +52,8 @@ async def similar(request: web.Request) -> web.Response:
     return answer({"rows": [similar_json(each) | {"why": "; ".join(each.why)} for each in others]})
 
 
-def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
+def _story(measured: Measured, impact: Impact) -> dict[str, Any]:
+    deployment = measured.deployment
     cost = next(iter(impact.costs), None)
     return {
         "deployment_id": deployment.id,
@@ -61,8 +62,8 @@ def _story(deployment: Deployment, impact: Impact) -> dict[str, Any]:
         "version": deployment.version,
         "team": deployment.team,
         "started_at": time_json(deployment.started_at),
-        "outcome": Measured(deployment=deployment, impact=impact).decision.outcome.value,
-        "headline": headline(impact, deployment),
+        "outcome": measured.decision.outcome.value,
+        "headline": headline(measured),
         "story": " ".join(impact.story),
         "cost_per_hour_low": number_json(cost.per_hour.low) if cost else None,
         "cost_per_hour": number_json(cost.per_hour.median) if cost else None,

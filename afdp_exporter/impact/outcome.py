@@ -91,7 +91,8 @@ def returns_to(later: Deployment, deployment: Deployment) -> bool:
 def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(days=1)) -> Stability:
     """Change failure rate and time to restore over deployments, as DORA defines them.
 
-    A deployment counts once its outcome is known; degradations count as failures where a rollback or hotfix followed.
+    A deployment counts once its outcome is known; degradations count as failures where a rollback or hotfix followed,
+    unless a human has labelled them.
     Restored is the service with the remedy's end, else when the last worse metric was back; the median over failures
     that are restored. The interval is Wilson's at 90 %.
     """
@@ -101,7 +102,8 @@ def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(day
     restored: list[timedelta] = []
     for record in records:
         outcome = record.decision.outcome
-        mended = remedy(record.deployment, deployments, within)
+        vouched = record.deployment.labelled_outcome is not None
+        mended = None if vouched else remedy(record.deployment, deployments, within)
         if outcome is Outcome.UNKNOWN and mended is None:
             continue
         known += 1

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from afdp_exporter.impact.case import Case, onset_range
 from afdp_exporter.impact.excursion import excursion
-from afdp_exporter.model import Attribution, Cost, Deployment, Estimate, Impact, Link, SeenBefore, Shift
+from afdp_exporter.model import Attribution, Cost, Estimate, Impact, Link, Measured, SeenBefore, Shift
 from afdp_exporter.units import called, change, money, span
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -33,18 +33,23 @@ def story(impact: Impact, case: Case) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def headline(impact: Impact, deployment: Deployment) -> str:
-    """The short form: one line for an annotation, an alert or a list."""
-    moved = [shift for shift in _moved(impact.shifts) if shift.primary]
-    who = f"{deployment.name} ({deployment.started_at:%H:%M})"
+def headline(measured: Measured) -> str:
+    """The short form: one line for an annotation, an alert or a list. Says what became of it, then what moved."""
+    deployment, impact, decision = measured.deployment, measured.impact, measured.decision
+    moved = [shift for shift in _moved(impact.shifts) if shift.primary] if impact is not None else []
+    became = f"{deployment.name} ({deployment.started_at:%H:%M}): {decision.outcome}"
+    if impact is None:
+        return f"{became}, {decision.reason}; nothing is measured yet"
     if not moved:
-        return f"{who}: {impact.outcome}, {impact.outcome_reason}"
+        return f"{became}, {decision.reason}"
+    if decision.label_source != "rule":
+        became = f"{became}, {decision.reason}"
     parts = [f"{_name(shift)} {_signed(shift)}" for shift in moved]
     parts += [_cost(cost, ended=cost.ended, short=True) for cost in impact.costs]
     if impact.seen_before.count:
         times = "once" if impact.seen_before.count == 1 else _count(impact.seen_before.count, "time")
         parts.append(f"as {times} before")
-    return f"{who}: {', '.join(parts)}"
+    return f"{became}; {', '.join(parts)}"
 
 
 def told(link: Link, shifts: Iterable[Shift], step: timedelta) -> Link:

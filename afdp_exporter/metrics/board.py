@@ -13,7 +13,7 @@ from typing import TypeAlias
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from afdp_exporter.model import Deployment, Impact, Measured, Outcome, Shift, Status
+from afdp_exporter.model import Deployment, Impact, Measured, Shift, Status
 
 Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
 
@@ -155,9 +155,9 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
     under_way = deployment.status is Status.STARTED and deployment.finished_at is None
     if not deployment.planned and not under_way:
         yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.ended_at.timestamp()
-    outcome = Measured(deployment=deployment, impact=impact).decision.outcome
-    if impact is not None or outcome is not Outcome.UNKNOWN:
-        yield ("afdp_deployment_outcome", (*whose, outcome)), 1
+    measured = Measured(deployment=deployment, impact=impact)
+    if measured.known:
+        yield ("afdp_deployment_outcome", (*whose, measured.decision.outcome)), 1
     if impact is None:
         return
     if impact.story:

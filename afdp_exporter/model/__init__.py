@@ -33,6 +33,7 @@ from afdp_exporter.model.impacts import (
     SeenBefore,
     Shift,
     Stability,
+    stated,
 )
 from afdp_exporter.model.learning import (
     Basis,
@@ -104,4 +105,5 @@ __all__ = [
     "Window",
     "Windows",
     "Worse",
+    "stated",
 ]

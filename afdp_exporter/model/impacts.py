@@ -152,6 +152,16 @@ class Outline:
     outcome: Outcome
 
 
+def stated(deployment: Deployment) -> Decision | None:
+    """What a human, else its sender, says became of a deployment; it outweighs what was measured."""
+    if deployment.labelled_outcome is not None:
+        reason = deployment.note or "labelled by hand"
+        return Decision(outcome=deployment.labelled_outcome, reason=reason, label_source="human")
+    if deployment.told_failure is not None:
+        return Decision(outcome=Outcome.FAILURE, reason=deployment.told_failure, label_source="rollback")
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
     """A deployment with what it did, as far as that is known."""
@@ -161,16 +171,18 @@ class Measured:
 
     @property
     def decision(self) -> Decision:
-        """What became of it, as people see it: a human's word, else its sender's that it failed, else as measured."""
-        deployment, impact = self.deployment, self.impact
-        if deployment.labelled_outcome is not None:
-            reason = deployment.note or "labelled by hand"
-            return Decision(outcome=deployment.labelled_outcome, reason=reason, label_source="human")
-        if deployment.told_failure is not None:
-            return Decision(outcome=Outcome.FAILURE, reason=deployment.told_failure, label_source="rollback")
+        """The one answer to what became of it: as stated by a human or its sender, else as measured."""
+        impact = self.impact
+        if (said := stated(self.deployment)) is not None:
+            return said
         if impact is None:
             return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
         return Decision(outcome=impact.outcome, reason=impact.outcome_reason, label_source=impact.label_source)
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of it: it was measured, or somebody states what became of it."""
+        return self.impact is not None or stated(self.deployment) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

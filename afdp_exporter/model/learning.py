@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from afdp_exporter.model.deployments import Deployment, Occasion, Outcome
 from afdp_exporter.model.figures import Estimate, Trait, Window
-from afdp_exporter.model.impacts import Cost, Impact
+from afdp_exporter.model.impacts import Cost, Decision, Impact, Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,11 @@ class Case:
     deployment: Deployment
     context: Context
     impact: Impact
+
+    @property
+    def decision(self) -> Decision:
+        """What became of it."""
+        return Measured(deployment=self.deployment, impact=self.impact).decision
 
 
 class Basis(StrEnum):
@@ -139,6 +144,11 @@ class Foretold:
     prediction: Prediction
     deployment: Deployment
     impact: Impact
+
+    @property
+    def decision(self) -> Decision:
+        """What became of it."""
+        return Measured(deployment=self.deployment, impact=self.impact).decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

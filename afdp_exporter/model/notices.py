@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from afdp_exporter.model.deployments import Deployment
-from afdp_exporter.model.impacts import Impact
+from afdp_exporter.model.impacts import Impact, Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +13,11 @@ class Notice:
     deployment: Deployment
     impact: Impact | None
     headline: str
+
+    @property
+    def measured(self) -> Measured:
+        """The deployment with what it did."""
+        return Measured(deployment=self.deployment, impact=self.impact)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,7 @@ class Grafana(Exchange):
         text = html.escape(notice.headline[:_LONGEST_TEXT], quote=False)  # Grafana shows it as HTML
         if self.report_url is not None:
             text += f' <a href="{html.escape(self.report_url)}/deployments/{deployment.id}">Report</a>'
-        outcome = [f"outcome:{notice.impact.outcome}"] if notice.impact is not None else []
+        outcome = [f"outcome:{notice.measured.decision.outcome}"] if notice.measured.known else []
         place = [f"service:{_short(deployment.service)}", f"environment:{_short(deployment.environment)}"]
         return {
             "time": int(deployment.started_at.timestamp() * 1000),

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
-from afdp_exporter.model import Attribution, Case, ChangeType, OccasionKind, Outcome, Shift, Status
+from afdp_exporter.model import Attribution, Case, ChangeType, OccasionKind, Outcome, Shift
 from afdp_exporter.patterns.features import Feature, Kind, Role
-from afdp_exporter.patterns.traits import Traits, Value, case_traits, outcome, pseudonym
+from afdp_exporter.patterns.traits import Traits, Value, case_traits, pseudonym
 
 SCHEMA_VERSION = "1.0.0"
 SHARES = (0.70, 0.85)
@@ -208,19 +208,13 @@ def _label() -> list[_Maker]:
     return [
         (
             Feature("label", Kind.TEXT, Role.LABEL, "success, degradation or failure; empty where it is not known"),
-            lambda case: None if outcome(case) is Outcome.UNKNOWN else str(outcome(case)),
+            lambda case: None if case.decision.outcome is Outcome.UNKNOWN else str(case.decision.outcome),
         ),
         (
             Feature("label_source", Kind.TEXT, Role.LABEL, "who said so: human, rollback or rule", nullable=False),
-            _source,
+            lambda case: case.decision.label_source,
         ),
     ]
-
-
-def _source(case: Case) -> str:
-    if case.deployment.labelled_outcome is not None:
-        return "human"
-    return "rollback" if case.deployment.status is Status.ROLLED_BACK else "rule"
 
 
 def _of_shift(metric: str, read: Callable[[Shift], Cell]) -> Callable[[Case], Cell]:

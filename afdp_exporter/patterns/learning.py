@@ -16,7 +16,7 @@ from afdp_exporter.patterns.intervals import CONFORMAL
 from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, Severity, chance
 from afdp_exporter.patterns.sizes import ENOUGH, Response, respond
 from afdp_exporter.patterns.threads import one_thread
-from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits, outcome
+from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits
 
 OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
@@ -168,7 +168,7 @@ def _risk(
     severities: Sequence[Severity] = (),
 ) -> Logistic:
     happened, among = happened_among
-    outcomes = [outcome(case) for case in cases]
+    outcomes = [case.decision.outcome for case in cases]
     known = np.array([one in among for one in outcomes], dtype=bool)
     return chance(
         np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, severities

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
-from afdp_exporter.model import Context, Deployment, Impact, Occasion, Outcome, Outline
+from afdp_exporter.model import Context, Deployment, Occasion, Outcome, Outline
 
 RECENT = 5
 """How many of the service's last outcomes a context holds."""
 
-Known: TypeAlias = Mapping[str, Impact] | Mapping[str, Outline]
-"""By deployment id, with what outcome it was measured, and when."""
+Known: TypeAlias = Mapping[str, Outline]
+"""By deployment id, what became of it, and when it was measured."""
 
 
 def moment(
@@ -63,4 +63,4 @@ def _under_way(deployment: Deployment, now: datetime) -> bool:
 
 def _recent(same: Sequence[Deployment], impacts: Known, now: datetime) -> tuple[Outcome, ...]:
     known = [impacts[other.id] for other in reversed(same) if other.id in impacts]
-    return tuple(impact.outcome for impact in known if impact.measured_at <= now)[:RECENT]
+    return tuple(each.outcome for each in known if each.measured_at <= now)[:RECENT]

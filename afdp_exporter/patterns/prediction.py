@@ -144,7 +144,7 @@ def _risk(model: Model, risk: Estimate) -> list[str]:
     if model.basis is Basis.COLD:
         return [f"Nothing is known of {model.home.service} yet: the risk of {percents(risk)} is a prior, not a finding"]
     own = [case for case in model.cases if case.deployment.service == model.home.service] or list(model.cases)
-    usual = sum(case.impact.outcome in TROUBLE for case in own) / len(own)
+    usual = sum(case.decision.outcome in TROUBLE for case in own) / len(own)
     if usual == 0 or risk.median < NOTABLE * usual:
         return []
     times = risk.median / usual

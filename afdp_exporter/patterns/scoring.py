@@ -7,7 +7,7 @@ import numpy as np
 
 from afdp_exporter.model import Estimate, Floats, Foretold, Outcome, Prediction, Score
 from afdp_exporter.patterns import responses
-from afdp_exporter.patterns.traits import TROUBLE, outcome
+from afdp_exporter.patterns.traits import TROUBLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Risks:
 
 def risks(foretold: Sequence[Foretold], happened: Set[Outcome], read: Callable[[Prediction], Estimate]) -> Risks | None:
     """The probabilities of what is in `happened`; None where no outcome is known."""
-    known = [one for one in foretold if outcome(one) is not Outcome.UNKNOWN]
+    known = [one for one in foretold if one.decision.outcome is not Outcome.UNKNOWN]
     if not known:
         return None
     return Risks(
         said=np.array([read(one.prediction).median for one in known]),
-        came=np.array([outcome(one) in happened for one in known], dtype=float),
+        came=np.array([one.decision.outcome in happened for one in known], dtype=float),
     )
 
 
@@ -63,7 +63,7 @@ def costs_held(foretold: Sequence[Foretold]) -> list[bool]:
 
 def score(service: str, foretold: Sequence[Foretold]) -> Score | None:
     """The Brier score of the risks and the coverage of the ranges; None where no outcome is known."""
-    told = [one for one in foretold if outcome(one) is not Outcome.UNKNOWN]
+    told = [one for one in foretold if one.decision.outcome is not Outcome.UNKNOWN]
     found = risks(told, TROUBLE, lambda prediction: prediction.risk)
     if found is None:
         return None

@@ -7,7 +7,7 @@ from afdp_exporter.model import Similar
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.encoding import Column, as_number, compress, levels, period
 from afdp_exporter.patterns.learning import Model, Place, place_of
-from afdp_exporter.patterns.traits import Traits, Value, outcome
+from afdp_exporter.patterns.traits import Traits, Value
 from afdp_exporter.patterns.wording import figure
 
 ALIKE = 0.6
@@ -112,6 +112,6 @@ def _similar(model: Model, index: int, score: float, why: tuple[str, ...]) -> Si
         started_at=case.deployment.started_at,
         similarity_ratio=round(score, 3),
         why=why,
-        outcome=outcome(case),
+        outcome=case.decision.outcome,
         cost_per_hour=amount if math.isfinite(amount) else None,
     )

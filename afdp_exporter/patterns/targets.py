@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from afdp_exporter.model import Case, Floats, Outcome, Worse
 from afdp_exporter.patterns import responses
-from afdp_exporter.patterns.traits import TROUBLE, outcome
+from afdp_exporter.patterns.traits import TROUBLE
 
 OUTCOME, COST = "outcome", "cost_per_hour"
 LEAST = 15
@@ -55,7 +55,7 @@ class Target:
 
 def targets(cases: Sequence[Case]) -> list[Target]:
     """Everything that there are enough cases of."""
-    outcomes = [outcome(case) for case in cases]
+    outcomes = [case.decision.outcome for case in cases]
     troubled = np.array([_trouble(one) for one in outcomes], dtype=float)
     found = [Target(OUTCOME, troubled, troubled)]
     name = responses.currency(cases)

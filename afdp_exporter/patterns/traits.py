@@ -26,7 +26,7 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from afdp_exporter.model import Case, Context, Deployment, Foretold, Outcome
+from afdp_exporter.model import Case, Context, Deployment, Outcome
 
 TRAITS_VERSION = 1
 
@@ -78,11 +78,6 @@ def case_traits(case: Case, *, salt: bytes = b"") -> dict[str, Value]:
 def told(trait: str) -> bool:
     """Whether a trait is what the sender said, and not of the time at which it came."""
     return trait in TOLD or trait.startswith("traits.")
-
-
-def outcome(case: Case | Foretold) -> Outcome:
-    """What became of it; a human's word counts more than what was measured."""
-    return case.deployment.labelled_outcome or case.impact.outcome
 
 
 def pseudonym(name: str, salt: bytes) -> str:

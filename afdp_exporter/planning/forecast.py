@@ -34,7 +34,7 @@ def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
 def _outlines(history: Sequence[Measured]) -> list[Outline]:
     """The measured ones in short."""
     return [
-        Outline(deployment=each.deployment, measured_at=each.impact.measured_at, outcome=each.impact.outcome)
+        Outline(deployment=each.deployment, measured_at=each.impact.measured_at, outcome=each.decision.outcome)
         for each in history
         if each.impact
     ]
@@ -85,7 +85,8 @@ def foresee(
     model: Model, planned: Deployment, around: Sequence[Measured], known: Calendar, patterns: Sequence[Pattern]
 ) -> Prediction:
     """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
-    context = _context(planned, [each.deployment for each in around], _impacts(around), known)
+    past = {each.deployment.id: each for each in _outlines(around)}
+    context = _context(planned, [each.deployment for each in around], past, known)
     return predict(model, planned, context, patterns)
 
 

@@ -17,11 +17,11 @@ _INSERT = """
 INSERT INTO deployments (
     id, service, environment, started_us, finished_us, status, version, previous_version, actor, team, change_types,
     strategy, traffic_ratio, url, "commit", description, traits, labels, labelled_outcome, note, received_us,
-    received_from
+    received_from, outcome
 ) VALUES (
     :id, :service, :environment, :started_us, :finished_us, :status, :version, :previous_version, :actor, :team,
     :change_types, :strategy, :traffic_ratio, :url, :commit, :description, :traits, :labels, :labelled_outcome, :note,
-    :received_us, :received_from
+    :received_us, :received_from, coalesce(:stated_outcome, 'unknown')
 )
 """
 
@@ -31,7 +31,8 @@ UPDATE deployments SET
     status = :status, version = :version, previous_version = :previous_version, actor = :actor, team = :team,
     change_types = :change_types, strategy = :strategy, traffic_ratio = :traffic_ratio, url = :url,
     "commit" = :commit, description = :description, traits = :traits, labels = :labels,
-    labelled_outcome = :labelled_outcome, note = :note, received_us = :received_us, received_from = :received_from
+    labelled_outcome = :labelled_outcome, note = :note, received_us = :received_us, received_from = :received_from,
+    outcome = coalesce(:stated_outcome, (SELECT outcome FROM impacts WHERE deployment_id = :id), 'unknown')
 WHERE id = :id
 """
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import orjson
 
-from afdp_exporter.model import Impact
+from afdp_exporter.model import Impact, stated
 from afdp_exporter.store.connection import Connection
-from afdp_exporter.store.rows import impact_of, impact_values
+from afdp_exporter.store.rows import deployment_of, impact_of, impact_values
 
 _KEEP = """
 INSERT INTO impacts (deployment_id, measured_us, outcome, document)
@@ -24,9 +24,10 @@ def keep(connection: Connection, impact: Impact) -> bool:
     """Put an impact in the place of the earlier one, unless that was measured later: looks may end in any order."""
     if not connection.execute(_KEEP, impact_values(impact)).rowcount:
         return False
-    connection.execute(
-        "UPDATE deployments SET measured = 1, outcome = ? WHERE id = ?", (impact.outcome, impact.deployment_id)
-    )
+    row = connection.execute("SELECT * FROM deployments WHERE id = ?", (impact.deployment_id,)).fetchone()
+    said = stated(deployment_of(row))
+    outcome = impact.outcome if said is None else said.outcome
+    connection.execute("UPDATE deployments SET measured = 1, outcome = ? WHERE id = ?", (outcome, impact.deployment_id))
     return True
 
 

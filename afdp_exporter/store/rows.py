@@ -27,6 +27,7 @@ from afdp_exporter.model import (
     Prediction,
     Status,
     Strategy,
+    stated,
 )
 from afdp_exporter.store.connection import Row
 
@@ -88,6 +89,7 @@ def deployment_values(deployment: Deployment) -> Values:
         "traits": orjson.dumps(dict(deployment.traits)).decode(),
         "labels": orjson.dumps(dict(deployment.labels)).decode(),
         "labelled_outcome": deployment.labelled_outcome,
+        "stated_outcome": said.outcome if (said := stated(deployment)) is not None else None,
         "note": deployment.note,
         "received_us": to_us(deployment.received_at),
         "received_from": deployment.received_from,

@@ -280,3 +280,15 @@ def create_changes(db: "Database") -> None:
         """,
         'CREATE INDEX deployments_of_commit ON deployments ("commit") WHERE "commit" IS NOT NULL',
     )
+
+
+@migrations()
+def find_by_what_became_of_it(db: "Database") -> None:
+    """The outcome beside the deployment is what a human or its sender states, else what was measured."""
+    _run(
+        db,
+        """
+        UPDATE deployments SET outcome = coalesce(labelled_outcome, 'failure')
+        WHERE labelled_outcome IS NOT NULL OR status IN ('failed', 'rolled_back')
+        """,
+    )

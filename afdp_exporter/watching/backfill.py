@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from afdp_exporter.errors import SourceUnavailable
-from afdp_exporter.model import Impact, Look
+from afdp_exporter.model import Look, Measured, Outcome
 from afdp_exporter.sources._frugal import Pace, frugal
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Analyst, Weighed
 from afdp_exporter.watching.evidence import Watched
 from afdp_exporter.watching.watch import answered, failed
 
-Tell: TypeAlias = Callable[[Impact | None], None]
-"""Takes each impact once it is kept; None for a look whose analysis failed for good."""
+Tell: TypeAlias = Callable[[Outcome | None], None]
+"""Takes what became of each deployment once that is kept; None for a look whose analysis failed for good."""
 
 _PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
 _LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
@@ -65,7 +65,7 @@ class Backfill:
             if isinstance(weighed, Weighed):
                 answer = await self.analyst.conclude(weighed)
                 await answered(look, answer, self.store, now=self.clock())
-                told(answer.impact)
+                told(Measured(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
             elif not await failed(look, weighed, self.store, now=self.clock(), retry_at=self.until):
                 told(None)
 

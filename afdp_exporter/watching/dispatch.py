@@ -12,7 +12,7 @@ import structlog
 
 from afdp_exporter.errors import DeliveryError, NotFound
 from afdp_exporter.impact.story import headline
-from afdp_exporter.model import Deployment, DueNotice, Notice, Status
+from afdp_exporter.model import Deployment, DueNotice, Measured, Notice, Status
 from afdp_exporter.notify import Receiver
 from afdp_exporter.store import Store
 from afdp_exporter.watching.rounds import retry_after
@@ -95,7 +95,8 @@ class Dispatcher:
         except NotFound:
             return None
         impact = await self._store.impact(due.deployment_id)
-        text = headline(impact, deployment) if impact is not None else _announced(deployment)
+        measured = Measured(deployment=deployment, impact=impact)
+        text = headline(measured) if measured.known else _announced(deployment)
         return Notice(deployment=deployment, impact=impact, headline=text)
 
 
@@ -115,5 +116,5 @@ def _announced(deployment: Deployment) -> str:
 
 def _digest(notice: Notice) -> str:
     """Of what a receiver may show: looks that find nothing new are not told again."""
-    outcome = notice.impact.outcome if notice.impact is not None else None
+    outcome = notice.measured.decision if notice.measured.known else None
     return hashlib.sha256(repr((notice.deployment, notice.headline, outcome)).encode()).hexdigest()

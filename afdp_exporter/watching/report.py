@@ -17,7 +17,6 @@ from afdp_exporter.model import (
     Look,
     LookState,
     Measured,
-    Outcome,
     Rival,
     SeenBefore,
     Shift,
@@ -73,8 +72,8 @@ def event_json(event: Event) -> dict[str, Any]:
 def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[Look]) -> dict[str, Any]:
     """The whole report. As long as nothing is measured, the outcome is unknown and the story says what is awaited."""
     costs = [_cost(cost) for cost in impact.costs] if impact else []
-    decision = Measured(deployment=deployment, impact=impact).decision
-    known = impact is not None or decision.outcome is not Outcome.UNKNOWN
+    measured = Measured(deployment=deployment, impact=impact)
+    decision, known = measured.decision, measured.known
     return {
         "deployment": deployment_json(deployment),
         "outcome": decision.outcome.value,

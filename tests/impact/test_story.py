@@ -75,8 +75,8 @@ def test_the_slowdown_reads_as_one_sentence_in_order_with_ranges_and_its_past(
 
 def test_the_short_form_is_one_line(slowdown: tuple[Shift, ...], case: Callable[..., Case]) -> None:
     impact = conclude(slowdown, case(metrics=ALL))
-    assert headline(impact, case().deployment) == (
-        "checkout v2.1.0 (14:00): response time +15 ms [12, 18], mobile sessions -2 % [-2.7, -1.4], "
+    assert headline(Measured(deployment=case().deployment, impact=impact)) == (
+        "checkout v2.1.0 (14:00): degradation; response time +15 ms [12, 18], mobile sessions -2 % [-2.7, -1.4], "
         "revenue -$1,200 an hour [-$1,460, -$950], costs $1,200 an hour [$950, $1,460]"
     )
 
@@ -131,7 +131,7 @@ def test_secondary_metrics_come_last_and_are_left_out_of_the_short_form(
     shifts = (shift(REPLICAS, 0, 3.0, low=3.0, high=3.0, before=6.0), shift(LATENCY, 1, 0.015))
     impact = conclude(shifts, case(metrics=(REPLICAS, LATENCY)))
     assert impact.story[0].endswith("; at the same time replicas rose by 3.")
-    assert "replicas" not in headline(impact, case().deployment)
+    assert "replicas" not in headline(Measured(deployment=case().deployment, impact=impact))
 
 
 def test_nothing_found_and_nothing_known_are_two_things(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
@@ -143,7 +143,7 @@ def test_nothing_found_and_nothing_known_are_two_things(shift: Callable[..., Shi
     half = conclude([*quiet[:2], missing], case(metrics=ALL))
     assert half.story[0].endswith("no effect on 2 of three metrics, the others are open.")
     assert "so nothing is known of its effect" in conclude([], case()).story[0]
-    assert headline(half, case().deployment).startswith(
+    assert headline(Measured(deployment=case().deployment, impact=half)).startswith(
         "checkout v2.1.0 (14:00): unknown, could not be judged: revenue"
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 
-from afdp_exporter.model import Deployment, Impact, Occasion, OccasionKind, Outcome
+from afdp_exporter.model import Deployment, Occasion, OccasionKind, Outcome, Outline
 from afdp_exporter.patterns.moment import RECENT, moment
 
 NOON = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -15,17 +15,15 @@ def before(hours: float, **changes: object) -> Deployment:
     return replace(NOW, **{"id": f"-{hours}", "started_at": at, "finished_at": at + timedelta(minutes=5), **changes})
 
 
-def impact(deployment: Deployment, outcome: Outcome, measured_at: datetime) -> Impact:
-    return Impact(
-        deployment_id=deployment.id, measured_at=measured_at, shifts=(), outcome=outcome, outcome_reason="planted"
-    )
+def outline(deployment: Deployment, outcome: Outcome, measured_at: datetime) -> Outline:
+    return Outline(deployment=deployment, measured_at=measured_at, outcome=outcome)
 
 
 def test_an_outcome_measured_after_the_start_is_not_known_yet() -> None:
     old, new = before(5), before(1)
     impacts = {
-        old.id: impact(old, Outcome.FAILURE, NOON - timedelta(hours=4)),
-        new.id: impact(new, Outcome.DEGRADATION, NOON + timedelta(minutes=1)),
+        old.id: outline(old, Outcome.FAILURE, NOON - timedelta(hours=4)),
+        new.id: outline(new, Outcome.DEGRADATION, NOON + timedelta(minutes=1)),
     }
     assert moment(NOW, earlier=[old, new], impacts=impacts, zone=UTC).recent == (Outcome.FAILURE,)
 
@@ -52,8 +50,8 @@ def test_whatever_has_not_ended_is_in_flight() -> None:
 
 def test_only_the_newest_outcomes_count() -> None:
     past = [before(hours) for hours in range(1, 10)]
-    impacts = {one.id: impact(one, Outcome.SUCCESS, one.started_at) for one in past}
-    impacts[past[0].id] = impact(past[0], Outcome.FAILURE, past[0].started_at)
+    impacts = {one.id: outline(one, Outcome.SUCCESS, one.started_at) for one in past}
+    impacts[past[0].id] = outline(past[0], Outcome.FAILURE, past[0].started_at)
     recent = moment(NOW, earlier=past, impacts=impacts, zone=UTC).recent
     assert len(recent) == RECENT
     assert recent[0] is Outcome.FAILURE

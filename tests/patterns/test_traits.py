@@ -18,7 +18,7 @@ from afdp_exporter.model import (
     Outcome,
     Strategy,
 )
-from afdp_exporter.patterns.traits import OF_THE_MOMENT, case_traits, outcome, pseudonym, traits, version_jump
+from afdp_exporter.patterns.traits import OF_THE_MOMENT, case_traits, pseudonym, traits, version_jump
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 DEPLOYMENT = Deployment(
@@ -110,6 +110,7 @@ def test_a_human_word_counts_more_than_the_measurement() -> None:
         deployment_id="d", measured_at=MONDAY, shifts=(), outcome=Outcome.SUCCESS, outcome_reason="nothing moved"
     )
     case = Case(deployment=DEPLOYMENT, context=Context(at=MONDAY), impact=impact)
-    assert outcome(case) is Outcome.SUCCESS
-    assert outcome(replace(case, deployment=replace(DEPLOYMENT, labelled_outcome=Outcome.FAILURE))) is Outcome.FAILURE
+    assert case.decision.outcome is Outcome.SUCCESS
+    labelled = replace(case, deployment=replace(DEPLOYMENT, labelled_outcome=Outcome.FAILURE))
+    assert labelled.decision.outcome is Outcome.FAILURE
     assert case_traits(case) == traits(DEPLOYMENT, Context(at=MONDAY))

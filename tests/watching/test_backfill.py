@@ -73,7 +73,7 @@ def backfill(store: SQLiteStore, analyst: Analyst) -> Backfill:
 
 
 async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQLiteStore) -> None:
-    analyst, found = Analyst(), list[Impact | None]()
+    analyst, found = Analyst(), list[Outcome | None]()
     await backfill(store, analyst).run(found.append)
     assert analyst.concluded == [f"d{number}" for number in range(6)]
     assert analyst.weighed != analyst.concluded
@@ -82,7 +82,7 @@ async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQL
 
 
 async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteStore) -> None:
-    analyst, found = Analyst({"d1": [AnalysisError("late")], "d2": [ValueError("odd")] * 9}), list[Impact | None]()
+    analyst, found = Analyst({"d1": [AnalysisError("late")], "d2": [ValueError("odd")] * 9}), list[Outcome | None]()
     await backfill(store, analyst).run(found.append)
     assert Counter(analyst.weighed) == {"d0": 1, "d1": 2, "d2": 3, "d3": 1, "d4": 1, "d5": 1}
     assert found.count(None) == 1
@@ -91,7 +91,7 @@ async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteSto
 
 
 async def test_a_source_that_is_away_leaves_the_rest_due(store: SQLiteStore) -> None:
-    found = list[Impact | None]()
+    found = list[Outcome | None]()
     with pytest.raises(SourceUnavailable, match="away"):
         await backfill(store, Analyst({"d2": [SourceUnavailable("connection", "away")]})).run(found.append)
     await store.record(told(6), ())  # one writer: what was under way is written, or never will be

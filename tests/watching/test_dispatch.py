@@ -117,8 +117,8 @@ async def test_each_change_is_told_once_and_what_changes_nothing_is_not(store: S
     assert ear.heard == [
         "d1: checkout (12:00) is being deployed; nothing is measured yet",
         "d1: checkout (12:00) was deployed; nothing is measured yet",
-        "d1: checkout (12:00): latency +15 ms",
-        "d1: checkout (12:00): latency +17 ms",
+        "d1: checkout (12:00): degradation; latency +15 ms",
+        "d1: checkout (12:00): degradation; latency +17 ms",
     ]
     assert await store.pending_notices() == {"ear": 0}
 
@@ -226,3 +226,16 @@ async def test_history_is_told_to_nobody_and_neither_is_what_a_new_receiver_miss
     assert [line.split(":")[0] for line in ear.heard] == ["late"]
     await store.set_receivers(["other"])
     assert await store.pending_notices() == {"other": 0}
+
+
+async def test_a_label_is_sent_although_nothing_new_was_measured(store: SQLiteStore) -> None:
+    ear = Listener()
+    world = World(store, ear=ear)
+    await store.set_receivers(["ear"])
+    await store.record(deployment(), ())
+    await world.look(impact(0.015), 2)
+    await world.settle()
+    labelled = {"labelled_outcome": Outcome.SUCCESS, "note": "a load test"}
+    await store.amend("d1", lambda d: Amendment(deployment=replace(d, **labelled)))
+    await world.settle()
+    assert ear.heard[-1] == "d1: checkout (12:00): success, a load test; latency +15 ms"

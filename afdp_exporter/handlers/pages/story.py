@@ -47,6 +47,7 @@ async def story(request: web.Request) -> web.Response:
         "story.html",
         deployment=deployment,
         impact=impact,
+        measured=measured,
         outcome=words.outcome_of(measured),
         told=report_json(deployment, impact, looks),
         chain=chain(deployment, impact) if impact else None,

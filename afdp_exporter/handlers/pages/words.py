@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from afdp_exporter import units
-from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift
+from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift, stated
 from afdp_exporter.patterns.wording import times
 
 _OUTCOMES = {
@@ -56,10 +56,20 @@ def rests_on(basis: Basis) -> str:
 
 
 def outcome_of(measured: Measured) -> str:
-    """The word for the badge: the measured outcome, or where a deployment without one stands."""
-    if measured.impact is not None:
-        return measured.impact.outcome.value
+    """The word for the badge: what became of it, or where a deployment of which nothing is known stands."""
+    if measured.known:
+        return measured.decision.outcome.value
     return "planned" if measured.deployment.planned else "awaited"
+
+
+def stated_by(measured: Measured) -> str | None:
+    """Who states what became of it, where that outweighs what was measured, and in which words."""
+    decision = measured.decision
+    if stated(measured.deployment) is None:
+        return None
+    if decision.label_source == "human":
+        return f"Labelled by a human as {outcome_word(decision.outcome).lower()}: {decision.reason}."
+    return f"{decision.reason[:1].upper()}{decision.reason[1:]}."
 
 
 def verdict_word(verdict: str) -> str:
@@ -199,6 +209,7 @@ FILTERS: Mapping[str, Any] = {
     "outcome_word": outcome_word,
     "badge_word": badge_word,
     "side": side,
+    "stated_by": stated_by,
     "rests_on": rests_on,
     "verdict_word": verdict_word,
     "when": when,
