@@ -12,6 +12,7 @@ from afdp_exporter.impact.rivals import Blame, shared_blame
 from afdp_exporter.impact.seen import fingerprint, seen_before
 from afdp_exporter.impact.sequence import links, supported
 from afdp_exporter.impact.shock import common_shock
+from afdp_exporter.impact.states import with_states
 from afdp_exporter.impact.story import story, told
 from afdp_exporter.model import Attribution, Impact, Shift
 
@@ -23,7 +24,7 @@ def conclude(shifts: Iterable[Shift], case: Case, early: Iterable[Shift] = ()) -
     """
     blame = standing(shifts, case)
     first_hour = tuple(shift for shift in early if shift.moved)
-    final = kept(blame.shifts, first_hour)
+    final = with_states(kept(blame.shifts, first_hour), case)
     decision = decide(final, case)
     impact = Impact(
         deployment_id=case.deployment.id,

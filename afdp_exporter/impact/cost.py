@@ -50,6 +50,7 @@ def costs(shifts: Iterable[Shift], case: Case) -> tuple[Cost, ...]:
                 total=combined([scaled(item.rate, item.lasted / _HOUR) for item in ends]),
                 duration=max(item.lasted for item in ends),
                 ended=not lasting,
+                as_of=case.now,
                 metrics=tuple(item.shift.metric for item in ends),
             )
         )

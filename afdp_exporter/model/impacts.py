@@ -27,15 +27,39 @@ class Attribution(StrEnum):
         return self in {Attribution.ATTRIBUTED, Attribution.TRANSIENT, Attribution.GRADUAL}
 
 
+class ShiftState(StrEnum):
+    """Where a finding about one metric stands over the checks of a deployment.
+
+    `suspected`: a harmful change that is doubtful. `active`: this deployment moved it, and it goes on as far as known.
+    `recovered`: it is back at its level. `replaced`: the next deployment of the service came before it was back.
+    `withdrawn`: an earlier check found it; since then it is ruled out, or put down to something else.
+    """
+
+    SUSPECTED = "suspected"
+    ACTIVE = "active"
+    RECOVERED = "recovered"
+    REPLACED = "replaced"
+    WITHDRAWN = "withdrawn"
+
+    @property
+    def found(self) -> bool:
+        """Whether this deployment moved the metric, be it over or not."""
+        return self in {ShiftState.ACTIVE, ShiftState.RECOVERED, ShiftState.REPLACED}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Money lost per hour (a gain is negative) and, where it is known, so far; never mixed across currencies."""
+    """Money lost per hour (a gain is negative) and, where it is known, in all; never mixed across currencies.
+
+    `total` is what it cost up to `as_of`, and stays once it `ended`.
+    """
 
     currency: str
     per_hour: Estimate
     total: Estimate | None = None
     duration: timedelta | None = None
     ended: bool = False
+    as_of: datetime | None = None
     metrics: tuple[str, ...] = ()
 
 
@@ -65,6 +89,10 @@ class Shift:
     duration: timedelta | None = None
     recovered_at: datetime | None = None
     primary: bool = True
+    state: ShiftState | None = None  # None where no check found anything, and in what older releases stored
+    as_of: datetime | None = None  # the end of the data that its state rests on
+    ended_by: str | None = None  # id of the next deployment of the service, where that replaced it or brought it back
+    worth: float | None = None  # the smallest change that matters, in the metric's own unit
 
     @property
     def moved(self) -> bool:
@@ -77,6 +105,27 @@ class Shift:
         if not self.change or self.worse is Worse.EITHER:
             return None
         return (self.change > 0) is (self.worse is Worse.UP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """The harm of a deployment in short: whether it goes on, over those of its primary metrics that are worse.
+
+    `state` is `active` as long as one of `metrics` is, else `replaced` or `recovered`; `suspected` where nothing is
+    sure. `over_at` is when the last metric was back. All of it is as of `as_of`, the end of the data it rests on.
+    """
+
+    state: ShiftState
+    metrics: tuple[str, ...]
+    since: datetime | None = None
+    over_at: datetime | None = None
+    as_of: datetime | None = None
+    ended_by: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it goes on as far as known."""
+        return self.state is ShiftState.ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +181,29 @@ class Impact:
         """The strongest answer among its metrics."""
         given = {shift.verdict for shift in self.shifts}
         return next((verdict for verdict in Attribution if verdict in given), Attribution.INCONCLUSIVE)
+
+    @property
+    def harm(self) -> Harm | None:
+        """The harm that was found or is suspected; None where no primary metric is worse."""
+        worse = [shift for shift in self.shifts if shift.primary and shift.harmful and shift.state is not None]
+        for state in (ShiftState.ACTIVE, ShiftState.REPLACED, ShiftState.RECOVERED, ShiftState.SUSPECTED):
+            those = [shift for shift in worse if shift.state is state]
+            if those:
+                return _harm(state, those)
+        return None
+
+
+def _harm(state: ShiftState, those: list[Shift]) -> Harm:
+    """The harm of shifts in the same state."""
+    backs = [shift.recovered_at for shift in those if shift.recovered_at is not None]
+    return Harm(
+        state=state,
+        metrics=tuple(shift.metric for shift in those),
+        since=min((shift.onset for shift in those if shift.onset is not None), default=None),
+        over_at=max(backs, default=None) if state is ShiftState.RECOVERED else None,
+        as_of=min((shift.as_of for shift in those if shift.as_of is not None), default=None),
+        ended_by=next((shift.ended_by for shift in those if shift.ended_by is not None), None),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

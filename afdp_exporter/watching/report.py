@@ -11,6 +11,7 @@ from afdp_exporter.model import (
     Deployment,
     Estimate,
     Event,
+    Harm,
     Impact,
     Level,
     Link,
@@ -80,6 +81,7 @@ def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[L
         "outcome_reason": decision.reason if known else _awaited(deployment, looks),
         "outcome_source": decision.label_source if known else None,
         "measured_at": time_json(impact.measured_at) if impact else None,
+        "harm": _harm(impact.harm) if impact and impact.harm else None,
         "impacts": [_shift(shift) for shift in impact.shifts] if impact else [],
         "sequence": [_link(link) for link in impact.links] if impact else [],
         "cost_per_hour": costs[0]["per_hour"] if costs else None,
@@ -186,6 +188,21 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "shape": shift.shape,
         "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
         "recovered_at": time_json(shift.recovered_at),
+        "state": shift.state.value if shift.state else None,
+        "as_of": time_json(shift.as_of),
+        "ended_by": shift.ended_by,
+        "worth": number_json(shift.worth),
+    }
+
+
+def _harm(harm: Harm) -> dict[str, Any]:
+    return {
+        "state": harm.state.value,
+        "metrics": list(harm.metrics),
+        "since": time_json(harm.since),
+        "over_at": time_json(harm.over_at),
+        "as_of": time_json(harm.as_of),
+        "ended_by": harm.ended_by,
     }
 
 
@@ -207,6 +224,7 @@ def _cost(cost: Cost) -> dict[str, Any]:
         "total": estimate_json(cost.total) | {"currency": cost.currency} if cost.total else None,
         "duration_seconds": cost.duration.total_seconds() if cost.duration is not None else None,
         "ended": cost.ended,
+        "as_of": time_json(cost.as_of),
         "metrics": list(cost.metrics),
     }
 
