@@ -9,7 +9,7 @@ import jinja2
 from pydantic import AfterValidator, Field
 
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.units import span
+from afdp_exporter.wording.durations import format_duration
 
 GROUPS = ("impact", "prediction", "trust", "exporter")
 """The files, each holding the group of its name."""
@@ -109,4 +109,4 @@ _TEMPLATES = jinja2.Environment(  # noqa: S701 - YAML; what is filled in is chec
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.filters |= {"plain": _plain, "seconds": _seconds, "span": span}
+_TEMPLATES.filters |= {"plain": _plain, "seconds": _seconds, "span": format_duration}

@@ -19,10 +19,11 @@ from afdp_exporter.errors import AFDPError, DeliveryError, SourceError
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
 from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
-from afdp_exporter.units import change, span
 from afdp_exporter.watching.evidence import Watched
 from afdp_exporter.watching.report import deployment_json, event_json
 from afdp_exporter.watching.trust import Trust, measure
+from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.metrics import format_change, format_value
 from afdp_exporter.workers import Workers
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -233,7 +234,7 @@ def _show(answers: Iterable[Answer]) -> None:
         table.add_row(
             answer.service,
             answer.metric,
-            "" if answer.latest is None else f"{answer.latest:.4g}",
+            "" if answer.latest is None else format_value(answer.metric, answer.latest),
             answer.sparkline,
             "" if not answer.placebos else f"{answer.false_alarms} of {answer.placebos}",
             _seen(answer),
@@ -246,8 +247,8 @@ def _seen(answer: Answer) -> str:
     if answer.smallest_change is None:
         return "nothing" if answer.placebos else ""
     size = answer.smallest_change
-    after = span(timedelta(seconds=answer.seen_after_seconds or 0.0))
-    return f"{change(answer.metric, Estimate(low=size, median=size, high=size))} after {after}"
+    after = format_duration(timedelta(seconds=answer.seen_after_seconds or 0.0))
+    return f"{format_change(answer.metric, Estimate(low=size, median=size, high=size))} after {after}"
 
 
 COMMAND = check

@@ -28,13 +28,14 @@ from afdp_exporter.fields import read_time
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.model import Deployment, Impact, Measured
-from afdp_exporter.patterns.wording import money, percents
 from afdp_exporter.planning.forecast import in_hindsight
 from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.watch import plan
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_share_range
 
 _NOWHERE = ("127.0.0.1", 0)  # a port that nobody knows
 _WIDTH = 120  # of tables in a pipe
@@ -179,13 +180,10 @@ def _foretold(world: World, history: list[Measured], console: Console) -> None:
     update = world.update
     prediction = in_hindsight(history, update, Calendar(occasions=(world.sale,)))
     _say(console, f"\nForetold of {update.name} before it started, from {prediction.n} deployments", style="bold")
-    _say(console, f"A risk of {percents(prediction.risk)} of degradation or failure.")
+    _say(console, f"A risk of {format_share_range(prediction.risk)} of degradation or failure.")
     if prediction.cost is not None:
-        low, high = (
-            money(one, prediction.cost.currency)
-            for one in (prediction.cost.per_hour.low, prediction.cost.per_hour.high)
-        )
-        _say(console, f"A cost of {low} to {high} an hour.")
+        cost = format_money(prediction.cost.currency, prediction.cost.per_hour, per_hour=True)
+        _say(console, f"A cost of {cost}.")
     for warning in prediction.warnings:
         _say(console, f"{warning}.")
 

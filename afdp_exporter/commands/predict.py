@@ -11,7 +11,9 @@ from rich.table import Table
 
 from afdp_exporter.commands.annotate import Again, Call, body_of, describing, faults_of, plain, token_of
 from afdp_exporter.model import Estimate
-from afdp_exporter.units import called, change, money
+from afdp_exporter.wording.metrics import display_name, format_change
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_share, format_share_range
 
 
 @click.command(
@@ -39,18 +41,18 @@ def predict(url: str, token_file: str | None, *, timeout: float, tries: int, out
 
 def _show(found: dict[str, Any]) -> None:
     rests = f"{found['n']} past deployments, basis: {found['basis']}"
-    click.echo(f"Risk of degradation or failure: {_percents(found['risk'])} ({rests})")
+    click.echo(f"Risk of degradation or failure: {format_share_range(_estimate(found['risk']))} ({rests})")
     if found["cost_per_hour"]:
         cost = found["cost_per_hour"]
-        click.echo(f"Expected loss: {money(cost['currency'], _estimate(cost), per_hour=True)}")
+        click.echo(f"Expected loss: {format_money(cost['currency'], _estimate(cost), per_hour=True)}")
     for warning in found["warnings"]:
         click.echo(f"- {warning}")
     metrics, similar = Table("metric", "expected change [5 %, 95 %]"), Table("similar", "alike", "outcome", "why")
     for name, figures in found["metrics"].items():
-        metrics.add_row(called(name), change(name, _estimate(figures)))
+        metrics.add_row(display_name(name), format_change(name, _estimate(figures)))
     for each in found["similar"]:
         name = f"{each['service']} {each['version'] or each['deployment_id']}"
-        similar.add_row(name, f"{each['similarity_ratio']:.0%}", each["outcome"], "; ".join(each["why"]))
+        similar.add_row(name, format_share(each["similarity_ratio"]), each["outcome"], "; ".join(each["why"]))
     console = Console()
     for table in (metrics, similar):
         if table.row_count:
@@ -59,10 +61,6 @@ def _show(found: dict[str, Any]) -> None:
 
 def _estimate(figures: dict[str, Any]) -> Estimate:
     return Estimate(low=figures["low"], median=figures["median"], high=figures["high"])
-
-
-def _percents(figures: dict[str, Any]) -> str:
-    return f"{figures['median']:.0%} [{figures['low']:.0%}, {figures['high']:.0%}]"
 
 
 def _end(message: str) -> NoReturn:

@@ -9,7 +9,8 @@ from afdp_exporter.demo.effects import Effect, Shape
 from afdp_exporter.demo.shop import STEP
 from afdp_exporter.demo.world import World
 from afdp_exporter.model import Deployment, Estimate, Impact, Shift
-from afdp_exporter.units import called, change, span
+from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.metrics import display_name, format_change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +61,15 @@ def score(world: World, impacts: Mapping[str, Impact]) -> Score:
 def _compared(effect: Effect, shift: Shift) -> Comparison:
     before = shift.before
     size = _size(effect, shift)
-    planted = change(effect.metric, Estimate(low=size, median=size, high=size), before)
+    planted = format_change(effect.metric, Estimate(low=size, median=size, high=size), before)
     if effect.shape is not Shape.LEVEL and effect.duration:
-        planted += f" for {span(effect.duration)}"
-    metric = called(effect.metric)
+        planted += f" for {format_duration(effect.duration)}"
+    metric = display_name(effect.metric)
     if not shift.moved or shift.change is None or shift.low is None or shift.high is None:
         return Comparison(metric=metric, planted=planted, measured=shift.verdict.replace("_", " "))
-    measured = change(effect.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), before)
+    measured = format_change(effect.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), before)
     if shift.duration is not None and shift.recovered_at is not None:
-        measured += f" for {span(shift.duration)}"
+        measured += f" for {format_duration(shift.duration)}"
     inside = shift.low <= size <= shift.high
     return Comparison(metric=metric, planted=planted, measured=measured, inside=inside)
 

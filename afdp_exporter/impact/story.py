@@ -11,7 +11,9 @@ from datetime import timedelta
 from afdp_exporter.impact.case import Case, onset_range
 from afdp_exporter.impact.excursion import excursion
 from afdp_exporter.model import Attribution, Cost, Estimate, Impact, Link, Measured, SeenBefore, Shift
-from afdp_exporter.units import called, change, money, span
+from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.metrics import display_name, format_change
+from afdp_exporter.wording.money import format_money
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SCOPES = {"service": "", "team": " of this team", "all": " of other services"}
@@ -60,8 +62,8 @@ def told(link: Link, shifts: Iterable[Shift], step: timedelta) -> Link:
         sentence = f"{_did(effect)} at the same time as {_did(cause)}: their order cannot be told"
     else:
         low, high = _lag_range(cause, effect, step)
-        range_ = f" [{span(low)}, {span(high)}]"
-        sentence = f"{_did(cause)}, followed {span(link.lag)}{range_} later by: {_did(effect)}"
+        range_ = f" [{format_duration(low)}, {format_duration(high)}]"
+        sentence = f"{_did(cause)}, followed {format_duration(link.lag)}{range_} later by: {_did(effect)}"
         sentence += f"; seen after {_count(link.seen_before, 'earlier deployment')}"
     return replace(link, sentence=f"{sentence[0].upper()}{sentence[1:]}.")
 
@@ -77,8 +79,8 @@ def _chain(impact: Impact, moved: Sequence[Shift], case: Case) -> str:
             clauses.append(f"Deployment {deployment.name} at {deployment.started_at:%H:%M} {_verb(shift)}")
         elif shift.metric in after:
             link = after[shift.metric]
-            when = "later" if link.cause == previous.metric else f"after {called(link.cause)},"
-            clauses.append(f"{span(link.lag)} {when} {_did_by(shift)}")
+            when = "later" if link.cause == previous.metric else f"after {display_name(link.cause)},"
+            clauses.append(f"{format_duration(link.lag)} {when} {_did_by(shift)}")
         elif shift.metric in beside:
             clauses.append(f"at the same time {_did_by(shift)}")
         else:
@@ -104,11 +106,11 @@ def _nothing(impact: Impact, case: Case) -> str:
 
 def _cost(cost: Cost, *, ended: bool, short: bool = False) -> str:
     gain = cost.per_hour.median < 0
-    rate = money(cost.currency, _size(cost.per_hour), per_hour=True)
+    rate = format_money(cost.currency, _size(cost.per_hour), per_hour=True)
     if short:
         return f"{'gains' if gain else 'costs'} {rate}"
-    total = None if cost.total is None else money(cost.currency, _size(cost.total))
-    lasted = "" if cost.duration is None else f" in {span(cost.duration)}"
+    total = None if cost.total is None else format_money(cost.currency, _size(cost.total))
+    lasted = "" if cost.duration is None else f" in {format_duration(cost.duration)}"
     if ended:
         return f"It {'gained' if gain else 'cost'} {total or rate} in all{lasted if total else ''}; it is over."
     so_far = f", {total} so far{lasted}" if total and cost.duration else ""
@@ -125,9 +127,9 @@ def _recovery(moved: Sequence[Shift], case: Case) -> list[str]:
         shift = by_name[metric]
         if shift.recovered_at is not None and shift.onset is not None:
             lasted = shift.duration or shift.recovered_at - shift.onset
-            parts.append(f"{_name(shift)} was back at {shift.recovered_at:%H:%M} after {span(lasted)}")
+            parts.append(f"{_name(shift)} was back at {shift.recovered_at:%H:%M} after {format_duration(lasted)}")
     since = whole.end - case.deployment.started_at
-    tail = f"; all of it was over {span(since)} after the deployment began" if len(parts) > 1 else ""
+    tail = f"; all of it was over {format_duration(since)} after the deployment began" if len(parts) > 1 else ""
     return [f"{'; '.join(parts)}{tail}."]
 
 
@@ -154,7 +156,7 @@ def _moved(shifts: Iterable[Shift]) -> list[Shift]:
 
 
 def _name(shift: Shift) -> str:
-    return called(shift.metric)
+    return display_name(shift.metric)
 
 
 def _verb(shift: Shift) -> str:
@@ -177,15 +179,14 @@ def _slowly(shift: Shift) -> str:
 def _by(shift: Shift) -> str:
     better = ", an improvement" if shift.harmful is False else ""
     size = _range(shift)
-    return f"{change(shift.metric, _size(size), shift.before)}{better}" if size else "an unknown amount"
+    return f"{format_change(shift.metric, _size(size), shift.before)}{better}" if size else "an unknown amount"
 
 
 def _signed(shift: Shift) -> str:
     size = _range(shift)
     if size is None:
         return "moved"
-    text = change(shift.metric, size, shift.before)
-    return f"+{text}" if size.median > 0 else text
+    return format_change(shift.metric, size, shift.before, signed=True)
 
 
 def _range(shift: Shift) -> Estimate | None:

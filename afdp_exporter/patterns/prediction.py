@@ -24,7 +24,8 @@ from afdp_exporter.patterns.learning import Model, Place
 from afdp_exporter.patterns.similarity import similar
 from afdp_exporter.patterns.sizes import Response
 from afdp_exporter.patterns.traits import TROUBLE, traits
-from afdp_exporter.patterns.wording import money, percent, percents
+from afdp_exporter.wording.money import format_money, format_money_between
+from afdp_exporter.wording.numbers import format_number, format_share, format_share_range
 
 COLD_CHANGE_RATIO = 0.25
 """The prior: nine of ten changes move a metric by less than this share of its level."""
@@ -119,10 +120,7 @@ def _beside(cost: Cost | None) -> str:
     """What is predicted beside the evidence, where it is a loss."""
     if cost is None or cost.per_hour.median <= 0:
         return ""
-    low, median, high = (
-        money(one, cost.currency) for one in (cost.per_hour.low, cost.per_hour.median, cost.per_hour.high)
-    )
-    return f"; this one is predicted to cost {median} an hour (90 %: {low} to {high})"
+    return f"; this one is predicted to cost {format_money(cost.currency, cost.per_hour, per_hour=True)}"
 
 
 def _evidence(model: Model, evidence: Sequence[Similar], cost: Cost | None) -> list[str]:
@@ -134,19 +132,19 @@ def _evidence(model: Model, evidence: Sequence[Similar], cost: Cost | None) -> l
         return []
     amounts = [one.cost_per_hour for one in troubled if one.cost_per_hour is not None and one.cost_per_hour > 0]
     if amounts and model.currency:
-        low, high = money(min(amounts), model.currency), money(max(amounts), model.currency)
-        reach = low if low == high else f"{low} to {high}"
+        reach = format_money_between(model.currency, min(amounts), max(amounts))
         return [f"Similar deployments cost {reach} an hour (n = {len(amounts)}){_beside(cost)}"]
     return [f"{len(troubled)} of {len(evidence)} similar deployments were followed by degradation or failure"]
 
 
 def _risk(model: Model, risk: Estimate) -> list[str]:
     if model.basis is Basis.COLD:
-        return [f"Nothing is known of {model.home.service} yet: the risk of {percents(risk)} is a prior, not a finding"]
+        known = f"Nothing is known of {model.home.service} yet"
+        return [f"{known}: the risk of {format_share_range(risk)} is a prior, not a finding"]
     own = [case for case in model.cases if case.deployment.service == model.home.service] or list(model.cases)
     usual = sum(case.decision.outcome in TROUBLE for case in own) / len(own)
     if usual == 0 or risk.median < NOTABLE * usual:
         return []
     times = risk.median / usual
-    beside = f"{times:.1f} times the usual {percent(usual)} (n = {len(own)})"
-    return [f"The risk of degradation or failure is {percents(risk)}, {beside}"]
+    beside = f"{format_number(times, 2)} times the usual {format_share(usual)} (n = {len(own)})"
+    return [f"The risk of degradation or failure is {format_share_range(risk)}, {beside}"]

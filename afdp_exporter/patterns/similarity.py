@@ -8,7 +8,7 @@ from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.encoding import Column, as_number, compress, levels, period
 from afdp_exporter.patterns.learning import Model, Place, place_of
 from afdp_exporter.patterns.traits import Traits, Value
-from afdp_exporter.patterns.wording import figure
+from afdp_exporter.wording.numbers import format_number
 
 ALIKE = 0.6
 """From this similarity on a deployment counts as similar."""
@@ -98,7 +98,7 @@ def _same(name: str, value: Value) -> str:
     if isinstance(value, frozenset):
         return f"same {plain}: {', '.join(sorted(value))}"
     if number is not None:
-        return f"similar {plain} ({figure(number)})"
+        return f"similar {plain} ({format_number(number)})"
     return f"also {plain}" if value is True else f"same {plain}: {value}"
 
 

@@ -12,7 +12,9 @@ from afdp_exporter.patterns.prediction import REACH, mean
 from afdp_exporter.patterns.risk import HERE
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import OF_THE_MOMENT, Traits, moment_traits
-from afdp_exporter.patterns.wording import figure, moment_words, money, percent
+from afdp_exporter.patterns.wording import moment_words
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_number, format_share
 
 HOUR = timedelta(hours=1)
 USUAL = 20
@@ -123,7 +125,7 @@ def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tu
         factors = np.exp(shares[:, groups == name].sum(axis=1))
         for place, factor in enumerate(factors.tolist()):
             if not 1.0 / TELLING < factor < TELLING:
-                found[place].append(f"{moment_words(name, contexts[place])}: {figure(factor)} times the odds")
+                found[place].append(f"{moment_words(name, contexts[place])}: {format_number(factor, 2)} times the odds")
     return [tuple(one) for one in found]
 
 
@@ -158,7 +160,8 @@ def _sentence(model: Model, slots: Sequence[Slot], best: Slot, avoided: float | 
     if max(_value(slot) for slot in slots) <= FLAT * max(_value(best), 1e-12):
         return f"No coming hour is known to be better than another {basis}"
     when = f"{stretch.start:%A %d %B %H:%M} to {stretch.end:%A %H:%M}"
-    risks = f"a risk of {percent(best.risk.median)} against {percent(current.risk.median)} now"
+    risks = f"a risk of {format_share(best.risk.median)} against {format_share(current.risk.median)} now"
     if avoided is None or model.currency is None or avoided <= 0:
         return f"Best: {when}, with {risks} {basis}"
-    return f"Best: {when}, with {risks}; {money(avoided, model.currency)} an hour less is expected to be lost {basis}"
+    less = format_money(model.currency, avoided, per_hour=True)
+    return f"Best: {when}, with {risks}; {less} less is expected to be lost {basis}"

@@ -1,48 +1,10 @@
-"""Figures and traits in the words of a sentence."""
+"""Conditions and moments in the words of a sentence."""
 
-import math
 from collections.abc import Sequence
 
-from afdp_exporter.model import Condition, Context, Estimate
+from afdp_exporter.model import Condition, Context
 from afdp_exporter.patterns.encoding import period
-
-SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-
-
-def figure(value: float) -> str:
-    """A number to two or three digits that matter: 0.012, 15, 1,200."""
-    if value == 0 or not math.isfinite(value):
-        return "0"
-    digits = 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, digits)
-    return f"{rounded:,.{max(digits, 0)}f}" if abs(rounded) < 100 else f"{rounded:,.0f}"
-
-
-def times(estimate: Estimate) -> str:
-    """A factor with its interval: `520 [310, 870]`."""
-    return f"{figure(estimate.median)} [{figure(estimate.low)}, {figure(estimate.high)}]"
-
-
-def money(value: float, currency: str) -> str:
-    """An amount with its sign, or its code behind it: $1,200, $8.60, 950 CHF."""
-    sign = SIGNS.get(currency)
-    text = figure(abs(value))
-    if "." in text and abs(value) >= 0.01:
-        text = f"{abs(value):,.2f}"
-    minus = "-" if value < 0 and text != "0" else ""
-    return f"{minus}{sign}{text}" if sign else f"{minus}{text} {currency}"
-
-
-def percent(ratio: float) -> str:
-    """A ratio as whole percent, never rounded to certainty."""
-    if 0.0 < ratio < 0.01:
-        return "under 1 %"
-    return f"{min(round(100 * ratio), 99) if ratio < 1 else 100} %"
-
-
-def percents(estimate: Estimate) -> str:
-    """A ratio with its range."""
-    return f"{percent(estimate.median)} (90 %: {percent(estimate.low)} to {percent(estimate.high)})"
+from afdp_exporter.wording.numbers import format_number
 
 
 def subject(conditions: Sequence[Condition]) -> str:
@@ -58,7 +20,7 @@ def condition(one: Condition) -> str:
     name = one.trait.removeprefix("traits.")
     if one.op in {">=", "<"}:
         value = float(one.value)
-        text = f"{value:,.0f}" if value.is_integer() else figure(value)
+        text = f"{value:,.0f}" if value.is_integer() else format_number(value)
         return f"with {name} of {text} or more" if one.op == ">=" else f"with {name} under {text}"
     special = {
         "weekday": f"on {one.value}s",
@@ -83,6 +45,6 @@ def moment_words(trait: str, context: Context) -> str:
         "hour": period(context.at.hour),
         "event": kinds or "no event",
         "holiday": context.holiday or "no holiday",
-        "load_ratio": f"load {figure(context.load_ratio or 0.0)} times its mean",
-        "load_season_ratio": f"load {figure(context.load_season_ratio or 0.0)} times the usual",
+        "load_ratio": f"load {format_number(context.load_ratio or 0.0, 2)} times its mean",
+        "load_season_ratio": f"load {format_number(context.load_season_ratio or 0.0, 2)} times the usual",
     }[trait]

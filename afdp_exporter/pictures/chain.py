@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from afdp_exporter import units
 from afdp_exporter.model import Deployment, Estimate, Impact, Shift
 from afdp_exporter.pictures.scales import Scale, Tick
+from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.metrics import display_name, format_change
 
 WIDTH = 440
 _LEFT, _RIGHT, _TOP, _ROW, _FOOT = 14, 428, 34, 46, 4
@@ -114,13 +115,11 @@ def _row(shift: Shift, number: int, x: Scale, start: datetime) -> Row:
 
 
 def _label(shift: Shift) -> str:
-    name = units.called(shift.metric)
+    name = display_name(shift.metric)
     if shift.change is None or shift.low is None or shift.high is None:
         return _shortened(name)
-    ends = sorted((abs(shift.low), abs(shift.high)))
-    crosses = shift.low < 0 < shift.high
-    size = Estimate(low=-ends[0] if crosses else ends[0], median=abs(shift.change), high=ends[1])
-    return _shortened(f"{name} {'+' if shift.change > 0 else '−'}{units.change(shift.metric, size, shift.before)}")
+    size = Estimate(low=shift.low, median=shift.change, high=shift.high)
+    return _shortened(f"{name} {format_change(shift.metric, size, shift.before, signed=True)}")
 
 
 def _shortened(text: str) -> str:
@@ -140,9 +139,10 @@ def _ticks(x: Scale) -> list[Tick]:
     step = next((each for each in _STEPS if x.high / each <= 6), 2880)
     marks = range(0, int(x.high) + 1, step)
     return [
-        Tick(at=x(mark), label="start" if mark == 0 else f"+{units.span(timedelta(minutes=mark))}") for mark in marks
+        Tick(at=x(mark), label="start" if mark == 0 else f"+{format_duration(timedelta(minutes=mark))}")
+        for mark in marks
     ]
 
 
 def _after(span: timedelta) -> str:
-    return "at once" if span <= timedelta(0) else f"{units.span(span)} after its start"
+    return "at once" if span <= timedelta(0) else f"{format_duration(span)} after its start"

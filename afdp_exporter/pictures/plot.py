@@ -6,7 +6,7 @@ from datetime import datetime
 from afdp_exporter.model import Course, Deployment, Shift
 from afdp_exporter.pictures.paths import band, line
 from afdp_exporter.pictures.scales import Scale, Tick, covering, time_ticks, value_ticks
-from afdp_exporter.units import Axis, axis
+from afdp_exporter.wording.metrics import Axis, axis
 
 WIDTH, HEIGHT = 400, 208
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 392, 24, 188

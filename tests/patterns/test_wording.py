@@ -1,44 +1,11 @@
-"""Words: figures as people say them, never more certain than they are."""
+"""Conditions and moments as parts of sentences."""
 
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from afdp_exporter.model import Condition, Context, Estimate
-from afdp_exporter.patterns.wording import condition, figure, moment_words, money, percent, percents, subject
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0, "0"), (0.01234, "0.012"), (1.26, "1.3"), (15.4, "15"), (1234.0, "1,200"), (999_999.0, "1,000,000")],
-)
-def test_a_figure_keeps_the_digits_that_matter(value: float, text: str) -> None:
-    assert figure(value) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "currency", "text"),
-    [
-        (1200.0, "USD", "$1,200"),
-        (-950.0, "EUR", "-€950"),
-        (15.0, "CHF", "15 CHF"),
-        (8.6, "USD", "$8.60"),
-        (-0.0, "USD", "$0"),
-    ],
-)
-def test_money_has_its_sign_or_its_code(value: float, currency: str, text: str) -> None:
-    assert money(value, currency) == text
-
-
-@given(st.floats(1e-9, 1.0, exclude_max=True))
-def test_a_risk_is_never_rounded_to_certainty(ratio: float) -> None:
-    assert percent(ratio) not in {"0 %", "100 %"}
-
-
-def test_a_ratio_comes_with_its_range() -> None:
-    assert percents(Estimate(low=0.05, median=0.1, high=0.2)) == "10 % (90 %: 5 % to 20 %)"
+from afdp_exporter.model import Condition, Context
+from afdp_exporter.patterns.wording import condition, moment_words, subject
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.scales import Scale, covering, time_ticks, value_ticks
 from afdp_exporter.pictures.sparkline import sparkline
 from afdp_exporter.pictures.week import SHADES, week
-from afdp_exporter.units import axis
+from afdp_exporter.wording.metrics import axis
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

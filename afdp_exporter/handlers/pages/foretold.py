@@ -11,7 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Name
-from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
@@ -19,6 +18,7 @@ from afdp_exporter.model import ChangeType, Deployment, Estimate, Prediction, St
 from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.week import SHADES, week
 from afdp_exporter.tracking.intake import read_deployment
+from afdp_exporter.wording.metrics import format_change
 
 _HOURS = 168
 _WORDS = ("service", "environment", "version", "team", "strategy", "started_at")
@@ -100,7 +100,12 @@ def _number(text: str) -> float | str:
 def _rows(prediction: Prediction) -> list[dict[str, object]]:
     """A row for each metric that is expected to change, with its range as a bar of its own scale."""
     return [
-        {"metric": name, "told": words.signed(name, estimate), "bar": bars([estimate])[0], "clear": _is_clear(estimate)}
+        {
+            "metric": name,
+            "told": format_change(name, estimate, signed=True),
+            "bar": bars([estimate])[0],
+            "clear": _is_clear(estimate),
+        }
         for name, estimate in sorted(prediction.metrics.items(), key=lambda item: not _is_clear(item[1]))
     ]
 

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import Any
 from urllib.parse import urlsplit
 
-from afdp_exporter import units
 from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift, stated
-from afdp_exporter.patterns.wording import times
+from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.metrics import display_name, format_change
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_factor, format_number, format_p_value, format_share, format_share_range
 
 _OUTCOMES = {
     Outcome.SUCCESS: "No harm",
@@ -97,7 +98,7 @@ def relative(instant: datetime, now: datetime) -> str:
     away = instant - now
     if abs(away) < timedelta(minutes=1):
         return "now"
-    told = units.span(_whole(abs(away)))
+    told = format_duration(_whole(abs(away)))
     return f"in {told}" if away > timedelta(0) else f"{told} ago"
 
 
@@ -112,14 +113,8 @@ def changed(shift: Shift) -> str:
     """The change of a metric with its interval and sign, in its own unit."""
     if shift.change is None or shift.low is None or shift.high is None:
         return "not measured"
-    return signed(shift.metric, Estimate(low=shift.low, median=shift.change, high=shift.high), shift.before)
-
-
-def signed(metric: str, size: Estimate, before: float | None = None) -> str:
-    """A change with its sign."""
-    told = units.change(metric, size, before)
-    first = told.partition(" [")[0]
-    return f"+{told}" if size.median > 0 and any(digit in first for digit in "123456789") else told
+    size = Estimate(low=shift.low, median=shift.change, high=shift.high)
+    return format_change(shift.metric, size, shift.before, signed=True)
 
 
 def cost_told(cost: Cost) -> str:
@@ -127,31 +122,14 @@ def cost_told(cost: Cost) -> str:
     size = cost.per_hour
     if size.median < 0:
         gain = Estimate(low=-size.high, median=-size.median, high=-size.low)
-        return f"{units.money(cost.currency, gain, per_hour=True)} gained"
-    return units.money(cost.currency, size, per_hour=True)
-
-
-def percent(share: float | None, digits: int = 0) -> str:
-    """A share of one as a percentage."""
-    return "unknown" if share is None or not isfinite(share) else f"{100 * share:.{digits}f} %"
-
-
-def percents(estimate: Estimate) -> str:
-    """A share of one with its interval."""
-    return f"{100 * estimate.median:.0f} % [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+        return f"{format_money(cost.currency, gain, per_hour=True)} gained"
+    return format_money(cost.currency, size, per_hour=True)
 
 
 def in_words(sentence: str, metrics: Iterable[str]) -> str:
     """A sentence in which these metrics are called as people call them."""
     names = "|".join(re.escape(name) for name in sorted(metrics, key=len, reverse=True))
-    return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda name: units.called(name[0]), sentence) if names else sentence
-
-
-def chance(p_value: float | None) -> str:
-    """A p-value in two digits; a very small one only as such."""
-    if p_value is None:
-        return "none"
-    return "<\N{NO-BREAK SPACE}0.0001" if p_value < 1e-4 else f"{p_value:.2g}"
+    return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda name: display_name(name[0]), sentence) if names else sentence
 
 
 def figure(value: object) -> str:
@@ -161,7 +139,7 @@ def figure(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1e5 else f"{value:,.0f}"
+        return format_number(value, 4)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -186,7 +164,7 @@ def headline(measured: Measured, now: datetime) -> str:
         if not known:
             return "Nothing could be judged"
         return f"None of {len(known)} metrics moved further than it does by itself"
-    first = f"{units.called(moved[0].metric)} {changed(moved[0])}"
+    first = f"{display_name(moved[0].metric)} {changed(moved[0])}"
     more = len(moved) - 1
     return first if not more else f"{first}, and {more} more {'metric' if more == 1 else 'metrics'}"
 
@@ -204,8 +182,8 @@ def _awaited(deployment: Deployment, now: datetime) -> str:
 
 
 FILTERS: Mapping[str, Any] = {
-    "called": units.called,
-    "span": units.span,
+    "display_name": display_name,
+    "duration": format_duration,
     "outcome_word": outcome_word,
     "badge_word": badge_word,
     "side": side,
@@ -217,11 +195,11 @@ FILTERS: Mapping[str, Any] = {
     "iso": iso,
     "changed": changed,
     "cost_told": cost_told,
-    "percent": percent,
-    "percents": percents,
+    "share": format_share,
+    "share_range": format_share_range,
     "in_words": in_words,
-    "times": times,
-    "chance": chance,
+    "factor": format_factor,
+    "p_value": format_p_value,
     "figure": figure,
     "web_address": web_address,
 }

@@ -1,0 +1,111 @@
+"""Rounding by the width of a range, and plain numbers, factors, shares and p-values in text."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import floor, isfinite, log10
+
+from afdp_exporter.model import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """How a figure of one unit is written: times `factor`, then `form` of the rounded text."""
+
+    factor: float = 1.0
+    form: Callable[[str], str] = str
+    tail: str = ""  # behind the value, once, before the range
+    cents: bool = False  # whether fractions are written in two digits
+
+
+def format_estimate(size: Estimate, unit: Unit, *, signed: bool = False) -> str:
+    """A value with its range in one unit: `15 ms [12, 18]`; `signed`: a rise has a plus sign."""
+    low, middle, high = (value * unit.factor for value in (size.low, size.median, size.high))
+    place = decimal_place(low, middle, high)
+    if unit.cents:
+        place = _money_place(place, low, middle, high)
+    value, *ends = (unit.form(rounded(each, place, cents=unit.cents)) for each in (middle, low, high))
+    if signed and middle > 0 and any(digit in value for digit in "123456789"):
+        value = f"+{value}"
+    if low == middle == high:
+        return f"{value}{unit.tail}"
+    return f"{value}{unit.tail} [{', '.join(ends)}]"
+
+
+def format_number(value: float, digits: int = 3) -> str:
+    """A number without a range: 0.0123, 15.4, 1,230."""
+    return rounded(value, _leading_place(value) - digits + 1)
+
+
+def format_factor(factor: Estimate) -> str:
+    """How many times, with the range: `3 [2.6, 3.5]`."""
+    return format_estimate(factor, Unit())
+
+
+def format_share(ratio: float) -> str:
+    """A share of one in whole percent, never rounded to certainty: `0 %`, `under 1 %`, `27 %`, `over 99 %`."""
+    if not isfinite(ratio):
+        return "unknown"
+    return f"{_whole_percent(ratio)} %"
+
+
+def format_share_range(share: Estimate) -> str:
+    """A share of one with its range: `27 % [7, 59]`; a narrow range bears decimals: `0.4 % [0.1, 0.9]`."""
+    low, middle, high = (100 * value for value in (share.low, share.median, share.high))
+    place = min(decimal_place(low, middle, high), 0)
+    value = _whole_percent(share.median) if place == 0 else rounded(middle, place)
+    if low == middle == high:
+        return f"{value} %"
+    return f"{value} % [{rounded(low, place)}, {rounded(high, place)}]"
+
+
+def format_p_value(p_value: float | None) -> str:
+    """A p-value in two digits, without powers of ten."""
+    if p_value is None:
+        return "none"
+    return "<\N{NO-BREAK SPACE}0.0001" if p_value < 1e-4 else format_number(p_value, 2)
+
+
+def decimal_place(low: float, middle: float, high: float) -> int:
+    """The power of ten to round to: a range is written in about 6 to 60 steps, a bare figure in three digits.
+
+    One digit more where an end would become 0 without being near it: a range that begins at 0 says "perhaps nothing".
+    """
+    width = high - low
+    if isfinite(width) and width > 0:
+        place = floor(log10(width / 5.5))
+        step = 10.0**place
+        return place - any(step / 20 < abs(end) <= step / 2 for end in (low, high))
+    return _leading_place(middle) - 2
+
+
+def rounded(value: float, place: int, *, cents: bool = False) -> str:
+    """A value rounded to a power of ten, without trailing zeros; with `cents` a fraction has two digits at least."""
+    if not isfinite(value):
+        return "unknown"
+    if abs(value) >= 1e15:
+        return f"{value:.3g}"
+    if cents and place < 0:
+        text = f"{round(value, -place) + 0.0:,.{max(-place, 2)}f}"
+        return text.removeprefix("-") if not any(digit in text for digit in "123456789") else text
+    text = f"{round(value, -place):,.{max(-place, 0)}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in {"-0", ""} else text
+
+
+def _leading_place(value: float) -> int:
+    return floor(log10(abs(value))) if isfinite(value) and value else 2
+
+
+def _money_place(place: int, low: float, middle: float, high: float) -> int:
+    """Whole amounts without a range have no fraction, others no more than cents, unless they are less than a cent."""
+    if low == middle == high and middle == floor(middle):
+        return max(place, 0)
+    return max(place, -2) if max(abs(low), abs(high)) >= 0.01 else place
+
+
+def _whole_percent(ratio: float) -> str:
+    if 0 < ratio <= 0.005:
+        return "under 1"
+    if 0.995 <= ratio < 1:
+        return "over 99"
+    return f"{100 * ratio:.0f}"
