@@ -1,7 +1,7 @@
 """What became of a deployment, by rule, and what follows for DORA's two measures of stability.
 
-1. Its sender says that it failed or was rolled back, or a rollback or hotfix of the same service follows within a
-   day: failure.
+1. Its sender says that it failed or was rolled back, or a rollback or hotfix within a day takes it back (its version
+   is left, or its harm ended then): failure. Its neighbours are no failures by that, and neither is the rollback.
 2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
    So is an incident of this very service that begins while it is rolled out or soon after.
 3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
@@ -11,8 +11,7 @@
 A human's label is kept apart and wins wherever an outcome is shown.
 """
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import Case, ImpactSettings
@@ -27,21 +26,22 @@ from afdp_exporter.model import (
     OccasionKind,
     Outcome,
     Shift,
+    ShiftState,
     Stability,
-    Status,
     Worse,
+    returns_to,
+    says_that_it_mends,
+    taken_back,
 )
-
-_REMEDY = re.compile(r"\b(hot-?fix|roll(ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
 
 
 def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     """The outcome by rule, without regard to what a human says."""
-    sign = _sign_of_failure(case)
-    if sign is not None:
-        return Decision(outcome=Outcome.FAILURE, reason=sign, label_source="rollback")
     primary = [shift for shift in shifts if shift.primary]
     worse = [shift for shift in primary if shift.moved and shift.harmful]
+    sign = _sign_of_failure(worse, case)
+    if sign is not None:
+        return Decision(outcome=Outcome.FAILURE, reason=sign, label_source="rollback")
     severe = [shift.metric for shift in worse if _severe(shift, case.settings)]
     if severe:
         return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
@@ -62,30 +62,11 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{also}")
 
 
-def remedy(deployment: Deployment, later: Iterable[Deployment], within: timedelta) -> Deployment | None:
-    """The first rollback or hotfix of the same service and environment that followed within the given time."""
-    following = sorted(
-        (
-            other
-            for other in later
-            if other.service == deployment.service
-            and other.environment == deployment.environment
-            and other.id != deployment.id
-            and deployment.started_at < other.started_at <= deployment.ended_at + within
-            and other.status not in {Status.PLANNED, Status.CANCELLED}
-        ),
-        key=lambda other: other.started_at,
-    )
-    return next((other for other in following if returns_to(other, deployment) or _says_so(other)), None)
-
-
-def returns_to(later: Deployment, deployment: Deployment) -> bool:
-    """Whether a later deployment brings back what ran before."""
-    return (
-        later.version is not None
-        and later.version == deployment.previous_version
-        and later.version != deployment.version
-    )
+def remedy(deployment: Deployment, others: Iterable[Deployment], within: timedelta) -> Deployment | None:
+    """The first of `others` that took it back, within the given time, as a rollback or hotfix of its service."""
+    around = sorted(others, key=lambda other: other.started_at)
+    later = (other for other in around if other.started_at > deployment.started_at)
+    return next((each for each in later if deployment in taken_back(each, (*around, deployment), within)), None)
 
 
 def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(days=1)) -> Stability:
@@ -130,15 +111,35 @@ def wilson(count: int, total: int) -> Estimate:
     return Estimate(low=max(middle - half, 0.0), median=share, high=min(middle + half, 1.0))
 
 
-def _sign_of_failure(case: Case) -> str | None:
-    deployment = case.deployment
+def _sign_of_failure(worse: Sequence[Shift], case: Case) -> str | None:
+    deployment, within = case.deployment, case.settings.remedy_within
     if deployment.told_failure is not None:
         return deployment.told_failure
-    mended = remedy(deployment, case.others, case.settings.remedy_within)
+    mended = remedy(deployment, case.others, within)
+    ends = {shift.ended_by for shift in worse if shift.state is ShiftState.RECOVERED}
+    if mended is not None and not worse and _was_for_another(mended, case):
+        return None
+    if mended is None:
+        fixes = (other for other in case.others if other.id in ends and says_that_it_mends(other))
+        mended = next((other for other in fixes if other.started_at <= deployment.ended_at + within), None)
     if mended is None:
         return None
     what = "a rollback" if returns_to(mended, deployment) else "a rollback or hotfix"
     return f"{what} followed: {mended.name} at {mended.started_at:%Y-%m-%d %H:%M}"
+
+
+def _was_for_another(mended: Deployment, case: Case) -> bool:
+    """Whether a fix, which names no version to return to, came while the harm of an earlier deployment went on."""
+    deployment = case.deployment
+    if returns_to(mended, deployment):
+        return False
+    return any(
+        shift.primary and shift.moved and shift.harmful and (shift.recovered_at is None or shift.ended_by == mended.id)
+        for record in case.past
+        if (record.deployment.service, record.deployment.environment) == (deployment.service, deployment.environment)
+        and mended.started_at <= record.deployment.ended_at + case.settings.remedy_within
+        for shift in (record.impact.shifts if record.impact else ())
+    )
 
 
 def _incident(case: Case) -> Occasion | None:
@@ -153,11 +154,6 @@ def _incident(case: Case) -> Occasion | None:
         and deployment.started_at < event.start <= last
     ]
     return min(named, key=lambda event: event.start, default=None)
-
-
-def _says_so(deployment: Deployment) -> bool:
-    named = any(deployment.traits.get(name) is True for name in ("rollback", "hotfix"))
-    return named or bool(_REMEDY.search(f"{deployment.description or ''} {deployment.version or ''}"))
 
 
 def _unjudged(shift: Shift) -> bool:

@@ -53,6 +53,7 @@ from afdp_exporter.model.learning import (
 )
 from afdp_exporter.model.metrics import Layer, Metric, Money, Series, Worse
 from afdp_exporter.model.notices import DueNotice, Notice
+from afdp_exporter.model.rollbacks import is_rollback, returns_to, says_that_it_mends, taken_back
 
 __all__ = [
     "Annotation",
@@ -109,5 +110,9 @@ __all__ = [
     "Window",
     "Windows",
     "Worse",
+    "is_rollback",
+    "returns_to",
+    "says_that_it_mends",
     "stated",
+    "taken_back",
 ]

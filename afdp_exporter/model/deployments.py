@@ -88,6 +88,8 @@ class Deployment:
     @property
     def told_failure(self) -> str | None:
         """The word of its sender that it failed or was taken back; None where there is none."""
+        if self.status is Status.ROLLED_BACK and self.traits.get("rollback") is True:
+            return None  # it is the rollback, and no failure of its own
         words = {Status.FAILED: "its sender says that it failed", Status.ROLLED_BACK: "it was rolled back"}
         return words.get(self.status)
 

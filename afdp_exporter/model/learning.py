@@ -32,6 +32,7 @@ class Case:
     deployment: Deployment
     context: Context
     impact: Impact
+    rollback: bool = False  # it brought back what ran before: nothing is learned of changes from it
 
     @property
     def decision(self) -> Decision:

@@ -2,21 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
 
-from afdp_exporter.model import Basis, Case, Floats, Outcome, Outline
+from afdp_exporter.model import Basis, Case, Floats, Outline
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
 from afdp_exporter.patterns.intervals import CONFORMAL
+from afdp_exporter.patterns.labels import Labels, failure_labels, trouble_labels
 from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, Severity, chance
 from afdp_exporter.patterns.sizes import ENOUGH, Response, respond
 from afdp_exporter.patterns.threads import one_thread
-from afdp_exporter.patterns.traits import TROUBLE, Traits, case_traits
+from afdp_exporter.patterns.traits import Traits, case_traits
 
 OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
@@ -26,8 +27,6 @@ EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 1 / 3
 """The prior: this share of changes hurts (DORA's change fail rate of high performers); of those this share fails."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
-
-_FAILED, _JUDGED = frozenset({Outcome.FAILURE}), frozenset(Outcome) - {Outcome.UNKNOWN}
 
 Told = TypeVar("Told", Case, Outline)
 
@@ -91,7 +90,7 @@ class Model:
 def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime, salt: bytes = b"") -> Model:
     """Learn for `service` from the cases that were measured by `now`; no case at all gives the cold prior."""
     home = Place(service, team)
-    chosen = select([case for case in cases if case.impact.measured_at <= now], home)
+    chosen = select([case for case in cases if case.impact.measured_at <= now and not case.rollback], home)
     traits = tuple(case_traits(case, salt=salt) for case in chosen)
     places = [place_of(case) for case in chosen]
     design = _design(traits, places, home)
@@ -120,8 +119,8 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             metrics=metrics,
             cost=cost,
             currency=name,
-            trouble=_risk(chosen, (TROUBLE, _JUDGED), lesson, EXPECTED_RISK, severities),
-            failure=_risk(chosen, (_FAILED, TROUBLE), lesson, EXPECTED_FAILURE),
+            trouble=_risk(trouble_labels(chosen), lesson, EXPECTED_RISK, severities),
+            failure=_risk(failure_labels(chosen), lesson, EXPECTED_FAILURE),
             varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
         )
@@ -160,19 +159,10 @@ def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in services.items() if name == home.service or count >= LEVELLED))
 
 
-def _risk(
-    cases: Sequence[Case],
-    happened_among: tuple[frozenset[Outcome], frozenset[Outcome]],
-    lesson: Lesson,
-    expected: float,
-    severities: Sequence[Severity] = (),
-) -> Logistic:
-    happened, among = happened_among
-    outcomes = [case.decision.outcome for case in cases]
-    known = np.array([one in among for one in outcomes], dtype=bool)
-    return chance(
-        np.array([one in happened for one in outcomes], dtype=float)[known], lesson, known, expected, severities
-    )
+def _risk(labels: Labels, lesson: Lesson, expected: float, severities: Sequence[Severity] = ()) -> Logistic:
+    known = labels.weight > 0
+    counted = replace(lesson, counts=lesson.counts * labels.weight)
+    return chance(labels.happened[known], counted, known, expected, severities)
 
 
 def _basis(places: Sequence[Place], home: Place) -> tuple[Basis, int]:

@@ -118,7 +118,7 @@ class _Search:
 
 def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -> tuple[Pattern, ...]:
     """Everything that the cases support, the surest first; `dependent` asks for Benjamini-Yekutieli, as gates do."""
-    chosen = newest(cases)
+    chosen = newest([case for case in cases if not case.rollback])
     ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED, SUPPORT)
     names = sorted({case.deployment.service for case in chosen})
     services = np.array([[case.deployment.service == name for name in names] for case in chosen], dtype=float)

@@ -16,6 +16,7 @@ from afdp_exporter.model import (
     Prediction,
     Status,
     Windows,
+    is_rollback,
 )
 from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
 from afdp_exporter.patterns.learning import Place, select
@@ -57,7 +58,8 @@ def cases_of(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Cale
         own = same[deployment.service, deployment.environment]
         if deployment.id in impacts:
             context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), told, known)
-            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id]))
+            rollback = is_rollback(deployment, own)
+            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id], rollback=rollback))
         own.append(deployment)
         nearby.append(deployment)
     return tuple(found)

@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from afdp_exporter.impact.outcome import remedy
-from afdp_exporter.model import Deployment, Look
+from afdp_exporter.model import Deployment, Look, taken_back
 from afdp_exporter.store import Amendment, Store
 from afdp_exporter.watching.watch import Schedule, plan
 
@@ -16,7 +15,7 @@ async def look_again(look: Look, *, store: Store, schedule: Schedule, within: ti
         return
     mending = await store.deployment(look.deployment_id)
     earlier = await store.between(mending.started_at - within, mending.started_at)
-    for mended in (each for each in earlier if remedy(each, [mending], within) is not None):
+    for mended in taken_back(mending, earlier, within):
         again = Look(deployment_id=mended.id, after=now - mended.ended_at, due_at=now)
 
         def added(known: Deployment, again: Look = again) -> Amendment:

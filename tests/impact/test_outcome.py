@@ -20,6 +20,7 @@ from afdp_exporter.model import (
     OccasionKind,
     Outcome,
     Shift,
+    ShiftState,
     Status,
     Worse,
 )
@@ -233,3 +234,62 @@ def test_wilsons_interval_holds_the_share_and_stays_between_nought_and_one(count
     share = wilson(count, total)
     assert 0.0 <= share.low <= share.median <= share.high <= 1.0
     assert share.low < share.high
+
+
+def _at(deploy: Callable[..., Deployment], hours: float, version: str, previous: str, **changes: object) -> Deployment:
+    return deploy(id=version, after=hours * HOUR, version=version, previous_version=previous, **changes)
+
+
+def test_a_rollback_marks_the_version_that_it_leaves_and_not_its_neighbours(deploy: Callable[..., Deployment]) -> None:
+    first, second = _at(deploy, 0, "v1", "v0"), _at(deploy, 2, "v2", "v1")
+    third = _at(deploy, 4, "v3", "v2")
+    back = deploy(id="back", after=5 * HOUR, version="v2", previous_version="v3")
+    named = deploy(id="named", after=5 * HOUR, version=None, previous_version="v3", traits={"rollback": True})
+    for rollback in (back, named):
+        every = (first, second, third, rollback)
+        assert [remedy(each, every, DAY) for each in every] == [None, None, rollback, None]
+
+
+def test_a_rollback_over_two_versions_takes_both_back(deploy: Callable[..., Deployment]) -> None:
+    first, second = _at(deploy, 0, "v1", "v0"), _at(deploy, 2, "v2", "v1")
+    back = deploy(id="back", after=3 * HOUR, version="v0", previous_version="v2")
+    assert [remedy(each, (first, second, back), DAY) for each in (first, second)] == [back, back]
+
+
+def test_what_goes_forward_again_after_a_rollback_does_not_take_the_rollback_back(
+    deploy: Callable[..., Deployment],
+) -> None:
+    bad, back = _at(deploy, 0, "v2", "v1"), deploy(id="back", after=HOUR, version="v1", previous_version="v2")
+    again = deploy(id="again", after=2 * HOUR, version="v2", previous_version="v1")
+    hotfix = _at(deploy, 3, "v3", "v2", traits={"hotfix": True})
+    every = (bad, back, again, hotfix)
+    assert remedy(bad, every, DAY) is back
+    assert remedy(back, every, DAY) is None
+
+
+def test_a_rollback_that_its_sender_calls_rolled_back_is_no_failure(
+    deploy: Callable[..., Deployment], shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    rollback = deploy(status=Status.ROLLED_BACK, traits={"rollback": True})
+    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
+    assert decide([quiet], case(deployment=rollback)).outcome is Outcome.SUCCESS
+
+
+def test_a_hotfix_marks_the_deployment_whose_harm_it_came_for(
+    deploy: Callable[..., Deployment],
+    shift: Callable[..., Shift],
+    case: Callable[..., Case],
+    measure: Callable[..., Measured],
+) -> None:
+    earlier = _at(deploy, -3, "v2.0.9", "v2.0.8")
+    hotfix = _at(deploy, 1, "v2.1.1", "v2.1.0", traits={"hotfix": True})
+    quiet, slow = shift(LATENCY, None, verdict=Attribution.NO_EFFECT), shift(LATENCY, 1, 0.1)
+    around = {"others": (earlier, hotfix)}
+    harmed = measure(earlier, Outcome.FAILURE)
+    assert decide([quiet], case(**around)).outcome is Outcome.FAILURE
+    assert decide([quiet], case(**around, past=(harmed,))).outcome is Outcome.SUCCESS
+    assert decide([slow], case(**around, past=(harmed,))).outcome is Outcome.FAILURE
+    ended = replace(slow, state=ShiftState.RECOVERED, ended_by=hotfix.id)
+    late = replace(case(**around, deployment=earlier), others=(deploy(), hotfix))
+    assert decide([slow], late).outcome is Outcome.DEGRADATION
+    assert decide([ended], late).outcome is Outcome.FAILURE
