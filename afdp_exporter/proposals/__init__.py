@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from afdp_exporter.model import Money
 from afdp_exporter.proposals import money, requests, resources
 from afdp_exporter.proposals.convention import Candidate, Convention, Role
+from afdp_exporter.proposals.sampling import duration, rate_window
 
 CONVENTIONS = (
     requests.OPENTELEMETRY,
@@ -39,11 +41,15 @@ class Lead:
     metric: str
     groups: Mapping[str, str]
 
-    def query(self, of: str, status: str | None) -> str | None:
-        """Its PromQL with the selector `of` the service; None where it needs a status label that there is not."""
+    def query(self, of: str, status: str | None, scraped: timedelta) -> str | None:
+        """Its PromQL with the selector `of` the service, which is `scraped` so often.
+
+        None where it needs a status label that there is not.
+        """
         if status is None and "<status>" in self.candidate.query:
             return None
-        filled = _filled(self.candidate.query, {**self.groups, "m": self.metric, "of": of, "status": status or ""})
+        places = {"m": self.metric, "of": of, "status": status or "", "window": duration(rate_window(scraped))}
+        filled = _filled(self.candidate.query, {**self.groups, **places})
         return filled.replace("{, ", "{").replace("{}", "")
 
     @property
@@ -60,22 +66,31 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """A query that returned data for a service (`points` of them in the last day), for one of its metrics."""
+    """A query that returned data for a service, for one of its metrics; `scraped` is the interval of its samples."""
 
     lead: Lead
     service: str
     query: str
-    points: int
+    scraped: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What a source has: proposals in order of preference, and the services that were `left_out` as infrastructure."""
+
+    proposals: tuple[Proposal, ...]
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """A metric of the configuration, and the services for which it returned data."""
+    """A metric of the configuration, and the services for which it returned data; `scraped` as in `Proposal`."""
 
     name: str
     lead: Lead
     query: str
     services: tuple[str, ...]
+    scraped: timedelta
 
 
 def pattern() -> str:
@@ -123,7 +138,8 @@ def choose(proposals: Sequence[Proposal]) -> tuple[Choice, ...]:
         lead = of_query[query].lead
         name = _free(lead, kept[query][0], taken)
         taken.add(name)
-        choices.append(Choice(name=name, lead=lead, query=query, services=tuple(kept[query])))
+        scraped = of_query[query].scraped
+        choices.append(Choice(name=name, lead=lead, query=query, services=tuple(kept[query]), scraped=scraped))
     return tuple(choices)
 
 

@@ -1,8 +1,8 @@
 """The names that common instrumentations give: rate, errors and duration of requests; use and saturation of resources.
 
 In a query `<m>` stands for the metric's name, `<of>` for the selector of the service, `<status>` for the label that
-tells how a request ended; a named group of `metric` stands for itself. Sources: OpenTelemetry's semantic conventions,
-the documentation of each exporter, and the dashboards that are shipped with it.
+says how a request ended, `<window>` for the range of a rate; a named group of `metric` stands for itself. Sources:
+OpenTelemetry's semantic conventions, the documentation of each exporter, and the dashboards that are shipped with it.
 """
 
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ class Role(StrEnum):
     SATURATION = "saturation"
     CPU = "cpu"
     MEMORY = "memory"
+    DISK = "disk"
     RESTARTS = "restarts"
     COST = "cost"
 
@@ -43,8 +44,8 @@ class Candidate:
 class Convention:
     """One instrumentation: the labels that may hold the service and the status, in order of preference.
 
-    `leading` ones tell of services; the others only add to services that are known. `shared` metrics may lack any
-    label of a service: they then belong to every one.
+    `leading` ones name services; the others only add to services that are known. `shared` metrics may lack any label
+    that names a known service: they then belong to every one.
     """
 
     title: str
@@ -65,7 +66,7 @@ FAILED = '<status>=~"5.."'
 
 def latency(buckets: str, *, milliseconds: bool = False, extra: str = "") -> Candidate:
     """The 95 % point of a histogram of seconds or milliseconds."""
-    quantile = f"histogram_quantile(0.95, sum by (le) (rate(<m>{{<of>{extra}}}[5m])))"
+    quantile = f"histogram_quantile(0.95, sum by (le) (rate(<m>{{<of>{extra}}}[<window>])))"
     return Candidate(
         role=Role.LATENCY,
         metric=buckets,
@@ -80,18 +81,18 @@ def mean(summary: str) -> Candidate:
         role=Role.LATENCY,
         metric=f"{summary}_count",
         name="<prefix>request_latency_mean_seconds",
-        query=f"sum(rate({summary}_sum{{<of>}}[5m])) / sum(rate({summary}_count{{<of>}}[5m]))",
+        query=f"sum(rate({summary}_sum{{<of>}}[<window>])) / sum(rate({summary}_count{{<of>}}[<window>]))",
     )
 
 
 def errors(counter: str, failed: str, *, extra: str = "") -> Candidate:
     """The share of requests that `failed`; 0 where none did."""
-    every = f"sum(rate(<m>{{<of>{extra}}}[5m]))"
+    every = f"sum(rate(<m>{{<of>{extra}}}[<window>]))"
     return Candidate(
         role=Role.ERRORS,
         metric=counter,
         name="<prefix>error_ratio",
-        query=f"(sum(rate(<m>{{<of>{extra}, {failed}}}[5m])) or 0 * {every}) / {every}",
+        query=f"(sum(rate(<m>{{<of>{extra}, {failed}}}[<window>])) or 0 * {every}) / {every}",
     )
 
 
@@ -101,7 +102,7 @@ def traffic(counter: str, *, extra: str = "") -> Candidate:
         role=Role.TRAFFIC,
         metric=counter,
         name="<prefix>requests_per_second",
-        query=f"sum(rate(<m>{{<of>{extra}}}[5m]))",
+        query=f"sum(rate(<m>{{<of>{extra}}}[<window>]))",
         worse=Worse.EITHER,
         primary=False,
     )

@@ -1,87 +1,142 @@
 """The use case of the first minute: look at a metrics source and find what is worth watching."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from afdp_exporter import promql
-from afdp_exporter.errors import SourceRefused
-from afdp_exporter.model import Window
-from afdp_exporter.proposals import Lead, Proposal, leads, pattern
+from afdp_exporter.errors import ConfigError, SourceRefused
+from afdp_exporter.model import Series, Window
+from afdp_exporter.proposals import Lead, Proposal, Survey, leads, pattern, sampling
+from afdp_exporter.proposals.infrastructure import BUILDS, is_infrastructure
 from afdp_exporter.sources import Source
+from afdp_exporter.wording.names import unknown_service
 
 _DAY = timedelta(days=1)
 _LATELY = timedelta(minutes=10)
 _STEP = timedelta(minutes=1)
 _NAMES = 40  # metrics of one candidate that are looked at: more of them are no convention
+_NAMING = ("service", "service_name", "app", "application", "job", "container")
+"""Labels under which a program that watches or carries others may be known."""
+_USUAL_INTERVAL = timedelta(minutes=1)  # Prometheus' own default, for a metric with too few samples to tell
 
 
 @dataclass(slots=True, kw_only=True)
 class Discovery:
-    """Asks one source; `now` is the end of the day that is looked at, `asked` is told of every question."""
+    """Asks one source; `now` is the end of the day that is looked at, `asked` is called after every question."""
 
     source: Source
     now: datetime
     asked: Callable[[], None] = lambda: None
     _labels: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    _intervals: dict[tuple[str, str | None], Mapping[str | None, timedelta]] = field(default_factory=dict)
 
-    async def proposals(self, services: Collection[str] = (), most: int = 20) -> tuple[Proposal, ...]:
-        """The queries that returned data, in order of preference; only for these services, where any are given.
+    async def survey(self, services: Collection[str] = (), most: int = 20, *, infrastructure: bool = False) -> Survey:
+        """The queries that returned data, for these services, or for up to `most` of those that there are.
 
-        Raises SourceError where the source does not answer.
+        What watches or carries the others is left out, unless `infrastructure` is asked for or it is asked for by
+        name. Raises ConfigError for a service that no metric names, SourceError where the source does not answer.
         """
         found = _limited(leads(await self._names()))
-        places = {lead.metric: await self._service_of(lead) for lead in found}
-        known = set(services) or _services(found, places, most)
-        wanted = [
-            (lead, label, service)
+        metrics = await self._metrics_by_service([lead for lead in found if lead.convention.leading] or found)
+        tools = {name for name in metrics if is_infrastructure(name)} | await self._tools()
+        left_out = set() if infrastructure or services else tools & set(metrics)
+        named = set(metrics) - (set() if infrastructure else tools)
+        if services:
+            await self._check(services, found, named or set(metrics))
+        ranked = sorted(set(metrics) - left_out, key=lambda service: (-metrics[service], service))
+        wanted = set(services) or set(ranked[:most])
+        places = [(lead, *await self._place(lead, named | wanted)) for lead in found]
+        made = await asyncio.gather(
+            *(
+                self._tried(lead, label, sorted(wanted & values if label else wanted))
+                for lead, label, values in places
+                if label or lead.convention.shared
+            )
+        )
+        proposals = tuple(proposal for each in made for proposal in each)
+        return Survey(proposals=proposals, left_out=tuple(sorted(left_out)))
+
+    async def _metrics_by_service(self, found: Sequence[Lead]) -> dict[str, int]:
+        """The services that the first label of each metric names, and how many roles of metrics each has."""
+        roles: dict[str, set[str]] = {}
+        for lead in found:
+            for label in lead.convention.service:
+                values = await self._values(lead.metric, label)
+                if values:
+                    for service in values:
+                        roles.setdefault(service, set()).add(lead.candidate.role)
+                    break
+        return {service: len(each) for service, each in roles.items()}
+
+    async def _tools(self) -> set[str]:
+        """Every name of the programs that expose a build of a tool that watches or carries others."""
+        found = await self._ask(f'count by ({", ".join(_NAMING)}) ({{__name__=~"{_escaped(BUILDS)}"}})')
+        return {value for series in found for value in series.labels.values()}
+
+    async def _check(self, services: Collection[str], found: Sequence[Lead], known: Collection[str]) -> None:
+        """Raise ConfigError where no label of any metric names one of these services."""
+        there = {
+            value
             for lead in found
-            for label, values in [places[lead.metric]]
-            for service in (sorted(known & set(values)) if label else sorted(known) if lead.convention.shared else ())
-        ]
-        made = await asyncio.gather(*(self._try(lead, label, service) for lead, label, service in wanted))
-        return tuple(proposal for proposal in made if proposal is not None)
+            for label in lead.convention.service
+            for value in await self._values(lead.metric, label)
+        }
+        for service in services:
+            if service not in there:
+                raise ConfigError("service", unknown_service(service, known))
+
+    async def _place(self, lead: Lead, known: Collection[str]) -> tuple[str | None, set[str]]:
+        """The first label of the metric that names any of the known services, and its values; None where none does."""
+        for label in lead.convention.service:
+            values = set(await self._values(lead.metric, label))
+            if values & set(known):
+                return label, values
+        return None, set()
 
     async def _names(self) -> list[str]:
-        found = await self._ask(f'count by (__name__) ({{__name__=~"{_escaped(pattern())}"}})')
-        return [series for series, _ in found]
-
-    async def _service_of(self, lead: Lead) -> tuple[str | None, tuple[str, ...]]:
-        """The label that holds the service, and its values; None where the metric has no such label."""
-        for label in lead.convention.service:
-            values = await self._values(lead.metric, label)
-            if values:
-                return label, values
-        return None, ()
+        return [
+            series.metric for series in await self._ask(f'count by (__name__) ({{__name__=~"{_escaped(pattern())}"}})')
+        ]
 
     async def _values(self, metric: str, label: str) -> tuple[str, ...]:
         if (metric, label) not in self._labels:
             found = await self._ask(f'count by ({label}) ({metric}{{{label}!=""}})')
-            self._labels[metric, label] = tuple(labels[label] for _, labels in found if label in labels)
+            self._labels[metric, label] = tuple(series.labels[label] for series in found if label in series.labels)
         return self._labels[metric, label]
+
+    async def _scraped(self, metric: str, label: str | None, service: str) -> timedelta:
+        if (metric, label) not in self._intervals:
+            found = await self._ask(sampling.counting(metric, label), sampling.LOOKED_AT)
+            known = {series.labels.get(label or ""): sampling.interval(series.values) for series in found}
+            self._intervals[metric, label] = {value: each for value, each in known.items() if each is not None}
+        return self._intervals[metric, label].get(service if label else None, _USUAL_INTERVAL)
+
+    async def _tried(self, lead: Lead, label: str | None, services: Sequence[str]) -> list[Proposal]:
+        made = [await self._try(lead, label, service) for service in services]
+        return [proposal for proposal in made if proposal is not None]
 
     async def _try(self, lead: Lead, label: str | None, service: str) -> Proposal | None:
         statuses = [status for status in lead.convention.status if await self._values(lead.metric, status)]
-        query = lead.query(f'{label}="$service"' if label else "", statuses[0] if statuses else None)
+        scraped = await self._scraped(lead.metric, label, service)
+        query = lead.query(f'{label}="$service"' if label else "", statuses[0] if statuses else None, scraped)
         if query is None:
             return None
-        window = Window(start=self.now - _DAY, end=self.now)
         try:
-            found = await self.source.fetch(promql.substitute(query, {"service": service}), window, _STEP)
+            found = await self._ask(promql.substitute(query, {"service": service}), _DAY)
         except SourceRefused:
             return None
+        if len(found) != 1 or not found[0].measured:
+            return None
+        return Proposal(lead=lead, service=service, query=query, scraped=scraped)
+
+    async def _ask(self, query: str, back: timedelta = _LATELY) -> list[Series]:
+        """Every minute of the time so far back until now."""
+        try:
+            return await self.source.fetch(query, Window(start=self.now - back, end=self.now), _STEP)
         finally:
             self.asked()
-        points = found[0].measured if len(found) == 1 else 0
-        return Proposal(lead=lead, service=service, query=query, points=points) if points else None
-
-    async def _ask(self, query: str) -> list[tuple[str, dict[str, str]]]:
-        """Name and labels of each series that there was lately."""
-        window = Window(start=self.now - _LATELY, end=self.now)
-        found = await self.source.fetch(query, window, _STEP)
-        self.asked()
-        return [(series.metric, dict(series.labels)) for series in found]
 
 
 def _limited(found: Sequence[Lead]) -> tuple[Lead, ...]:
@@ -92,16 +147,6 @@ def _limited(found: Sequence[Lead]) -> tuple[Lead, ...]:
         if seen[lead.candidate.metric] <= _NAMES:
             kept.append(lead)
     return tuple(kept)
-
-
-def _services(found: Sequence[Lead], places: dict[str, tuple[str | None, tuple[str, ...]]], most: int) -> set[str]:
-    """The services that the conventions tell of: those with the most metrics first, then by name."""
-    leading = [lead for lead in found if lead.convention.leading] or list(found)
-    metrics: dict[str, set[str]] = {}
-    for lead in leading:
-        for service in places[lead.metric][1]:
-            metrics.setdefault(service, set()).add(lead.candidate.role)
-    return set(sorted(metrics, key=lambda service: (-len(metrics[service]), service))[:most])
 
 
 def _escaped(text: str) -> str:

@@ -19,16 +19,16 @@ def _cost(metric: str, name: str, query: str) -> Candidate:
 BUSINESS = Convention(
     title="business figures",
     key="business",
-    service=APPS[:4],
+    service=APPS,
     leading=False,
     shared=True,
     candidates=(
-        _gain(f"{_GAINED}_total", "<prefix><what>_<currency>_per_hour", "3600 * sum(rate(<m>{<of>}[5m]))"),
+        _gain(f"{_GAINED}_total", "<prefix><what>_<currency>_per_hour", "3600 * sum(rate(<m>{<of>}[<window>]))"),
         _gain(f"{_GAINED}_per_hour", "<prefix><what>_<currency>_per_hour", "sum(<m>{<of>})"),
         _gain(
             f"{PREFIX}(?P<what>orders|checkouts|purchases|payments|bookings|signups)_total",
             "<prefix><what>_per_hour",
-            "3600 * sum(rate(<m>{<of>}[5m]))",
+            "3600 * sum(rate(<m>{<of>}[<window>]))",
         ),
         Candidate(
             role=Role.USERS,
@@ -67,7 +67,7 @@ OPENCOST = Convention(
 RECORDED_COST = Convention(
     title="recorded costs",
     key="recorded_cost",
-    service=APPS[:4],
+    service=APPS,
     leading=False,
     candidates=(
         _cost(f"{PREFIX}cost_(?P<currency>usd|eur|gbp)_per_hour", "<prefix>cost_<currency>_per_hour", "sum(<m>{<of>})"),

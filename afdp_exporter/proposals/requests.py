@@ -88,7 +88,7 @@ PROMETHEUS_CLIENTS = Convention(
 RECORDED = Convention(
     title="recording rules and gauges",
     key="recorded",
-    service=APPS[:4],
+    service=APPS,
     shared=True,
     candidates=(
         Candidate(

@@ -17,7 +17,7 @@ NODE = Convention(
             Role.CPU,
             "node_cpu_seconds_total",
             "cpu_ratio",
-            '1 - avg(rate(node_cpu_seconds_total{<of>, mode="idle"}[5m]))',
+            '1 - avg(rate(node_cpu_seconds_total{<of>, mode="idle"}[<window>]))',
         ),
         system(
             Role.MEMORY,
@@ -26,10 +26,10 @@ NODE = Convention(
             "1 - sum(node_memory_MemAvailable_bytes{<of>}) / sum(node_memory_MemTotal_bytes{<of>})",
         ),
         system(
-            Role.RESTARTS,
+            Role.DISK,
             "node_disk_io_time_seconds_total",
             "disk_busy_ratio",
-            "max(rate(node_disk_io_time_seconds_total{<of>}[5m]))",
+            "max(rate(node_disk_io_time_seconds_total{<of>}[<window>]))",
         ),
     ),
 )
@@ -44,15 +44,15 @@ KUBERNETES = Convention(
             Role.SATURATION,
             "container_cpu_cfs_throttled_periods_total",
             "cpu_throttled_ratio",
-            "sum(rate(<m>{<of>}[5m])) / sum(rate(container_cpu_cfs_periods_total{<of>}[5m]))",
+            "sum(rate(<m>{<of>}[<window>])) / sum(rate(container_cpu_cfs_periods_total{<of>}[<window>]))",
         ),
-        system(Role.CPU, "container_cpu_usage_seconds_total", "cpu_cores", "sum(rate(<m>{<of>}[5m]))"),
+        system(Role.CPU, "container_cpu_usage_seconds_total", "cpu_cores", "sum(rate(<m>{<of>}[<window>]))"),
         system(Role.MEMORY, "container_memory_working_set_bytes", "memory_bytes", "sum(<m>{<of>})"),
         system(
             Role.RESTARTS,
             "kube_pod_container_status_restarts_total",
             "restarts_per_hour",
-            "3600 * sum(rate(<m>{<of>}[15m]))",
+            "3600 * sum(rate(<m>{<of>}[<window>]))",
         ),
     ),
 )
@@ -63,7 +63,7 @@ PROCESS = Convention(
     service=APPS,
     leading=False,
     candidates=(
-        system(Role.CPU, "process_cpu_seconds_total", "cpu_cores", "sum(rate(<m>{<of>}[5m]))"),
+        system(Role.CPU, "process_cpu_seconds_total", "cpu_cores", "sum(rate(<m>{<of>}[<window>]))"),
         system(Role.MEMORY, "process_resident_memory_bytes", "memory_bytes", "sum(<m>{<of>})"),
     ),
 )

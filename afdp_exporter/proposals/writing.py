@@ -6,13 +6,17 @@ from collections.abc import Sequence
 import jinja2
 
 from afdp_exporter.proposals import Choice
+from afdp_exporter.proposals.sampling import duration, step
 
 
 def configuration(source: str, choices: Sequence[Choice]) -> str:
     """The file: `source` is the YAML of the source's block, one key a line."""
     services = sorted({service for choice in choices for service in choice.services})
     of_service = {each: [choice.name for choice in choices if each in choice.services] for each in services}
-    return _TEMPLATES.get_template("afdp.yml.j2").render(source=source, choices=choices, services=of_service)
+    scraped = min(choice.scraped for choice in choices)
+    return _TEMPLATES.get_template("afdp.yml.j2").render(
+        source=source, choices=choices, services=of_service, scraped=scraped, step=step(scraped)
+    )
 
 
 def _quoted(text: str) -> str:
@@ -32,4 +36,4 @@ _TEMPLATES = jinja2.Environment(  # noqa: S701 - YAML; every value is quoted
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-_TEMPLATES.filters |= {"quoted": _quoted, "comment": _comment}
+_TEMPLATES.filters |= {"quoted": _quoted, "comment": _comment, "duration": duration}

@@ -16,7 +16,7 @@ from afdp_exporter.demo.shop import SERVICES
 from afdp_exporter.model import Series
 from real_parts.exporter import Exporter
 from real_parts.fixtures import Start
-from real_parts.servers import NodeExporter, Prometheus
+from real_parts.servers import Alertmanager, NodeExporter, Prometheus
 from real_parts.shop import Shop
 from real_parts.waiting import until
 
@@ -176,13 +176,116 @@ def test_a_prometheus_that_scrapes_itself_the_machine_and_the_exporter_and_holds
     proposed = afdp("init", f"--url={prometheus.url}", f"--output={file}")
     assert proposed.exit_code == 0, proposed.output
     services = {each["name"]: each["metrics"] for each in yaml.safe_load(file.read_text())["services"]}
-    assert set(services) == {"prometheus", "node", *(service.name for service in SERVICES)}
+    assert set(services) == {service.name for service in SERVICES}
     assert all(3 <= len(metrics) <= 5 for metrics in services.values()), services
     assert {"request_latency_p95_seconds", "error_ratio", "revenue_usd_per_hour"} <= set(services["checkout"])
     nothing_is_wrong(file)
+    assert "Left out as infrastructure: node, prometheus;" in proposed.output
+
+    every = afdp("init", f"--url={prometheus.url}", "--output=-", "--include-infrastructure")
+    services = {each["name"]: each["metrics"] for each in yaml.safe_load(every.output)["services"]}
+    assert {"prometheus", "node"} < set(services)
+    alone = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-", "--service=node").output)
+    assert [each["name"] for each in alone["services"]] == ["node"]
 
 
 def test_a_server_without_any_known_name_is_told_as_such(start: Start, tmp_path: Path) -> None:
     prometheus = start(Prometheus(tmp_path / "prometheus"))
     found = afdp("init", f"--url={prometheus.url}", "--output=-")
     assert "has a name that is known here" in str(found.exception)
+
+
+def counted(service: str, every: float, *, label: str = "job", revenue: float | None = None) -> Iterator[Series]:
+    """An hour of a service that is scraped every so many seconds."""
+    times = np.arange(time.time() // every * every - 3600, time.time(), every)
+    names = {"http_requests_total": 5.0} | ({} if revenue is None else {"shop_revenue_usd_total": revenue})
+    for name, rate in names.items():
+        labels = {label: service} | ({"code": "200"} if "requests" in name else {})
+        yield Series(metric=name, labels=labels, times=times, values=rate * (times - times[0]))
+
+
+def test_rates_and_step_follow_the_scrape_interval_of_each_service(start: Start, tmp_path: Path) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    for service, every in (("often", 5.0), ("usual", 15.0), ("also-usual", 15.0), ("seldom", 60.0)):
+        prometheus.remote_write(counted(service, every))
+    proposed = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-").output)
+    queries = {metric["name"]: metric["query"] for metric in proposed["metrics"]}
+    traffic = {
+        service["name"]: queries[name]
+        for service in proposed["services"]
+        for name in service["metrics"]
+        if name.endswith("requests_per_second")
+    }
+    assert {service: query.split("[")[1].rstrip(")") for service, query in traffic.items()} == {
+        "often": "20s]",
+        "usual": "1m]",
+        "also-usual": "1m]",
+        "seldom": "4m]",
+    }
+    assert traffic["usual"] == traffic["also-usual"]
+    assert proposed["policy"] == {"analysis": {"step": "15s"}}
+
+
+def test_revenue_is_asked_of_its_own_service_where_a_label_names_one(start: Start, tmp_path: Path) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(counted("checkout", 15.0, revenue=3.0))
+    prometheus.remote_write(counted("search", 15.0, revenue=1.0))
+    proposed = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-").output)
+    (query,) = [metric["query"] for metric in proposed["metrics"] if "revenue" in metric["name"]]
+    for service, rate in (("checkout", 3.0), ("search", 1.0)):
+        (sample,) = prometheus.query(query.replace("$service", service))
+        assert float(sample["value"][1]) == pytest.approx(3600 * rate)
+
+
+def test_revenue_that_an_exporter_of_business_figures_gives_belongs_to_every_service(
+    start: Start, tmp_path: Path
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(counted("checkout", 15.0))
+    prometheus.remote_write(counted("search", 15.0))
+    prometheus.remote_write([growing("shop_revenue_usd_total", 3.0, job="warehouse")])
+    proposed = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-").output)
+    (query,) = [metric["query"] for metric in proposed["metrics"] if "revenue" in metric["name"]]
+    assert "$service" not in query
+    assert all("shop_revenue_usd_per_hour" in service["metrics"] for service in proposed["services"])
+    only = afdp("init", f"--url={prometheus.url}", "--output=-", "--service=search")
+    assert [each["name"] for each in yaml.safe_load(only.output)["services"]] == ["search"]
+
+
+def test_a_service_that_no_metric_names_is_refused_with_the_known_ones_and_the_nearest(
+    start: Start, tmp_path: Path
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(counted("checkout", 15.0))
+    prometheus.remote_write(counted("search", 15.0))
+    found = afdp("init", f"--url={prometheus.url}", f"--output={tmp_path / 'afdp.yml'}", "--service=chekout")
+    assert "chekout is not known; did you mean checkout? Known: checkout, search." in str(found.exception)
+    assert not (tmp_path / "afdp.yml").exists()
+
+
+def test_a_program_that_names_itself_a_tool_is_infrastructure_whatever_its_job_is_called(
+    start: Start, tmp_path: Path
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    for service in ("checkout", "metrics", "boxes"):
+        prometheus.remote_write(counted(service, 15.0))
+    prometheus.remote_write([level("prometheus_build_info", 1, job="metrics", version="3.0")])
+    prometheus.remote_write([level("postgres_exporter_build_info", 1, job="boxes")])
+    proposed = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-").output)
+    assert [each["name"] for each in proposed["services"]] == ["checkout"]
+
+
+def test_each_metric_stands_under_what_it_measures(start: Start, tmp_path: Path) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write([growing("node_disk_io_time_seconds_total", 0.1, job="node", device="sda")])
+    proposed = afdp("init", f"--url={prometheus.url}", "--output=-", "--include-infrastructure").output
+    assert "# disk, by the convention of node-exporter; data for node; scraped every 30s" in proposed
+    refused = afdp("init", f"--url={prometheus.url}", "--output=-")
+    assert "only infrastructure is found" in str(refused.exception)
+
+
+def test_a_server_without_the_api_is_reported_as_such(start: Start, tmp_path: Path) -> None:
+    for other in (start(NodeExporter(tmp_path / "node")), start(Alertmanager(tmp_path / "alertmanager"))):
+        found = afdp("init", f"--url={other.url}", "--output=-")
+        assert str(found.exception).startswith(f"url: {other.url}: it")
+        assert "is this a server with the Prometheus API?" in str(found.exception)
