@@ -6,6 +6,7 @@ import sys
 from keyword import iskeyword
 
 import click
+import stamina.instrumentation
 
 from afdp_exporter import __version__, commands
 from afdp_exporter.errors import AFDPError
@@ -31,6 +32,7 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="afdp")
 def _afdp() -> None:
     """Tell what a deployment did to production, and what the next one will do."""
+    stamina.instrumentation.set_on_retry_hooks(())  # our own messages say what was tried, and where
 
 
 def main() -> None:

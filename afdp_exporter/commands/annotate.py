@@ -128,12 +128,14 @@ def annotate(
     try:
         answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
     except (Again, requests.RequestException) as error:
-        _end(f"the exporter could not be told: {plain(error)}", fail=fail)
+        _end(plain(error, url), fail=fail)
         return
     if not answer.ok:
-        _end(f"the exporter refused with {answer.status_code}: {faults_of(answer)}", fail=fail)
+        _end(refusal(answer, url), fail=fail)
         return
     stored = answer.json()
+    for warning in stored.get("warnings", ()):
+        click.echo(f"afdp annotate: warning: {warning}", err=True)
     click.echo(json.dumps(stored) if output == "json" else f"told: deployment {stored['id']} of {stored['service']}")
 
 
@@ -190,19 +192,26 @@ def _tell(call: Call, url: str, body: dict[str, Any]) -> requests.Response:
     return call("PATCH", f"{url}/{body['id']}", news)
 
 
-def faults_of(answer: requests.Response) -> str:
-    """What the exporter has against it, by field."""
+def refusal(answer: requests.Response, url: str) -> str:
+    """What the exporter at `url` has against it, by field."""
     try:
         problem = answer.json()
-        told = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
-        return "; ".join(told) or str(problem.get("detail", ""))
+        faults = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
+        why = "; ".join(faults) or str(problem["detail"])
     except (ValueError, AttributeError, KeyError, TypeError):
-        return "(no reason given)"
+        why = "is this an afdp-exporter?"
+    return f"{url} refused with {answer.status_code}: {why}"
 
 
-def plain(error: Exception) -> str:
-    """Why it could not be reached."""
-    return "no connection" if isinstance(error, requests.ConnectionError) else str(error)
+def plain(error: Exception, url: str) -> str:
+    """Why the exporter at `url` could not be reached."""
+    if isinstance(error, requests.ConnectionError):
+        return f"{url} cannot be reached: no connection"
+    if isinstance(error, requests.Timeout):
+        return f"{url} cannot be reached: no answer in time"
+    if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.MissingSchema):
+        return f"{url} is no address of an exporter: it begins with http:// or https://"
+    return f"{url}: {error}"
 
 
 def _end(message: str, *, fail: bool) -> None:

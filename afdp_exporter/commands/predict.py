@@ -9,7 +9,7 @@ import requests
 from rich.console import Console
 from rich.table import Table
 
-from afdp_exporter.commands.annotate import Again, Call, body_of, describing, faults_of, plain, token_of
+from afdp_exporter.commands.annotate import Again, Call, body_of, describing, plain, refusal, token_of
 from afdp_exporter.model import Estimate
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
@@ -29,9 +29,9 @@ def predict(url: str, token_file: str | None, *, timeout: float, tries: int, out
     try:
         answer = call("POST", address, body_of(told))
     except (Again, requests.RequestException) as error:
-        _end(f"the exporter could not be asked: {plain(error)}")
+        _end(plain(error, url))
     if not answer.ok:
-        _end(f"the exporter refused with {answer.status_code}: {faults_of(answer)}")
+        _end(refusal(answer, url))
     found: dict[str, Any] = answer.json()
     if output == "json":
         click.echo(json.dumps(found))

@@ -12,7 +12,7 @@ DAY = 86_400.0
 SHORT_GAP = 3  # steps that are interpolated as if they had been measured
 SHORTEST_STEP = 1e-3  # seconds
 LAST_TIME = 1e11  # Unix seconds; what lies beyond is no time
-LONGEST = 20_000  # steps of history that are looked at
+LONGEST = 41_000  # steps of history that are looked at: a week of 15 s
 REACH_SECONDS = 900.0
 REACH_STEPS = 4
 

@@ -18,6 +18,7 @@ from afdp_exporter.model import Floats
 
 Ints = NDArray[np.int64]
 
+LEAST_HISTORY = 21  # steps: from here on there are enough placebo instants, however long after the rollout
 LEARN_FROM = 240  # placebo instants
 BLOCKS = 5  # of cross-validation
 PENALTY = 3.0  # ridge, divided by the number of independent windows

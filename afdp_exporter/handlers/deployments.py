@@ -12,7 +12,7 @@ from afdp_exporter.errors import Conflict, Fault, NotFound
 from afdp_exporter.fields import ID, Name, Time
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_key, read_query
-from afdp_exporter.handlers.state import STATE
+from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.model import Deployment
 from afdp_exporter.store import Amendment
 from afdp_exporter.tracking.intake import apply, read_change, read_deployment
@@ -52,11 +52,11 @@ async def create(request: web.Request) -> web.Response:
     stored = recorded.deployment
     if not recorded.created:
         _check_same(told, stored)
-        return answer(_stored(stored), headers={"Location": _link(stored)})
+        return answer(_stored(stored, state), headers={"Location": _link(stored)})
     state.instruments.annotations.received(KIND)
     state.told(stored)
     log.info("deployment recorded", id=stored.id, service=stored.service, environment=stored.environment)
-    return answer(_stored(stored), 201, {"Location": _link(stored)})
+    return answer(_stored(stored, state), 201, {"Location": _link(stored)})
 
 
 async def change(request: web.Request) -> web.Response:
@@ -75,16 +75,17 @@ async def change(request: web.Request) -> web.Response:
     state.instruments.annotations.received(KIND)
     state.told(stored)
     log.info("deployment changed", id=stored.id, fields=sorted(wanted.model_fields_set))
-    return answer(_stored(stored))
+    return answer(_stored(stored, state))
 
 
 async def get(request: web.Request) -> web.Response:
     """The whole report."""
-    store = request.app[STATE].store
+    state = request.app[STATE]
+    store = state.store
     deployment = await store.deployment(_id(request))
     impact = await store.impact(deployment.id)
     looks = await store.looks(deployment.id)
-    return answer(report_json(deployment, impact, looks) | {"links": links(deployment)})
+    return answer(report_json(deployment, impact, looks) | _beside(deployment, state))
 
 
 async def series(request: web.Request) -> web.Response:
@@ -99,13 +100,14 @@ async def series(request: web.Request) -> web.Response:
 async def list_(request: web.Request) -> web.Response:
     """A page of deployments, newest first, and the address of the next one."""
     query = read_query(_Filter, request)
-    page = await request.app[STATE].store.deployments(**query.model_dump())
+    state = request.app[STATE]
+    page = await state.store.deployments(**query.model_dump())
     following = None
     if page.cursor is not None:
         following = f"{_PATH}?{urlencode({**request.query, 'cursor': page.cursor})}"
     return answer(
         {
-            "deployments": [_stored(deployment) for deployment in page.deployments],
+            "deployments": [_stored(deployment, state) for deployment in page.deployments],
             "cursor": page.cursor,
             "links": {"next": following},
         }
@@ -126,8 +128,12 @@ def _id(request: web.Request) -> str:
     return deployment_id
 
 
-def _stored(deployment: Deployment) -> dict[str, Any]:
-    return deployment_json(deployment) | {"links": links(deployment)}
+def _stored(deployment: Deployment, state: State) -> dict[str, Any]:
+    return deployment_json(deployment) | _beside(deployment, state)
+
+
+def _beside(deployment: Deployment, state: State) -> dict[str, Any]:
+    return {"warnings": list(state.rules.watched.warnings(deployment.service)), "links": links(deployment)}
 
 
 def links(deployment: Deployment) -> dict[str, str]:

@@ -1,15 +1,18 @@
 """Evidence put into a finding: the figures in the metric's own unit, and the reason as a sentence."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import Grid
+from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.spread import Spread
 from afdp_exporter.impact.evidence import UNUSUAL, Evidence
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.impact.sensitivity import minimum_detectable_effect
 from afdp_exporter.model import Attribution
+from afdp_exporter.wording.history import short_history
 
 LIKELY = 0.5  # share of the posterior from which on an onset lies in the deployment's window
 
@@ -21,7 +24,9 @@ def unusable() -> Finding:
 
 
 def too_short(grid: Grid) -> Finding:
-    reason = f"{grid.deployed} points before the deployment are too few to know what is natural for this metric"
+    """The history is short: how much there is, how much is needed, and when there will be enough."""
+    there, needed = (timedelta(seconds=points * grid.step) for points in (grid.deployed, LEAST_HISTORY))
+    reason = short_history(there, needed, datetime.fromtimestamp(grid.time(LEAST_HISTORY), UTC))
     return Finding(attributed=False, verdict=Attribution.INSUFFICIENT_HISTORY, reason=reason, n_history=grid.deployed)
 
 

@@ -17,6 +17,7 @@ from afdp_exporter.model import (
     Shift,
 )
 from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.wording.names import unknown_service
 
 Ratio = Annotated[float, Field(gt=0, le=1)]
 
@@ -85,6 +86,13 @@ class Case:
             for other in self.others
             if (other.service, other.environment) == own and other.started_at < self.deployment.started_at
         )
+
+    @property
+    def unknown_service(self) -> str | None:
+        """That the configuration does not know the deployed service, as a sentence; None where it does."""
+        if not self.services or self.deployment.service in self.services:
+            return None
+        return unknown_service(self.deployment.service, self.services)
 
     @property
     def short_window(self) -> timedelta:

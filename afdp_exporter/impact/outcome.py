@@ -53,8 +53,9 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
         return Decision(outcome=Outcome.DEGRADATION, reason=reason)
     unjudged = [shift.metric for shift in primary if _unjudged(shift)]
     if unjudged or not primary:
+        unknown = "" if primary else (case.unknown_service or "").removesuffix(".")
         what = ", ".join(unjudged) or "no primary metric was measured"
-        return Decision(outcome=Outcome.UNKNOWN, reason=f"could not be judged: {what}")
+        return Decision(outcome=Outcome.UNKNOWN, reason=unknown or f"could not be judged: {what}")
     better = [shift.metric for shift in primary if shift.moved and shift.harmful is False]
     doubtful = [shift.metric for shift in primary if shift.verdict is Attribution.INCONCLUSIVE]
     also = f", better: {', '.join(better)}" if better else ""

@@ -96,12 +96,18 @@ def _nothing(impact: Impact, case: Case) -> str:
     who = f"Deployment {case.deployment.name} at {case.deployment.started_at:%H:%M}"
     judged = [shift for shift in impact.shifts if shift.verdict is Attribution.NO_EFFECT]
     if not impact.shifts:
-        return f"{who}: no metric was measured, so nothing is known of its effect."
+        why = case.unknown_service or ""
+        return f"{who}: no metric was measured, so nothing is known of its effect. {why}".rstrip()
     if len(judged) == len(impact.shifts):
         if len(judged) == 1:
             return f"{who} did not move {_name(judged[0])}."
         return f"{who} moved none of {_count(len(judged), 'metric')}."
-    return f"{who}: no effect on {len(judged)} of {_count(len(impact.shifts), 'metric')}, the others are open."
+    open_ = [shift for shift in impact.shifts if shift.verdict is not Attribution.NO_EFFECT]
+    why = "; ".join(dict.fromkeys(shift.reason for shift in open_))
+    if not judged:
+        return f"{who}: {_count(len(open_), 'metric')} cannot be judged: {why}."
+    effect = f"no effect on {_count(len(judged), 'metric')}"
+    return f"{who}: {effect}; {', '.join(map(_name, open_))} cannot be judged: {why}."
 
 
 def _cost(cost: Cost, *, ended: bool, short: bool = False) -> str:

@@ -35,7 +35,6 @@ from afdp_exporter.model.impacts import (
     Shift,
     ShiftState,
     Stability,
-    Usual,
     stated,
 )
 from afdp_exporter.model.learning import (
@@ -108,7 +107,6 @@ __all__ = [
     "Status",
     "Strategy",
     "Trait",
-    "Usual",
     "Window",
     "Windows",
     "Worse",

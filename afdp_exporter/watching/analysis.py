@@ -10,7 +10,6 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from afdp_exporter import promql
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import conclude, standing
@@ -118,7 +117,7 @@ def question_of(
         metrics=tuple(each.metric for each in evidence),
         step=min((each.step or watched.settings.step for each in evidence), default=watched.settings.step),
         now=now,
-        others=tuple(other for other in others if other.id != deployment.id),
+        others=tuple(other for other in others if other.id != deployment.id and watched.knows(other.service)),
         services=watched.services,
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
         settings=watched.settings.impact,
@@ -233,12 +232,7 @@ class _Asking:
 
     def judged(self, evidence: Evidence, series: Series, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
-        window = promql.rate_window(evidence.metric.query)
-        told = {
-            "worse": evidence.metric.worse,
-            "rate_window": None if window is None else window.total_seconds(),
-            **self.of(evidence),
-        }
+        told = {"worse": evidence.metric.worse, **self.of(evidence)}
         near = judge(series.times, series.values, **told)
         if within is not None and not near.attributed:
             late = judge(series.times, series.values, respond_within=within, **told)

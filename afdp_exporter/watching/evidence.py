@@ -17,6 +17,7 @@ from afdp_exporter.impact.peers import witnesses
 from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import Source
+from afdp_exporter.wording.names import unknown_service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +47,25 @@ class Watched:
         """The metrics that are watched for a deployment."""
         return self.metrics_at(deployment.service, deployment.environment)
 
+    def knows(self, service: str) -> bool:
+        """Whether a service is configured; without any configured ones every service is known."""
+        return not self.services or service in self.services
+
+    def warnings(self, service: str) -> tuple[str, ...]:
+        """What the sender of a deployment of this service should know, as sentences."""
+        return () if self.knows(service) else (unknown_service(service, self.services),)
+
     def metrics_at(self, service: str, environment: str) -> tuple[Metric, ...]:
-        """The metrics that are watched for a service in an environment."""
+        """The metrics that are watched for a service in an environment.
+
+        For a service that is not known: those that no configured service lists as its own.
+        """
         known = self.services.get(service)
-        chosen = None if known is None else known.metrics
+        listed = {name for each in self.services.values() for name in each.metrics or ()}
         return tuple(
             metric
             for metric in self.metrics
-            if (chosen is None or metric.name in chosen)
+            if (metric.name not in listed if known is None else known.metrics is None or metric.name in known.metrics)
             and (not metric.environments or environment in metric.environments)
         )
 
@@ -161,7 +173,8 @@ class _Asking:
             control = await self._one(metric, metric.control, values) if metric.control else None
         except SourceRefused as error:
             return Evidence(metric=metric, problem=str(error))
-        peers = {} if control or "$service" not in metric.query else await self._peers(metric, values)
+        alone = control is not None or "$service" not in metric.query or not self.watched.knows(values["service"])
+        peers = {} if alone else await self._peers(metric, values)
         return Evidence(metric=metric, series=series, control=control, peers=peers)
 
     async def _peers(self, metric: Metric, values: Mapping[str, str]) -> dict[str, Series]:
@@ -176,16 +189,17 @@ class _Asking:
     async def _one(self, metric: Metric, query: str, values: Mapping[str, str]) -> Series:
         name, source = self.watched.source_of(metric)
         started = perf_counter()
+        asked = promql.substitute(query, values)
         try:
-            found = await source.fetch(promql.substitute(query, values), self.window, self.watched.settings.step)
+            found = await source.fetch(asked, self.window, self.watched.settings.step)
         except SourceError as error:
             self.observer.query_failed(name, error)
             raise
         self.observer.queried(name, perf_counter() - started)
         if not found:
-            raise SourceRefused("no_data", f"the source has no data for {query}")
+            raise SourceRefused("no_data", f"the source has no data for {asked}")
         if len(found) > 1:
-            raise SourceRefused("many_series", f"{len(found)} series answer {query}: aggregate them, say with sum()")
+            raise SourceRefused("many_series", f"{len(found)} series answer {asked}: aggregate them, say with sum()")
         return found[0]
 
 

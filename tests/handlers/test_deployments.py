@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
+from click.testing import CliRunner, Result
 from prometheus_client.parser import text_string_to_metric_families
 
+from afdp_exporter import cli
 from afdp_exporter.model import LookState
 from afdp_exporter.store.sqlite import SQLiteStore
+from loopback import Serve
 
 PATH = "/api/v1/deployments"
 BODY = {
@@ -47,7 +51,7 @@ async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(
     assert {name: stored[name] for name in BODY} == BODY | {"status": "succeeded"}
     assert answer.headers["Location"] == stored["links"]["self"] == f"{PATH}/pipeline-42"
     report = await (await client.get(stored["links"]["report"])).json()
-    assert report["deployment"] == {name: value for name, value in stored.items() if name != "links"}
+    assert report["deployment"] == {name: value for name, value in stored.items() if name not in {"links", "warnings"}}
 
 
 async def test_the_least_that_can_be_told_is_a_service(client: ClientSession) -> None:
@@ -223,3 +227,47 @@ async def test_a_deployment_is_on_the_page_as_soon_as_it_is_acknowledged(client:
     told = {"version": "v2.1.0", "team": "payments", "strategy": "canary", "change_type": "code,database"}
     assert [sample.labels for sample in families["afdp_deployment_info"].samples] == [whose | told]
     assert families["afdp_annotations_received"].samples[0].labels == {"kind": "api"}
+
+
+async def test_a_service_that_is_not_configured_is_kept_and_its_sender_warned(start: Callable[..., Any]) -> None:
+    client = await start(services=[{"name": "checkout"}, {"name": "search"}])
+    body = {"id": "d", "service": "chekout", "version": "v1"}
+    for status in (201, 200):
+        answer = await client.post(PATH, json=body)
+        assert answer.status == status
+        (warning,) = (await answer.json())["warnings"]
+        assert warning == "The service chekout is not known; did you mean checkout? Known: checkout, search."
+    report = await (await client.get(f"{PATH}/d")).json()
+    assert report["warnings"] == [warning]
+    known = await (await client.post(PATH, json=body | {"id": "e", "service": "search"})).json()
+    assert known["warnings"] == []
+    page = await (await client.get("/deployments/d")).text()
+    assert "did you mean checkout?" in page
+
+    url = str(client._base_url)
+    told = await annotate(url, "--service=serch")
+    assert (told.exit_code, "did you mean search? Known: checkout, search." in told.stderr) == (0, True)
+
+
+async def annotate(url: str, *arguments: str) -> Result:
+    command = ["annotate", f"--url={url}", "--tries=2", *arguments]
+    return await asyncio.to_thread(CliRunner().invoke, cli._afdp, command)
+
+
+async def test_an_exporter_that_is_not_reached_is_named_with_its_address_and_nothing_else(
+    serve: Serve,
+) -> None:
+    away = await annotate("http://127.0.0.1:9", "--service=checkout")
+    assert away.output == "afdp annotate: http://127.0.0.1:9 cannot be reached: no connection\n"
+    schemeless = await annotate("127.0.0.1:9", "--service=checkout")
+    assert schemeless.output == (
+        "afdp annotate: 127.0.0.1:9 is no address of an exporter: it begins with http:// or https://\n"
+    )
+
+    async def nothing(request: web.Request) -> web.Response:
+        raise web.HTTPNotFound
+
+    other = await serve(nothing)
+    assert (await annotate(other, "--service=checkout")).output == (
+        f"afdp annotate: {other} refused with 404: is this an afdp-exporter?\n"
+    )

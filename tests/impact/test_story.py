@@ -141,7 +141,9 @@ def test_nothing_found_and_nothing_known_are_two_things(shift: Callable[..., Shi
     )
     missing = shift(REVENUE, None, None, verdict=Attribution.INSUFFICIENT_HISTORY)
     half = conclude([*quiet[:2], missing], case(metrics=ALL))
-    assert half.story[0].endswith("no effect on 2 of three metrics, the others are open.")
+    assert half.story[0].endswith(f"no effect on two metrics; revenue cannot be judged: {missing.reason}.")
+    nothing = conclude([missing], case(metrics=ALL))
+    assert nothing.story[0].endswith(f"at 14:00: one metric cannot be judged: {missing.reason}.")
     assert "so nothing is known of its effect" in conclude([], case()).story[0]
     assert headline(Measured(deployment=case().deployment, impact=half)).startswith(
         "checkout v2.1.0 (14:00): unknown, could not be judged: revenue"

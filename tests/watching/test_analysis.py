@@ -17,6 +17,7 @@ from afdp_exporter.model import (
     Layer,
     Look,
     Metric,
+    Outcome,
     Series,
     Service,
     Shift,
@@ -25,7 +26,7 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.analysis import Analyst, Answer
+from afdp_exporter.watching.analysis import Analyst, Answer, question_of
 from afdp_exporter.watching.evidence import AnalysisSettings, Watched
 from afdp_exporter.watching.watch import Schedule, plan
 from afdp_exporter.workers import Workers
@@ -88,6 +89,13 @@ class Asked:
     ) -> tuple[Impact, Mapping[str, object]]:
         answer = await self.whole(source, *metrics, services=services, step=step, **told)
         return answer.impact, answer.account
+
+    async def again(
+        self, source: object, *metrics: Metric, services: Mapping[str, Service]
+    ) -> tuple[Impact, Mapping[str, object]]:
+        other = Asked(self.folder / "again", self.workers)
+        other.folder.mkdir()
+        return await other(source, *metrics, services=services)
 
     async def whole(
         self,
@@ -236,3 +244,56 @@ async def test_a_value_that_a_source_holds_is_no_further_measurement(ask: Asked,
     assert impact == every_five
     assert account == other
     assert account["step_seconds"] == 300.0
+
+
+SERVICES = {"web": Service(name="web", metrics=("latency_seconds",)), "apis": Service(name="apis", metrics=())}
+
+
+async def test_an_unknown_service_is_asked_nothing_that_another_has_for_its_own_and_is_reported_as_unknown(
+    ask: Asked,
+) -> None:
+    tape = Tape([series(wandering(30)), series(wandering(31), service="web"), series(wandering(32), name="visits")])
+    impact, account = await ask(tape, services=SERVICES)
+    assert impact.shifts == ()
+    assert impact.outcome is Outcome.UNKNOWN
+    assert impact.outcome_reason == "The service api is not known; did you mean apis? Known: apis, web"
+    assert impact.story[0].endswith("The service api is not known; did you mean apis? Known: apis, web.")
+    assert ask.notes.answered == 0
+
+    visits = Metric(name="visits", layer=Layer.USER, query="visits")
+    shared = replace(LATENCY, name="shared_latency_seconds")
+    again, account = await ask.again(tape, LATENCY, visits, shared, services=SERVICES)
+    assert {shift.metric for shift in again.shifts} == {"visits", "shared_latency_seconds"}
+    assert account["metrics"]["shared_latency_seconds"]["witnesses"] == []  # type: ignore[index]
+
+
+def test_an_unknown_service_is_no_rival() -> None:
+    at = {"environment": "production", "started_at": START, "received_at": START}
+    api, web, other = (Deployment(id=name, service=name, **at) for name in ("api", "web", "nobodys"))  # type: ignore[arg-type]
+    watched = Watched(sources={}, metrics=(LATENCY,), services={name: Service(name=name) for name in ("api", "web")})
+    others = question_of(api, (), others=(api, web, other), now=NOW, watched=watched).case.others
+    assert others == (web,)
+    everybody = question_of(api, (), others=(web, other), now=NOW, watched=replace(watched, services={}))
+    assert everybody.case.others == (web, other)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "told"), [(6, "6 of 21 minutes"), (20, "20 of 21 minutes"), (0, "0 of 21 minutes")]
+)
+async def test_a_short_history_is_reported_with_what_is_needed_and_when_it_is_there(
+    ask: Asked, minutes: int, told: str
+) -> None:
+    began = START.timestamp() - 60 * minutes
+    values = np.where(began <= TIMES, wandering(33), np.nan)
+    impact, _ = await ask(Tape([series(values)]))
+    assert only(impact).verdict is Attribution.INSUFFICIENT_HISTORY
+    ready = datetime.fromtimestamp(began, UTC) + timedelta(minutes=21)
+    reason = f"{told} of history; deployments from {ready:%H:%M} on can be judged"
+    assert only(impact).reason == reason
+    assert impact.story[0] == f"Deployment api at 14:00: one metric cannot be judged: {reason}."
+
+
+async def test_with_the_needed_history_a_deployment_is_judged(ask: Asked) -> None:
+    values = np.where(START.timestamp() - 60 * 21 <= TIMES, wandering(33, shift=15), np.nan)
+    impact, _ = await ask(Tape([series(values)]))
+    assert only(impact).verdict is not Attribution.INSUFFICIENT_HISTORY

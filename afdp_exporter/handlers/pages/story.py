@@ -34,7 +34,8 @@ class _Panel:
 
 async def story(request: web.Request) -> web.Response:
     """The story of a deployment."""
-    store = request.app[STATE].store
+    state = request.app[STATE]
+    store = state.store
     deployment_id = request.match_info["id"]
     if not ID.fullmatch(deployment_id):
         raise NotFound("no deployment has this id")
@@ -49,6 +50,7 @@ async def story(request: web.Request) -> web.Response:
         impact=impact,
         measured=measured,
         outcome=words.outcome_of(measured),
+        warnings=state.rules.watched.warnings(deployment.service),
         told=report_json(deployment, impact, looks),
         chain=chain(deployment, impact) if impact else None,
         moved=[panel for panel in panels if panel.shift.moved],
@@ -57,7 +59,7 @@ async def story(request: web.Request) -> web.Response:
         looks=looks,
         pending=[look for look in looks if look.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}],
         foretold=_foretold(deployment) if deployment.planned else None,
-        away=_away(request.app[STATE]),
+        away=_away(state),
         seen=await _known(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
     )
 
