@@ -9,6 +9,7 @@ from pydantic import Field
 
 from afdp_exporter.model import (
     Deployment,
+    Impact,
     Layer,
     Measured,
     Metric,
@@ -63,7 +64,8 @@ class Case:
     """A deployment, the metrics that are watched for it, and what happened around it.
 
     `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest
-    first; `elsewhere` how other services' series of the same metrics moved at that time, by service.
+    first; `elsewhere` how other services' series of the same metrics moved at that time, by service; `before` what the
+    last check of this deployment found.
     """
 
     deployment: Deployment
@@ -75,6 +77,7 @@ class Case:
     calendar: tuple[Occasion, ...] = ()
     past: tuple[Measured, ...] = ()
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
+    before: Impact | None = None
     settings: ImpactSettings = ImpactSettings()
 
     @property

@@ -1,13 +1,16 @@
 """From single shifts to one impact: each part of this package asked in its turn."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import MappingProxyType
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.cost import costs
 from afdp_exporter.impact.family import left_alone, settle
-from afdp_exporter.impact.first_hour import kept
+from afdp_exporter.impact.horizons import FIRST, as_judged, kept
 from afdp_exporter.impact.outcome import decide
+from afdp_exporter.impact.recovery import Recovery
 from afdp_exporter.impact.rivals import Blame, shared_blame
 from afdp_exporter.impact.seen import fingerprint, seen_before
 from afdp_exporter.impact.sequence import links, supported
@@ -16,15 +19,32 @@ from afdp_exporter.impact.states import with_states
 from afdp_exporter.impact.story import story, told
 from afdp_exporter.model import Attribution, Impact, Shift
 
+NONE: Mapping[str, Recovery] = MappingProxyType({})
 
-def conclude(shifts: Iterable[Shift], case: Case, early: Iterable[Shift] = ()) -> Impact:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Early:
+    """The shifts that stood so long `after` the rollout."""
+
+    after: timedelta
+    shifts: tuple[Shift, ...]
+
+
+def conclude(
+    shifts: Iterable[Shift], case: Case, early: Sequence[Early] = (), recoveries: Mapping[str, Recovery] = NONE
+) -> Impact:
     """The impact of a deployment from the shifts of all its metrics, as each was judged by itself.
 
-    `early` are those that stood an hour after the rollout, where the look reaches further.
+    `early` are those that stood some time after the rollout, the longest first, where the look reaches further;
+    `recoveries` what became since of each metric that moved.
     """
-    blame = standing(shifts, case)
-    first_hour = tuple(shift for shift in early if shift.moved)
-    final = with_states(kept(blame.shifts, first_hour), case)
+    blame = standing(shifts, as_judged(case))
+    final, first_hour = blame.shifts, tuple[Shift, ...]()
+    for stretch in early:
+        moved = tuple(shift for shift in stretch.shifts if shift.moved)
+        final = kept(final, moved, stretch.after, recoveries)
+        first_hour = moved if stretch.after == FIRST else first_hour
+    final = with_states(final, case, recoveries)
     decision = decide(final, case)
     impact = Impact(
         deployment_id=case.deployment.id,

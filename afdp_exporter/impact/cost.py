@@ -13,7 +13,7 @@ from math import hypot
 
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.paths import Paths
-from afdp_exporter.model import Cost, Estimate, Money, Shift, Worse
+from afdp_exporter.model import Cost, Estimate, Money, Shift, ShiftState, Worse
 
 _HOUR = timedelta(hours=1)
 
@@ -27,7 +27,8 @@ class _Item:
 
     @property
     def over(self) -> bool:
-        return self.shift.recovered_at is not None
+        """Whether it is back, or another deployment has taken its place."""
+        return self.shift.recovered_at is not None or self.shift.state is ShiftState.REPLACED
 
 
 def costs(shifts: Iterable[Shift], case: Case) -> tuple[Cost, ...]:
@@ -50,7 +51,7 @@ def costs(shifts: Iterable[Shift], case: Case) -> tuple[Cost, ...]:
                 total=combined([scaled(item.rate, item.lasted / _HOUR) for item in ends]),
                 duration=max(item.lasted for item in ends),
                 ended=not lasting,
-                as_of=case.now,
+                as_of=min((item.shift.as_of or case.now for item in lasting), default=case.now),
                 metrics=tuple(item.shift.metric for item in ends),
             )
         )

@@ -165,8 +165,11 @@ def _unjudged(shift: Shift) -> bool:
 
 
 def _severe(shift: Shift, settings: ImpactSettings) -> bool:
-    """Whether a lasting change is large enough to be called a failure; what is only spent more never is."""
-    if shift.verdict is Attribution.TRANSIENT or shift.recovered_at is not None:
+    """Whether a lasting change is large enough to be called a failure; what is only spent more never is.
+
+    What came to its end by itself did not last; what another deployment had to end did.
+    """
+    if shift.verdict is Attribution.TRANSIENT or (shift.recovered_at is not None and shift.ended_by is None):
         return False
     if shift.layer is Layer.SYSTEM or (shift.layer is Layer.BUSINESS and shift.worse is Worse.UP):
         return False

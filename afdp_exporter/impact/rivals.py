@@ -182,16 +182,16 @@ def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     low, high = (end.timestamp() for end in onset_range(shift, case.step))
     middle = shift.onset.timestamp()
     ends = np.where(_PLACES < 0, max(middle - low, step / 4), max(high - middle, step / 4))
-    known = float(np.average(_reaction(middle + _PLACES * ends, candidate, shift.layer, step), weights=_WEIGHTS))
+    known = float(np.average(reaction(middle + _PLACES * ends, candidate, shift.layer, step), weights=_WEIGHTS))
     earlier = 1 - (1.0 if shift.onset_ratio is None else shift.onset_ratio)
     start, own = candidate.started_at.timestamp(), case.deployment.started_at.timestamp()
     if earlier <= 0 or start >= own:
         return known * (1 - earlier)
-    before = float(_reaction(np.arange(start, own, step / 2), candidate, shift.layer, step).mean())
+    before = float(reaction(np.arange(start, own, step / 2), candidate, shift.layer, step).mean())
     return known * (1 - earlier) + before * earlier
 
 
-def _reaction(at: Floats, candidate: Deployment, layer: Layer, step: float) -> Floats:
+def reaction(at: Floats, candidate: Deployment, layer: Layer, step: float) -> Floats:
     """How likely, up to a factor, a reaction is to begin at these instants."""
     start, end = candidate.started_at.timestamp(), candidate.ended_at.timestamp() + step
     begun = ndtr((at - start + step / 2) / (step / 2))

@@ -117,7 +117,9 @@ class _Walk:
 
     def _measure(self, deployment: Deployment, place: int, look: Look, weighed: Weighed) -> None:
         past = tuple(self._known(before=deployment.started_at))
-        impact = together(weighed.judged, replace(weighed.case, past=past))
+        known = self._measured.get(deployment.id)
+        before = known.impact if known else None
+        impact = together(weighed.judged, replace(weighed.case, past=past, before=before))
         done = replace(look, state=LookState.DONE, done_at=look.due_at, outcome=impact.outcome, account=weighed.account)
         self._looks[deployment.id][place] = done
         self._measured[deployment.id] = Measured(deployment=deployment, impact=impact)

@@ -4,23 +4,24 @@ An `Analyst` fetches what the question needs, has each metric judged in a worker
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from functools import partial
 from math import isfinite
 from typing import Any
 
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.conclusion import conclude, standing
+from afdp_exporter.impact.conclusion import Early, conclude, standing
 from afdp_exporter.impact.course import course
 from afdp_exporter.impact.family import settle
-from afdp_exporter.impact.first_hour import first_hour
+from afdp_exporter.impact.horizons import as_judged, earlier
 from afdp_exporter.impact.peers import common_course
+from afdp_exporter.impact.recovery import Recovery, recovery
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
 from afdp_exporter.impact.shock import hear_witnesses
-from afdp_exporter.model import Course, Deployment, Impact, Look, Series, Shift, Window
+from afdp_exporter.model import Attribution, Course, Deployment, Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
 from afdp_exporter.watching.evidence import Evidence, Observer, Watched, gather
 from afdp_exporter.workers import Workers
@@ -53,9 +54,21 @@ class Analyst:
         window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
         evidence = await gather(deployment, window, watched=watched, observer=self.observer)
         others = await self.store.between(window.start, window.end)
-        question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
+        question = question_of(
+            deployment,
+            evidence,
+            others=others,
+            now=window.end,
+            watched=watched,
+            before=await self._before(look, window),
+        )
         judged, courses = await self.workers.run(weigh_and_draw, question, deadline=watched.settings.deadline)
         return Weighed(case=question.case, judged=judged, courses=courses, account=account(question, window, judged))
+
+    async def _before(self, look: Look, window: Window) -> Impact | None:
+        """What the last check found; None for a look that is made only after a later one."""
+        known = await self.store.impact(look.deployment_id)
+        return known if known is not None and known.measured_at <= window.end else None
 
     async def conclude(self, weighed: "Weighed") -> "Answer":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
@@ -70,18 +83,20 @@ class Judged:
     """The metrics, each judged by itself; `elsewhere` how those that moved beside the others did so at other services.
 
     `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come;
-    `early` is the same for the first hour alone, where the look reaches further.
+    `early` is the same for shorter stretches, the longest first, where the look reaches further. `recoveries` says what
+    became since of each metric that moved for longer than a while.
     """
 
     shifts: tuple[Shift, ...]
     elsewhere: Mapping[str, tuple[Shift, ...]]
     answers: Mapping[str, tuple[Finding, float | None]]
-    early: "Judged | None" = None
+    early: tuple["Judged", ...] = ()
+    recoveries: Mapping[str, Recovery] = field(default_factory=dict)
 
     @property
     def moved(self) -> bool:
-        """Whether any metric did, by itself, now or in the first hour."""
-        return any(shift.moved for shift in self.shifts) or (self.early is not None and self.early.moved)
+        """Whether any metric did, by itself, now or in a shorter stretch."""
+        return any(shift.moved for shift in self.shifts) or any(each.moved for each in self.early)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +125,9 @@ def question_of(
     others: Iterable[Deployment],
     now: datetime,
     watched: Watched,
+    before: Impact | None = None,
 ) -> Question:
-    """What is asked about a deployment: with `others` around it, and what the calendar holds for its service. Pure."""
+    """What is asked about a deployment: the `others` around it, the calendar, what was found `before`. Pure."""
     case = Case(
         deployment=deployment,
         metrics=tuple(each.metric for each in evidence),
@@ -120,6 +136,7 @@ def question_of(
         others=tuple(other for other in others if other.id != deployment.id and watched.knows(other.service)),
         services=watched.services,
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
+        before=before,
         settings=watched.settings.impact,
     )
     return Question(case=case, evidence=evidence)
@@ -131,12 +148,65 @@ def assess(question: Question) -> Impact:
 
 
 def weigh(question: Question) -> Judged:
-    """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure."""
-    judged = _weigh(question.case, question.evidence)
-    sooner = first_hour(question.case)
-    if sooner is None:
-        return judged
-    return replace(judged, early=_weigh(sooner, tuple(each.until(sooner.now) for each in question.evidence)))
+    """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure.
+
+    What is judged ends at the next deployment of the service, and where a metric was back.
+    """
+    case = as_judged(question.case)
+    evidence = tuple(each.until(case.now) for each in question.evidence)
+    judged = _weigh(case, evidence)
+    early = tuple(_weigh(each, tuple(one.until(each.now) for one in evidence)) for each in earlier(case))
+    judged = replace(judged, early=early)
+    recoveries = _recoveries(judged, question)
+    return replace(_until_back(judged, recoveries, case, evidence), recoveries=recoveries)
+
+
+def _until_back(judged: Judged, recoveries: Mapping[str, Recovery], case: Case, evidence: Sequence[Evidence]) -> Judged:
+    """The metrics that were back within the stretch, each judged anew up to then: its mean is not that of after it."""
+    asking, again = _Asking(case), dict[str, tuple[Finding, float | None]]()
+    shifts = {shift.metric: shift for shift in judged.shifts}
+    for each in evidence:
+        known = recoveries.get(each.metric.name)
+        if known is None or known.at is None or known.at >= case.now or each.series is None:
+            continue
+        short = each.until(known.at - timedelta.resolution)
+        if short.series is None:
+            continue
+        answer = asking.judged(short, short.series, within=judged.answers[each.metric.name][1])
+        if answer[0].verdict.moved:
+            again[each.metric.name] = answer
+            shifts[each.metric.name] = shift_of(answer[0], each.metric, each.series.warnings)
+    return replace(judged, shifts=tuple(shifts.values()), answers={**judged.answers, **again})
+
+
+def _recoveries(judged: Judged, question: Question) -> dict[str, Recovery]:
+    """What became since of each metric that moved and did not come back at once, by this look or by the last one."""
+    case, found = question.case, {}
+    before = {shift.metric: shift for shift in (case.before.shifts if case.before else ())}
+    for each in question.evidence:
+        shift = _lasting(each.metric.name, judged, before)
+        if each.series is None or shift is None or shift.change is None:
+            continue
+        known = recovery(
+            each.series,
+            onset=shift.onset or case.deployment.started_at,
+            change=shift.change,
+            layer=each.metric.layer,
+            case=case,
+            step=each.step or case.step,
+        )
+        if known is not None:
+            found[each.metric.name] = known
+    return found
+
+
+def _lasting(metric: str, judged: Judged, before: Mapping[str, Shift]) -> Shift | None:
+    """The lasting shift of a metric that the longest stretch shows, or that the last check found."""
+    shown = (shift for each in (judged, *judged.early) for shift in each.shifts if shift.metric == metric)
+    known = before.get(metric)
+    found = known if known is not None and known.state is not None and known.state.found else None
+    moved = (shift for shift in (*shown, found) if shift is not None and shift.moved)
+    return next((shift for shift in moved if shift.verdict is not Attribution.TRANSIENT), None)
 
 
 def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
@@ -152,10 +222,16 @@ def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
 
 
 def together(judged: Judged, case: Case) -> Impact:
-    """The impact of all metrics together, in the light of what earlier deployments did. Pure."""
-    early, sooner = judged.early, first_hour(case)
-    stood = standing(early.shifts, replace(sooner, elsewhere=early.elsewhere)).shifts if early and sooner else ()
-    return conclude(judged.shifts, replace(case, elsewhere=judged.elsewhere), stood)
+    """The impact of all metrics together, beside what earlier deployments did and the last check found. Pure."""
+    case = replace(case, elsewhere=judged.elsewhere)
+    early = [
+        Early(
+            after=sooner.now - case.deployment.ended_at,
+            shifts=standing(each.shifts, replace(sooner, elsewhere=each.elsewhere)).shifts,
+        )
+        for each, sooner in zip(judged.early, earlier(as_judged(case)), strict=True)
+    ]
+    return conclude(judged.shifts, case, early, judged.recoveries)
 
 
 def account(question: Question, window: Window, judged: Judged) -> Mapping[str, object]:

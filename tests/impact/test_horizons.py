@@ -1,20 +1,22 @@
-"""What the first hour showed is not lost where a longer look can no longer tell."""
+"""What an hour, or four, showed is not lost where a longer look can no longer tell."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from scipy.signal import lfilter
 
 from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.first_hour import first_hour, kept
-from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Money, Series, Shift, Worse
+from afdp_exporter.impact.horizons import as_judged, earlier, kept
+from afdp_exporter.impact.recovery import Recovery
+from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Money, Series, Shift, ShiftState, Worse
 from afdp_exporter.watching.analysis import Question, assess
 from afdp_exporter.watching.evidence import Evidence
 
 HOUR = timedelta(hours=1)
+NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 REVENUE = Metric(
     name="revenue_usd_per_hour",
     layer=Layer.BUSINESS,
@@ -55,8 +57,7 @@ def test_a_look_after_a_day_knows_no_less_than_one_after_an_hour(after: Callable
         assert day.moved
         if "since then it cannot be told" in day.reason:
             lost += 1
-            assert (day.change, day.onset) == (hour.change, hour.onset)
-            assert cost == pytest.approx(-(day.change or 0.0), rel=0.1)  # an hour is known, so an hour is counted
+            assert cost == pytest.approx(-24 * (day.change or 0.0), rel=0.1)  # it goes on, so all of it is counted
     assert lost >= 2
 
 
@@ -65,7 +66,7 @@ def test_what_a_day_rules_out_or_puts_down_to_others_is_not_kept(shift: Callable
 
     def stays(**changes: object) -> bool:
         values: dict[str, object] = {"verdict": Attribution.NO_EFFECT, "onset": None, "low": -3000.0, "high": 900.0}
-        (found,) = kept([replace(early, **(values | changes))], [early])
+        (found,) = kept([replace(early, **(values | changes))], [early], HOUR, {})
         return found.moved and "in the first hour" in found.reason
 
     assert stays()
@@ -77,12 +78,40 @@ def test_what_a_day_rules_out_or_puts_down_to_others_is_not_kept(shift: Callable
     assert not stays(verdict=Attribution.TRANSIENT)
 
 
-def test_only_a_look_that_reaches_further_has_a_first_hour(
+def test_a_mean_over_a_day_rules_out_nothing_of_what_was_back_before_its_end(shift: Callable[..., Shift]) -> None:
+    early = shift(REVENUE, 10, -1200.0)
+    day = replace(early, verdict=Attribution.NO_EFFECT, onset=None, change=-100.0, low=-300.0, high=100.0)
+    back = Recovery(state=ShiftState.RECOVERED, as_of=NOON, at=NOON - HOUR)
+    on = Recovery(state=ShiftState.ACTIVE, as_of=NOON)
+    assert [kept([day], [early], HOUR, {REVENUE.name: since})[0].moved for since in (back, on)] == [True, False]
+
+
+def test_a_look_is_judged_at_the_hours_that_it_reaches_well_beyond(
     case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:
     end = deploy().ended_at
-    later = deploy(after=3 * HOUR, id="d2")
-    assert first_hour(case(now=end + HOUR)) is None
-    early = first_hour(case(now=end + 24 * HOUR, others=(later,)))
-    assert early is not None
-    assert (early.now, early.others) == (end + HOUR, ())
+    later = deploy(after=3 * HOUR, id="d2", service="search")
+
+    def stretches(hours: float) -> list[float]:
+        return [(each.now - end) / HOUR for each in earlier(case(now=end + hours * HOUR, others=(later,)))]
+
+    assert [stretches(hours) for hours in (1, 4, 8, 24)] == [[], [1], [4, 1], [4, 1]]
+    *_, first = earlier(case(now=end + 24 * HOUR, others=(later,)))
+    assert first.others == ()
+
+
+def test_what_is_judged_ends_at_the_next_deployment_of_the_service_and_after_a_day(
+    case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    end = deploy().ended_at
+    fix = deploy(after=3 * HOUR, id="d2", version="v2.1.1")
+    another = deploy(after=2 * HOUR, id="d3", service="search")
+    elsewhere = deploy(after=2 * HOUR, id="d4", environment="staging")
+    soon = deploy(after=HOUR / 10, id="d5")  # a rival: a metric may still respond to either
+
+    def judged(hours: float, *others: Deployment) -> datetime:
+        return as_judged(case(now=end + hours * HOUR, others=others)).now
+
+    assert judged(30) == end + 24 * HOUR
+    assert judged(5, another, elsewhere, soon) == end + 5 * HOUR
+    assert timedelta(0) < fix.started_at - judged(5, another, fix) < timedelta(seconds=1)
