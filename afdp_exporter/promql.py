@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 
 import promql_parser
 
@@ -14,6 +15,7 @@ _TOKEN = re.compile(
 )
 _VARIABLE = re.compile(r"\$([a-zA-Z_]\w*)")
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_RATES = frozenset({"rate", "irate", "increase"})
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -50,6 +52,38 @@ def check(query: str) -> None:
         promql_parser.parse(substitute(query, dict.fromkeys(names, "x")))
     except ValueError as error:
         raise SourceRefused("bad_query", f"this is not PromQL: {error}") from None
+
+
+def rate_window(query: str) -> timedelta | None:
+    """Over how long the query takes the rate of counters; the longest, None where its value follows no such rate.
+
+    A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced.
+    """
+    names = {match[1] for match in _VARIABLE.finditer(query)}
+    try:
+        return _rate_window(promql_parser.parse(substitute(query, dict.fromkeys(names, "x"))))
+    except (ValueError, SourceRefused):
+        return None
+
+
+def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
+    match expression:
+        case promql_parser.Call(func=function, args=arguments):
+            ranges = [each.range for each in arguments if isinstance(each, promql_parser.MatrixSelector)]
+            if function.name in _RATES:
+                return max(ranges, default=None)
+            if function.name.startswith("histogram_"):
+                return None
+            parts = list(arguments)
+        case promql_parser.BinaryExpr(lhs=left, rhs=right, op=operator):
+            parts = [left, right]
+            if str(operator) == "/" and all(_rate_window(part) for part in parts):
+                return None
+        case promql_parser.AggregateExpr() | promql_parser.ParenExpr() | promql_parser.UnaryExpr():
+            parts = [expression.expr]
+        case _:
+            return None
+    return max((found for part in parts if (found := _rate_window(part))), default=None)
 
 
 def unknown_variables(query: str) -> list[str]:

@@ -5,6 +5,7 @@ from grafana_foundation_sdk.builders import dashboard as build
 import deployment_tables
 from frame import ONE, dashboard, metrics_of_the_deployment, one_deployment, report_address
 from panels import band, bars, number, section, word
+from queries import MOVED
 
 _THIS_METRIC = f'{ONE}, metric="$metric"'
 
@@ -30,6 +31,7 @@ def _summary(board: build.Dashboard) -> None:
             "What became of the deployment, as far as it is known by now.",
             f"max by (outcome) (afdp_deployment_outcome{{{ONE}}})",
             "outcome",
+            width=4,
         )
     )
     board.with_panel(
@@ -38,6 +40,7 @@ def _summary(board: build.Dashboard) -> None:
             "When the rollout began.",
             f"max(afdp_deployment_timestamp_seconds{{{ONE}}}) * 1000",
             "dateTimeAsIso",
+            width=4,
         )
     )
     board.with_panel(
@@ -46,14 +49,35 @@ def _summary(board: build.Dashboard) -> None:
             "From the start to the end of the rollout; empty while it runs.",
             f"max(afdp_deployment_end_timestamp_seconds{{{ONE}}}) - max(afdp_deployment_timestamp_seconds{{{ONE}}})",
             "s",
+            width=4,
         )
     )
     board.with_panel(
         number(
             "Metrics moved",
-            "How many metrics have a measured change.",
-            f"count(max by (metric) (afdp_impact_change{{{ONE}}}))",
+            "How many metrics this deployment moved; empty as long as it is not measured.",
+            f"count(max by (metric) (afdp_impact_verdict{{{ONE}, {MOVED}}}))"
+            f" or 0 * count(max by (metric) (afdp_impact_verdict{{{ONE}}}))",
             "none",
+            width=4,
+        )
+    )
+    board.with_panel(
+        number(
+            "Harm goes on",
+            "How many metrics are still worse because of this deployment, as of the last check; 0 once all is over.",
+            f"sum(max by (metric) (afdp_impact_active{{{ONE}}}))",
+            "none",
+            width=4,
+        )
+    )
+    board.with_panel(
+        number(
+            "As of",
+            "Up to when the deployment was measured: every figure here is as of then.",
+            f"max(afdp_deployment_measured_timestamp_seconds{{{ONE}}}) * 1000",
+            "dateTimeAsIso",
+            width=4,
         )
     )
 
@@ -62,7 +86,7 @@ def _cost_and_blame(board: build.Dashboard) -> None:
     board.with_panel(
         bars(
             "Attribution",
-            "How sure it is that this deployment did it, by metric.",
+            "Chance that the metric changed and that this deployment did it.",
             f"max by (metric) (afdp_impact_attribution_ratio{{{ONE}}})",
             "percentunit",
             legend="{{metric}}",
@@ -71,7 +95,7 @@ def _cost_and_blame(board: build.Dashboard) -> None:
     board.with_panel(
         band(
             "Cost per hour",
-            "Estimated loss per hour over time with its 5 % and 95 % points, in the currency that the table names.",
+            "Estimated loss per hour, while it goes on, with its 5 % and 95 % points; the table names the currency.",
             f"max(afdp_cost_per_hour{{{ONE}}})",
             f"max(afdp_cost_per_hour_lower{{{ONE}}})",
             f"max(afdp_cost_per_hour_upper{{{ONE}}})",
@@ -83,8 +107,8 @@ def _each_metric(board: build.Dashboard) -> None:
     board.with_panel(
         band(
             "$metric",
-            "Measured change over time with its 5 % and 95 % points: it firms up from look to look. In the unit that"
-            " ends the metric's name.",
+            "Measured change over time with its 5 % and 95 % points: surer with each check. In the unit that ends"
+            " the metric's name.",
             f"max(afdp_impact_change{{{_THIS_METRIC}}})",
             f"max(afdp_impact_change_lower{{{_THIS_METRIC}}})",
             f"max(afdp_impact_change_upper{{{_THIS_METRIC}}})",

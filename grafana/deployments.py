@@ -48,9 +48,10 @@ def _totals(board: build.Dashboard) -> None:
     )
     board.with_panel(
         number(
-            "Dearest deployment, per hour",
-            "The largest estimated loss per hour of a single deployment, by currency.",
-            f"max by (currency) (afdp_cost_per_hour{{{PICKED}}})",
+            "Being lost now, per hour",
+            "The loss per hour of all deployments whose impact goes on, less what others gain, by currency; empty where"
+            " nothing goes on.",
+            f"sum by (currency) (max by (deployment_id, currency) (afdp_cost_per_hour{{{PICKED}}}))",
             "none",
             legend="{{currency}}",
         )
@@ -88,7 +89,7 @@ def _courses(board: build.Dashboard) -> None:
     board.with_panel(
         course(
             "Cost per hour with its range",
-            "Estimated loss per hour of each deployment with its 5 % and 95 % points; a gain is negative.",
+            "Loss per hour of each deployment while it goes on, with its 5 % and 95 % points; a gain is negative.",
             {
                 "{{deployment_id}} {{currency}}": f"afdp_cost_per_hour{{{PICKED}}}",
                 "{{deployment_id}} {{currency}} low": f"afdp_cost_per_hour_lower{{{PICKED}}}",

@@ -10,6 +10,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from frame import PROMETHEUS
+from queries import of_moved
 
 REPORT = ("Report", "${exporter}/deployments/${__value.raw:percentencode}")
 DETAIL = (
@@ -31,6 +32,11 @@ class Column:
 def labels(*names: str) -> dict[str, Column]:
     """Columns of labels."""
     return {name: Column(heading=_HEADINGS.get(name, name.capitalize())) for name in names}
+
+
+def moved(heading: str, metric: str, selector: str, *, by: str, unit: str = "none") -> Column:
+    """As `largest`, of the metrics that the deployment moved."""
+    return Column(heading=heading, expr=of_moved(metric, selector, by=by), unit=unit)
 
 
 def largest(heading: str, metric: str, selector: str = "", *, by: str, unit: str = "none", times: int = 1) -> Column:

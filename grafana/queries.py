@@ -1,5 +1,14 @@
 """PromQL that more than one dashboard asks."""
 
+MOVED = 'verdict=~"attributed|transient|gradual"'
+"""The verdicts that say: this deployment moved the metric."""
+
+
+def of_moved(metric: str, selector: str, *, by: str) -> str:
+    """A figure of the metrics that a deployment moved; of several samples with the same labels, the largest one."""
+    moved = f"max by ({by}) (afdp_impact_verdict{{{selector}, {MOVED}}})"
+    return f"max by ({by}) ({metric}{{{selector}}}) and on ({by}) {moved}"
+
 
 def per_second(counter: str, labels: str) -> str:
     """The rate of a counter by the given labels."""

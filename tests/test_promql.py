@@ -60,3 +60,21 @@ def test_what_is_not_promql_is_refused() -> None:
 
 def test_a_misspelt_variable_is_found() -> None:
     assert promql.unknown_variables('up{a="$srvice", b="$label_team"}') == ["srvice"]
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ('3600 * sum(rate(revenue_usd_total{service="$service"}[2m])) or vector(0)', 120),
+        ("sum(increase(requests_total[90s])) - sum(rate(errors_total[5m]))", 300),
+        ("-(clamp_min(sum by (job) (irate(requests_total[1m])), 0)) / 60", 60),
+        ("sum(rate(errors_total[2m])) / sum(rate(requests_total[2m]))", None),
+        ("histogram_quantile(0.95, sum by (le) (rate(latency_bucket[2m])))", None),
+        ("max_over_time(queue_jobs[30m])", None),
+        ("count($service)", None),
+        ("not PromQL {", None),
+    ],
+)
+def test_the_window_over_which_a_query_takes_a_rate_is_known(query: str, seconds: int | None) -> None:
+    window = promql.rate_window(query)
+    assert (window and window.total_seconds()) == seconds

@@ -1,6 +1,7 @@
 """Was it this deployment? The answers of the detectors, weighed into one finding for one metric."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike
 from afdp_exporter.detectors.alignment import align
 from afdp_exporter.detectors.drift import drifts
 from afdp_exporter.detectors.excursion import Excursion
-from afdp_exporter.detectors.grid import Grid, prepare
+from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, prepare
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.onset import around
 from afdp_exporter.detectors.spread import spread
@@ -22,8 +23,10 @@ from afdp_exporter.impact.answers import (
     transient,
     unusable,
 )
+from afdp_exporter.impact.artefacts import beside_dip, increments, of_counter, without_dip
 from afdp_exporter.impact.evidence import Evidence, beside_control, moved_along, weigh
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.usual import Habit, after_restart, habit, told, without
 from afdp_exporter.model import Attribution, Floats, Worse
 
 LEAST_AFTER = 3
@@ -43,38 +46,94 @@ def judge(
     worse: str = "either",
     step: float | None = None,
     respond_within: float | None = None,
+    rate_window: float | None = None,
 ) -> Finding:
     """Judge whether a deployment shifted a metric; pure, and silent about data that cannot tell.
 
     `times` are Unix seconds (n,) and `values` float64 (n,), NaN where there is a gap, in any order. `control` (n,) is
     what the deployment cannot have touched, at the same times. `respond_within` is how many seconds after the rollout
-    the onset may come (default: the longer of 15 minutes and 4 steps). Raises ValueError only for arrays whose shapes
-    do not fit together.
+    the onset may come (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
+    query takes a rate: a dip no longer than that, while instances are replaced, is no loss. What follows the
+    `earlier_deployments` alike is usual, and only what goes beyond it is judged. Raises ValueError only for arrays
+    whose shapes do not fit together.
     """
     at, raw = _array(times, "times"), _array(values, "values")
     other = None if control is None else _array(control, "control")
     if at.shape != raw.shape or (other is not None and other.shape != at.shape):
         raise ValueError(f"times {at.shape}, values {raw.shape} and control must have the same length")
     Worse(worse)
+    if len(at) > 1 and not (at[1:] > at[:-1]).all():
+        order = np.argsort(at, kind="stable")
+        at, raw, other = at[order], raw[order], None if other is None else other[order]
+    asked = _Asked(
+        deployed_at=float(deployed_at),
+        finished_at=finished_at,
+        earlier=tuple(earlier_deployments),
+        step=step,
+        respond_within=respond_within,
+    )
+    with np.errstate(all="ignore"):
+        growth = increments(at, raw, asked.deployed_at, asked.last_onset)
+        dip = None
+        if rate_window is not None:
+            raw, dip = without_dip(at, raw, asked.deployed_at, finished_at, rate_window)
+    if growth is not None:
+        return of_counter(_judged(at, growth, other, asked))
+    finding = _judged(at, raw, other, asked)
+    return finding if dip is None or rate_window is None else beside_dip(finding, dip, rate_window)
 
-    def on_grid(series: Floats, beside: Floats | None) -> Grid | None:
-        grid = prepare(
-            at, series, float(deployed_at),
-            finished_at=finished_at, control=beside, step=step, respond_within=respond_within,
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The rollout that is judged, Unix seconds; the rest as `judge` was given it."""
+
+    deployed_at: float
+    finished_at: float | None
+    earlier: tuple[float, ...]
+    step: float | None
+    respond_within: float | None
+
+    @property
+    def last_onset(self) -> float:
+        """The last instant at which a restart belongs to the rollout."""
+        ended = self.deployed_at if self.finished_at is None else max(self.finished_at, self.deployed_at)
+        return ended + (self.respond_within or REACH_SECONDS)
+
+    def grid(self, at: Floats, series: Floats, beside: Floats | None) -> Grid | None:
+        """A series as it was measured around the rollout."""
+        return prepare(
+            at, series, self.deployed_at, finished_at=self.finished_at, control=beside, step=self.step,
+            respond_within=self.respond_within,
         )  # fmt: skip
-        return None if grid is None else align(grid, earlier_deployments)
 
-    grid = on_grid(raw, other)
-    silent = _silent(grid)
-    if grid is None or silent is not None:
+    def natural(self, grid: Grid, found: Habit | None) -> Grid:
+        """The grid without what earlier deployments did and what usually follows one."""
+        return align(grid if found is None else without(found, self.earlier), self.earlier)
+
+
+def _judged(at: Floats, raw: Floats, other: Floats | None, asked: _Asked) -> Finding:
+    measured = asked.grid(at, raw, other)
+    silent = _silent(measured)
+    if measured is None or silent is not None:
         return silent or unusable()
+    found = habit(measured, asked.earlier)
+    if found is not None and found.response.restarts:
+        restarted = after_restart(found, asked.earlier)
+        if restarted is not None:
+            return restarted
+        found = None
+    grid = asked.natural(measured, found)
     evidence = weigh(grid)
     if evidence is None:
         return too_short(grid)
-    if other is not None and evidence.attributed and moved_along(evidence, on_grid(other, None)):
-        ratio = on_grid(_ratio(raw, other), None)
-        evidence = beside_control(evidence, None if ratio is None else weigh(ratio))
-    return _decide(evidence)
+    if other is not None and evidence.attributed:
+        beside = asked.grid(at, other, None)
+        if moved_along(evidence, None if beside is None else align(beside, asked.earlier)):
+            ratio = asked.grid(at, _ratio(raw, other), None)
+            evidence = beside_control(
+                evidence, None if ratio is None else weigh(asked.natural(ratio, habit(ratio, asked.earlier)))
+            )
+    return _decide(evidence) if found is None else told(_decide(evidence), found)
 
 
 def _array(data: ArrayLike, name: str) -> Floats:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from afdp_exporter.model import Attribution
+from afdp_exporter.model import Attribution, Usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,8 @@ class Finding:
     points; `change_ratio` is the change as a share of `before`; `onset_share` is the share of all possible onsets that
     the deployment may answer for. `shape` is level, transient, gradual, spread or None. `score` orders findings: every
     attributed one stands above every other. `minimum_detectable_effect` is the smallest lasting change that four checks
-    of five would find, None where nothing could be measured. `n_history` counts the points before the deployment, and
+    of five would find, None where nothing could be measured. `usual` is what follows the deployments of this service
+    alike: the other figures then give what goes beyond it. `n_history` counts the points before the deployment, and
     `account` holds the settings and the intermediate figures of this one analysis.
     """
 
@@ -37,5 +38,6 @@ class Finding:
     duration_seconds: float | None = None
     recovered_at: float | None = None
     minimum_detectable_effect: float | None = None
+    usual: Usual | None = None
     n_history: int = 0
     account: Mapping[str, float | int | str | None] = field(default_factory=dict)

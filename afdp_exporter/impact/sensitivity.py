@@ -16,5 +16,9 @@ def minimum_detectable_effect(level: Level) -> float:
     Two-sided, for a t distribution: the sum of the quantiles of 1 - alpha / 2 and of the power, times the standard
     error (Bloom 1995, "Minimum detectable effects"); here the error that the placebos show, and more evidence.
     """
-    quantiles = stdtrit(level.freedom, [1.0 - UNUSUAL / 2.0, _POWER])
-    return float(_EVIDENCE * quantiles.sum() * level.error)
+    return _EVIDENCE * minimum_detectable_effect_of(level.error, level.freedom, UNUSUAL)
+
+
+def minimum_detectable_effect_of(error: float, freedom: float, unlikely: float) -> float:
+    """The same for a plain t-test that blames below the p-value `unlikely`."""
+    return float(stdtrit(freedom, [1.0 - unlikely / 2.0, _POWER]).sum()) * error

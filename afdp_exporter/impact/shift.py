@@ -29,6 +29,7 @@ def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -
         change_ratio=finding.change_ratio,
         p_value=finding.p_value,
         attribution_ratio=1 - finding.p_value if finding.attributed else None,
+        usual=finding.usual,
         minimum_detectable_effect=finding.minimum_detectable_effect,
         shape=finding.shape,
         duration=None if finding.duration_seconds is None else timedelta(seconds=finding.duration_seconds),

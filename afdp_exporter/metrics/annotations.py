@@ -8,13 +8,19 @@ class Annotations:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._received = Counter(
-            "afdp_annotations_received", "Annotations that were kept.", ["kind"], registry=registry
+            "afdp_annotations_received",
+            "Deployments and events that were received and kept.",
+            ["kind"],
+            registry=registry,
         )
         self._rejected = Counter(
-            "afdp_annotations_rejected", "Annotations refused, and why.", ["kind", "reason"], registry=registry
+            "afdp_annotations_rejected",
+            "Deployments and events that were refused.",
+            ["kind", "reason"],
+            registry=registry,
         )
         self._ignored = Counter(
-            "afdp_annotations_ignored", "Events that tell of no deployment.", ["kind"], registry=registry
+            "afdp_annotations_ignored", "Received events that are no deployment.", ["kind"], registry=registry
         )
         self._feed_up = Gauge(
             "afdp_feed_up", "Whether the feed was read up to the present.", ["feed"], registry=registry

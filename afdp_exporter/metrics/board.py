@@ -13,7 +13,17 @@ from typing import TypeAlias
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from afdp_exporter.model import Deployment, Impact, Measured, Shift, Status
+from afdp_exporter.model import (
+    Attribution,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Measured,
+    Shift,
+    ShiftState,
+    Status,
+)
 
 Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
 
@@ -23,20 +33,57 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_deployment_timestamp_seconds": ("When the deployment started.", ()),
     "afdp_deployment_end_timestamp_seconds": ("When the rollout of the deployment was over.", ()),
     "afdp_deployment_planned_timestamp_seconds": ("When the deployment is planned to start.", ()),
-    "afdp_deployment_info": ("What is known of the deployment.", ("version", "team", "strategy", "change_type")),
-    "afdp_deployment_outcome": ("What became of the deployment: a human's word, else as measured.", ("outcome",)),
-    "afdp_deployment_verdicts": ("How many metrics got this verdict.", ("verdict",)),
-    "afdp_deployment_story": ("What the deployment did, in words.", ("story",)),
+    "afdp_deployment_info": (
+        "Version, team, strategy and kinds of change of the deployment; always 1.",
+        ("version", "team", "strategy", "change_type"),
+    ),
+    "afdp_deployment_outcome": (
+        "What became of the deployment: a human's label, else as its sender reports, else as measured; always 1.",
+        ("outcome",),
+    ),
+    "afdp_deployment_measured_timestamp_seconds": (
+        "Up to when the deployment was measured.",
+        (),
+    ),
+    "afdp_deployment_verdicts": ("Number of metrics that got this verdict after the deployment.", ("verdict",)),
+    "afdp_deployment_story": ("What the deployment did, as text; always 1.", ("story",)),
+    "afdp_impact_active": (
+        "1 while the harm that the deployment did to the metric goes on, 0 while there is none or it is over.",
+        ("metric",),
+    ),
+    "afdp_impact_verdict": ("Verdict on the metric after the deployment; always 1.", ("metric", "verdict")),
+    "afdp_impact_recovered_timestamp_seconds": (
+        "When the metric was back at its level after the deployment moved it.",
+        ("metric",),
+    ),
     "afdp_impact_change": ("Change of the metric after the deployment, in the metric's own unit.", ("metric",)),
-    "afdp_impact_change_lower": ("The 5 % point of the change.", ("metric",)),
-    "afdp_impact_change_upper": ("The 95 % point of the change.", ("metric",)),
-    "afdp_impact_change_ratio": ("Change relative to the level before.", ("metric",)),
-    "afdp_impact_attribution_ratio": ("How sure it is that this deployment did it, 0 to 1.", ("metric",)),
+    "afdp_impact_change_lower": ("5 % point of the change of the metric after the deployment.", ("metric",)),
+    "afdp_impact_change_upper": ("95 % point of the change of the metric after the deployment.", ("metric",)),
+    "afdp_impact_change_ratio": ("Change of the metric relative to its level before the deployment.", ("metric",)),
+    "afdp_impact_attribution_ratio": (
+        "Chance that the metric changed and that this deployment did it, 0 to 1.",
+        ("metric",),
+    ),
     "afdp_impact_onset_timestamp_seconds": ("When the change of the metric began.", ("metric",)),
-    "afdp_impact_duration_seconds": ("How long the change lasted, or has lasted by now.", ("metric",)),
-    "afdp_cost_per_hour": ("Money lost per hour because of the deployment; a gain is negative.", ("currency",)),
-    "afdp_cost_per_hour_lower": ("The 5 % point of the cost per hour.", ("currency",)),
-    "afdp_cost_per_hour_upper": ("The 95 % point of the cost per hour.", ("currency",)),
+    "afdp_impact_duration_seconds": ("How long the change of the metric lasted, or has lasted by now.", ("metric",)),
+    "afdp_cost_per_hour": (
+        "Money lost per hour because of the deployment, only while it goes on; a gain is negative.",
+        ("currency",),
+    ),
+    "afdp_cost_per_hour_lower": ("5 % point of the money lost per hour because of the deployment.", ("currency",)),
+    "afdp_cost_per_hour_upper": ("95 % point of the money lost per hour because of the deployment.", ("currency",)),
+    "afdp_cost_total": (
+        "Money lost because of the deployment, so far or in all where it is over; a gain is negative.",
+        ("currency",),
+    ),
+    "afdp_cost_total_lower": (
+        "5 % point of the money lost in all because of the deployment.",
+        ("currency",),
+    ),
+    "afdp_cost_total_upper": (
+        "95 % point of the money lost in all because of the deployment.",
+        ("currency",),
+    ),
 }
 
 
@@ -158,21 +205,24 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
     measured = Measured(deployment=deployment, impact=impact)
     if measured.known:
         yield ("afdp_deployment_outcome", (*whose, measured.decision.outcome)), 1
-    if impact is None:
-        return
+    if impact is not None:
+        yield from _measurements(impact, whose)
+
+
+def _measurements(impact: Impact, whose: tuple[str, str, str]) -> Iterator[tuple[Series, float]]:
     if impact.story:
         yield ("afdp_deployment_story", (*whose, _shortened(impact.story))), 1
     for verdict, count in Counter(shift.verdict for shift in impact.shifts).items():
         yield ("afdp_deployment_verdicts", (*whose, verdict)), count
+    yield ("afdp_deployment_measured_timestamp_seconds", whose), impact.measured_at.timestamp()
     for shift in impact.shifts:
+        yield ("afdp_impact_verdict", (*whose, shift.metric, shift.verdict)), 1
         for family, value in _figures(shift):
             if value is not None and isfinite(value):
                 yield (family, (*whose, shift.metric)), value
     for cost in impact.costs:
-        of_cost = (*whose, cost.currency)
-        yield ("afdp_cost_per_hour", of_cost), cost.per_hour.median
-        yield ("afdp_cost_per_hour_lower", of_cost), cost.per_hour.low
-        yield ("afdp_cost_per_hour_upper", of_cost), cost.per_hour.high
+        for family, amount in _amounts(cost):
+            yield (family, (*whose, cost.currency)), amount
 
 
 def _shortened(story: Sequence[str]) -> str:
@@ -186,6 +236,9 @@ def _shortened(story: Sequence[str]) -> str:
 
 
 def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
+    yield "afdp_impact_active", _active(shift)
+    recovered = shift.recovered_at if shift.moved else None
+    yield "afdp_impact_recovered_timestamp_seconds", recovered.timestamp() if recovered is not None else None
     yield "afdp_impact_change", shift.change
     yield "afdp_impact_change_lower", shift.low
     yield "afdp_impact_change_upper", shift.high
@@ -193,3 +246,27 @@ def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
     yield "afdp_impact_attribution_ratio", shift.attribution_ratio
     yield "afdp_impact_onset_timestamp_seconds", shift.onset.timestamp() if shift.onset is not None else None
     yield "afdp_impact_duration_seconds", shift.duration.total_seconds() if shift.duration is not None else None
+
+
+def _active(shift: Shift) -> float | None:
+    """Whether harm goes on, for the metrics that the outcome rests on; None where that cannot be told."""
+    if not shift.primary:
+        return None
+    if shift.harmful and shift.state is ShiftState.ACTIVE:
+        return 1.0
+    judged = shift.moved or shift.verdict is Attribution.NO_EFFECT
+    ended = shift.state not in {None, ShiftState.SUSPECTED}
+    return 0.0 if judged or ended else None
+
+
+def _amounts(cost: Cost) -> Iterator[tuple[str, float]]:
+    if not cost.ended:
+        yield from _range("afdp_cost_per_hour", cost.per_hour)
+    if cost.total is not None:
+        yield from _range("afdp_cost_total", cost.total)
+
+
+def _range(family: str, amount: Estimate) -> Iterator[tuple[str, float]]:
+    yield family, amount.median
+    yield f"{family}_lower", amount.low
+    yield f"{family}_upper", amount.high

@@ -13,24 +13,27 @@ class Looks:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._analyses = Counter(
             "afdp_analyses",
-            "Finished looks, by the strongest verdict among the metrics.",
+            "Finished checks of deployments, by the strongest verdict among the metrics.",
             ["verdict"],
             registry=registry,
         )
         self._seconds = Histogram(
             "afdp_analysis_duration_seconds", "How long an analysis took.", buckets=SECONDS, registry=registry
         )
-        self._pending = Gauge("afdp_analyses_pending", "Looks whose time has come, without answer.", registry=registry)
+        self._pending = Gauge("afdp_analyses_pending", "Checks that are due and not finished.", registry=registry)
         self._oldest = Gauge(
             "afdp_oldest_pending_analysis_timestamp_seconds",
-            "When the oldest look without answer was due; 0 where none is.",
+            "When the oldest unfinished check was due; 0 where none is.",
             registry=registry,
         )
         self._false_alarms = Gauge(
             "afdp_false_alarm_ratio", "Share of placebo deployments blamed.", ["metric"], registry=registry
         )
         self._placebos = Gauge(
-            "afdp_false_alarm_placebos", "Placebo deployments behind the ratio.", ["metric"], registry=registry
+            "afdp_false_alarm_placebos",
+            "Placebo deployments behind the false alarm ratio.",
+            ["metric"],
+            registry=registry,
         )
 
     def looked(self, verdict: str, seconds: float) -> None:

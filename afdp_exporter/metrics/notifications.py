@@ -9,11 +9,18 @@ class Notifications:
     """Counts what receivers were told, and what waits for them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._sent = Counter("afdp_notifications", "Notices that arrived.", ["receiver"], registry=registry)
-        self._failures = Counter(
-            "afdp_notification_failures", "Notices that did not arrive.", ["receiver", "reason"], registry=registry
+        self._sent = Counter(
+            "afdp_notifications", "Notifications delivered to a receiver.", ["receiver"], registry=registry
         )
-        self._pending = Gauge("afdp_notifications_pending", "Notices that wait.", ["receiver"], registry=registry)
+        self._failures = Counter(
+            "afdp_notification_failures",
+            "Notifications that could not be delivered.",
+            ["receiver", "reason"],
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "afdp_notifications_pending", "Notifications that wait for delivery.", ["receiver"], registry=registry
+        )
 
     def notified(self, receiver: str) -> None:
         """A notice has arrived."""

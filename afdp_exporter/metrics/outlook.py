@@ -13,18 +13,24 @@ _PLACE = ("service", "environment")
 _MOST_PATTERNS = 50  # shown, the surest first
 _FAMILIES = {
     "afdp_predicted_change": ("What a planned or running deployment is expected to change.", (*_DEPLOYMENT, "metric")),
-    "afdp_predicted_cost_per_hour": ("What it is expected to cost an hour.", (*_DEPLOYMENT, "currency")),
-    "afdp_predicted_failure_ratio": ("The risk that it fails.", _DEPLOYMENT),
-    "afdp_predicted_risk_ratio": ("The risk that it degrades or fails.", _DEPLOYMENT),
-    "afdp_prediction_deployments": ("Past deployments that the prediction rests on.", (*_DEPLOYMENT, "basis")),
+    "afdp_predicted_cost_per_hour": (
+        "Expected cost per hour of a planned or running deployment.",
+        (*_DEPLOYMENT, "currency"),
+    ),
+    "afdp_predicted_failure_ratio": ("Risk that a planned or running deployment fails.", _DEPLOYMENT),
+    "afdp_predicted_risk_ratio": ("Risk that a planned or running deployment degrades or fails.", _DEPLOYMENT),
+    "afdp_prediction_deployments": (
+        "Past deployments that a prediction rests on.",
+        (*_DEPLOYMENT, "basis"),
+    ),
     "afdp_pattern_matched": (
-        "A pattern of harm that speaks of it.",
+        "A pattern of harm that applies to a planned or running deployment; always 1.",
         (*_DEPLOYMENT, "pattern"),
     ),
     "afdp_deploy_now_risk_ratio": ("The risk that a deployment now degrades or fails.", _PLACE),
-    "afdp_deploy_now_risk_ratio_lower": ("The 5 % point of that risk.", _PLACE),
-    "afdp_deploy_now_risk_ratio_upper": ("The 95 % point of that risk.", _PLACE),
-    "afdp_deploy_now_deployments": ("Past deployments that this risk rests on.", (*_PLACE, "basis")),
+    "afdp_deploy_now_risk_ratio_lower": ("5 % point of the risk that a deployment now degrades or fails.", _PLACE),
+    "afdp_deploy_now_risk_ratio_upper": ("95 % point of the risk that a deployment now degrades or fails.", _PLACE),
+    "afdp_deploy_now_deployments": ("Past deployments that the risk of deploying now rests on.", (*_PLACE, "basis")),
     "afdp_best_window_risk_ratio": ("The risk of a deployment in the best of the coming windows.", _PLACE),
     "afdp_best_window_loss_avoided_per_hour": (
         "By how much the best window is expected to cost less than now.",
@@ -33,9 +39,15 @@ _FAMILIES = {
     "afdp_best_window_timestamp_seconds": ("When the best of the coming windows begins.", _PLACE),
     "afdp_prediction_coverage_ratio": ("Share of the predicted 90 % ranges that held what happened.", ("service",)),
     "afdp_prediction_brier_score": ("Mean squared error of the predicted risks: 0 is perfect.", ("service",)),
-    "afdp_predictions_scored": ("Measured deployments behind the scores.", ("service",)),
+    "afdp_predictions_scored": (
+        "Measured deployments behind the prediction scores.",
+        ("service",),
+    ),
     "afdp_pattern_deployments": ("Past deployments behind a pattern.", ("pattern",)),
-    "afdp_pattern_cost_multiplier": ("How many times the cost of others follows.", ("pattern",)),
+    "afdp_pattern_cost_multiplier": (
+        "How many times the cost of other deployments it has.",
+        ("pattern",),
+    ),
 }
 _WITH_QUANTILES = frozenset({"afdp_predicted_change", "afdp_predicted_cost_per_hour", "afdp_predicted_risk_ratio"})
 

@@ -10,11 +10,11 @@ from afdp_exporter.model import Stability
 _PLACE = ("service", "environment")
 _FAMILIES = {
     "afdp_change_failure_ratio": "Share of the judged deployments of the last 30 days that failed.",
-    "afdp_change_failure_ratio_lower": "The 5 % point of that share.",
-    "afdp_change_failure_ratio_upper": "The 95 % point of that share.",
-    "afdp_change_failure_deployments": "Judged deployments behind that share.",
+    "afdp_change_failure_ratio_lower": "5 % point of the change failure rate of the last 30 days.",
+    "afdp_change_failure_ratio_upper": "95 % point of the change failure rate of the last 30 days.",
+    "afdp_change_failure_deployments": "Judged deployments behind the change failure rate.",
     "afdp_time_to_restore_seconds": "Median time from a failed deployment to its remedy or recovery, of 30 days.",
-    "afdp_time_to_restore_deployments": "Failed deployments behind that median.",
+    "afdp_time_to_restore_deployments": "Restored failed deployments behind the time to restore.",
 }
 
 

@@ -35,6 +35,7 @@ from afdp_exporter.model.impacts import (
     Shift,
     ShiftState,
     Stability,
+    Usual,
     stated,
 )
 from afdp_exporter.model.learning import (
@@ -107,6 +108,7 @@ __all__ = [
     "Status",
     "Strategy",
     "Trait",
+    "Usual",
     "Window",
     "Windows",
     "Worse",

@@ -64,6 +64,19 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usual:
+    """What followed `count` of the `compared` earlier deployments of the service alike, and this one as well.
+
+    `change` is in the metric's own unit; no `duration` where the value starts again with each deployment.
+    """
+
+    count: int
+    compared: int
+    change: float
+    duration: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
     """What one metric did after a deployment, and whose doing it was. Figures are in the metric's own unit."""
 
@@ -84,6 +97,7 @@ class Shift:
     change_ratio: float | None = None
     p_value: float | None = None
     attribution_ratio: float | None = None  # how sure it is that this deployment did it, 0 to 1
+    usual: Usual | None = None  # what follows this service's deployments alike; `change` is what goes beyond it
     minimum_detectable_effect: float | None = None  # the smallest lasting change that four checks of five would find
     shape: str | None = None  # level, transient, gradual, spread
     duration: timedelta | None = None

@@ -10,6 +10,7 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
+from afdp_exporter import promql
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import Early, conclude, standing
@@ -308,7 +309,12 @@ class _Asking:
 
     def judged(self, evidence: Evidence, series: Series, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
-        told = {"worse": evidence.metric.worse, **self.of(evidence)}
+        window = promql.rate_window(evidence.metric.query)
+        told = {
+            "worse": evidence.metric.worse,
+            "rate_window": None if window is None else window.total_seconds(),
+            **self.of(evidence),
+        }
         near = judge(series.times, series.values, **told)
         if within is not None and not near.attributed:
             late = judge(series.times, series.values, respond_within=within, **told)

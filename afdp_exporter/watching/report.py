@@ -21,6 +21,7 @@ from afdp_exporter.model import (
     Rival,
     SeenBefore,
     Shift,
+    Usual,
 )
 
 _ENDED = {LookState.DONE, LookState.FAILED, LookState.SKIPPED}
@@ -184,6 +185,7 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "change_ratio": number_json(shift.change_ratio),
         "p_value": number_json(shift.p_value),
         "attribution_ratio": number_json(shift.attribution_ratio),
+        "usual": _usual(shift.usual) if shift.usual else None,
         "minimum_detectable_effect": number_json(shift.minimum_detectable_effect),
         "shape": shift.shape,
         "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
@@ -203,6 +205,15 @@ def _harm(harm: Harm) -> dict[str, Any]:
         "over_at": time_json(harm.over_at),
         "as_of": time_json(harm.as_of),
         "ended_by": harm.ended_by,
+    }
+
+
+def _usual(usual: Usual) -> dict[str, Any]:
+    return {
+        "count": usual.count,
+        "compared": usual.compared,
+        "change": number_json(usual.change),
+        "duration_seconds": usual.duration.total_seconds() if usual.duration is not None else None,
     }
 
 

@@ -104,7 +104,7 @@ def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running
     assert "the same sequence followed three earlier deployments" in out
     story, migration = out.split("The newest migration")
     rows = {cells[1]: cells for line in story.splitlines() if len(cells := [c.strip() for c in line.split("│")]) == 6}
-    assert rows.keys() == {"request latency p95", "mobile sessions", "cart abandonment", "revenue"}
+    assert rows.keys() == {"request latency p95", "mobile sessions", "cart abandonment ratio", "revenue"}
     for metric in rows:
         assert rows[metric][4] == "yes"
     assert "db lock wait" in migration

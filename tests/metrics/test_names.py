@@ -89,6 +89,7 @@ def _of_deployments(told: Instruments) -> None:
         high=0.018,
         change_ratio=0.1,
         attribution_ratio=0.97,
+        recovered_at=NOON + HOUR,
     )
     impact = Impact(
         deployment_id="d1",
@@ -96,7 +97,7 @@ def _of_deployments(told: Instruments) -> None:
         shifts=(shift,),
         outcome=Outcome.DEGRADATION,
         outcome_reason="slower",
-        costs=(Cost(currency="USD", per_hour=SHARE),),
+        costs=(Cost(currency="USD", per_hour=SHARE, total=SHARE),),
         story=("Latency rose.",),
     )
     told.show(_deployment(), impact)

@@ -25,8 +25,10 @@ from afdp_exporter.model import (
     Layer,
     Outcome,
     Shift,
+    ShiftState,
     Status,
     Strategy,
+    Worse,
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -92,6 +94,46 @@ def test_every_figure_of_an_impact_is_there_in_its_own_unit() -> None:
     in_dollars = whose | {"currency": "USD"}
     costs = {name: page[f"afdp_cost_per_hour{name}"] for name in ("", "_lower", "_upper")}
     assert costs == {"": [(in_dollars, 1200)], "_lower": [(in_dollars, 900)], "_upper": [(in_dollars, 1500)]}
+    assert page["afdp_deployment_measured_timestamp_seconds"] == [(whose, NOON.timestamp())]
+    assert page["afdp_impact_verdict"] == [(of_metric | {"verdict": "attributed"}, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "active"),
+    [
+        ({"state": ShiftState.ACTIVE, "worse": Worse.UP}, 1),
+        ({"state": ShiftState.RECOVERED, "worse": Worse.UP}, 0),
+        ({"state": ShiftState.REPLACED, "worse": Worse.UP}, 0),
+        ({"state": ShiftState.WITHDRAWN, "worse": Worse.UP, "verdict": Attribution.INCONCLUSIVE}, 0),
+        ({"state": ShiftState.ACTIVE, "worse": Worse.DOWN}, 0),  # an improvement that lasts
+        ({"worse": Worse.UP}, 0),  # of an older release: whether it goes on was not known
+        ({"verdict": Attribution.NO_EFFECT}, 0),
+        ({"state": ShiftState.SUSPECTED, "verdict": Attribution.INCONCLUSIVE, "worse": Worse.UP}, None),
+        ({"verdict": Attribution.INSUFFICIENT_HISTORY}, None),
+        ({"verdict": Attribution.NOT_DISTINGUISHABLE}, None),
+        ({"state": ShiftState.ACTIVE, "worse": Worse.UP, "primary": False}, None),
+    ],
+)
+def test_harm_is_active_while_it_goes_on_and_unjudged_metrics_say_nothing(
+    words: dict[str, Any], active: int | None
+) -> None:
+    told = instruments()
+    told.show(deployment(), impact("d1", shift(**words)))
+    assert [value for _, value in samples(told.render()[0]).get("afdp_impact_active", [])] == (
+        [] if active is None else [active]
+    )
+
+
+def test_what_is_over_costs_nothing_an_hour_any_more_and_keeps_its_total_and_its_end() -> None:
+    told = instruments()
+    rate, total = Estimate(low=2000, median=2400, high=2800), Estimate(low=340, median=390, high=440)
+    over = shift(state=ShiftState.RECOVERED, recovered_at=NOON + timedelta(minutes=10), worse=Worse.UP)
+    told.show(deployment(), impact("d1", over, costs=(Cost(currency="USD", per_hour=rate, total=total, ended=True),)))
+    page = samples(told.render()[0])
+    assert not [name for name in page if name.startswith("afdp_cost_per_hour")]
+    totals = [page[f"afdp_cost_total{name}"][0][1] for name in ("_lower", "", "_upper")]
+    assert totals == [340, 390, 440]
+    assert page["afdp_impact_recovered_timestamp_seconds"][0][1] == NOON.timestamp() + 600
 
 
 def test_a_figure_that_is_not_known_or_not_finite_has_no_series() -> None:
@@ -100,7 +142,12 @@ def test_a_figure_that_is_not_known_or_not_finite_has_no_series() -> None:
         deployment(), impact("d1", shift(change=float("nan"), low=float("-inf"), high=None, duration=None, onset=None))
     )
     names = {name for name in samples(told.render()[0]) if name.startswith("afdp_impact")}
-    assert names == {"afdp_impact_change_ratio", "afdp_impact_attribution_ratio"}
+    assert names == {
+        "afdp_impact_active",
+        "afdp_impact_attribution_ratio",
+        "afdp_impact_change_ratio",
+        "afdp_impact_verdict",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""What a rollout leaves in the data without any effect behind it: the dip of `rate()`, counters that start from zero.
+
+While instances are replaced, the counters of the old ones end and those of the new ones have too few samples in the
+window of the query, so that `rate()` and its kin fall for as long as the window is, and no longer. A counter that an
+instance keeps itself starts again from zero.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from afdp_exporter.impact.finding import Finding
+from afdp_exporter.model import Attribution, Floats
+
+_BEFORE = 30  # values that tell the level before a dip
+_AFTER = 5  # and that behind it
+_CLEAR = 3.0  # robust deviations below the level, and at least
+_SHARE = 0.05  # of the level
+_LEAST_COUNTER = 20  # values before, of which hardly any may fall
+_FROM_ZERO = 3.0  # times what it usually grows in one step, which is as far as a fresh counter has come
+_FINEST = 1e-6  # of that: smaller differences are those of floating-point numbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dip:
+    """Values that fell while instances were replaced: from the Unix second `begin` to before `end`."""
+
+    begin: float
+    end: float
+
+
+def without_dip(
+    times: Floats, values: Floats, deployed_at: float, finished_at: float | None, window: float
+) -> tuple[Floats, Dip | None]:
+    """The values (n,) with such a dip bridged, and the dip; unchanged where there is none, or a longer one.
+
+    `times` (n,) are Unix seconds in order, `window` the seconds of the query's own range. A dip begins during the
+    rollout and is at most as long as the window. Where the data end within it, it cannot be told from a loss yet: its
+    values are then missing.
+    """
+    finished = deployed_at if finished_at is None else max(finished_at, deployed_at)
+    finite = np.flatnonzero(np.isfinite(values))
+    before = finite[times[finite] < deployed_at - 1e-6]
+    after = finite[times[finite] >= deployed_at - 1e-6]
+    if len(before) < _AFTER or not len(after):
+        return values, None
+    step = float(np.median(np.diff(times[finite][-200:])))
+    past = values[before[:-1][-_BEFORE:]]
+    level = float(np.median(past))
+    noise = 1.4826 * float(np.median(np.abs(past - level)))
+    behind = after[times[after] > finished + window + step][:_AFTER]
+    settled = min(level, float(np.median(values[behind]))) if len(behind) else level
+    near = finite[(times[finite] >= deployed_at - step) & (times[finite] <= finished + window + 2 * step)]
+    low = values[near] < settled - max(_CLEAR * noise, _SHARE * abs(level))
+    bridged, found = values.copy(), []
+    for begin, end in _runs(low):
+        lasted = times[near[end - 1]] - times[near[begin]]
+        if times[near[begin]] > finished + step or lasted > window + 1e-6:
+            continue
+        inside = near[begin:end]
+        bridged[inside] = np.nan
+        left, right = finite[finite < inside[0]], finite[finite > inside[-1]]
+        if len(right):
+            ends = [left[-1], right[0]]
+            bridged[inside] = np.interp(times[inside], times[ends], values[ends])
+        found.append(Dip(begin=float(times[inside[0]]), end=float(times[inside[-1]]) + step))
+    if not found:
+        return values, None
+    return bridged, Dip(begin=found[0].begin, end=found[-1].end)
+
+
+def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Where runs of true values begin, and end before."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def beside_dip(finding: Finding, dip: Dip, window: float) -> Finding:
+    """A finding on the bridged values, with the dip where nothing else was found."""
+    if finding.verdict is not Attribution.NO_EFFECT:
+        return finding
+    lasted = f"{dip.end - dip.begin:.0f} s"
+    reason = (
+        f"it dipped for {lasted} while instances were replaced, no longer than the {window:.0f} s over which its query "
+        f"takes the rate: no loss; {finding.reason}"
+    )
+    return replace(finding, reason=reason)
+
+
+def increments(times: Floats, values: Floats, deployed_at: float, until: float) -> Floats | None:
+    """What a counter grew by up to each value (n,), NaN where that is not known; None for what is no such counter.
+
+    Such a counter never falls but to near zero, and does so between `deployed_at` and `until`: instances that start
+    begin at zero, which is no change of anything.
+    """
+    finite = np.flatnonzero(np.isfinite(values))
+    before = int((times[finite] < deployed_at).sum())
+    if before < _LEAST_COUNTER or before == len(finite):
+        return None
+    grown = np.diff(values[finite])
+    fell = np.flatnonzero(grown < 0.0) + 1
+    rises = grown[grown > 0.0]
+    if not len(fell) or len(rises) < max(_LEAST_COUNTER // 2, 10 * len(fell)):
+        return None
+    fresh = _FROM_ZERO * float(np.quantile(rises, 0.9))
+    restarted, left, begun = times[finite[fell]], values[finite[fell - 1]], values[finite[fell]]
+    if values[finite].min() < 0.0 or begun.max() > fresh or left.min() <= fresh or not np.isfinite(fresh):
+        return None
+    if not ((restarted >= deployed_at - 1e-6) & (restarted <= until)).any():
+        return None
+    grown = np.round(grown / (_FINEST * fresh)) * (_FINEST * fresh)
+    grown[fell - 1] = np.nan
+    grown[np.minimum(fell, len(grown) - 1)] = np.nan  # it may have started within that step only
+    growth = np.full(len(values), np.nan)
+    growth[finite[1:]] = grown
+    return growth
+
+
+def of_counter(finding: Finding) -> Finding:
+    """A finding on increments, as one on the counter: its mean over the stretch that was compared moved so far."""
+    forward = finding.account.get("forward_steps")
+    factor = (forward + 1) / 2.0 if isinstance(forward, int) else 1.0
+
+    def on_counter(figure: float | None) -> float | None:
+        return None if figure is None else figure * factor
+
+    return replace(
+        finding,
+        before=None,
+        after=None,
+        change=on_counter(finding.change),
+        low=on_counter(finding.low),
+        high=on_counter(finding.high),
+        minimum_detectable_effect=on_counter(finding.minimum_detectable_effect),
+        reason=f"a counter that starts again from zero was judged by what it grows: {finding.reason}",
+    )
