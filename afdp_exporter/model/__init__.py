@@ -5,7 +5,7 @@ they are the 5 % and 95 % points.
 """
 
 from afdp_exporter.model.annotations import Annotation
-from afdp_exporter.model.announcements import Announcement, Change, Ignored, Origin
+from afdp_exporter.model.announcements import Announcement, Change, Ignored, Origin, Recurrence
 from afdp_exporter.model.courses import Course, Level
 from afdp_exporter.model.deployments import (
     ChangeType,
@@ -95,6 +95,7 @@ __all__ = [
     "Pattern",
     "PatternKind",
     "Prediction",
+    "Recurrence",
     "Rival",
     "Score",
     "SeenBefore",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from afdp_exporter.model.deployments import ChangeType, Status, Strategy
 from afdp_exporter.model.figures import Trait
@@ -24,13 +25,25 @@ class Origin:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+class Recurrence(StrEnum):
+    """What it means that a key comes back in its thread."""
+
+    ONCE = "once"  # a run, an attempt, a revision number: the same rollout
+    RETURNS = "returns"  # a version: another rollout where a different key came in between
+    RESTARTS = "restarts"  # a version or a name: another rollout where it starts again after its end, too
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announcement:
     """What one event of a sender says of a deployment; what it does not say is None or empty.
 
-    All events with the same `sender` and `key` tell of one deployment, and the same `event` twice tells nothing new.
+    All events with the same `sender` and `key` belong to one deployment, and the same `event` twice says nothing new.
+    Where the sender's keys do not name single rollouts, `thread` names the object whose rollouts follow one another
+    and `recurrence` says what a key that comes back means; a `key` equal to `thread` belongs to the rollout that is
+    the newest at that time, and never makes one.
     `at` is when the deployment came to be in `status`, by the clock of the sender; `started_at` and `finished_at` are
-    for senders that tell them apart from the event's own time.
+    for senders that tell them apart from the event's own time. `observed` marks a state of an object, such as its
+    health, in contrast to an event of one rollout: once the rollout is over, later states say nothing of it.
     """
 
     sender: str  # its kind: github, argocd, ...
@@ -39,6 +52,9 @@ class Announcement:
     origin: Origin
     at: datetime | None = None
     status: Status | None = None
+    thread: str | None = None
+    recurrence: Recurrence = Recurrence.ONCE
+    observed: bool = False
     started_at: datetime | None = None
     finished_at: datetime | None = None
     version: str | None = None

@@ -43,12 +43,24 @@ class Amendment:
     looks: tuple[Look, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """Everything that was announced of one deployment, and when the first of it came; None where nothing was."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An announcement, with a time, and when it came."""
 
-    announcements: tuple[Announcement, ...] = ()
-    received_at: datetime | None = None
+    announcement: Announcement
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """What announcements become: the id of the new one's deployment, and each deployment that it changes.
+
+    `keep` is False where the announcement says nothing that was not known.
+    """
+
+    deployment_id: str | None
+    amendments: tuple[Amendment, ...] = ()
+    keep: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +75,11 @@ class Announced:
     changed: bool = True
 
 
-Assemble: TypeAlias = Callable[[Deployment | None, History, History], Amendment | None]
-"""The stored deployment, what was announced before, and what is announced now -> the deployment as it is now."""
+Stored: TypeAlias = Callable[[str], Deployment | None]
+"""A deployment by its id."""
+
+Assemble: TypeAlias = Callable[[Stored, Announcement, Sequence[Arrival], Sequence[Arrival]], Assembled]
+"""What is stored, an announcement, all of its thread without it and with it -> the deployments that it changes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +123,9 @@ class Store(Protocol):
         """
 
     async def announce(
-        self, deployment_id: str, announcement: Announcement, received_at: datetime, assemble: Assemble
+        self, thread: str, announcement: Announcement, received_at: datetime, assemble: Assemble
     ) -> Announced:
-        """Keep an announcement and what its deployment becomes by it, in one transaction; an event is taken once.
+        """Keep an announcement and what its thread becomes by it, in one transaction; an event is taken once.
 
         `assemble` runs in the writer's thread; whatever it raises reaches the caller, and nothing is kept then.
         """

@@ -1,9 +1,9 @@
-"""The SQL of what was announced of each deployment: functions of a connection, run by the writer."""
+"""The SQL of announcements, kept by the thread that has to be read together: functions of a connection."""
 
 from datetime import datetime
 
-from afdp_exporter.model import Announcement
-from afdp_exporter.store import Announced, Assemble, History, changes, deployments, looks
+from afdp_exporter.model import Announcement, Deployment
+from afdp_exporter.store import Announced, Arrival, Assemble, changes, deployments, looks
 from afdp_exporter.store.connection import Connection
 from afdp_exporter.store.rows import announcement_of, announcement_values, to_time
 
@@ -15,31 +15,38 @@ WHERE (excluded.document ->> 'status' IS NULL, excluded.at_us, excluded.document
     < (document ->> 'status' IS NULL, at_us, document)
 """  # of an event told in two ways that counts which has a state, then what its sender's clock has first, in any order
 
-_OF_DEPLOYMENT = "SELECT document, received_us FROM announcements WHERE deployment_id = ? ORDER BY event"
+_FORGET = "DELETE FROM announcements WHERE deployment_id = ? AND event = ?"
+
+_OF_THREAD = "SELECT event, document, received_us FROM announcements WHERE deployment_id = ? ORDER BY event"
 
 
 def announce(
-    connection: Connection, deployment_id: str, announcement: Announcement, received_at: datetime, assemble: Assemble
+    connection: Connection, thread: str, announcement: Announcement, received_at: datetime, assemble: Assemble
 ) -> Announced:
-    """Keep an announcement and what the deployment is with it."""
-    stored = deployments.search(connection, deployment_id)
-    before = _known(connection, deployment_id)
-    if connection.execute(_KEEP, announcement_values(deployment_id, announcement, received_at)).rowcount == 0:
-        return Announced(deployment=stored, changed=False)
-    bare = None if stored is None else changes.without(stored, changes.find(connection, stored.commit))
-    amendment = assemble(bare, before, _known(connection, deployment_id))
-    if amendment is None:
-        return Announced(deployment=None)
-    told = amendment.deployment
-    deployments.put(connection, changes.with_(told, changes.find(connection, told.commit)))
-    if amendment.looks is not None:
-        looks.replace(connection, deployment_id, amendment.looks)
-    return Announced(deployment=deployments.find(connection, deployment_id), created=stored is None)
+    """Keep an announcement and what the deployments of its thread are with it."""
+
+    def stored(deployment_id: str) -> Deployment | None:
+        found = deployments.search(connection, deployment_id)
+        return None if found is None else changes.without(found, changes.find(connection, found.commit))
+
+    values = announcement_values(thread, announcement, received_at)
+    before = _known(connection, thread)
+    new = connection.execute(_KEEP, values).rowcount > 0
+    after = _known(connection, thread)
+    kept = after[str(values["event"])].announcement
+    assembled = assemble(stored, kept, tuple(before.values()), tuple(after.values()))
+    known = assembled.deployment_id is not None and deployments.search(connection, assembled.deployment_id) is not None
+    for amendment in assembled.amendments:
+        changed = amendment.deployment
+        deployments.put(connection, changes.with_(changed, changes.find(connection, changed.commit)))
+        if amendment.looks is not None:
+            looks.replace(connection, changed.id, amendment.looks)
+    if new and not assembled.keep:
+        connection.execute(_FORGET, (thread, values["event"]))
+    found = None if assembled.deployment_id is None else deployments.search(connection, assembled.deployment_id)
+    return Announced(deployment=found, created=found is not None and not known, changed=new and assembled.keep)
 
 
-def _known(connection: Connection, deployment_id: str) -> History:
-    rows = connection.execute(_OF_DEPLOYMENT, (deployment_id,)).fetchall()
-    return History(
-        announcements=tuple(announcement_of(row["document"]) for row in rows),
-        received_at=min((to_time(row["received_us"]) for row in rows), default=None),
-    )
+def _known(connection: Connection, thread: str) -> dict[str, Arrival]:
+    rows = connection.execute(_OF_THREAD, (thread,)).fetchall()
+    return {row["event"]: Arrival(announcement_of(row["document"]), to_time(row["received_us"])) for row in rows}

@@ -138,12 +138,12 @@ def deployment_of(row: Row | Values) -> Deployment:
     )
 
 
-def announcement_values(deployment_id: str, announcement: Announcement, received_at: datetime) -> Values:
+def announcement_values(thread: str, announcement: Announcement, received_at: datetime) -> Values:
     """The columns of an announcement, itself whole as JSON; one without a time is of when it came. Raises BadInput."""
     timed = replace(announcement, at=announcement.at or received_at)
     check_storable(timed)
     return {
-        "deployment_id": deployment_id,
+        "deployment_id": thread,
         "event": timed.event,
         "at_us": to_us(timed.at or received_at),
         "document": _announcement.dump_json(timed, exclude_none=True).decode(),

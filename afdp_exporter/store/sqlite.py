@@ -83,11 +83,11 @@ class SQLiteStore:
         return await self._writer.write(lambda connection: deployments.amend(connection, deployment_id, change))
 
     async def announce(
-        self, deployment_id: str, announcement: Announcement, received_at: datetime, assemble: Assemble
+        self, thread: str, announcement: Announcement, received_at: datetime, assemble: Assemble
     ) -> Announced:
-        """Keep an announcement and what its deployment becomes by it, in one transaction; an event is taken once."""
+        """Keep an announcement and what its thread becomes by it, in one transaction; an event is taken once."""
         return await self._writer.write(
-            lambda connection: announcements.announce(connection, deployment_id, announcement, received_at, assemble)
+            lambda connection: announcements.announce(connection, thread, announcement, received_at, assemble)
         )
 
     async def describe(self, change: Change) -> list[Deployment]:

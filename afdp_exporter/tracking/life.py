@@ -1,19 +1,22 @@
-"""The life of a deployment, put together from what was announced of it: in whatever order, however often.
+"""The life of a deployment, merged from its announcements: in whatever order, however often.
 
-The deployment is a function of the *set* of announcements, so that order, delay and repetition cannot matter. They are
-laid out by the clock of their sender; of two that tell the same thing differently the later one holds.
+The deployments are a function of the *set* of announcements, so that order, delay and repetition cannot matter. They
+are laid out by the clock of their sender; of two that say the same thing differently the later one holds.
+
+A rollout that succeeded is over. A later start is another rollout's or an autoscaler's, and a state observed later is
+an outage's: neither changes it. What failed may still get well.
 """
 
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from afdp_exporter.changes import version_jump
 from afdp_exporter.fields import fitting, fitting_labels, fitting_link, fitting_traits
-from afdp_exporter.model import Announcement, Deployment, Status, Trait
+from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait
 
 _LONGEST_ID = 128
 _DIGEST = 12
@@ -27,6 +30,11 @@ _ORDER = (
 )  # of what comes at the same instant
 _AHEAD = {Status.PLANNED, Status.STARTED}
 _NO_ROLLOUT = {Status.PLANNED, Status.CANCELLED}
+_UNTIMED = datetime.min.replace(tzinfo=UTC)
+_STRAGGLES = timedelta(minutes=1)
+"""How much later than its end a start may seem by the clocks of sender and exporter."""
+_SETTLES = timedelta(minutes=15)
+"""How long after its end a state still belongs to the rollout: Kubernetes calls a rollout stuck after 10 minutes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +45,22 @@ class Life:
     happened: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    at: datetime
-    status: Status
-    finished_at: datetime | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Progress:
+    """How a rollout stands after some steps; `end` is None as long as it runs."""
+
+    status: Status | None = None
+    started_at: datetime | None = None
+    end: datetime | None = None
 
 
 def deployment_id(announcement: Announcement) -> str:
     """Our id of the deployment that an announcement tells of, the same for each of its events."""
-    plain = f"{announcement.sender}:{announcement.key}".replace("/", ":")
+    return _identifier(announcement.sender, announcement.key)
+
+
+def _identifier(sender: str, name: str) -> str:
+    plain = f"{sender}:{name}".replace("/", ":")
     allowed = re.sub(r"[^A-Za-z0-9._:-]", "-", plain)
     if allowed == plain and len(plain) <= _LONGEST_ID:
         return plain
@@ -54,26 +68,71 @@ def deployment_id(announcement: Announcement) -> str:
     return f"{allowed[: _LONGEST_ID - _DIGEST - 1]}-{digest}"
 
 
-def assemble(announcements: Collection[Announcement], *, received_at: datetime) -> Life | None:
-    """The deployment that placed announcements, all of the same one, tell of; None as long as none has a status.
+def thread_id(announcement: Announcement) -> str:
+    """Under what the announcements are kept that have to be read together to make this one's deployment."""
+    return _identifier(announcement.sender, announcement.thread or announcement.key)
+
+
+def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announcement]]:
+    """The announcements of one thread by the ids of their deployments, in the order in which these began.
+
+    Those of a thread whose keys recur are told apart by the sender's clock; the second deployment of a key has `:2`
+    behind its id. Announcements without a time are to be given that of their arrival before.
+    """
+    found: list[list[Announcement]] = []
+    by_key: dict[str, list[Announcement]] = {}
+    for each in sorted(announcements, key=_order):
+        newest = found[-1] if found else None
+        rollout = newest if each.key == each.thread else _continued(each, by_key.get(each.key), newest)
+        if rollout is not None:
+            rollout.append(each)
+        elif each.key != each.thread:
+            found.append([each])
+            by_key[each.key] = found[-1]
+    counts: dict[str, int] = {}
+    by_id: dict[str, list[Announcement]] = {}
+    for rollout in found:
+        plain = deployment_id(rollout[0])
+        counts[plain] = counts.get(plain, 0) + 1
+        by_id[plain if counts[plain] == 1 else f"{plain[: _LONGEST_ID - 8]}:{counts[plain]}"] = rollout
+    return by_id
+
+
+def _continued(
+    announcement: Announcement, same: list[Announcement] | None, newest: list[Announcement] | None
+) -> list[Announcement] | None:
+    """Of the newest rollout with the same key, and of the newest at all, the one that an announcement continues."""
+    recurrence = announcement.recurrence
+    if same is None or (recurrence is not Recurrence.ONCE and same is not newest):
+        return None
+    if recurrence is Recurrence.RESTARTS and announcement.status in _AHEAD:
+        end = _followed(same)[0].end
+        return same if end is None or announcement.at is None or announcement.at - end <= _STRAGGLES else None
+    return same
+
+
+def assemble(
+    announcements: Collection[Announcement], *, received_at: datetime, known_as: str | None = None
+) -> Life | None:
+    """The deployment that placed announcements, all of the same one, make; None as long as none has a status.
 
     An announcement without a time counts as of `received_at`, when the first of them came. Text is cut to what a
-    deployment may hold, and what it may not hold is left out.
+    deployment may hold, and what it may not hold is left out. `known_as` is its id where its key recurs.
     """
-    told = sorted(announcements, key=lambda each: _order(each, received_at))
-    steps = [_Step(each.at or received_at, each.status, each.finished_at) for each in told if each.status is not None]
-    if not steps:
+    timed = [replace(each, at=each.at or received_at) for each in announcements]
+    progress, told = _followed(sorted(timed, key=_order))
+    if progress.status is None or progress.started_at is None:
         return None
-    finished_at = _finished(steps)
-    started_at = min((each.started_at for each in told if each.started_at is not None), default=_started(steps))
+    finished_at = progress.end
+    started_at = min((each.started_at for each in told if each.started_at is not None), default=progress.started_at)
     version, previous = _line(told, "version", 256), _line(told, "previous_version", 256)
     deployment = Deployment(
-        id=deployment_id(told[-1]),
+        id=known_as or deployment_id(told[-1]),
         service=_line(told, "service", 128, of_origin=True) or "unknown",
         environment=_line(told, "environment", 128, of_origin=True) or "production",
         started_at=min(started_at, finished_at or started_at),
         finished_at=finished_at,
-        status=steps[-1].status,
+        status=progress.status,
         version=version,
         previous_version=previous,
         actor=_line(told, "actor", 128),
@@ -89,7 +148,8 @@ def assemble(announcements: Collection[Announcement], *, received_at: datetime) 
         received_at=received_at,
         received_from=told[-1].sender,
     )
-    return Life(deployment=deployment, happened=any(step.status not in _NO_ROLLOUT for step in steps))
+    happened = any(each.status is not None and each.status not in _NO_ROLLOUT for each in told)
+    return Life(deployment=deployment, happened=happened)
 
 
 def revised(stored: Deployment, before: Deployment | None, after: Deployment) -> Deployment:
@@ -115,22 +175,56 @@ def _value(deployment: Deployment | None, entry: Any) -> Any:  # noqa: ANN401 - 
     return entry.default if entry.default_factory is MISSING else entry.default_factory()
 
 
-def _order(announcement: Announcement, received_at: datetime) -> tuple[datetime, int, str, str]:
+def _order(announcement: Announcement) -> tuple[datetime, int, str, str]:
     rank = -1 if announcement.status is None else _ORDER.index(announcement.status)
-    return announcement.at or received_at, rank, announcement.event, repr(asdict(announcement))
+    return announcement.at or _UNTIMED, rank, announcement.event, repr(asdict(announcement))
 
 
-def _started(steps: Sequence[_Step]) -> datetime:
-    """The first start after the last plan; without any start the last plan, else the first thing that is known."""
-    planned = max((index for index, step in enumerate(steps) if step.status is Status.PLANNED), default=0)
-    starts = (step.at for step in steps[planned:] if step.status is Status.STARTED)
-    return next(starts, steps[planned].at)
+def _followed(told: Sequence[Announcement]) -> tuple[_Progress, list[Announcement]]:
+    """How a rollout stands after its announcements in their order, and those that are about it."""
+    progress, about = _Progress(), []
+    for each in told:
+        if each.status is None:
+            about.append(each)
+            continue
+        after = _after(progress, each)
+        late = progress.end is not None and each.at is not None and each.at - progress.end > _SETTLES
+        if after is not None or not late:
+            about.append(each)
+        progress = after or progress
+    return progress, about
 
 
-def _finished(steps: Sequence[_Step]) -> datetime | None:
-    """The first end after the last start; None while it runs."""
-    running = max((index for index, step in enumerate(steps) if step.status in _AHEAD), default=-1)
-    return min((step.finished_at or step.at for step in steps[running + 1 :]), default=None)
+def _after(before: _Progress, step: Announcement) -> _Progress | None:
+    """How the rollout stands after one more state; None where the state is not about it.
+
+    It starts with the first start after the last plan, without any start with the last plan, else with the first
+    thing that is known; it ends with the first end after the last start, and with its success where it got well.
+    """
+    status, at = step.status, step.at or _UNTIMED
+    if before.end is not None and not _about_what_is_over(before, before.end, step, at):
+        return None
+    if before.status is Status.SUCCEEDED:
+        return replace(before, status=status)
+    if status is Status.PLANNED:
+        return _Progress(status=status, started_at=at)
+    if status is Status.STARTED:
+        planned = before.status is Status.PLANNED or before.started_at is None
+        return _Progress(status=status, started_at=at if planned else before.started_at)
+    over = step.finished_at or at
+    if before.end is not None:
+        over = at if status is Status.SUCCEEDED else before.end
+    return _Progress(status=status, started_at=before.started_at or at, end=over)
+
+
+def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at: datetime) -> bool:
+    """Whether a state that comes after the end of a rollout is still about it."""
+    succeeded = before.status is Status.SUCCEEDED
+    if step.status in _AHEAD:
+        return not succeeded and step.recurrence is not Recurrence.RESTARTS
+    if step.status is Status.SUCCEEDED:
+        return not succeeded
+    return not step.observed or at - end <= _SETTLES
 
 
 def _newest(told: Sequence[Announcement], name: str, *, of_origin: bool = False) -> Any:  # noqa: ANN401 - any field

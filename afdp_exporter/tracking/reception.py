@@ -1,18 +1,23 @@
-"""The use case of being told: an announcement -> its service and environment -> the stored life of its deployment."""
+"""The use case of reception: an announcement -> its service and environment -> the stored lives of its thread.
 
-from collections.abc import Iterable
+An announcement without a time is of when it came; the same again within a minute is a sender that tries again, later
+it is news.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import fitting_traits
 from afdp_exporter.model import Announcement, Deployment, Ignored, Status
-from afdp_exporter.store import Amendment, Announced, History, Store
-from afdp_exporter.tracking.life import Life, assemble, deployment_id, revised
+from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
+from afdp_exporter.tracking.life import Life, assemble, revised, rollouts, thread_id
 from afdp_exporter.tracking.mapping import Rule, place
 from afdp_exporter.watching.watch import Schedule, plan, plan_anew
 
 _AHEAD = timedelta(hours=1)
+_DELAYED = timedelta(days=1)
 
 
 async def receive(
@@ -24,18 +29,39 @@ async def receive(
     if isinstance(placed, Ignored):
         return placed
     placed = replace(placed, traits=fitting_traits(placed.traits))  # which may be anything in a sender's own JSON
+    if placed.at is None:
+        placed = replace(placed, at=now, event=f"{placed.event}@{now:%Y-%m-%dT%H:%M}")
 
-    def change(stored: Deployment | None, before: History, after: History) -> Amendment | None:
-        life = _life(after)
-        return None if life is None else _amendment(stored, _life(before), life, schedule, now)
+    def change(stored: Stored, kept: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]) -> Assembled:
+        old = {name: life for name, (life, _) in _lives(before).items()}
+        new = _lives(after)
+        own = next((name for name, (_, told) in new.items() if kept in told), None)
+        amended = [
+            _amendment(stored(name), old.get(name), life, schedule, now)
+            for name, (life, _) in new.items()
+            if life != old.get(name)
+        ]
+        keep = bool(amended) or own is None or not _goes_on(kept, new[own][0].deployment)
+        return Assembled(deployment_id=own, amendments=tuple(amended), keep=keep)
 
-    return await store.announce(deployment_id(placed), placed, now, change)
+    return await store.announce(thread_id(placed), placed, now, change)
 
 
-def _life(history: History) -> Life | None:
-    if history.received_at is None:
-        return None
-    return assemble(history.announcements, received_at=history.received_at)
+def _goes_on(announcement: Announcement, deployment: Deployment) -> bool:
+    """Whether a state is observed so late that no delayed event may come before it; else all would be kept for ever."""
+    at = announcement.at
+    return announcement.observed and at is not None and at - deployment.ended_at > _DELAYED
+
+
+def _lives(arrivals: Sequence[Arrival]) -> dict[str, tuple[Life, list[Announcement]]]:
+    """The deployments of a thread by their ids, and the announcements that each was merged from."""
+    came = {arrival.announcement.event: arrival.received_at for arrival in arrivals}
+    lives: dict[str, tuple[Life, list[Announcement]]] = {}
+    for name, told in rollouts([arrival.announcement for arrival in arrivals]).items():
+        life = assemble(told, received_at=min(came[each.event] for each in told), known_as=name)
+        if life is not None:
+            lives[name] = life, told
+    return lives
 
 
 def _amendment(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from afdp_exporter.model import Change, Deployment, Event, Ignored
-from afdp_exporter.tracking.life import assemble
+from afdp_exporter.tracking.life import assemble, rollouts
 from afdp_exporter.tracking.mapping import Rule, facts_of, place
 from afdp_exporter.webhooks import Sender, Told
 
@@ -59,7 +59,7 @@ def _one(told: Told, rules: tuple[Rule, ...], now: datetime) -> Rehearsed:
     placed = place(told, rules)
     if isinstance(placed, Ignored):
         return Rehearsed(facts=facts, ignored=placed.reason)
-    life = assemble([placed], received_at=now)
+    life = assemble([placed], received_at=now) if rollouts([placed]) else None
     if life is None:
         return Rehearsed(facts=facts, ignored="it adds to a deployment that another event has to tell of")
     return Rehearsed(facts=facts, deployment=life.deployment)

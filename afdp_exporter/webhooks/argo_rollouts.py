@@ -23,6 +23,7 @@ _PHASES = {
 
 class _Rollout(Payload):
     rollout: str
+    uid: str | None = None
     namespace: str | None = None
     cluster: str | None = None
     revision: str
@@ -45,19 +46,21 @@ class ArgoRollouts:
     proof: ClassVar[Proof] = Credential()
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - the template names everything
-        """The state of one revision of a rollout."""
+        """The state of one revision of a rollout; one that was deleted and made anew counts its revisions from 1."""
         told = read(_Rollout, body)
         status = Status.ROLLED_BACK if told.abort else _PHASES.get(told.phase or "")
         if status is None:
             return [Ignored(reason=f"the phase {told.phase!a} is none of a rollout's life")]
         image = next(iter(told.images or ()), None)
+        place = "/".join(filter(None, (told.cluster, told.namespace or "default", told.rollout)))
         return [
             Announcement(
                 sender="argo_rollouts",
-                key=f"{told.namespace or 'default'}/{told.rollout}:{told.revision}",
-                event=status if told.weight is None else f"{status}:{told.weight:g}",
+                key=":".join(filter(None, (place, (told.uid or "")[:8], told.revision))),
+                event=":".join(filter(None, (status, _number(told.weight), told.at.isoformat() if told.at else ""))),
                 at=told.at,
                 status=status,
+                observed=True,
                 origin=Origin(
                     application=told.rollout,
                     namespace=told.namespace,
@@ -71,6 +74,10 @@ class ArgoRollouts:
                 description=told.message,
             )
         ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _share(told: _Rollout, status: Status) -> float | None:

@@ -62,15 +62,17 @@ class ArgoCD:
         if not revision or told.started_at is None:
             return [Ignored(reason="a sync without revision and started_at cannot be told from others")]
         image = next(iter(told.images or ()), None)
+        at, over = _at(told, status), status is not Status.STARTED
         return [
             Announcement(
                 sender="argocd",
                 key=f"{told.app_namespace or 'argocd'}/{told.app}:{revision[:40]}:{told.started_at.timestamp():.0f}",
-                event=f"{told.phase}:{told.health if status is not Status.STARTED else ''}",
-                at=_at(told, status),
+                event=":".join(filter(None, (told.phase, told.health if over else "", at.isoformat() if at else ""))),
+                at=at,
                 status=status,
+                observed=True,
                 started_at=told.started_at,
-                finished_at=None if status is Status.STARTED else told.finished_at,
+                finished_at=told.finished_at if over else None,
                 origin=Origin(
                     application=told.app,
                     namespace=told.namespace,
@@ -89,11 +91,15 @@ class ArgoCD:
 
 
 def _at(told: _Application, status: Status) -> datetime | None:
-    """When the application came to be so: its health may change long after the sync has ended."""
+    """When the application came to be so: its health may change long after the sync has ended.
+
+    Where that time does not come along it is not known: it may be weeks after `finished_at`.
+    """
     if status is Status.STARTED:
         return told.started_at
-    known = [time for time in (told.finished_at, told.health_changed_at) if time is not None]
-    return max(known, default=None)
+    if told.phase != "Succeeded" or told.finished_at is None:
+        return told.finished_at
+    return told.health_changed_at and max(told.finished_at, told.health_changed_at)
 
 
 PLUGIN = ArgoCD

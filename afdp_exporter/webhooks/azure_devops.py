@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, check, read_json
@@ -32,6 +32,7 @@ class _Stage(Payload):
     id: str
     name: str
     displayName: str | None = None  # noqa: N815 - as it is sent
+    attempt: int | None = None
     state: str
     result: str | None = None
 
@@ -47,6 +48,10 @@ class _StageResource(Payload):
     pipeline: _Named
 
 
+class _Attempt(Payload):
+    attempt: int | None = None
+
+
 class _Environment(Payload):
     id: str
     name: str
@@ -54,12 +59,15 @@ class _Environment(Payload):
     releaseId: str | None = None  # noqa: N815
     release: _Named | None = None
     releaseDefinition: _Named | None = None  # noqa: N815
+    deploySteps: tuple[_Attempt, ...] | None = None  # noqa: N815
 
 
 class _ReleaseResource(Payload):
     environment: _Environment
     release: _Named | None = None
     project: _Named | None = None
+    attemptId: int | None = None  # noqa: N815
+    deployment: _Attempt | None = None
 
 
 class _Event(Payload):
@@ -107,7 +115,7 @@ class AzureDevOps:
             return Ignored(reason=f"a stage that is {stage.state!a} ({stage.result!a}) deploys nothing")
         return Announcement(
             sender="azure_devops",
-            key=f"{pipeline.id or pipeline.name}:{run.id}:{stage.id}",
+            **_attempted(f"{pipeline.id or pipeline.name}:{run.id}:{stage.id}", stage.attempt),
             event=told.id,
             at=told.createdDate,
             status=status,
@@ -126,7 +134,7 @@ def _released(told: _Released, status: Status | None) -> Told:
     project = told.resource.project.name if told.resource.project else None
     return Announcement(
         sender="azure_devops",
-        key=f"release:{environment.releaseId or release.id}:{environment.id}",
+        **_attempted(f"release:{environment.releaseId or release.id}:{environment.id}", _attempt(told.resource)),
         event=told.id,
         at=told.createdDate,
         status=status,
@@ -138,6 +146,20 @@ def _released(told: _Released, status: Status | None) -> Told:
         ),
         version=release.name,
     )
+
+
+def _attempt(resource: _ReleaseResource) -> int | None:
+    """Which time this release is deployed to this stage: going back to an older release deploys it once more."""
+    steps = (step.attempt for step in resource.environment.deploySteps or ())
+    known = (resource.attemptId, resource.deployment.attempt if resource.deployment else None, *steps)
+    return max((attempt for attempt in known if attempt is not None), default=None)
+
+
+def _attempted(name: str, attempt: int | None) -> dict[str, Any]:
+    """The key of an attempt; older versions of the resource do not number them."""
+    if attempt is None:
+        return {"key": name, "thread": f"{name}:attempts", "recurrence": Recurrence.RESTARTS}
+    return {"key": name if attempt == 1 else f"{name}:{attempt}"}
 
 
 PLUGIN = AzureDevOps

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote
 
@@ -72,8 +72,8 @@ class CDEvents:
         if kind.startswith(_BATCH):
             if not isinstance(content, list) or len(content) > _MOST:
                 raise BadInput(Fault("body", f"a batch is a list of at most {_MOST} events"))
-            return [_told(_data(each)) for each in content]
-        return [_told(_data(content) if kind.startswith(_STRUCTURED) else content)]
+            return [told for each in content for told in _told(_data(each))]
+        return _told(_data(content) if kind.startswith(_STRUCTURED) else content)
 
 
 def _data(event: object) -> object:
@@ -82,16 +82,25 @@ def _data(event: object) -> object:
     return event["data"]
 
 
-def _told(content: object) -> Told:
+def _told(content: object) -> list[Told]:
     kind = check(_Envelope, content).context.type
     named, _, predicate = re.sub(r"(\.\d+){3}.*", "", kind).rpartition(".")  # whatever its version
     status = _PREDICATES.get(predicate)
     if named != "dev.cdevents.service" or status is None:
-        return Ignored(reason=f"the event {kind!a} tells of no deployment")
-    return _deployed(check(_Event, content), status)
+        return [Ignored(reason=f"the event {kind!a} tells of no deployment")]
+    event = check(_Event, content)
+    return [_deployed(event)] if status is Status.SUCCEEDED else _returned(event)
 
 
-def _deployed(event: _Event, status: Status) -> Announcement:
+def _returned(event: _Event) -> list[Told]:
+    """`rolledback` carries the artifact that was gone back to: what ran until then is taken back, and that deployed."""
+    back = _deployed(event)
+    taken = replace(back, key=back.thread or back.key, status=Status.ROLLED_BACK, version=None, commit=None, traits={})
+    key = f"rolledback:{digest(event.context.source, event.context.id)}"
+    return [taken, replace(back, key=key, thread=None, traits={**back.traits, "rollback": True})]
+
+
+def _deployed(event: _Event) -> Announcement:
     context, subject = event.context, event.subject
     environment = subject.content.environment.id if subject.content.environment else None
     name, version, commit = _artifact(subject.content.artifactId)
@@ -101,9 +110,10 @@ def _deployed(event: _Event, status: Status) -> Announcement:
     return Announcement(
         sender="cdevents",
         key=f"{subject.id}:{environment or ''}:{digest(chain)[:16]}",
+        thread=f"{subject.id}:{environment or ''}",
         event=digest(context.source, context.id),
         at=context.timestamp,
-        status=status,
+        status=Status.SUCCEEDED,
         origin=Origin(
             service=subject.id.rstrip("/").rpartition("/")[2],
             environment=environment and environment.rstrip("/").rpartition("/")[2],

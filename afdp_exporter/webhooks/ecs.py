@@ -1,5 +1,6 @@
 """AWS ECS: the deployment events of its services, sent by EventBridge to an API destination."""
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,6 +17,9 @@ _NAMES = {
     "SERVICE_DEPLOYMENT_COMPLETED": Status.SUCCEEDED,
     "SERVICE_DEPLOYMENT_FAILED": Status.FAILED,
 }
+
+
+_ROLLBACK = re.compile(r"\broll(?:ing|ed)?[ -]?back\b(?: to deployment(?:Id)? (?P<target>\S+))?", re.IGNORECASE)
 
 
 class _Detail(Payload):
@@ -41,7 +45,7 @@ class ECS:
     proof: ClassVar[Proof] = Credential()
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
-        """What one event says; a start that ECS explains with a rollback takes the deployment back."""
+        """What one event says; a start that ECS explains with a rollback to another one takes the deployment back."""
         content = read_json(body)
         kind = content.get("detail-type") if isinstance(content, dict) else None
         if kind is not None and kind != _KIND:
@@ -50,7 +54,7 @@ class ECS:
         status = _NAMES.get(told.detail.eventName)
         if status is None:
             return [Ignored(reason=f"{told.detail.eventName!a} is none of a deployment's life")]
-        if status is Status.STARTED and "roll" in (told.detail.reason or "").lower().replace("rollout", ""):
+        if status is Status.STARTED and _taken_back(told.detail):
             status = Status.ROLLED_BACK
         path = next(iter(told.resources), "").rpartition(":service/")[2].split("/")
         given = {"account": told.account, "region": told.region}
@@ -58,7 +62,7 @@ class ECS:
             Announcement(
                 sender="ecs",
                 key=f"{'/'.join(path)}:{told.detail.deploymentId}",
-                event=f"{told.detail.eventName}:{status}",
+                event=f"{told.detail.eventName}:{status}:{(told.detail.updatedAt or told.time).isoformat()}",
                 at=told.detail.updatedAt or told.time,
                 status=status,
                 origin=Origin(
@@ -69,6 +73,12 @@ class ECS:
                 description=told.detail.reason,
             )
         ]
+
+
+def _taken_back(detail: _Detail) -> bool:
+    """Whether a rollback away from this deployment begins; the one that is gone back to is not taken back."""
+    found = _ROLLBACK.search(detail.reason or "")
+    return found is not None and (found["target"] or "").rstrip(".") != detail.deploymentId
 
 
 PLUGIN = ECS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, read
@@ -29,6 +29,9 @@ _REASONS = {
     "BuildFailed": Status.FAILED,
     "RollbackSucceeded": Status.ROLLED_BACK,
 }
+_OF_A_RELEASE = {"TestSucceeded", "TestFailed", "RollbackSucceeded"}
+"""What is said of one release, in contrast to the state of the object, which is looked at again and again."""
+_VALUES = re.compile(r"sha\d+:([0-9a-f]{8})[0-9a-f]+")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -54,7 +57,10 @@ class Flux:
     proof: ClassVar[Proof] = FirstPresent({"x-signature": Signature("x-signature"), "authorization": Credential()})
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
-        """What one event says: Flux sends one for every revision, and again for the same one."""
+        """What one event says: Flux sends one for every revision, and again for the same one.
+
+        `RollbackSucceeded` carries the revision that was returned to; it takes back the newest rollout of its object.
+        """
         told = read(_Event, body)
         thing, known = told.involvedObject, told.metadata or {}
         if thing.kind not in _KINDS:
@@ -62,17 +68,23 @@ class Flux:
         status = _REASONS.get(told.reason)
         if status is None:
             return [Ignored(reason=f"the reason {told.reason!a} tells of no rollout")]
-        revision = next((text for name, text in known.items() if name.rpartition("/")[2] == "revision"), None)
+        words = {name.rpartition("/")[2]: text for name, text in known.items()}
+        revision = words.get("revision")
         if not revision:
             return [Ignored(reason="an event without a revision cannot be told from those of other revisions")]
-        ref, commit = _parts(revision)
+        place = (known.get("cluster"), known.get("environment"), thing.kind, thing.namespace or "default", thing.name)
+        thread, taken_back = "/".join(filter(None, place)), status is Status.ROLLED_BACK
+        ref, commit = (None, None) if taken_back else _parts(revision)
         return [
             Announcement(
                 sender="flux",
-                key=f"{thing.kind}/{thing.namespace or 'default'}/{thing.name}:{revision}",
-                event=told.reason,
+                key=thread if taken_back else ":".join(filter(None, (thread, revision, _values(thing, words)))),
+                thread=thread,
+                recurrence=Recurrence.RETURNS,
+                event=f"{told.reason}:{revision}:{told.timestamp.isoformat()}",
                 at=told.timestamp,
                 status=status,
+                observed=told.reason not in _OF_A_RELEASE,
                 origin=Origin(
                     application=thing.name,
                     namespace=thing.namespace,
@@ -83,9 +95,15 @@ class Flux:
                 ),
                 version=version_of(ref, commit),
                 commit=commit,
-                description=told.message,
+                description=None if taken_back else told.message,
             )
         ]
+
+
+def _values(thing: _Object, words: Mapping[str, str]) -> str:
+    """Which values a Helm release has: they may change, and with them what runs, while its chart stays the same."""
+    found = _VALUES.fullmatch(words.get("token", "")) if thing.kind == "HelmRelease" else None
+    return found[1] if found else ""
 
 
 def _parts(revision: str) -> tuple[str | None, str | None]:

@@ -77,6 +77,7 @@ class _Release(Payload):
     author: _User | None = None
     html_url: str | None = None
     published_at: Time | None = None
+    updated_at: Time | None = None
 
 
 class _Run(Payload):
@@ -171,11 +172,12 @@ class GitHub:
             return Ignored(reason="releases are left out by the configuration")
         if told.action not in {"published", "released"} or release.draft or release.prerelease:
             return Ignored(reason=f"a release counts once it is published for all, not when it is {told.action!a}")
+        # a pre-release that becomes the release keeps the time of its own publication
         return Announcement(
             sender="github",
             key=f"{told.repository.full_name}:release:{release.id}",
-            event="published",
-            at=release.published_at,
+            event=told.action,
+            at=release.published_at if told.action == "published" else release.updated_at,
             status=Status.SUCCEEDED,
             origin=Origin(repository=told.repository.full_name, ref=release.tag_name, labels={"event": "release"}),
             version=release.tag_name,
@@ -193,7 +195,8 @@ class GitHub:
         status = _CONCLUSIONS.get(run.conclusion or "") if told.action == "completed" else _ACTIONS.get(told.action)
         if status is None:
             return Ignored(reason=f"a run that is {told.action!a} ({run.conclusion!a}) deploys nothing")
-        times = {Status.PLANNED: run.created_at, Status.STARTED: run.run_started_at or run.updated_at}
+        begun = run.run_started_at  # of this attempt; `created_at` stays that of the first one
+        times = {Status.PLANNED: begun or run.created_at, Status.STARTED: begun or run.updated_at}
         return Announcement(
             sender="github",
             key=f"{told.repository.full_name}:run:{run.id}:{run.run_attempt}",

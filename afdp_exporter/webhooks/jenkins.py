@@ -1,9 +1,11 @@
 """Jenkins: the build events of the plugin Outbound WebHook."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
@@ -18,6 +20,9 @@ _EVENTS = {
     "failure": Status.FAILED,
     "aborted": Status.CANCELLED,
 }
+
+
+_BETWEEN = re.compile(r", (?=[A-Za-z_][\w.-]*=)")
 
 
 class _Build(Payload):
@@ -48,25 +53,56 @@ class Jenkins:
         status = _EVENTS.get(told.event.lower())
         if status is None:
             return [Ignored(reason=f"the event {told.event!a} is none of a build's life")]
-        given = told.buildVars if isinstance(told.buildVars, Mapping) else {}
+        given = _variables(told.buildVars)
+        doubtful = [
+            name
+            for name in (self.service_variable, self.environment_variable, self.version_variable)
+            if len(given.get(name, ())) > 1
+        ]
+        if doubtful:
+            return [Ignored(reason=f"the variable {doubtful[0]} is there twice: which one holds cannot be told")]
         return [
             Announcement(
                 sender="jenkins",
-                key=f"{told.projectName}:{told.buildName}",
+                key=_place(told.buildUrl) or f"{told.projectName}:{told.buildName}",
                 event=told.event.lower(),
                 status=status,
                 origin=Origin(
-                    service=_text(given.get(self.service_variable)),
-                    environment=_text(given.get(self.environment_variable)),
+                    service=_only(given.get(self.service_variable)),
+                    environment=_only(given.get(self.environment_variable)),
                     pipeline=told.projectName,
                 ),
-                version=_text(given.get(self.version_variable)) or told.buildName,
+                version=_only(given.get(self.version_variable)) or told.buildName,
                 url=told.buildUrl,
             )
         ]
 
 
-def _text(value: object) -> str | None:
+def _place(url: str | None) -> str | None:
+    """Where a build is: jobs of several folders may have one name, and a build may be renamed while it runs."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return f"{parts.netloc}{parts.path}".strip("/") if parts.path.strip("/") else None
+
+
+def _variables(given: object) -> Mapping[Any, Sequence[object]]:
+    """The variables of a build: the plugin sends them as Java prints a map, `{NAME=value, OTHER=value}`.
+
+    The text of one may look like another, which then has two values.
+    """
+    if not isinstance(given, str):
+        return {name: (value,) for name, value in given.items()} if isinstance(given, Mapping) else {}
+    found: dict[str, list[str]] = {}
+    for part in _BETWEEN.split(given.strip().removeprefix("{").removesuffix("}")):
+        name, _, text = part.partition("=")
+        found.setdefault(name, []).append(text)
+    return found
+
+
+def _only(values: Sequence[object] | None) -> str | None:
+    value = values[0] if values else None
     return value if isinstance(value, str) and value else None
 
 

@@ -9,7 +9,7 @@ from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationT
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Status, Strategy
+from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Recurrence, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Payload, check, digest, read
@@ -130,7 +130,7 @@ def _event(told: _Event, delivery: str) -> Told:
     deployment = (fields.deployment if fields else None) or _Deployment()
     return Announcement(
         sender="new_relic",
-        key=told.groupId or delivery,
+        **_grouped(told.groupId, named and (named[1] or named[2]), deployment, delivery),
         event=delivery,
         at=told.timestamp,
         status=Status.SUCCEEDED,
@@ -149,7 +149,7 @@ def _event(told: _Event, delivery: str) -> Told:
 def _legacy(told: _Legacy, delivery: str) -> Told:
     return Announcement(
         sender="new_relic",
-        key=told.groupId or delivery,
+        **_grouped(told.groupId, told.entityGuid, told, delivery),
         event=delivery,
         at=told.timestamp,
         status=Status.SUCCEEDED,
@@ -161,6 +161,15 @@ def _legacy(told: _Legacy, delivery: str) -> Told:
         description=told.description or told.changelog,
         strategy=_strategy(told.deploymentType),
     )
+
+
+def _grouped(group: str | None, entity: str | None, deployed: _Deployment, delivery: str) -> dict[str, Any]:
+    """A group may hold changes of several entities, and later versions of the same one."""
+    what = deployed.version or deployed.commit
+    if group is None or what is None:
+        return {"key": group or delivery}
+    thread = f"{group}:{entity or ''}"
+    return {"key": f"{thread}:{what}", "thread": thread, "recurrence": Recurrence.RETURNS}
 
 
 def _strategy(kind: str) -> Strategy | None:

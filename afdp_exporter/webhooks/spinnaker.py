@@ -31,6 +31,7 @@ class _Trigger(Payload):
 
 
 class _Execution(Payload):
+    id: str | None = None
     name: str | None = None
     application: str | None = None
     status: str | None = None
@@ -40,7 +41,7 @@ class _Execution(Payload):
 
 
 class _Content(Payload):
-    executionId: str  # noqa: N815
+    executionId: str | None = None  # noqa: N815
     execution: _Execution = _Execution()
 
 
@@ -70,7 +71,9 @@ class Spinnaker:
             return [Ignored(reason=f"the event {kind!a} is left to the pipeline that it belongs to")]
         told = check(_Event, content)
         run = told.content.execution
-        name = run.name or ""
+        name, execution = run.name or "", told.content.executionId or run.id
+        if execution is None:
+            return [Ignored(reason="a pipeline without the id of its execution cannot be told from others")]
         if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.pipelines):
             return [Ignored(reason=f"the pipeline {name!a} is none of those that deploy: see the setting pipelines")]
         status = _TYPES[kind]
@@ -79,8 +82,8 @@ class Spinnaker:
         return [
             Announcement(
                 sender="spinnaker",
-                key=told.content.executionId,
-                event=kind,
+                key=execution,
+                event=f"{kind}:{told.details.created.isoformat()}",
                 at=told.details.created,
                 status=status,
                 started_at=run.startTime,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.fields import ID
-from afdp_exporter.model import Announcement, ChangeType, Deployment, Origin, Outcome, Status
-from afdp_exporter.tracking.life import Life, assemble, deployment_id, revised
+from afdp_exporter.model import Announcement, ChangeType, Deployment, Origin, Outcome, Recurrence, Status
+from afdp_exporter.tracking.life import Life, assemble, deployment_id, revised, rollouts
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -52,6 +52,11 @@ P, S, OK, BAD, BACK, OFF = (
         ([(S, 0), (BAD, 5)], BAD, 0, 5, True),
         ([(S, 0), (BAD, 5), (S, 30), (OK, 33)], OK, 0, 33, True),  # run again
         ([(S, 0), (OK, 5), (BACK, 60)], BACK, 0, 5, True),  # the rollout was over long before it was taken back
+        ([(S, 0), (OK, 5), (S, 9), (OK, 12)], OK, 0, 5, True),  # what is over does not start again
+        ([(S, 0), (OK, 5), (P, 900)], OK, 0, 5, True),
+        ([(S, 0), (BAD, 5), (OK, 40)], OK, 0, 40, True),  # it got well, and ended then
+        ([(S, 0), (BAD, 5), (BAD, 40)], BAD, 0, 5, True),
+        ([(S, 0), (BACK, 5), (S, 30), (OK, 33)], OK, 0, 33, True),
         ([(S, 0), (OK, 0)], OK, 0, 0, True),  # within one tick of the sender's clock
         ([(OK, 7)], OK, 7, 7, True),
         ([(P, 0), (OK, 7)], OK, 0, 7, True),
@@ -72,6 +77,62 @@ def test_a_life_is_told_by_its_events(
     assert found.deployment.started_at == at(started)
     assert found.deployment.finished_at == (None if finished is None else at(finished))
     assert found.happened is happened
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "finished"),
+    [
+        ([(S, 0), (OK, 5), (BAD, 20)], BAD, 5),  # 15 minutes after its end, it is about the rollout
+        ([(S, 0), (OK, 5), (BAD, 20.1)], OK, 5),
+        ([(S, 0), (OK, 5), (BAD, 9), (OK, 60)], OK, 60),
+        ([(S, 0), (OK, 5), (BACK, 70), (OK, 75)], OK, 5),
+        ([(S, 0), (OFF, 5), (BAD, 3000)], OFF, 5),
+        ([(S, 0), (BAD, 5), (OK, 3000)], OK, 3000),
+    ],
+)
+def test_a_state_that_is_observed_later_says_nothing_of_what_is_over(
+    events: list[tuple[Status, float]], status: Status, finished: float
+) -> None:
+    found = life(*(told(*event, observed=True) for event in events)).deployment
+    assert (found.status, found.finished_at) == (status, at(finished))
+
+
+def test_what_is_observed_later_leaves_no_words_behind() -> None:
+    told_later = told(BACK, 90, observed=True, description="aborted", traffic_ratio=0.0)
+    found = life(told(S, 0, observed=True), told(OK, 5, observed=True, traffic_ratio=1.0), told_later).deployment
+    assert (found.description, found.traffic_ratio) == (None, 1.0)
+
+
+def threaded(recurrence: Recurrence, *events: tuple[str, Status, float]) -> list[tuple[str, int]]:
+    """The ids of the rollouts of a thread, and how many events each has, whatever order they come in."""
+    plain = [
+        told(status, minutes, key=key, thread="t", recurrence=recurrence, event=f"{key}{status}{minutes}")
+        for key, status, minutes in events
+    ]
+    found = [rollouts(order) for order in itertools.permutations(plain)]
+    assert all(each == found[0] for each in found)
+    return [(name, len(events)) for name, events in found[0].items()]
+
+
+def test_a_key_that_comes_back_is_another_rollout_where_its_sender_says_so() -> None:
+    events = (("a", OK, 0), ("b", OK, 10), ("a", OK, 20))
+    assert threaded(Recurrence.ONCE, *events) == [("github:a", 2), ("github:b", 1)]
+    assert threaded(Recurrence.RETURNS, *events) == [("github:a", 1), ("github:b", 1), ("github:a:2", 1)]
+
+
+def test_a_start_after_the_end_is_another_rollout_where_its_sender_says_so() -> None:
+    events = (("a", S, 0), ("a", BAD, 5), ("a", S, 30), ("a", OK, 33))
+    assert threaded(Recurrence.RETURNS, *events) == [("github:a", 4)]
+    assert threaded(Recurrence.RESTARTS, *events) == [("github:a", 2), ("github:a:2", 2)]
+    assert threaded(Recurrence.RESTARTS, ("a", S, 0), ("a", BAD, 5), ("a", S, 5.5)) == [("github:a", 3)]
+
+
+def test_what_is_said_of_the_newest_rollout_makes_none() -> None:
+    assert threaded(Recurrence.RETURNS, ("t", BACK, 0)) == []
+    assert threaded(Recurrence.RETURNS, ("a", OK, 0), ("b", BAD, 10), ("t", BACK, 11)) == [
+        ("github:a", 1),
+        ("github:b", 2),
+    ]
 
 
 def test_the_later_word_holds_and_an_empty_one_says_nothing() -> None:
