@@ -14,6 +14,9 @@ from afdp_exporter.wording.durations import format_duration
 GROUPS = ("impact", "prediction", "trust", "exporter")
 """The files, each holding the group of its name."""
 
+DEFAULT_URL = "http://localhost:10333"
+"""Where the exporter is without any configuration: links work on the machine that runs it."""
+
 MANIFEST = "prometheus-rule.yml"
 """The file of the Prometheus Operator."""
 
@@ -49,11 +52,15 @@ Address = Annotated[str, AfterValidator(_address)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSettings:
-    """From which figures on people are told, for how long, and where they read on."""
+    """Thresholds, durations and links of the alert rules.
+
+    Without `grafana_url` alerts have no link to a dashboard; without `runbook_url` the exporter's own runbooks are
+    linked.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
-    attribution_ratio: Ratio = 0.5
+    attribution_ratio: Ratio = 0.0
     cost_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1000.0
     told_for: Duration = timedelta(hours=26)
     muted_for: Duration = timedelta(hours=2)
@@ -63,9 +70,15 @@ class AlertSettings:
     coverage_ratio: Ratio = 0.8
     delayed: Duration = timedelta(minutes=10)
     job: Annotated[str, AfterValidator(_job)] = "afdp-exporter"
-    exporter_url: Address = "http://localhost:10333"
-    grafana_url: Address = "http://localhost:3000"
-    runbook_url: Address = "https://example.com/afdp-exporter/docs/runbooks"
+    exporter_url: Address = DEFAULT_URL
+    grafana_url: Address | None = None
+    runbook_url: Address | None = None
+
+    def runbook(self, alert: str) -> str:
+        """The address of the runbook of an alert."""
+        if self.runbook_url is not None:
+            return f"{self.runbook_url}/{alert}.md"
+        return f"{self.exporter_url}/runbooks/{alert}"
 
 
 def rule_files(settings: AlertSettings) -> dict[str, str]:

@@ -18,7 +18,7 @@ from shipped import ROOT
 OPERATOR = ROOT / "alerting/operator"
 RULES = sorted((ROOT / "alerting/rules").glob("*.yml"))
 TESTS = sorted((ROOT / "alerting/tests").glob("*.yml"))
-RUNBOOKS = ROOT / "docs/runbooks"
+RUNBOOKS = ROOT / "afdp_exporter/alerts/runbooks"
 
 _AFDP_ALERTS = re.compile(r"\bAFDP[A-Z]\w+")
 
@@ -80,6 +80,8 @@ def test_thresholds_and_addresses_come_from_the_configuration(promtool: Path, tm
     for wanted in ("> 250.5)", ">= 0.25", ">= 30)", "< 172800)", 'up{job="impact"}', "https://afdp.example.org/deploy"):
         assert wanted in printed.stdout, wanted
     assert "localhost" not in printed.stdout
+    assert "runbook_url: https://afdp.example.org/runbooks/AFDPDeploymentImpact\n" in printed.stdout
+    assert "dashboard_url: https://grafana.example.org/d/afdp-trust" in printed.stdout
     written = CliRunner().invoke(cli._afdp, ["render", "alerts", f"--config.file={config}", f"--output={tmp_path}/r"])
     assert [Path(line).name for line in written.stdout.splitlines()] == [f"{name}.yml" for name in GROUPS]
 
@@ -88,6 +90,42 @@ def test_thresholds_and_addresses_come_from_the_configuration(promtool: Path, tm
 def test_an_address_that_would_break_the_rules_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="exporter_url: a plain address"):
         parse(AlertSettings, {"exporter_url": url}, "policy.alerts")
+
+
+def test_runbooks_of_ones_own_are_linked_as_files_and_no_link_leads_nowhere() -> None:
+    own = "\n".join(rule_files(AlertSettings(runbook_url="https://wiki.example.org/afdp")).values())
+    assert "runbook_url: https://wiki.example.org/afdp/AFDPSourceDown.md\n" in own
+    assert "dashboard_url" not in own
+    assert "/runbooks/" not in own
+
+
+def test_a_chance_that_is_asked_for_mutes_what_is_less_likely(promtool: Path, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(rule_files(AlertSettings(attribution_ratio=0.5))["impact.yml"])
+    whose = 'deployment_id="{}", service="s", environment="e"'
+    series = [
+        (f'afdp_deployment_outcome{{{whose.format(name)}, outcome="failure"}}', "1x10")
+        for name in ("likely", "unlikely")
+    ]
+    series += [(f'afdp_impact_active{{{whose.format(name)}, metric="m"}}', "1x10") for name in ("likely", "unlikely")]
+    series += [
+        (f'afdp_impact_attribution_ratio{{{whose.format(name)}, metric="m"}}', f"{ratio}x10")
+        for name, ratio in (("likely", 0.5), ("unlikely", 0.4))
+    ]
+    firing = 'count by (deployment_id) (ALERTS{alertname="AFDPDeploymentImpact"})'
+    expected = [{"labels": '{deployment_id="likely"}', "value": 2}]
+    tests = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series],
+                "promql_expr_test": [{"expr": firing, "eval_time": "2m", "exp_samples": expected}],
+            }
+        ],
+    }
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump(tests))
+    run(promtool, "test", "rules", tmp_path / "tests.yml")
 
 
 def test_every_alert_has_a_test() -> None:
@@ -110,7 +148,7 @@ def test_every_alert_says_how_bad_it_is_and_where_to_read_on() -> None:
         annotations = rule["annotations"]
         assert re.fullmatch(r"[A-Z][^{}]*\.", annotations["summary"]), rule["alert"]
         assert annotations["description"], rule["alert"]
-        assert annotations["runbook_url"].endswith(f"/docs/runbooks/{rule['alert']}.md")
+        assert annotations["runbook_url"] == f"http://localhost:10333/runbooks/{rule['alert']}"
 
 
 def test_every_alert_has_its_runbook_and_every_runbook_its_alert() -> None:
