@@ -101,7 +101,14 @@ def _looking(state: State, followers: "_Followers") -> Rounds:
         return answer
 
     at_once = 2 * state.rules.watched.settings.workers
-    watcher = Watcher(store=state.store, analyse=look_at, observer=followers, clock=state.clock, at_once=at_once)
+    watcher = Watcher(
+        store=state.store,
+        analyse=look_at,
+        schedule=lambda: state.rules.schedule,
+        observer=followers,
+        clock=state.clock,
+        at_once=at_once,
+    )
     return Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
 
 

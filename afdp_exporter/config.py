@@ -40,6 +40,11 @@ class Policy:
     alerts: AlertSettings = AlertSettings()
     annotations: AnnotationSettings = AnnotationSettings()
 
+    @property
+    def schedule(self) -> Schedule:
+        """When a deployment is looked at: no sooner than its series can be judged."""
+        return self.watch.at_steps_of(self.analysis.step)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:

@@ -69,7 +69,7 @@ async def _walk(
     watched = replace(loaded.watched, sources=dict.fromkeys(loaded.sources, recording))
     # when a deployment was received tells about this file only
     told = tuple(replace(each, received_at=each.started_at) for each in deployments)
-    history = History(deployments=told, end=end, watched=watched, plans=loaded.plans, schedule=loaded.policy.watch)
+    history = History(deployments=told, end=end, watched=watched, plans=loaded.plans, schedule=loaded.policy.schedule)
     workers = Workers(watched.settings.workers)
     try:
         await walk(history, workers=workers, tell=tell)

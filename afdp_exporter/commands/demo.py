@@ -127,7 +127,7 @@ async def _live(
 
 async def _import(world: World, store: Store, config: Config, now: datetime) -> None:
     """Record every deployment. Raises ConfigError where the store holds those of another shop."""
-    schedule = config.policy.watch
+    schedule = config.policy.schedule
     recorded = await asyncio.gather(
         *(store.record(deployment, plan(deployment, schedule, now)) for deployment in world.deployments)
     )

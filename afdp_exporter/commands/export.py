@@ -63,7 +63,7 @@ async def _laid_out(loaded: Config, storage: Path, *, free_text: bool) -> Datase
     finally:
         await store.close()
     calendar = loaded.plans.calendar(now)
-    return lay_out(history, calendar, salt=salt, schedule=loaded.policy.watch, free_text=free_text)
+    return lay_out(history, calendar, salt=salt, schedule=loaded.policy.schedule, free_text=free_text)
 
 
 COMMAND = export

@@ -113,7 +113,7 @@ async def _import(past: _Past, loaded: Config, file: Path, now: datetime, accoun
     store = await SQLiteStore.open(file)
     try:
         if past.deployments:
-            account.imported = await _keep(past.deployments, store, loaded.policy.watch, now)
+            account.imported = await _keep(past.deployments, store, loaded.policy.schedule, now)
             account.known = len(past.deployments) - account.imported
             account.tell(f"{account.imported} imported, {account.known} were there")
         for name in past.feeds:
@@ -133,7 +133,7 @@ async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _
     feeding = Feeding(
         store=store,
         rules=lambda: loaded.mapping,
-        schedule=lambda: loaded.policy.watch,
+        schedule=lambda: loaded.policy.schedule,
         audience=told,
         clock=server.now,
     )
@@ -185,7 +185,14 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
     total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
         at_once = loaded.policy.analysis.workers + 1  # each under way holds the series of all its metrics
-        backfill = Backfill(store=store, analyst=analyst, clock=server.now, until=now, at_once=at_once)
+        backfill = Backfill(
+            store=store,
+            analyst=analyst,
+            schedule=loaded.policy.schedule,
+            clock=server.now,
+            until=now,
+            at_once=at_once,
+        )
         with _progress("Measuring", total) as progress:
 
             def told(outcome: Outcome | None) -> None:

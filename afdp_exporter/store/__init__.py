@@ -203,11 +203,14 @@ class Store(Protocol):
     async def claim_looks(self, now: datetime, *, limit: int, lease: timedelta) -> list[Look]:
         """Take looks whose time has come; one that is not finished within its lease is given out again."""
 
-    async def finish_look(self, look: Look, impact: Impact | None, drawn: Sequence[Course] = ()) -> None:
+    async def finish_look(
+        self, look: Look, impact: Impact | None, drawn: Sequence[Course] = (), again: Sequence[Look] = ()
+    ) -> None:
         """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction.
 
-        Of several impacts the one measured last stays, with its courses. Nothing is kept of a look that has its answer
-        already, or was planned anew while it was answered.
+        The looks `again` are planned by it, unless they are planned already. Of several impacts the one measured last
+        stays, with its courses. Nothing is kept of a look that has its answer already, or was planned anew while it was
+        answered.
         """
 
     async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:

@@ -55,6 +55,11 @@ def insert(connection: Connection, planned: Iterable[Look]) -> None:
     connection.executemany(_INSERT, [look_values(look) for look in planned])
 
 
+def add(connection: Connection, planned: Iterable[Look]) -> None:
+    """Plan further looks; one that is planned already stays as it is."""
+    connection.executemany(f"{_INSERT} ON CONFLICT DO NOTHING", [look_values(look) for look in planned])
+
+
 def replace(connection: Connection, deployment_id: str, planned: Iterable[Look]) -> None:
     """Plan anew what has no answer; an answer stays unless its look is now due at another time."""
     connection.execute("DELETE FROM looks WHERE deployment_id = ? AND ready_us IS NOT NULL", (deployment_id,))

@@ -182,11 +182,16 @@ class SQLiteStore:
         """Take looks whose time has come; one that is not finished within its lease is given out again."""
         return await self._writer.write(lambda connection: looks.claim(connection, now, limit, lease))
 
-    async def finish_look(self, look: Look, impact: Impact | None, drawn: Sequence[Course] = ()) -> None:
+    async def finish_look(
+        self, look: Look, impact: Impact | None, drawn: Sequence[Course] = (), again: Sequence[Look] = ()
+    ) -> None:
         """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction."""
 
         def finish(connection: Connection) -> None:
-            if looks.finish(connection, look) and impact is not None and impacts.keep(connection, impact):
+            if not looks.finish(connection, look):
+                return
+            looks.add(connection, again)
+            if impact is not None and impacts.keep(connection, impact):
                 courses.keep(connection, impact.deployment_id, drawn)
 
         await self._writer.write(finish)

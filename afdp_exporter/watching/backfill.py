@@ -13,7 +13,7 @@ from afdp_exporter.sources._frugal import Pace, frugal
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Analyst, Weighed
 from afdp_exporter.watching.evidence import Watched
-from afdp_exporter.watching.watch import answered, failed
+from afdp_exporter.watching.watch import Schedule, answered, failed
 
 Tell: TypeAlias = Callable[[Outcome | None], None]
 """Takes what became of each deployment once that is kept; None for a look whose analysis failed for good."""
@@ -36,6 +36,7 @@ class Backfill:
 
     store: Store
     analyst: Analyst
+    schedule: Schedule
     clock: Callable[[], datetime]
     until: datetime
     at_once: int
@@ -64,7 +65,9 @@ class Backfill:
             weighed = await weighing
             if isinstance(weighed, Weighed):
                 answer = await self.analyst.conclude(weighed)
-                await answered(look, answer, self.store, now=self.clock())
+                await answered(look, answer, self.store, schedule=self.schedule, now=self.clock())
+                if look.after > max(self.schedule.looks):
+                    continue  # it only asked whether harm that was found goes on
                 told(Measured(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
             elif not await failed(look, weighed, self.store, now=self.clock(), retry_at=self.until):
                 told(None)

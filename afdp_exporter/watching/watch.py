@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import ClassVar, Protocol, TypeAlias
+from typing import Annotated, ClassVar, Protocol, TypeAlias
 
 import structlog
+from pydantic import Field
 
 from afdp_exporter.errors import AFDPError, SourceUnavailable
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Status
@@ -21,9 +22,15 @@ _LEASE = timedelta(minutes=5)
 _TRIES = 3  # of a look whose analysis fails; a source that is away is asked for ever
 
 
+_JUDGED = 4  # steps after the rollout: with fewer points nothing can be judged
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long after its end a deployment is looked at."""
+    """How long after its end a deployment is looked at; while harm goes on, `active_every` so long, too.
+
+    The latter ends `active_until` so long after the deployment's end, with the harm told as of then.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -34,12 +41,19 @@ class Schedule:
         timedelta(minutes=15),
         timedelta(minutes=30),
         timedelta(minutes=60),
+        timedelta(hours=4),
         timedelta(hours=24),
     )
+    active_every: Annotated[Duration, Field(ge=timedelta(minutes=1))] = timedelta(hours=1)
+    active_until: Duration = timedelta(days=7)
 
     def __post_init__(self) -> None:
         if not self.looks or any(after <= timedelta(0) for after in self.looks):
             raise ValueError("at least one look is needed, each longer than 0s")
+
+    def at_steps_of(self, step: timedelta) -> "Schedule":
+        """The same without looks that come too early to judge series in such steps: they wait until they can."""
+        return replace(self, looks=tuple(sorted({max(after, _JUDGED * step) for after in self.looks})))
 
 
 def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...]:
@@ -62,6 +76,21 @@ def plan_anew(before: Deployment, after: Deployment, schedule: Schedule, now: da
     return None if same else plan(after, schedule, now)
 
 
+def next_while_active(look: Look, impact: Impact, schedule: Schedule, now: datetime) -> tuple[Look, ...]:
+    """The look that follows on this one since harm goes on; none where a planned one comes as soon, or it is too late.
+
+    Those that were missed meanwhile are not made up for.
+    """
+    if impact.harm is None or not impact.harm.active:
+        return ()
+    missed = max((now - look.due_at) // schedule.active_every, 1)
+    after = min(look.after + missed * schedule.active_every, schedule.active_until)
+    planned = (each for each in schedule.looks if look.after < each)
+    if after <= look.after or min(planned, default=after + timedelta.resolution) <= after:
+        return ()
+    return (Look(deployment_id=look.deployment_id, after=after, due_at=look.due_at + (after - look.after)),)
+
+
 Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[Answer]]
 
 
@@ -79,9 +108,17 @@ class Watcher:
     """Takes due looks from the store, has them answered, keeps the answers; a few at once."""
 
     def __init__(
-        self, *, store: Store, analyse: Analyse, observer: Observer, clock: Callable[[], datetime], at_once: int
+        self,
+        *,
+        store: Store,
+        analyse: Analyse,
+        schedule: Callable[[], Schedule],
+        observer: Observer,
+        clock: Callable[[], datetime],
+        at_once: int,
     ) -> None:
         self._store = store
+        self._schedule = schedule
         self._analyse = analyse
         self._observer = observer
         self._clock = clock
@@ -99,7 +136,7 @@ class Watcher:
         started = asyncio.get_running_loop().time()
         try:
             answer = await self._analyse(look, self._clock())
-            await answered(look, answer, self._store, now=self._clock())
+            await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock())
         except SourceUnavailable as error:
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
             await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), str(error))
@@ -113,11 +150,12 @@ class Watcher:
         self._observer.looked(answer.impact.verdict, asyncio.get_running_loop().time() - started)
 
 
-async def answered(look: Look, answer: Answer, store: Store, *, now: datetime) -> None:
-    """Keep what a look found."""
+async def answered(look: Look, answer: Answer, store: Store, *, schedule: Schedule, now: datetime) -> None:
+    """Keep what a look found, and plan the next one where harm goes on."""
     outcome = answer.impact.outcome
     done = replace(look, state=LookState.DONE, done_at=now, outcome=outcome, account=answer.account)
-    await store.finish_look(done, answer.impact, answer.courses)
+    again = next_while_active(look, answer.impact, schedule, now)
+    await store.finish_look(done, answer.impact, answer.courses, again)
 
 
 async def failed(look: Look, error: Exception, store: Store, *, now: datetime, retry_at: datetime) -> bool:

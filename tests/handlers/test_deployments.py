@@ -88,7 +88,7 @@ async def test_an_id_that_stands_for_something_else_is_a_conflict_that_names_it(
 async def test_looks_are_planned_in_the_same_step(client: ClientSession, store: SQLiteStore) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "now"})
     minutes = [look.after / timedelta(minutes=1) for look in await store.looks("now")]
-    assert minutes == [2, 5, 10, 15, 30, 60, 24 * 60]
+    assert minutes == [4, 5, 10, 15, 30, 60, 240, 24 * 60]
 
 
 async def test_of_a_deployment_in_the_past_the_latest_look_is_due_at_once(
@@ -128,7 +128,7 @@ async def test_an_end_moves_the_looks_that_have_no_answer(
     changed = await (await client.patch(f"{PATH}/d", json={"status": "success"})).json()
     assert changed["finished_at"] == "2026-03-02T12:20:00Z"
     looks = await store.looks("d")
-    assert looks[0].due_at == now + timedelta(minutes=2)
+    assert looks[0].due_at == now + timedelta(minutes=4)
     assert {look.state for look in looks} == {LookState.DUE}
 
 
@@ -140,7 +140,7 @@ async def test_a_planned_deployment_that_starts_is_watched_from_now_on(
     )
     started = await (await client.patch(f"{PATH}/d", json={"status": "in_progress"})).json()
     assert started["started_at"] == "2026-03-02T12:00:00Z"
-    assert len(await store.looks("d")) == 7
+    assert len(await store.looks("d")) == 8
 
 
 async def test_a_planned_deployment_that_is_cancelled_is_never_looked_at(

@@ -69,7 +69,14 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 
 
 def backfill(store: SQLiteStore, analyst: Analyst) -> Backfill:
-    return Backfill(store=store, analyst=analyst, clock=lambda: NOW, until=NOW, at_once=3)  # type: ignore[arg-type]
+    return Backfill(
+        store=store,
+        analyst=analyst,  # type: ignore[arg-type]
+        schedule=SCHEDULE,
+        clock=lambda: NOW,
+        until=NOW,
+        at_once=3,
+    )
 
 
 async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQLiteStore) -> None:

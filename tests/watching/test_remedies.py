@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from afdp_exporter.model import Deployment, Look, LookState
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    ShiftState,
+    Worse,
+)
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.remedies import look_again
 from afdp_exporter.watching.watch import Schedule, plan
@@ -74,3 +85,30 @@ async def test_what_was_mended_after_the_time_for_it_is_left_alone(store: SQLite
     look = Look(deployment_id="back", after=15 * MINUTE, due_at=now)
     await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
     assert await looks(store, "old") == before
+
+
+async def test_harm_that_goes_on_is_looked_at_again_after_whatever_was_deployed_next(store: SQLiteStore) -> None:
+    now = START + 3 * HOUR
+    await lived(store, deployment("bad", timedelta(0)), now)
+    await lived(store, deployment("calm", HOUR), now)
+    await lived(store, deployment("next", 2 * HOUR, version="v3", previous_version="v2"), now)
+    worse = Shift(
+        metric="latency_seconds",
+        layer=Layer.TECHNICAL,
+        verdict=Attribution.ATTRIBUTED,
+        reason="it moved",
+        worse=Worse.UP,
+        change=0.1,
+        state=ShiftState.ACTIVE,
+    )
+    for name, shifts in (("bad", (worse,)), ("calm", ())):
+        found = Impact(
+            deployment_id=name, measured_at=now, shifts=shifts, outcome=Outcome.DEGRADATION, outcome_reason="worse"
+        )
+        (ahead,) = await store.claim_looks(now + 24 * HOUR, limit=1, lease=MINUTE)
+        assert ahead.deployment_id == name
+        await store.finish_look(replace(ahead, state=LookState.DONE), found)
+    look = Look(deployment_id="next", after=15 * MINUTE, due_at=now)
+    await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+    due = [each.deployment_id for each in await store.claim_looks(now, limit=10, lease=MINUTE)]
+    assert due == ["bad"]

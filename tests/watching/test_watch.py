@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.errors import AnalysisError, SourceUnavailable
-from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, LookState, Outcome, Shift, Status
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    ShiftState,
+    Status,
+    Worse,
+)
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Answer
-from afdp_exporter.watching.watch import Schedule, Watcher, plan
+from afdp_exporter.watching.watch import Schedule, Watcher, next_while_active, plan
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
 SCHEDULE = Schedule(looks=(timedelta(minutes=2), timedelta(minutes=10)))
@@ -82,7 +96,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 
 
 def watcher(store: SQLiteStore, analysis: Analysis, clock: Clock, notes: Notes) -> Watcher:
-    return Watcher(store=store, analyse=analysis, observer=notes, clock=clock, at_once=4)
+    return Watcher(store=store, analyse=analysis, schedule=lambda: SCHEDULE, observer=notes, clock=clock, at_once=4)
 
 
 async def test_a_look_is_answered_when_its_time_has_come_and_only_once(store: SQLiteStore) -> None:
@@ -186,3 +200,87 @@ def test_a_planned_deployment_has_no_looks_yet() -> None:
 def test_looks_count_from_the_end_of_the_rollout() -> None:
     looks = plan(deployment(finished_at=START + timedelta(minutes=20)), SCHEDULE, START)
     assert looks[0].due_at == START + timedelta(minutes=22)
+
+
+def harm(look: Look, at: datetime, state: ShiftState) -> Impact:
+    """Latency that got worse, in a state."""
+    shift = Shift(
+        metric="latency_seconds",
+        layer=Layer.TECHNICAL,
+        verdict=Attribution.ATTRIBUTED,
+        reason="it moved",
+        worse=Worse.UP,
+        change=0.1,
+        state=state,
+        as_of=at,
+    )
+    return replace(impact(look, at), shifts=(shift,), outcome=Outcome.DEGRADATION)
+
+
+class Harmful(Analysis):
+    """Finds harm that goes on until it ends."""
+
+    ends: datetime = START + timedelta(days=99)
+
+    async def __call__(self, look: Look, now: datetime) -> Answer:
+        self.asked.append(look.after)
+        state = ShiftState.ACTIVE if now < self.ends else ShiftState.RECOVERED
+        return Answer(impact=harm(look, now, state), courses=(), account={})
+
+
+async def every_look(store: SQLiteStore, analysis: Analysis, clock: Clock, until: datetime) -> list[timedelta]:
+    """Let time pass from look to look, each with a watcher of its own; how long after the deployment each was."""
+    while True:
+        while await watcher(store, analysis, clock, Notes()).work():
+            pass
+        due = await store.next_look_at()
+        if due is None or due > until:
+            return analysis.asked
+        clock.now = due
+
+
+async def test_harm_is_looked_at_hourly_until_it_is_over(store: SQLiteStore) -> None:
+    told, analysis = deployment(), Harmful()
+    analysis.ends = START + timedelta(hours=3, minutes=30)
+    await store.record(told, plan(told, SCHEDULE, START))
+    asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
+    minutes = [each / timedelta(minutes=1) for each in asked]
+    assert minutes == [2, 10, 70, 130, 190, 250]
+
+
+async def test_harm_that_never_ends_is_looked_at_for_a_week(store: SQLiteStore) -> None:
+    told, analysis = deployment(), Harmful()
+    await store.record(told, plan(told, SCHEDULE, START))
+    asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
+    assert asked[-1] == timedelta(days=7)
+    assert max(later - sooner for sooner, later in pairwise(asked)) == timedelta(hours=1)
+
+
+async def test_looks_that_were_missed_while_harm_went_on_are_not_made_up_for(store: SQLiteStore) -> None:
+    told, analysis, clock = deployment(), Harmful(), Clock()
+    await store.record(told, plan(told, SCHEDULE, START))
+    await every_look(store, analysis, clock, START + timedelta(hours=1))
+    clock.now = START + timedelta(days=2, hours=5)  # nothing ran meanwhile
+    asked = await every_look(store, analysis, clock, clock.now + timedelta(minutes=5))
+    assert [each / timedelta(hours=1) for each in asked[-3:]] == pytest.approx([10 / 60, 70 / 60, 52 + 10 / 60])
+
+
+def test_no_look_comes_between_planned_ones_that_come_as_soon() -> None:
+    schedule = Schedule(looks=(timedelta(minutes=30), timedelta(minutes=60), timedelta(hours=4)))
+    asked = Look(deployment_id="d1", after=timedelta(minutes=30), due_at=START)
+    active = harm(asked, START, ShiftState.ACTIVE)
+    assert next_while_active(asked, active, schedule, START) == ()
+    asked = replace(asked, after=timedelta(minutes=60))
+    (again,) = next_while_active(asked, active, schedule, START)
+    assert (again.after, again.due_at) == (timedelta(hours=2), START + timedelta(hours=1))
+    assert next_while_active(asked, harm(asked, START, ShiftState.RECOVERED), schedule, START) == ()
+    assert next_while_active(asked, impact(asked, START), schedule, START) == ()
+
+
+def test_the_first_look_waits_until_series_in_such_steps_can_be_judged() -> None:
+    looks = (timedelta(minutes=2), timedelta(minutes=5), timedelta(hours=1))
+    in_minutes = Schedule(looks=looks).at_steps_of(timedelta(minutes=1)).looks
+    assert in_minutes == (timedelta(minutes=4), timedelta(minutes=5), timedelta(hours=1))
+    assert Schedule(looks=looks).at_steps_of(timedelta(seconds=15)).looks == looks
+    in_fives = Schedule(looks=looks).at_steps_of(timedelta(minutes=5)).looks
+    assert in_fives == (timedelta(minutes=20), timedelta(hours=1))
