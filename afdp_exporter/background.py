@@ -119,6 +119,7 @@ def _telling(state: State) -> Rounds:
         receivers=lambda: state.rules.receivers,
         observer=state.instruments.notifications,
         clock=state.clock,
+        external=state.external,
     )
     return Rounds(dispatcher.work, clock=state.clock)
 

@@ -17,6 +17,7 @@ from afdp_exporter import config as configuration
 from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
+from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
@@ -53,6 +54,7 @@ def make_app(
     clock: Callable[[], datetime] = now,
     load: Callable[[], Config] | None = None,
     web_config: Web | None = None,
+    external: External = NOT_KNOWN,
 ) -> web.Application:
     """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store."""
     instruments = Instruments(config.policy.exposure)
@@ -80,8 +82,9 @@ def make_app(
         foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
         reload=reload,
         due=lambda: None,
+        external=external,
     )
-    add_routes(app)
+    add_routes(app, external.prefix)
     app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(showing)
     app.cleanup_ctx.append(watching)
@@ -136,6 +139,7 @@ class Serving:
     port: int
     storage: Path
     web_config: Web | None = None
+    external: External = External()
 
 
 async def serve(serving: Serving) -> None:
@@ -148,7 +152,13 @@ async def serve(serving: Serving) -> None:
     await asyncio.to_thread(serving.storage.mkdir, parents=True, exist_ok=True)
     store = await SQLiteStore.open(serving.storage / DATABASE)
     try:
-        app = make_app(config, store=store, load=lambda: configuration.load(serving.config_file), web_config=web_config)
+        app = make_app(
+            config,
+            store=store,
+            load=lambda: configuration.load(serving.config_file),
+            web_config=web_config,
+            external=serving.external,
+        )
         context = await asyncio.to_thread(tls.serving, block) if block else None
         ended = heed_signals(app[STATE])
         async with listening(app, serving.host, serving.port, tls=context) as address:

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import jinja2
 from pydantic import AfterValidator, Field
 
+from afdp_exporter.external import check_address
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.wording.durations import format_duration
 
@@ -33,13 +34,6 @@ spec:
 """
 
 
-def _address(url: str) -> str:
-    """An address that can stand in YAML, in a Go template and in HTML as it is."""
-    if not url.startswith(("http://", "https://")) or any(char in "\"'`<>{}[]\\|#" or char.isspace() for char in url):
-        raise ValueError("a plain address such as https://afdp.example.org is expected")
-    return url.rstrip("/")
-
-
 def _job(name: str) -> str:
     if not name or any(char in "\"'`{}\\" or not char.isprintable() for char in name):
         raise ValueError("the name of a scrape job, without quotes and braces, is expected")
@@ -47,7 +41,7 @@ def _job(name: str) -> str:
 
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
-Address = Annotated[str, AfterValidator(_address)]
+Address = Annotated[str, AfterValidator(check_address)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

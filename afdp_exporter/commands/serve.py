@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from afdp_exporter import logs, server
+from afdp_exporter.external import External, check_address
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.server import Serving
 
@@ -27,6 +28,18 @@ class Address(click.ParamType[tuple[str, int]]):
         if match is None or int(match[3]) > 65535:
             self.fail(f"{value} is no HOST:PORT; :10333 means every address", param, ctx)
         return match[1] or match[2], int(match[3])
+
+
+class ExternalURL(click.ParamType[str]):
+    """An address under which others reach the exporter."""
+
+    name = "URL"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return check_address(str(value))
+        except ValueError as error:
+            self.fail(f"{value}: {error}", param, ctx)
 
 
 def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: ANN401 - click's own
@@ -50,17 +63,37 @@ def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: A
     type=_FILE,
     help="TLS and users, as Prometheus' exporters have them.",
 )
+@option(
+    "--web.external-url",
+    "external_url",
+    type=ExternalURL(),
+    help="Where people reach the exporter, such as https://example.org/afdp behind a proxy; used for links.",
+)
 @option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
 @option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
 @option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
 def serve(
-    *, config_file: Path, address: tuple[str, int], web_config_file: Path | None, storage: Path, level: str, form: str
+    *,
+    config_file: Path,
+    address: tuple[str, int],
+    web_config_file: Path | None,
+    external_url: str | None,
+    storage: Path,
+    level: str,
+    form: str,
 ) -> None:
     """Run the exporter: take in deployments, watch what they do, and tell it on /metrics and over HTTP."""
     logs.set_up(level, form)
     host, port = address
-    web = Web(web_config_file)
-    asyncio.run(server.serve(Serving(config_file=config_file, host=host, port=port, storage=storage, web_config=web)))
+    serving = Serving(
+        config_file=config_file,
+        host=host,
+        port=port,
+        storage=storage,
+        web_config=Web(web_config_file),
+        external=External(external_url),
+    )
+    asyncio.run(server.serve(serving))
 
 
 COMMAND = serve

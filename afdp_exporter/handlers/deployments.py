@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from afdp_exporter.errors import Conflict, Fault, NotFound
+from afdp_exporter.external import External
 from afdp_exporter.fields import ID, Name, Time
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_json, read_key, read_query
@@ -52,11 +53,11 @@ async def create(request: web.Request) -> web.Response:
     stored = recorded.deployment
     if not recorded.created:
         _check_same(told, stored)
-        return answer(_stored(stored, state), headers={"Location": _link(stored)})
+        return answer(_stored(stored, state), headers={"Location": _link(stored, state.external)})
     state.instruments.annotations.received(KIND)
     state.told(stored)
     log.info("deployment recorded", id=stored.id, service=stored.service, environment=stored.environment)
-    return answer(_stored(stored, state), 201, {"Location": _link(stored)})
+    return answer(_stored(stored, state), 201, {"Location": _link(stored, state.external)})
 
 
 async def change(request: web.Request) -> web.Response:
@@ -104,7 +105,7 @@ async def list_(request: web.Request) -> web.Response:
     page = await state.store.deployments(**query.model_dump())
     following = None
     if page.cursor is not None:
-        following = f"{_PATH}?{urlencode({**request.query, 'cursor': page.cursor})}"
+        following = state.external.link(f"{_PATH}?{urlencode({**request.query, 'cursor': page.cursor})}")
     return answer(
         {
             "deployments": [_stored(deployment, state) for deployment in page.deployments],
@@ -133,14 +134,22 @@ def _stored(deployment: Deployment, state: State) -> dict[str, Any]:
 
 
 def _beside(deployment: Deployment, state: State) -> dict[str, Any]:
-    return {"warnings": list(state.rules.watched.warnings(deployment.service)), "links": links(deployment)}
+    return {
+        "warnings": list(state.rules.watched.warnings(deployment.service)),
+        "links": links(deployment, state.external),
+    }
 
 
-def links(deployment: Deployment) -> dict[str, str]:
+def links(deployment: Deployment, external: External) -> dict[str, str]:
     """Where a deployment, its report, its series and its page are found."""
-    report = _link(deployment)
-    return {"self": report, "report": report, "series": f"{report}/series", "page": f"/deployments/{deployment.id}"}
+    report = _link(deployment, external)
+    return {
+        "self": report,
+        "report": report,
+        "series": f"{report}/series",
+        "page": external.link(f"/deployments/{deployment.id}"),
+    }
 
 
-def _link(deployment: Deployment) -> str:
-    return f"{_PATH}/{deployment.id}"
+def _link(deployment: Deployment, external: External) -> str:
+    return external.link(f"{_PATH}/{deployment.id}")

@@ -18,8 +18,9 @@ from afdp_exporter.handlers import (
     webhooks,
 )
 from afdp_exporter.handlers.access import Scope
-from afdp_exporter.handlers.pages import foretold, listing, rendering, story, trust
+from afdp_exporter.handlers.pages import foretold, listing, rendering, runbooks, story, trust
 from afdp_exporter.handlers.reading import LARGEST_BODY
+from afdp_exporter.handlers.state import STATE
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,6 +64,8 @@ ROUTES = (
     _read("/windows", foretold.windows),
     _read("/patterns", foretold.patterns),
     _read("/trust", trust.trust),
+    _open("/runbooks/", runbooks.index),
+    _open("/runbooks/{name}", runbooks.runbook),
     _open("/assets/{name}", rendering.asset),
     _open("/metrics", exposition.metrics),
     _open("/-/healthy", lifecycle.healthy),
@@ -102,13 +105,14 @@ ROUTES = (
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 
 
-def add_routes(app: web.Application) -> None:
-    """Serve the table."""
+def add_routes(app: web.Application, prefix: str = "") -> None:
+    """Serve the table, and where a reverse proxy has a path in front of ours, the same behind that path."""
     for route in ROUTES:
-        if route.method == "GET":
-            app.router.add_get(route.path, route.handler)
-        else:
-            app.router.add_route(route.method, route.path, route.handler)
+        for path in dict.fromkeys((route.path, f"{prefix}{route.path}")):
+            if route.method == "GET":
+                app.router.add_get(path, route.handler)
+            else:
+                app.router.add_route(route.method, path, route.handler)
 
 
 def route_of(request: web.Request) -> Route | None:
@@ -117,4 +121,4 @@ def route_of(request: web.Request) -> Route | None:
     if resource is None:
         return None
     method = "GET" if request.method == "HEAD" else request.method
-    return _BY_CALL[method, resource.canonical]
+    return _BY_CALL[method, request.app[STATE].external.own_path(resource.canonical)]

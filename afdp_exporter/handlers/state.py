@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from afdp_exporter.external import External
 from afdp_exporter.feeds import Feed
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
@@ -69,6 +70,7 @@ class State:
     foresight: Foresight
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
+    external: External = External()
     ready: bool = False
     background: set[asyncio.Task[None]] = field(default_factory=set)  # work that only ends with the app
     silent: set[object] = field(default_factory=set)  # connections without a request so far

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 
 from afdp_exporter.errors import NotFound, Unauthorised
+from afdp_exporter.external import External
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.deployments import links
 from afdp_exporter.handlers.reading import read_body
@@ -40,7 +41,7 @@ async def receive(request: web.Request) -> web.Response:
     events = [event_json(each) for each in told if isinstance(each, Event)]
     if events:
         await state.recall()
-    return answer({"deployments": _recorded(told), "events": events, "ignored": ignored})
+    return answer({"deployments": _recorded(told, state.external), "events": events, "ignored": ignored})
 
 
 def sender_of(request: web.Request) -> str | None:
@@ -104,7 +105,7 @@ async def _happened(state: State, told: Event) -> Event:
     return stored
 
 
-def _recorded(told: Iterable[Announced | Event | Ignored]) -> list[dict[str, Any]]:
+def _recorded(told: Iterable[Announced | Event | Ignored], external: External) -> list[dict[str, Any]]:
     """Each deployment once, as it is after the whole delivery."""
     found: dict[str, dict[str, Any]] = {}
     for each in told:
@@ -119,7 +120,7 @@ def _recorded(told: Iterable[Announced | Event | Ignored]) -> list[dict[str, Any
                 "status": deployment.status,
                 "created": each.created or known.get("created", False),
                 "changed": each.changed or known.get("changed", False),
-                "links": links(deployment),
+                "links": links(deployment, external),
             }
     return list(found.values())
 

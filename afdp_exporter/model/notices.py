@@ -13,6 +13,7 @@ class Notice:
     deployment: Deployment
     impact: Impact | None
     headline: str
+    report_url: str | None = None  # the page of the deployment, where the exporter knows how it is reached
 
     @property
     def measured(self) -> Measured:

@@ -24,8 +24,8 @@ class Grafana(Exchange):
     """A Grafana at `url`, whose token or user may read and write annotations.
 
     With `dashboard_uid` (and `panel_id`) the annotations belong to one dashboard; without, to the organisation, and
-    dashboards show them by their tags. `tags` are added to our own. `report_url` is where people reach this
-    exporter's pages; each annotation then links to its report.
+    dashboards show them by their tags. `tags` are added to our own. Each annotation links to its report
+    where people reach this exporter's pages: at `report_url`, else at `--web.external-url`.
     """
 
     dashboard_uid: str | None = None
@@ -55,8 +55,9 @@ class Grafana(Exchange):
     def _content(self, notice: Notice) -> dict[str, Any]:
         deployment = notice.deployment
         text = html.escape(notice.headline[:_LONGEST_TEXT], quote=False)  # Grafana shows it as HTML
-        if self.report_url is not None:
-            text += f' <a href="{html.escape(self.report_url)}/deployments/{deployment.id}">Report</a>'
+        report = f"{self.report_url}/deployments/{deployment.id}" if self.report_url is not None else notice.report_url
+        if report is not None:
+            text += f' <a href="{html.escape(report)}">Report</a>'
         outcome = [f"outcome:{notice.measured.decision.outcome}"] if notice.measured.known else []
         place = [f"service:{_short(deployment.service)}", f"environment:{_short(deployment.environment)}"]
         return {

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from afdp_exporter.errors import DeliveryError, NotFound
+from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.impact.story import headline
 from afdp_exporter.model import Deployment, DueNotice, Measured, Notice, Status
 from afdp_exporter.notify import Receiver
@@ -50,7 +51,9 @@ class Dispatcher:
         receivers: Callable[[], Mapping[str, Receiver]],
         observer: Observer,
         clock: Callable[[], datetime],
+        external: External = NOT_KNOWN,
     ) -> None:
+        self._external = external
         self._store = store
         self._receivers = receivers
         self._observer = observer
@@ -97,7 +100,8 @@ class Dispatcher:
         impact = await self._store.impact(due.deployment_id)
         measured = Measured(deployment=deployment, impact=impact)
         text = headline(measured) if measured.known else _announced(deployment)
-        return Notice(deployment=deployment, impact=impact, headline=text)
+        report = self._external.report(deployment.id)
+        return Notice(deployment=deployment, impact=impact, headline=text, report_url=report)
 
 
 async def _send(receiver: Receiver, notice: Notice) -> None:
@@ -117,4 +121,4 @@ def _announced(deployment: Deployment) -> str:
 def _digest(notice: Notice) -> str:
     """Of what a receiver may show: looks that find nothing new are not told again."""
     outcome = notice.measured.decision if notice.measured.known else None
-    return hashlib.sha256(repr((notice.deployment, notice.headline, outcome)).encode()).hexdigest()
+    return hashlib.sha256(repr((notice.deployment, notice.headline, outcome, notice.report_url)).encode()).hexdigest()

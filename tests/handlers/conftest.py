@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientSession
 
 from afdp_exporter.config import Config, read
+from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.server import make_app
@@ -78,9 +79,12 @@ async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> As
             most: int = 1000,
             context: ssl.SSLContext | None = None,
             web_config: Web | None = None,
+            external: External = NOT_KNOWN,
             **additions: object,
         ) -> ClientSession:
-            app = make_app(read(content | additions), store=held, clock=clock, load=load, web_config=web_config)
+            app = make_app(
+                read(content | additions), store=held, clock=clock, load=load, web_config=web_config, external=external
+            )
             address = await running.enter_async_context(
                 listening(app, "127.0.0.1", 0, tls=context, patience=patience, most=most)
             )

@@ -61,7 +61,7 @@ async def listing(request: web.Request) -> web.Response:
         wanted=wanted,
         following=f"/?{urlencode({**kept, 'cursor': overview.cursor})}" if overview.cursor else None,
         first=f"/?{urlencode(kept)}" if wanted.cursor else None,
-        address=f"{request.scheme}://{request.host}",
+        address=state.external.url or f"{request.scheme}://{request.host}",
         tokens=bool(state.rules.tokens),
         sources=sorted(state.rules.watched.sources),
         metrics=watched,

@@ -41,7 +41,9 @@ _MEANINGS = {
 def page(request: web.Request, template: str, *, status: int = 200, **content: object) -> web.Response:
     """A page in HTML, at the time that the app's clock shows."""
     now = request.app[STATE].clock()
-    return _answer(template, now, path=request.path, status=status, **content)
+    external = request.app[STATE].external
+    path = external.own_path(request.path)
+    return _answer(template, now, root=external.prefix, path=path, status=status, **content)
 
 
 def problem_page(request: web.Request, answered: web.Response, detail: str) -> web.Response:
@@ -50,6 +52,7 @@ def problem_page(request: web.Request, answered: web.Response, detail: str) -> w
     answer = _answer(
         "problem.html",
         request.app[STATE].clock(),
+        root=request.app[STATE].external.prefix,
         path="",
         status=status,
         title=status.phrase,
@@ -63,7 +66,8 @@ def problem_page(request: web.Request, answered: web.Response, detail: str) -> w
 
 def wants_page(request: web.Request) -> bool:
     """Whether whoever asks is a browser that shows a page."""
-    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith("/api/")
+    path = request.app[STATE].external.own_path(request.path)
+    return "text/html" in request.headers.get("Accept", "") and not path.startswith("/api/")
 
 
 async def asset(request: web.Request) -> web.Response:
@@ -75,8 +79,8 @@ async def asset(request: web.Request) -> web.Response:
     return web.Response(body=_ASSETS[name], content_type=_TYPES[name], charset="utf-8", headers=headers)
 
 
-def _answer(template: str, now: datetime, *, path: str, status: int, **content: object) -> web.Response:
+def _answer(template: str, now: datetime, *, root: str, path: str, status: int, **content: object) -> web.Response:
     told = partial(words.relative, now=now)
-    text = _TEMPLATES.get_template(template).render(now=now, path=path, relative=told, **content)
+    text = _TEMPLATES.get_template(template).render(now=now, root=root, path=path, relative=told, **content)
     headers = {"Content-Security-Policy": _POLICY}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)

@@ -1,0 +1,45 @@
+"""The address under which people and programs reach the exporter from outside, and the links made of it."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+
+def check_address(url: str) -> str:
+    """An address without its last slash that can stand in YAML, in a Go template and in HTML as it is.
+
+    Raises ValueError.
+    """
+    if not url.startswith(("http://", "https://")) or any(char in "\"'`<>{}[]\\|#?" or char.isspace() for char in url):
+        raise ValueError("a plain address such as https://afdp.example.org is expected")
+    if not urlsplit(url).hostname:
+        raise ValueError("an address with a host such as https://afdp.example.org is expected")
+    return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """`url` is `--web.external-url`; None where it was not given: then links have no host."""
+
+    url: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        """The path in front of every path of ours, as a reverse proxy has it: `/afdp`; empty where there is none."""
+        return urlsplit(self.url).path if self.url is not None else ""
+
+    def link(self, path: str) -> str:
+        """The address of a path of ours: absolute where the external URL is known."""
+        return f"{self.url or ''}{path}"
+
+    def report(self, deployment_id: str) -> str | None:
+        """The page of a deployment, for readers elsewhere; None where the external URL is not known."""
+        return self.link(f"/deployments/{quote(deployment_id, safe='')}") if self.url is not None else None
+
+    def own_path(self, path: str) -> str:
+        """The path of a request without the prefix."""
+        rest = path.removeprefix(self.prefix) if path == self.prefix or path.startswith(f"{self.prefix}/") else path
+        return rest or "/"
+
+
+NOT_KNOWN = External()
+"""Without an external URL: links are paths."""
