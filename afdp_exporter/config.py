@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from afdp_exporter import promql
 from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.feeds import Feed
@@ -18,6 +17,7 @@ from afdp_exporter.notify import Receiver
 from afdp_exporter.planning.plans import PlanningSettings, Plans
 from afdp_exporter.settings import STRICT, build, parse, read_yaml
 from afdp_exporter.sources import Source
+from afdp_exporter.sources._breaker import breaker
 from afdp_exporter.sources._frugal import Pace
 from afdp_exporter.tracking.annotations import AnnotationSettings
 from afdp_exporter.tracking.mapping import Rule
@@ -107,7 +107,8 @@ def load(path: Path) -> Config:
 def read(content: object) -> Config:
     """Check the content of a configuration file. Raises ConfigError with the place of the fault."""
     file = parse(_File, content, "")
-    sources: dict[str, Source] = _plugins("sources", file.sources)
+    built: dict[str, Source] = _plugins("sources", file.sources)
+    sources = {name: breaker(source) for name, source in built.items()}
     _check_metrics(file.metrics, sources)
     _check_services(file.services, file.metrics)
     return Config(
@@ -156,17 +157,15 @@ def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -
             raise ConfigError(f"{where}.source", f"no source is named {metric.source}; known: {', '.join(sources)}")
         for missing in sorted(set(metric.leads_to) - set(names)):
             raise ConfigError(f"{where}.leads_to", f"no metric is named {missing}")
+        source = sources[metric.source or next(iter(sources))]
         for key, query in (("query", metric.query), ("control", metric.control)):
             if query is not None:
-                _check_query(f"{where}.{key}", query)
+                _check_query(f"{where}.{key}", query, source)
 
 
-def _check_query(where: str, query: str) -> None:
-    unknown = promql.unknown_variables(query)
-    if unknown:
-        raise ConfigError(where, f"${unknown[0]} is unknown; known: $service, $environment, $version, $label_NAME")
+def _check_query(where: str, query: str | Mapping[str, Any], source: Source) -> None:
     try:
-        promql.check(query)
+        source.prepare(query)
     except SourceRefused as error:
         raise ConfigError(where, str(error)) from None
 

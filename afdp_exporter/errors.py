@@ -11,6 +11,7 @@ AFDPError
 ├── TooLarge             more bytes than this route takes
 ├── SourceError          a metrics system did not give what was asked
 │   ├── SourceUnavailable    away, overloaded or late: asking again may help
+│   ├── QueryFailed          it answers others, and not this query: asking again a few times may help
 │   └── SourceRefused        the question itself is wrong: asking again cannot help
 ├── FeedError            a system that knows of deployments did not tell of them
 ├── StoreError           the store cannot do its work
@@ -90,6 +91,10 @@ class SourceError(AFDPError):
 
 class SourceUnavailable(SourceError):
     """The source is away, overloaded or late: asking again may help."""
+
+
+class QueryFailed(SourceError):
+    """The source answers other queries, and not this one: asking again a few times may help."""
 
 
 class SourceRefused(SourceError):

@@ -23,7 +23,7 @@ from afdp_exporter.errors import SourceError
 from afdp_exporter.impact import judge
 from afdp_exporter.model import Deployment, Floats, Layer, Look, Metric, Outcome, Series, Window
 from afdp_exporter.settings import build
-from afdp_exporter.sources import Source, _envelope
+from afdp_exporter.sources import Source, _envelope, ask
 from afdp_exporter.sources._grid import grid
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Analyst
@@ -143,7 +143,7 @@ async def by_stage(world: World, watch: Stopwatch) -> None:
     for deployment in world.deployments:
         query = world.query(deployment.service)
         with watch.stage("fetch"):
-            (series,) = await world.source.fetch(query, world.window, STEP)
+            (series,) = await ask(world.source, query, {}, world.window, STEP)
         with watch.stage("server"):
             body = _bare(world, query)
         with watch.stage("parse"):

@@ -71,6 +71,7 @@ def look(
         now=DEPLOYED + AFTER * STEP,
         others=others,
         calendar=calendar,
+        per_service=frozenset(metric.name for metric in world.metrics if "$service" in metric.query),
     )
     evidence = tuple(
         Evidence(

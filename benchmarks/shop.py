@@ -54,6 +54,7 @@ def looks_at(world: World) -> Look:
             services=services,
             calendar=(world.sale,),
             past=past,
+            per_service=frozenset(metric.name for metric in metrics if "$service" in metric.query),
         )
         evidence = (Evidence(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
         return assess(Question(case=case, evidence=tuple(evidence)))

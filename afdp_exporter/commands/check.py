@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from afdp_exporter import config, promql
+from afdp_exporter import config
 from afdp_exporter.errors import AFDPError, DeliveryError, SourceError
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
+from afdp_exporter.sources import ask
 from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
 from afdp_exporter.watching.evidence import Watched
 from afdp_exporter.watching.report import deployment_json, event_json
@@ -176,7 +177,7 @@ async def _one(
     _, source = watched.source_of(metric)
     day = Window(start=now - timedelta(days=1), end=now)
     try:
-        found = await source.fetch(promql.substitute(metric.query, given), day, watched.settings.step)
+        found = await ask(source, metric.query, given, day, watched.settings.step)
     except SourceError as error:
         return _wrong(metric, values, str(error))
     if len(found) != 1:
@@ -194,7 +195,7 @@ async def _one(
         points=int(present.size),
         latest=float(present[-1]) if present.size else None,
         sparkline=sparkline(series.values),
-        warnings=series.warnings,
+        warnings=series.warnings + series.notes,
     )
     return answer if trust is None else _trusted(answer, trust)
 

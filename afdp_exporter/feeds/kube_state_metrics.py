@@ -15,6 +15,7 @@ from afdp_exporter.errors import FeedError, SourceError
 from afdp_exporter.feeds import Reached, Since, Step
 from afdp_exporter.model import Announcement, Origin, Series, Status, Window
 from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.sources import ask
 from afdp_exporter.sources.prometheus import Prometheus
 
 _QUERY = (
@@ -62,7 +63,7 @@ class KubeStateMetrics:
             end = min(cursor.at + _PIECE, last)
             window = Window(start=cursor.at + self.step, end=end)
             try:
-                found = await self.prometheus.fetch(self._query(), window, self.step)
+                found = await ask(self.prometheus, self._query(), {}, window, self.step)
             except SourceError as error:
                 raise FeedError(str(error)) from None
             for step in self._told(found, cursor):

@@ -63,9 +63,10 @@ class ImpactSettings:
 class Case:
     """A deployment, the metrics that are watched for it, and what happened around it.
 
-    `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest
-    first; `elsewhere` how other services' series of the same metrics moved at that time, by service; `before` what the
-    last check of this deployment found.
+    `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest first.
+    `per_service` names the metrics that are measured for this service alone; `elsewhere` is how other services' series
+    of the same metrics moved at that time, by service; `before` what the last
+    check of this deployment found.
     """
 
     deployment: Deployment
@@ -75,6 +76,7 @@ class Case:
     others: tuple[Deployment, ...] = ()
     services: Mapping[str, Service] = field(default_factory=dict)
     calendar: tuple[Occasion, ...] = ()
+    per_service: frozenset[str] = frozenset()
     past: tuple[Measured, ...] = ()
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
     before: Impact | None = None

@@ -24,7 +24,7 @@ from afdp_exporter.impact.case import Case, onset_range, possible_onsets
 from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.paths import Paths, reachable
 from afdp_exporter.impact.sequence import ordered
-from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Metric, Rival, Shift, Status
+from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Rival, Shift, Status
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
 _UNSEEN = 0.2  # how often the shift in this service that comes before an effect downstream is missed
@@ -164,10 +164,7 @@ def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
 def _owners(name: str, case: Case) -> set[str]:
     """The services that a metric belongs to; none where its query is the same for all and no service names it."""
     named = {service.name for service in case.services.values() if name in (service.metrics or ())}
-    metric: Metric | None = next((entry for entry in case.metrics if entry.name == name), None)
-    if metric is not None and "$service" in metric.query:
-        return {case.deployment.service}
-    return named
+    return {case.deployment.service} if name in case.per_service else named
 
 
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,11 +47,11 @@ class Metric:
 
     name: str
     layer: Layer
-    query: str
+    query: str | Mapping[str, Any]  # in the language of its source
     worse: Worse = Worse.EITHER
     money: Money | None = None
     source: str | None = None  # the name of its source; None: the first one
-    control: str | None = None  # PromQL of what the deployment cannot have touched
+    control: str | Mapping[str, Any] | None = None  # of what the deployment cannot have touched
     leads_to: tuple[str, ...] = ()  # names of the metrics that may follow this one
     primary: bool = True  # judged for the outcome; the others are told as "also moved"
     environments: tuple[str, ...] = ()  # empty: every environment
@@ -61,7 +61,8 @@ class Metric:
 class Series:
     """One metric over time: `times` float64 Unix seconds (n,), `values` float64 (n,), NaN where there is a gap.
 
-    Both arrays are read-only and in order of time. `warnings` are the source's own words about partial data.
+    Both arrays are read-only and in order of time. `warnings` are the source's own words about partial data, `notes`
+    those about the query itself, of which nothing is missing.
     """
 
     metric: str
@@ -69,6 +70,7 @@ class Series:
     times: Floats
     values: Floats
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def measured(self) -> int:

@@ -103,7 +103,7 @@ class _Walk:
         watched = self._history.watched
         async with self._ahead:
             window = Window(start=deployment.started_at - watched.settings.history, end=look.due_at)
-            evidence = await gather(deployment, window, watched=watched, observer=Unobserved())
+            evidence = await gather(deployment, window, watched=watched, observer=Unobserved(), now=window.end)
             others = self._between(window)
             question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
             judged = await self._workers.run(weigh, question, deadline=watched.settings.deadline)

@@ -5,12 +5,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from afdp_exporter import promql
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.model import Series, Window
 from afdp_exporter.proposals import Lead, Proposal, Survey, leads, pattern, sampling
 from afdp_exporter.proposals.infrastructure import BUILDS, is_infrastructure
-from afdp_exporter.sources import Source
+from afdp_exporter.sources import Source, ask
 from afdp_exporter.wording.names import unknown_service
 
 _DAY = timedelta(days=1)
@@ -124,17 +123,17 @@ class Discovery:
         if query is None:
             return None
         try:
-            found = await self._ask(promql.substitute(query, {"service": service}), _DAY)
+            found = await self._ask(query, _DAY, service=service)
         except SourceRefused:
             return None
         if len(found) != 1 or not found[0].measured:
             return None
         return Proposal(lead=lead, service=service, query=query, scraped=scraped)
 
-    async def _ask(self, query: str, back: timedelta = _LATELY) -> list[Series]:
+    async def _ask(self, query: str, back: timedelta = _LATELY, **values: str) -> list[Series]:
         """Every minute of the time so far back until now."""
         try:
-            return await self.source.fetch(query, Window(start=self.now - back, end=self.now), _STEP)
+            return await ask(self.source, query, values, Window(start=self.now - back, end=self.now), _STEP)
         finally:
             self.asked()
 

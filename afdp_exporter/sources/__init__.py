@@ -1,25 +1,97 @@
-"""Query and window -> series. One file a metrics system; its name is the kind in the configuration."""
+"""Query and window -> series. One file a metrics system; its name is the kind in the configuration.
 
+A source owns its query language: what its variables look like, how a value is escaped, what it refuses. A query is
+text or a mapping, as the configuration has it; nothing outside of this package reads it.
+"""
+
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
-from afdp_exporter.model import Series, Window
+from afdp_exporter.errors import SourceError
+from afdp_exporter.model import Deployment, Series, Window
+
+Fetched: TypeAlias = list[Series] | SourceError
+"""The series that a query selects, or why there is no answer; an empty list: there is no such series."""
+
+
+class Bound(Protocol):
+    """A query with its values filled in, hashable; equal ones ask the same."""
+
+    @property
+    def text(self) -> str:
+        """The query as people read it."""
+        ...
+
+
+class Query(Protocol):
+    """A query that was checked, ready to be asked about any deployment."""
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of the values that it needs: `service`, `environment`, `version`, `label_NAME`."""
+        ...
+
+    @property
+    def rate_window(self) -> timedelta | None:
+        """Over how long each value is a rate of counters, so that new instances lower it; None where it is none."""
+        ...
+
+    def bind(self, values: Mapping[str, str]) -> Bound:
+        """The query about one deployment, of which no value changes what it asks. Raises SourceRefused."""
+        ...
 
 
 class Source(Protocol):
-    """Where series come from: a frozen dataclass of settings with this one method."""
+    """Where series come from: a frozen dataclass of settings with these methods."""
 
     @property
     def remote(self) -> bool:
         """Whether a server answers that others need, too, so that it is asked at a pace where nothing is urgent."""
         ...
 
-    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        """The series that `query` selects, at the multiples of `step` (whole seconds) inside the window.
+    @property
+    def queries_per_call(self) -> int:
+        """How many queries are best asked in one `fetch`."""
+        ...
+
+    @property
+    def settles_after(self) -> timedelta:
+        """Samples younger than this may still come or change: they are not asked for."""
+        ...
+
+    def prepare(self, query: str | Mapping[str, Any]) -> Query:
+        """Check a query as the configuration has it. Raises SourceRefused for what this source cannot answer."""
+        ...
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """For each query its series at the multiples of `step` (whole seconds) inside the window, in the same order.
 
         A gap is NaN; a value that the source itself calls infinite stays so. All series of an answer share one grid
         and carry all of its warnings; `metric` is empty where the query drops the name. An empty list means that the
-        source answered and has no such series. Raises SourceUnavailable where asking again may help, SourceRefused
-        where it cannot.
+        source answered and has no such series. What went wrong is an answer, too: SourceUnavailable where asking again
+        may help, SourceRefused where it cannot; nothing is raised.
         """
         ...
+
+    async def reach(self) -> None:
+        """One cheap question, asked once, that shows whether the source answers at all. Raises SourceUnavailable."""
+        ...
+
+
+def values_of(deployment: Deployment) -> dict[str, str]:
+    """The values that `$service`, `$environment`, `$version` and `$label_NAME` stand for."""
+    known = {"service": deployment.service, "environment": deployment.environment}
+    if deployment.version is not None:
+        known["version"] = deployment.version
+    return known | {f"label_{name}": value for name, value in deployment.labels.items()}
+
+
+async def ask(
+    source: Source, query: str | Mapping[str, Any], values: Mapping[str, str], window: Window, step: timedelta
+) -> list[Series]:
+    """The series of one query. Raises SourceError."""
+    (found,) = await source.fetch([source.prepare(query).bind(values)], window, step)
+    if isinstance(found, SourceError):
+        raise found
+    return found

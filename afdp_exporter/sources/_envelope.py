@@ -1,6 +1,7 @@
 """What the Prometheus HTTP API answers: an envelope of JSON around samples that are written as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,11 +16,22 @@ _ERROR_TYPES = {"bad_data", "execution", "timeout", "canceled", "internal", "una
 _QUESTION_TYPES = ("bad_data", "execution")
 _QUESTION_STATUSES = {400, 413, 414, 422}  # VictoriaMetrics says 422 where Prometheus says 400
 
+_OF_THE_QUERY = ("PromQL warning:", "PromQL info:")  # how Prometheus marks what is no matter of missing data
+
 Result: TypeAlias = list[dict[str, Any]]
 
 
-def read(body: bytes) -> tuple[Result, tuple[str, ...]]:
-    """The series of a `query_range` answer as the API writes them, and its warnings about partial data.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The series as the API writes them; `warnings` say what is missing, `notes` what is odd about the query itself."""
+
+    result: Result
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(body: bytes) -> Answer:
+    """What a `query_range` answer holds; servers that find nothing write `[]`, `null`, or leave it out.
 
     Raises SourceUnavailable for what is no such answer, and as `failure` for an envelope that tells of an error.
     """
@@ -32,13 +44,25 @@ def read(body: bytes) -> tuple[Result, tuple[str, ...]]:
     if document["status"] == "error":
         raise failure(200, body)
     data = document.get("data")
-    if not isinstance(data, dict) or data.get("resultType") != "matrix" or not isinstance(data.get("result"), list):
+    if not isinstance(data, dict):
+        raise _malformed("its answer holds no data")
+    result = data.get("result")
+    if result is not None and (data.get("resultType") != "matrix" or not isinstance(result, list)):
         raise _malformed("its answer holds no series over time")
-    told = document.get("warnings", [])
-    warnings = tuple(map(plain, told if isinstance(told, list) else [told]))
+    words = [*_words(document.get("warnings")), *_words(document.get("infos"))]
+    warnings = tuple(text for text in words if not text.startswith(_OF_THE_QUERY))
     if document.get("isPartial") is True:  # VictoriaMetrics as a cluster
         warnings += ("the answer is partial",)
-    return data["result"], warnings
+    return Answer(result or [], warnings, tuple(text for text in words if text.startswith(_OF_THE_QUERY)))
+
+
+def joined(answers: Sequence[Answer]) -> Answer:
+    """The pieces of a range as one answer."""
+    return Answer(
+        [entry for each in answers for entry in each.result],
+        tuple(dict.fromkeys(text for each in answers for text in each.warnings)),
+        tuple(dict.fromkeys(text for each in answers for text in each.notes)),
+    )
 
 
 def failure(status: int, body: bytes) -> SourceError:
@@ -57,24 +81,24 @@ def failure(status: int, body: bytes) -> SourceError:
     return SourceRefused(reason, words) if refused else SourceUnavailable(reason, words)
 
 
-def to_series(result: Result, warnings: tuple[str, ...], points: Floats, step: float) -> list[Series]:
+def to_series(answer: Answer, points: Floats, step: float) -> list[Series]:
     """The series on the grid, each once; those of nothing but gaps are left out.
 
     Raises SourceUnavailable for entries that are none, and for an answer with warnings but without series: what was
     looked for may be in the part that is missing. Raises SourceRefused for native histograms.
     """
     pieces: dict[tuple[tuple[str, str], ...], list[tuple[Floats, Floats]]] = {}
-    for entry in result:
+    for entry in answer.result:
         labels = _labels(entry)
         if "histograms" in entry:
             name = labels.get("__name__", "the answer")
             words = f"{name} is a native histogram; ask for a number, such as histogram_quantile(0.95, ...)"
             raise SourceRefused("native_histogram", words)
         pieces.setdefault(tuple(sorted(labels.items())), []).append(_samples(entry))
-    found = [_join(dict(labels), samples, warnings, points, step) for labels, samples in sorted(pieces.items())]
+    found = [_join(dict(labels), samples, answer, points, step) for labels, samples in sorted(pieces.items())]
     found = [series for series in found if not np.isnan(series.values).all()]
-    if warnings and not found:
-        raise SourceUnavailable("partial", f"nothing was found, and not everything was asked: {warnings[0]}")
+    if answer.warnings and not found:
+        raise SourceUnavailable("partial", f"nothing was found, and not everything was asked: {answer.warnings[0]}")
     return found
 
 
@@ -82,6 +106,13 @@ def plain(text: object) -> str:
     """Words of a server in one short line that can be printed."""
     line = " ".join(str(text).split())
     return "".join(char if char.isprintable() else "?" for char in line)[:_LONGEST_TEXT]
+
+
+def _words(told: object) -> list[str]:
+    """Warnings as a list, whatever holds them; most servers leave out or write null where there are none."""
+    if told is None:
+        return []
+    return [plain(text) for text in (told if isinstance(told, list) else [told]) if text is not None]
 
 
 def _labels(entry: object) -> dict[str, str]:
@@ -97,16 +128,19 @@ def _samples(entry: Mapping[str, Any]) -> tuple[Floats, Floats]:
         raise _malformed("its answer has a series without samples")
     try:
         at, texts = zip(*pairs, strict=True) if pairs else ((), ())
-        times, values = np.array(at, dtype=np.float64), np.array(list(map(float, texts)), dtype=np.float64)
+        times, values = (
+            np.array(list(map(float, at)), dtype=np.float64),
+            np.array(list(map(float, texts)), dtype=np.float64),
+        )
     except (TypeError, ValueError):
         raise _malformed("its answer has a sample that is none") from None
-    if not set(map(type, texts)) <= {str} or not set(map(type, at)) <= {int, float}:
+    if not set(map(type, (*texts, *at))) <= {str, int, float}:
         raise _malformed("its answer has a sample of the wrong type")
     return times, values
 
 
 def _join(
-    labels: dict[str, str], pieces: list[tuple[Floats, Floats]], warnings: tuple[str, ...], points: Floats, step: float
+    labels: dict[str, str], pieces: list[tuple[Floats, Floats]], answer: Answer, points: Floats, step: float
 ) -> Series:
     times = np.concatenate([times for times, _ in pieces])
     values = np.concatenate([values for _, values in pieces])
@@ -116,7 +150,8 @@ def _join(
         labels=labels,
         times=points,
         values=on_grid(times[order], values[order], points, step),
-        warnings=warnings,
+        warnings=answer.warnings,
+        notes=answer.notes,
     )
 
 

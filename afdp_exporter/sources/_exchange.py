@@ -41,7 +41,7 @@ class Pool(HTTPAdapter):
 
 
 class Exchange(requests.Session):
-    """The session in which prometheus-api-client asks one question; keeps the warnings, which that would drop."""
+    """The session in which prometheus-api-client asks one question; keeps the warnings, too."""
 
     def __init__(
         self, *, pool: Pool, headers: Mapping[str, str], tls: TLSConfig, seconds: float, max_bytes: int
@@ -50,21 +50,21 @@ class Exchange(requests.Session):
         self.trust_env = False  # no proxies, certificates or passwords but the configured ones
         self.verify, self.cert = tls.verify, tls.certificate
         self.headers.update(headers)
-        self.warnings: tuple[str, ...] = ()
+        self._answer = _envelope.Answer([])
         self._pool = pool
         self._seconds = seconds
         self._deadline = time.monotonic() + seconds
         self._max_bytes = max_bytes
 
-    def ask(self, url: str, query: str, points: Floats, step: float, params: Mapping[str, Any]) -> _envelope.Result:
-        """The series as the API writes them, at the points from first to last. Raises SourceError."""
+    def ask(self, url: str, query: str, points: Floats, step: float, params: Mapping[str, Any]) -> _envelope.Answer:
+        """What the API answers, at the points from first to last. Raises SourceError."""
         client = PrometheusConnect(url, session=self, method="POST", timeout=self._seconds)
         start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
         try:
-            result: _envelope.Result = client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
+            client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _explain(error) from None
-        return result
+        return self._answer
 
     def get_adapter(self, url: str) -> BaseAdapter:  # noqa: ARG002 - as in requests
         """The shared connections, whatever the client mounts."""
@@ -82,8 +82,8 @@ class Exchange(requests.Session):
             body = self._body(answer)
         finally:
             answer.close()
-        result, self.warnings = _envelope.read(body)
-        return _Read(result)
+        self._answer = _envelope.read(body)
+        return _Read(self._answer.result)
 
     def _body(self, answer: requests.Response) -> bytes:
         if 300 <= answer.status_code < 400:

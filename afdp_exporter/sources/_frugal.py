@@ -2,24 +2,26 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
 import stamina
 from pydantic import Field
 
-from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Source
+from afdp_exporter.sources import Bound, Fetched, Query, Source
 from afdp_exporter.sources._grid import grid, on_grid
 
 _REMEMBERED = 128 * 1024**2  # bytes of values
 
-_Key: TypeAlias = tuple[str, timedelta, int]
+_TRIES = 3  # of a query that fails where others are answered
+
+_Key: TypeAlias = tuple[Bound, timedelta, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +53,36 @@ class Frugal:
         self._pieces: OrderedDict[_Key, asyncio.Task[list[Series]]] = OrderedDict()
         self._bytes = 0
 
-    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        """As `Source.fetch`. Raises SourceUnavailable only when the source was away for as long as patience allows."""
-        if window.end > self._until:
-            return await self._ask(query, window, step)
-        answers = [await self._remembered(query, number, step) for number in self._numbers(window, step)]
-        return list(_joined(answers, window, step))
+    @property
+    def queries_per_call(self) -> int:
+        """One: what is remembered is a query's."""
+        return 1
+
+    @property
+    def settles_after(self) -> timedelta:
+        """That of the source."""
+        return self._source.settles_after
+
+    def prepare(self, query: str | Mapping[str, Any]) -> Query:
+        """As the source."""
+        return self._source.prepare(query)
+
+    async def reach(self) -> None:
+        """As the source."""
+        await self._source.reach()
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """As `Source.fetch`. It is unavailable only when the source was away for as long as patience allows."""
+        return list(await asyncio.gather(*(self._fetched(each, window, step) for each in asked)))
+
+    async def _fetched(self, query: Bound, window: Window, step: timedelta) -> Fetched:
+        try:
+            if window.end > self._until:
+                return await self._ask(query, window, step)
+            numbers = self._numbers(window, step)
+            return list(_joined([await self._remembered(query, each, step) for each in numbers], window, step))
+        except SourceError as error:
+            return error
 
     def _numbers(self, window: Window, step: timedelta) -> range:
         """The pieces that the window's points lie in."""
@@ -67,7 +93,7 @@ class Frugal:
         """The length of a piece: whole steps."""
         return max(self._piece // step, 1) * step.total_seconds()
 
-    async def _remembered(self, query: str, number: int, step: timedelta) -> list[Series]:
+    async def _remembered(self, query: Bound, number: int, step: timedelta) -> list[Series]:
         key = (query, step, number)
         task = self._pieces.get(key)
         if task is None:
@@ -89,15 +115,25 @@ class Frugal:
             oldest = next(name for name, task in self._pieces.items() if task.done())
             self._bytes -= _size(self._pieces.pop(oldest))
 
-    async def _ask(self, query: str, window: Window, step: timedelta) -> list[Series]:
+    async def _ask(self, query: Bound, window: Window, step: timedelta) -> list[Series]:
+        failed = 0
+
+        def again(error: Exception) -> bool:
+            nonlocal failed
+            failed += isinstance(error, QueryFailed)
+            return isinstance(error, SourceUnavailable | QueryFailed) and failed < _TRIES
+
         retries = stamina.retry_context(
-            on=SourceUnavailable, attempts=None, timeout=self._pace.patience, wait_initial=1.0, wait_max=60.0
+            on=again, attempts=None, timeout=self._pace.patience, wait_initial=1.0, wait_max=60.0
         )
         async with self._slots:
             async for attempt in retries:
                 with attempt:
                     await self._turn()
-                    return await self._source.fetch(query, window, step)
+                    (found,) = await self._source.fetch([query], window, step)
+                    if isinstance(found, SourceError):
+                        raise found
+                    return found
         raise AssertionError("the last try answers or raises")
 
     async def _turn(self) -> None:
@@ -123,7 +159,8 @@ def _joined(answers: list[list[Series]], window: Window, step: timedelta) -> Ite
         values = np.concatenate([each.values for each in pieces])
         found = on_grid(times, values, points, step.total_seconds())
         if not np.isnan(found).all():
-            yield replace(pieces[0], times=points, values=found, warnings=warnings)
+            notes = tuple(dict.fromkeys(text for each in pieces for text in each.notes))
+            yield replace(pieces[0], times=points, values=found, warnings=warnings, notes=notes)
 
 
 def frugal(source: Source, *, piece: timedelta, until: datetime, pace: Pace) -> Source:

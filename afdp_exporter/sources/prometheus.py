@@ -2,41 +2,44 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 from urllib.parse import urlsplit
 
+import numpy as np
 import stamina
 from pydantic import Field
 
-from afdp_exporter.errors import SecretUnreadable, SourceRefused, SourceUnavailable
+from afdp_exporter.errors import SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
-from afdp_exporter.model import Floats, Series, Window
+from afdp_exporter.model import Floats, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import _envelope
+from afdp_exporter.sources import Bound, Fetched, _envelope
 from afdp_exporter.sources._exchange import Busy, Exchange, Pool
 from afdp_exporter.sources._grid import grid
+from afdp_exporter.sources._promql import SpeaksPromQL
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
+_PROBE = 10.0  # seconds
 _LONGEST_WAIT = 10.0  # seconds between two tries; a server that asks for more is asked again by the next look
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-type", "host"}
 
 T = TypeVar("T")
-_Answer: TypeAlias = tuple[_envelope.Result, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prometheus:
+class Prometheus(SpeaksPromQL):
     """A server with the Prometheus HTTP API at `url`; the blocks are those of Prometheus' own `http_config`.
 
     `timeout` is for one answer of at most `max_bytes`; `concurrency` is how many are awaited at once; `params` are
-    sent with each question (`partial_response: "false"` for Thanos).
+    sent with each question (`partial_response: "false"` for Thanos). Samples younger than `settles_after` are not asked
+    for: where they come late, the end of a window would look like a drop.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -51,6 +54,7 @@ class Prometheus:
     tls_config: TLSConfig = TLSConfig()
     http_headers: Mapping[str, Header] = field(default_factory=dict)
     params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    settles_after: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(0)
 
     def __post_init__(self) -> None:
         if self.basic_auth is not None and self.authorization is not None:
@@ -60,45 +64,57 @@ class Prometheus:
         for taken in sorted(_OWN_HEADERS & {name.lower() for name in self.http_headers}):
             raise ValueError(f"http_headers cannot hold {taken}")
 
-    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`; ranges of more points than Prometheus gives at once are asked for in pieces.
 
         `reason` of an error is `timeout`, `connection`, `tls`, `redirect`, `too_large`, `malformed`, `partial`,
         `secret_file`, `native_histogram`, `http_503` and the like, or the API's own word (`bad_data`, `execution`).
         """
-        points = grid(window, step)
-        pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
+        return list(await asyncio.gather(*(self._fetched(each.text, window, step) for each in asked)))
+
+    async def reach(self) -> None:
+        """As `Source.reach`."""
+        seconds = min(self.timeout.total_seconds(), _PROBE)
         try:
-            answers = [await self._ask(query, piece, step) for piece in pieces]
-            result = [entry for found, _ in answers for entry in found]
-            warnings = tuple(dict.fromkeys(text for _, texts in answers for text in texts))
-            return await self._in_thread(_envelope.to_series, result, warnings, points, step.total_seconds())
+            await self._within(seconds, "vector(1)", np.zeros(1), timedelta(seconds=1))
         except SourceUnavailable as error:
             raise SourceUnavailable(error.reason, f"{self.url}: {error}") from None
-        except SourceRefused as error:
-            raise SourceRefused(error.reason, f"{self.url}: {error}") from None
+        except SourceRefused:
+            return  # it answers, and only wants to be asked for what it has
 
-    async def _ask(self, query: str, points: Floats, step: timedelta) -> _Answer:
+    async def _fetched(self, query: str, window: Window, step: timedelta) -> Fetched:
+        try:
+            points = grid(window, step)
+            pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
+            answers = [await self._ask(query, piece, step) for piece in pieces]
+            found = _envelope.joined(answers)
+            return await self._in_thread(_envelope.to_series, found, points, step.total_seconds())
+        except SourceError as error:
+            kind = SourceRefused if isinstance(error, SourceRefused) else SourceUnavailable
+            return kind(error.reason, f"{self.url}: {error}")
+
+    async def _ask(self, query: str, points: Floats, step: timedelta) -> _envelope.Answer:
         """One answer, after a few tries where another try may help."""
         retries = stamina.retry_context(
             on=_wait, attempts=_TRIES, timeout=None, wait_initial=0.2, wait_max=5.0, wait_jitter=0.3
         )
         async for attempt in retries:
             with attempt:
-                return await self._try(query, points, step)
+                async with self._slots:
+                    return await self._within(self.timeout.total_seconds(), query, points, step)
         raise AssertionError("the last try answers or raises")
 
-    async def _try(self, query: str, points: Floats, step: timedelta) -> _Answer:
+    async def _within(self, seconds: float, query: str, points: Floats, step: timedelta) -> _envelope.Answer:
         try:
-            async with self._slots, asyncio.timeout(self.timeout.total_seconds()):
+            async with asyncio.timeout(seconds):
                 return await self._in_thread(self._exchange, query, points, step.total_seconds())
         except TimeoutError:
-            raise SourceUnavailable("timeout", f"no answer within {self.timeout.total_seconds():g} s") from None
+            raise SourceUnavailable("timeout", f"no answer within {seconds:g} s") from None
 
     async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
-    def _exchange(self, query: str, points: Floats, step: float) -> _Answer:
+    def _exchange(self, query: str, points: Floats, step: float) -> _envelope.Answer:
         encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
         seconds = self.timeout.total_seconds()
         exchange = Exchange(
@@ -109,7 +125,7 @@ class Prometheus:
             max_bytes=self.max_bytes,
         )
         params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
-        return exchange.ask(self.url, query, points, step, params), exchange.warnings
+        return exchange.ask(self.url, query, points, step, params)
 
     def _headers(self) -> dict[str, str]:
         try:
@@ -131,7 +147,10 @@ class Prometheus:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(self.concurrency, thread_name_prefix="prometheus")
+        return ThreadPoolExecutor(
+            self.concurrency + 1,  # one for `reach`
+            thread_name_prefix="prometheus",
+        )
 
     @cached_property
     def _pool(self) -> Pool:

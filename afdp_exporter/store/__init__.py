@@ -213,8 +213,13 @@ class Store(Protocol):
         answered.
         """
 
-    async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
-        """Let a look wait, for a source that is away or for another try; `attempts` counts how often it had to."""
+    async def postpone_look(
+        self, look: Look, until: datetime, reason: str, impact: Impact | None = None, drawn: Sequence[Course] = ()
+    ) -> None:
+        """Let a look wait, for a source that is away or for another try; `attempts` counts how often it had to.
+
+        What is known so far is kept as by `finish_look`.
+        """
 
     async def next_look_at(self) -> datetime | None:
         """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""

@@ -86,9 +86,9 @@ def finish(connection: Connection, look: Look) -> bool:
     return connection.execute(_FINISH, look_values(look)).rowcount == 1
 
 
-def postpone(connection: Connection, look: Look, until: datetime, reason: str) -> None:
-    """Let a look without an answer wait, and count the attempt."""
-    connection.execute(
+def postpone(connection: Connection, look: Look, until: datetime, reason: str) -> bool:
+    """Let a look without an answer wait, and count the attempt; False as in `finish`."""
+    changed = connection.execute(
         _POSTPONE,
         {
             "until": to_us(until),
@@ -99,6 +99,7 @@ def postpone(connection: Connection, look: Look, until: datetime, reason: str) -
             "due_us": to_us(look.due_at),
         },
     )
+    return changed.rowcount == 1
 
 
 def release(connection: Connection) -> None:

@@ -188,17 +188,22 @@ class SQLiteStore:
         """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction."""
 
         def finish(connection: Connection) -> None:
-            if not looks.finish(connection, look):
-                return
-            looks.add(connection, again)
-            if impact is not None and impacts.keep(connection, impact):
-                courses.keep(connection, impact.deployment_id, drawn)
+            if looks.finish(connection, look):
+                looks.add(connection, again)
+                _keep(connection, impact, drawn)
 
         await self._writer.write(finish)
 
-    async def postpone_look(self, look: Look, until: datetime, reason: str) -> None:
-        """Let a look wait for a source that is away."""
-        await self._writer.write(lambda connection: looks.postpone(connection, look, until, reason))
+    async def postpone_look(
+        self, look: Look, until: datetime, reason: str, impact: Impact | None = None, drawn: Sequence[Course] = ()
+    ) -> None:
+        """Let a look wait for a source that is away, and keep what is known so far."""
+
+        def postpone(connection: Connection) -> None:
+            if looks.postpone(connection, look, until, reason):
+                _keep(connection, impact, drawn)
+
+        await self._writer.write(postpone)
 
     async def next_look_at(self) -> datetime | None:
         """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""
@@ -303,3 +308,8 @@ def _open(path: Path) -> tuple[int, Connection, Readers]:
         readers = Readers(path)
         undo.pop_all()
     return held, connection, readers
+
+
+def _keep(connection: Connection, impact: Impact | None, drawn: Sequence[Course]) -> None:
+    if impact is not None and impacts.keep(connection, impact):
+        courses.keep(connection, impact.deployment_id, drawn)

@@ -10,7 +10,6 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
-from afdp_exporter import promql
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import Early, conclude, standing
@@ -24,8 +23,17 @@ from afdp_exporter.impact.shift import shift_of, unknown_shift
 from afdp_exporter.impact.shock import hear_witnesses
 from afdp_exporter.model import Attribution, Course, Deployment, Impact, Look, Series, Shift, Window
 from afdp_exporter.store import Store
-from afdp_exporter.watching.evidence import Evidence, Observer, Watched, gather
+from afdp_exporter.watching.evidence import Cause, Evidence, Observer, Watched, gather
 from afdp_exporter.workers import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A metric of which nothing is known that may be known later: `away` where its source answers nothing at all."""
+
+    metric: str
+    reason: str
+    away: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +61,7 @@ class Analyst:
         watched = self.watched()
         deployment = await self.store.deployment(look.deployment_id)
         window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
-        evidence = await gather(deployment, window, watched=watched, observer=self.observer)
+        evidence = await gather(deployment, window, watched=watched, observer=self.observer, now=now)
         others = await self.store.between(window.start, window.end)
         question = question_of(
             deployment,
@@ -64,7 +72,8 @@ class Analyst:
             before=await self._before(look, window),
         )
         judged, courses = await self.workers.run(weigh_and_draw, question, deadline=watched.settings.deadline)
-        return Weighed(case=question.case, judged=judged, courses=courses, account=account(question, window, judged))
+        told = account(question, window, judged)
+        return Weighed(case=question.case, judged=judged, courses=courses, account=told, missing=missing(evidence))
 
     async def _before(self, look: Look, window: Window) -> Impact | None:
         """What the last check found; None for a look that is made only after a later one."""
@@ -76,7 +85,12 @@ class Analyst:
         case = weighed.case
         if weighed.judged.moved:  # else the past explains nothing
             case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
-        return Answer(impact=together(weighed.judged, case), courses=weighed.courses, account=weighed.account)
+        return Answer(
+            impact=together(weighed.judged, case),
+            courses=weighed.courses,
+            account=weighed.account,
+            missing=weighed.missing,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +122,7 @@ class Weighed:
     judged: Judged
     account: Mapping[str, object]
     courses: tuple[Course, ...] = ()
+    missing: tuple[Missing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +132,7 @@ class Answer:
     impact: Impact
     courses: tuple[Course, ...]
     account: Mapping[str, object]
+    missing: tuple[Missing, ...] = ()
 
 
 def question_of(
@@ -136,6 +152,7 @@ def question_of(
         now=now,
         others=tuple(other for other in others if other.id != deployment.id and watched.knows(other.service)),
         services=watched.services,
+        per_service=frozenset(each.metric.name for each in evidence if each.per_service),
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
         before=before,
         settings=watched.settings.impact,
@@ -235,6 +252,15 @@ def together(judged: Judged, case: Case) -> Impact:
     return conclude(judged.shifts, case, early, judged.recoveries)
 
 
+def missing(evidence: Iterable[Evidence]) -> tuple[Missing, ...]:
+    """The metrics that are worth asking again."""
+    return tuple(
+        Missing(each.metric.name, each.problem or "", away=each.cause is Cause.AWAY)
+        for each in evidence
+        if each.cause in {Cause.AWAY, Cause.FAILED}
+    )
+
+
 def account(question: Question, window: Window, judged: Judged) -> Mapping[str, object]:
     """How an answer came about: the window, what was fetched for each metric or why not, and what was made of it."""
     return {
@@ -246,6 +272,7 @@ def account(question: Question, window: Window, judged: Judged) -> Mapping[str, 
                 "control": "none" if each.control is None else "configured",
                 "witnesses": sorted(each.peers),
                 "warnings": [] if each.series is None else list(each.series.warnings),
+                "notes": [] if each.series is None else list(each.series.notes),
                 "problem": each.problem,
                 "judged": _figures(judged.answers.get(each.metric.name)),
             }
@@ -309,7 +336,7 @@ class _Asking:
 
     def judged(self, evidence: Evidence, series: Series, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric that may follow others is asked twice: for an effect of its own first, then for a late one."""
-        window = promql.rate_window(evidence.metric.query)
+        window = evidence.rate_window
         told = {
             "worse": evidence.metric.worse,
             "rate_window": None if window is None else window.total_seconds(),

@@ -74,8 +74,12 @@ class Backfill:
 
     async def _weigh(self, look: Look) -> Weighed | Exception:
         try:
-            return await self.analyst.weigh(look, self.until)
+            weighed = await self.analyst.weigh(look, self.until)
         except SourceUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others
             return error
+        for each in weighed.missing:
+            if each.away:
+                raise SourceUnavailable("away", each.reason)
+        return weighed

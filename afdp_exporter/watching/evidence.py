@@ -1,22 +1,22 @@
 """What a question about a deployment needs, fetched from the sources."""
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from time import perf_counter
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 from pydantic import Field
 
-from afdp_exporter import promql
 from afdp_exporter.detectors.repetition import EACH, Rhythm, rhythm
-from afdp_exporter.errors import SourceError, SourceRefused
+from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.impact.case import ImpactSettings
 from afdp_exporter.impact.peers import witnesses
 from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Source
+from afdp_exporter.sources import Bound, Fetched, Query, Source, values_of
 from afdp_exporter.wording.names import unknown_service
 
 
@@ -69,6 +69,10 @@ class Watched:
             and (not metric.environments or environment in metric.environments)
         )
 
+    def prepared(self, metric: Metric) -> Query:
+        """Its query, checked by its source. Raises SourceRefused."""
+        return self.source_of(metric)[1].prepare(metric.query)
+
     def source_of(self, metric: Metric) -> tuple[str, Source]:
         """Where a metric is asked."""
         name = metric.source or next(iter(self.sources))
@@ -95,11 +99,20 @@ class Unobserved:
         """Told to nobody; what could not be fetched is in the report."""
 
 
+class Cause(StrEnum):
+    """Why there is no answer for a metric."""
+
+    REFUSED = "refused"  # asking again cannot help
+    FAILED = "failed"  # its source answers others: asking again a few times may help
+    AWAY = "away"  # its source answers nothing
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same.
 
-    `step` is that of the series, where their source has samples less often than it was asked for.
+    `per_service` says that its query asks for the deployment's own service, `rate_window` over how long its values are
+    rates of counters. `step` is that of the series, where their source has samples less often than it was asked for.
     """
 
     metric: Metric
@@ -107,6 +120,9 @@ class Evidence:
     control: Series | None = None
     peers: Mapping[str, Series] = field(default_factory=dict)
     problem: str | None = None
+    cause: Cause | None = None
+    per_service: bool = False
+    rate_window: timedelta | None = None
     step: timedelta | None = None
 
     @property
@@ -138,14 +154,17 @@ class Evidence:
 
 
 async def gather(
-    deployment: Deployment, window: Window, *, watched: Watched, observer: Observer
+    deployment: Deployment, window: Window, *, watched: Watched, observer: Observer, now: datetime
 ) -> tuple[Evidence, ...]:
     """What the sources say of each metric that is watched for a deployment, within a window.
 
-    Raises SourceUnavailable when one of them is away: then nothing is known.
+    A metric that could not be asked says why, and holds up no other. Raises SourceUnavailable when nothing at all is
+    known, since every source is away.
     """
-    asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer)
-    found = await _together(asking.gather(metric) for metric in watched.metrics_of(deployment))
+    asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer, now=now)
+    found = await asking.gather(watched.metrics_of(deployment))
+    if found and all(each.cause is Cause.AWAY for each in found):
+        raise SourceUnavailable("away", found[0].problem or "")
     return await asyncio.to_thread(in_their_rhythms, found, watched.settings.step)
 
 
@@ -157,6 +176,10 @@ def in_their_rhythms(found: Sequence[Evidence], asked: timedelta) -> tuple[Evide
     return tuple(each.in_rhythm(own or usual, asked) for each, own in zip(found, told, strict=True))
 
 
+_Asked: TypeAlias = tuple[Metric, str | Mapping[str, Any], Mapping[str, str]]
+"""A query of a metric, and the values that go into it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asking:
     """The sources, asked for one deployment."""
@@ -165,48 +188,98 @@ class _Asking:
     window: Window
     watched: Watched
     observer: Observer
+    now: datetime
 
-    async def gather(self, metric: Metric) -> Evidence:
-        values = promql.variables(self.deployment)
-        try:
-            series = await self._one(metric, metric.query, values)
-            control = await self._one(metric, metric.control, values) if metric.control else None
-        except SourceRefused as error:
-            return Evidence(metric=metric, problem=str(error))
-        alone = control is not None or "$service" not in metric.query or not self.watched.knows(values["service"])
-        peers = {} if alone else await self._peers(metric, values)
-        return Evidence(metric=metric, series=series, control=control, peers=peers)
+    async def gather(self, metrics: Sequence[Metric]) -> list[Evidence]:
+        """All metrics and their controls at once, then the other services where a metric has no control."""
+        values = values_of(self.deployment)
+        asked: list[_Asked] = [(metric, metric.query, values) for metric in metrics]
+        asked += [(metric, metric.control, values) for metric in metrics if metric.control is not None]
+        answers = await self._all(asked)
+        controls = iter(answers[len(metrics) :])
+        found = [
+            self._evidence(metric, own, next(controls) if metric.control is not None else None)
+            for metric, own in zip(metrics, answers, strict=False)
+        ]
+        return await self._beside_peers(found, values)
 
-    async def _peers(self, metric: Metric, values: Mapping[str, str]) -> dict[str, Series]:
-        found = {}
-        for service in witnesses(self.deployment.service, self.watched.services):
+    def _evidence(self, metric: Metric, own: Series | SourceError, control: Series | SourceError | None) -> Evidence:
+        for each in (own, control):
+            if isinstance(each, SourceError):
+                return Evidence(metric=metric, problem=str(each), cause=_cause(each))
+        query = self.watched.prepared(metric)
+        return Evidence(
+            metric=metric,
+            series=own if isinstance(own, Series) else None,
+            control=control if isinstance(control, Series) else None,
+            per_service="service" in query.variables,
+            rate_window=query.rate_window,
+        )
+
+    async def _beside_peers(self, found: Sequence[Evidence], values: Mapping[str, str]) -> list[Evidence]:
+        """The same with the other services; one that has no such metric is no control."""
+        known = self.watched.knows(self.deployment.service)
+        services = witnesses(self.deployment.service, self.watched.services) if known else ()
+        alone = [each for each in found if each.series is not None and each.control is None and each.per_service]
+        asked = [(each.metric, service) for each in alone for service in services]
+        answers = await self._all([(metric, metric.query, {**values, "service": service}) for metric, service in asked])
+        peers: dict[str, dict[str, Series]] = {}
+        for (metric, service), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, Series):
+                peers.setdefault(metric.name, {})[service] = answer
+        return [replace(each, peers=peers.get(each.metric.name, {})) for each in found]
+
+    async def _all(self, asked: Sequence[_Asked]) -> list[Series | SourceError]:
+        """The one series of each query, or why there is none; each source is asked as many at once as it likes best."""
+        answers: list[Series | SourceError] = [SourceRefused("no_data", "not asked")] * len(asked)
+        calls: dict[str, list[tuple[int, Bound]]] = {}
+        for place, (metric, query, values) in enumerate(asked):
+            name, source = self.watched.source_of(metric)
             try:
-                found[service] = await self._one(metric, metric.query, {**values, "service": service})
-            except SourceRefused:
-                continue  # this service has no such metric: it is no witness
+                calls.setdefault(name, []).append((place, source.prepare(query).bind(values)))
+            except SourceRefused as error:
+                self.observer.query_failed(name, error)
+                answers[place] = error
+
+        async def call(name: str, some: Sequence[tuple[int, Bound]]) -> None:
+            for (place, bound), answer in zip(some, await self._call(name, some), strict=True):
+                answers[place] = _only(answer, bound)
+
+        sizes = {name: self.watched.sources[name].queries_per_call for name in calls}
+        await asyncio.gather(
+            *(
+                call(name, some[first : first + sizes[name]])
+                for name, some in calls.items()
+                for first in range(0, len(some), sizes[name])
+            )
+        )
+        return answers
+
+    async def _call(self, name: str, some: Sequence[tuple[int, Bound]]) -> list[Fetched]:
+        source = self.watched.sources[name]
+        settled = max(self.now - source.settles_after, self.window.start)
+        window = replace(self.window, end=min(self.window.end, settled))
+        started = perf_counter()
+        found = await source.fetch([bound for _, bound in some], window, self.watched.settings.step)
+        failed = [answer for answer in found if isinstance(answer, SourceError)]
+        for error in failed:
+            self.observer.query_failed(name, error)
+        if len(failed) < len(found):
+            self.observer.queried(name, perf_counter() - started)
         return found
 
-    async def _one(self, metric: Metric, query: str, values: Mapping[str, str]) -> Series:
-        name, source = self.watched.source_of(metric)
-        started = perf_counter()
-        asked = promql.substitute(query, values)
-        try:
-            found = await source.fetch(asked, self.window, self.watched.settings.step)
-        except SourceError as error:
-            self.observer.query_failed(name, error)
-            raise
-        self.observer.queried(name, perf_counter() - started)
-        if not found:
-            raise SourceRefused("no_data", f"the source has no data for {asked}")
-        if len(found) > 1:
-            raise SourceRefused("many_series", f"{len(found)} series answer {asked}: aggregate them, say with sum()")
-        return found[0]
+
+def _only(answer: Fetched, asked: Bound) -> Series | SourceError:
+    if isinstance(answer, SourceError):
+        return answer
+    if not answer:
+        return SourceRefused("no_data", f"the source has no data for {asked.text}")
+    if len(answer) > 1:
+        return SourceRefused("many_series", f"{len(answer)} series answer {asked.text}: aggregate them, say with sum()")
+    return answer[0]
 
 
-async def _together(gathering: Iterable[Coroutine[object, object, Evidence]]) -> tuple[Evidence, ...]:
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in gathering]
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return tuple(task.result() for task in tasks)
+def _cause(error: SourceError) -> Cause:
+    if isinstance(error, SourceUnavailable):
+        return Cause.AWAY
+    return Cause.FAILED if isinstance(error, QueryFailed) else Cause.REFUSED

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from afdp_exporter import promql
-from afdp_exporter.errors import SourceRefused
+from afdp_exporter.errors import QueryFailed, SourceRefused
 from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, placebo_instants, smallest_visible_change
 from afdp_exporter.model import Deployment, Metric, Series, Window
+from afdp_exporter.sources import ask
 from afdp_exporter.watching.evidence import Evidence, Watched, in_their_rhythms
 from afdp_exporter.workers import Workers
 
@@ -94,13 +95,13 @@ async def measure(
 
 
 async def _fetch(
-    metric: Metric, query: str, values: Mapping[str, str], watched: Watched, now: datetime
+    metric: Metric, query: str | Mapping[str, Any], values: Mapping[str, str], watched: Watched, now: datetime
 ) -> Series | None:
     _, source = watched.source_of(metric)
     window = Window(start=now - 2 * watched.settings.history, end=now)
     try:
-        found = await source.fetch(promql.substitute(query, values), window, watched.settings.step)
-    except SourceRefused:
+        found = await ask(source, query, values, window, watched.settings.step)
+    except (SourceRefused, QueryFailed):
         return None
     return found[0] if len(found) == 1 else None
 

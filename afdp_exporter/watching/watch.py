@@ -10,7 +10,7 @@ import structlog
 from pydantic import Field
 
 from afdp_exporter.errors import AFDPError, SourceUnavailable
-from afdp_exporter.model import Deployment, Impact, Look, LookState, Status
+from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState, Status
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Answer
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 _LEASE = timedelta(minutes=5)
 _TRIES = 3  # of a look whose analysis fails; a source that is away is asked for ever
+_QUERY_TRIES = 4  # of a look of which a query fails that has a source which answers others: a minute and three quarters
 
 
 _JUDGED = 4  # steps after the rollout: with fewer points nothing can be judged
@@ -136,7 +137,11 @@ class Watcher:
         started = asyncio.get_running_loop().time()
         try:
             answer = await self._analyse(look, self._clock())
-            await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock())
+            wait = _what_to_wait_for(answer, look.attempts)
+            if wait is None:
+                await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock())
+            elif not await self._keep_waiting(look, answer, wait):
+                return
         except SourceUnavailable as error:
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
             await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), str(error))
@@ -147,7 +152,25 @@ class Watcher:
                 self._observer.looked("failed", asyncio.get_running_loop().time() - started)
             return
         self._observer.measured(answer.impact)
-        self._observer.looked(answer.impact.verdict, asyncio.get_running_loop().time() - started)
+        if wait is None:
+            self._observer.looked(answer.impact.verdict, asyncio.get_running_loop().time() - started)
+
+    async def _keep_waiting(self, look: Look, answer: Answer, wait: str) -> bool:
+        """Let a look wait for what is missing. Its answer so far is kept unless it knows less than the last."""
+        log.warning("a metric cannot be asked, the look waits", deployment=look.deployment_id, error=wait)
+        before = await self._store.impact(look.deployment_id)
+        shifts = before.shifts if before is not None else ()
+        known = {each.metric for each in shifts if each.verdict is not Attribution.INCONCLUSIVE}
+        kept = known.isdisjoint(each.metric for each in answer.missing)
+        found, drawn = (answer.impact, answer.courses) if kept else (None, ())
+        await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), wait, found, drawn)
+        return kept
+
+
+def _what_to_wait_for(answer: Answer, attempts: int) -> str | None:
+    """Why a look is worth another try: a source is away, or a query has not failed often enough to be given up."""
+    waited = [each for each in answer.missing if each.away or attempts + 1 < _QUERY_TRIES]
+    return f"{waited[0].metric}: {waited[0].reason}" if waited else None
 
 
 async def answered(look: Look, answer: Answer, store: Store, *, schedule: Schedule, now: datetime) -> None:

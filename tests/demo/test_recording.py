@@ -11,6 +11,7 @@ from afdp_exporter.demo import shop
 from afdp_exporter.demo.recording import write_recording
 from afdp_exporter.demo.world import World
 from afdp_exporter.model import Window
+from afdp_exporter.sources import ask
 
 
 async def test_the_written_configuration_reads_the_same_series(world: World, tmp_path: Path) -> None:
@@ -22,7 +23,7 @@ async def test_the_written_configuration_reads_the_same_series(world: World, tmp
     window = Window(start=world.end - timedelta(days=9), end=world.end)
     for metric in (*shop.METRICS, None):
         query = metric.query.replace("$service", shop.API) if metric else shop.VISITS
-        (found,) = await config.sources["recording"].fetch(query, window, shop.STEP)
+        (found,) = await ask(config.sources["recording"], query, {}, window, shop.STEP)
         (told,) = [s for s in world.series if s.metric == found.metric and s.labels == dict(found.labels)]
         during = np.isin(told.times, found.times)
         assert np.array_equal(found.times, told.times[during])

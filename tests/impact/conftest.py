@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -76,12 +77,14 @@ def case(deploy: Callable[..., Deployment]) -> Callable[..., Case]:
     """The case of that deployment, looked at two hours later at one sample a minute."""
 
     def make(**changes: object) -> Case:
-        values: dict[str, object] = {
+        values: dict[str, Any] = {
             "deployment": deploy(),
             "metrics": METRICS,
             "step": MINUTE,
             "now": START + timedelta(hours=2),
         }
-        return Case(**(values | changes))
+        values |= changes
+        values.setdefault("per_service", frozenset(each.name for each in values["metrics"] if "$service" in each.query))
+        return Case(**values)
 
     return make

@@ -13,7 +13,7 @@ import pytest
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import build, kinds
-from afdp_exporter.sources import Source
+from afdp_exporter.sources import Source, ask
 
 STEP = timedelta(seconds=60)
 # The data end an hour or two ago, and never at midnight: VictoriaMetrics looks for the sample of that very instant in
@@ -92,7 +92,7 @@ def series(name: str, values: list[float] | Floats, **labels: str) -> Series:
 async def test_what_was_recorded_comes_back(hold: Holder, name: str) -> None:
     values = [0.3, -0.0125, 1234.5, 0.0, 3.14159, -7.0, 65536.0, np.inf]  # VictoriaMetrics rounds wider ranges
     source = hold([series(name, values, service="cart")])
-    (found,) = await source.fetch(name, window(8), STEP)
+    (found,) = await ask(source, name, {}, window(8), STEP)
     assert (found.metric, dict(found.labels), found.warnings) == (name, {"service": "cart"}, ())
     assert found.values.tolist() == values
     assert found.times.tolist() == points(8).tolist()
@@ -103,7 +103,7 @@ async def test_what_was_recorded_comes_back(hold: Holder, name: str) -> None:
 async def test_series_are_told_apart_by_labels_of_any_characters(hold: Holder, name: str) -> None:
     labels = ["plain", "é\U0001f600", "a,b", 'a"b', "a'b", "a\\b", "a\nb", "{}", "NA", " "]
     source = hold([series(name, [index], service=label) for index, label in enumerate(labels)])
-    found = await source.fetch(name, window(1), STEP)
+    found = await ask(source, name, {}, window(1), STEP)
     assert {each.labels["service"]: each.values[0] for each in found} == dict(zip(labels, range(10), strict=True))
 
 
@@ -122,7 +122,7 @@ async def test_a_selector_selects_the_same_everywhere(
     hold: Holder, name: str, matcher: str, selected: list[str]
 ) -> None:
     source = hold([*(series(name, [1], service=value) for value in ("a", "b", "ab")), series(name, [1])])
-    found = await source.fetch(f"{name}{{service{matcher}}}", window(1), STEP)
+    found = await ask(source, f"{name}{{service{matcher}}}", {}, window(1), STEP)
     assert sorted(each.labels.get("service", "none") for each in found) == selected
 
 
@@ -130,7 +130,7 @@ async def test_a_long_gap_stays_a_gap(hold: Holder, name: str) -> None:
     values = np.arange(90.0)
     values[30:60] = np.nan
     source = hold([series(name, values)])
-    (found,) = await source.fetch(name, window(90), STEP)
+    (found,) = await ask(source, name, {}, window(90), STEP)
     recorded = ~np.isnan(values)
     assert found.values[recorded].tolist() == values[recorded].tolist()
     assert np.isnan(found.values[40:60]).all()  # from ten minutes on; servers may fill up to five
@@ -140,7 +140,7 @@ async def test_a_series_that_ends_early_or_starts_late_has_gaps_there(hold: Hold
     early, late = series(name, np.full(90, np.nan), at="early"), series(name, np.full(90, np.nan), at="late")
     early.values[:30], late.values[60:] = 1, 2
     source = hold([early, late])
-    first, second = await source.fetch(name, window(90), STEP)
+    first, second = await ask(source, name, {}, window(90), STEP)
     assert (first.labels["at"], second.labels["at"]) == ("early", "late")
     assert np.isnan(first.values[40:]).all()
     assert np.isnan(second.values[:60]).all()
@@ -149,10 +149,10 @@ async def test_a_series_that_ends_early_or_starts_late_has_gaps_there(hold: Hold
 
 async def test_a_window_is_answered_on_the_multiples_of_the_step_inside_it(hold: Holder, name: str) -> None:
     source = hold([series(name, np.arange(120.0))])
-    (found,) = await source.fetch(name, window(100, early=17, late=31), STEP)
+    (found,) = await ask(source, name, {}, window(100, early=17, late=31), STEP)
     assert found.times.tolist() == points(100).tolist()
     assert found.values.tolist() == list(range(20, 120))
-    (coarse,) = await source.fetch(name, window(101, late=31), timedelta(minutes=5))
+    (coarse,) = await ask(source, name, {}, window(101, late=31), timedelta(minutes=5))
     assert (coarse.times % 300 == 0).all()
     assert coarse.values.tolist() == [119 - (END - at) / 60 for at in coarse.times]
 
@@ -160,30 +160,30 @@ async def test_a_window_is_answered_on_the_multiples_of_the_step_inside_it(hold:
 async def test_a_range_beyond_what_a_server_gives_at_once_comes_in_one_piece(hold: Holder, name: str) -> None:
     values = np.arange(23_456.0)
     source = hold([series(name, values)])
-    (found,) = await source.fetch(name, window(23_456), STEP)
+    (found,) = await ask(source, name, {}, window(23_456), STEP)
     assert (found.values == values).all()
 
 
 async def test_what_is_not_there_is_an_empty_list(hold: Holder, name: str) -> None:
     source = hold([series(name, [1], service="a")])
-    assert await source.fetch(f"{name}_absent", window(10), STEP) == []
-    assert await source.fetch(f'{name}{{service="b"}}', window(10), STEP) == []
+    assert await ask(source, f"{name}_absent", {}, window(10), STEP) == []
+    assert await ask(source, f'{name}{{service="b"}}', {}, window(10), STEP) == []
     long_ago = Window(start=datetime.fromtimestamp(END - 90_000, UTC), end=datetime.fromtimestamp(END - 86_400, UTC))
-    assert await source.fetch(name, long_ago, STEP) == []
+    assert await ask(source, name, {}, long_ago, STEP) == []
 
 
 async def test_what_is_not_promql_is_refused(hold: Holder, name: str) -> None:
     with pytest.raises(SourceRefused):
-        await hold([series(name, [1])]).fetch(f"{name}{{", window(10), STEP)
+        await ask(hold([series(name, [1])]), f"{name}{{", {}, window(10), STEP)
 
 
 @pytest.mark.parametrize("step", [timedelta(0), timedelta(seconds=-60), timedelta(milliseconds=1500)])
 async def test_a_step_that_is_no_whole_number_of_seconds_is_refused(hold: Holder, name: str, step: timedelta) -> None:
     with pytest.raises(SourceRefused, match="whole number of seconds"):
-        await hold([series(name, [1])]).fetch(name, window(10), step)
+        await ask(hold([series(name, [1])]), name, {}, window(10), step)
 
 
 async def test_a_window_without_a_point_of_the_grid_is_refused_and_never_empty(hold: Holder, name: str) -> None:
     between = Window(start=datetime.fromtimestamp(END + 1, UTC), end=datetime.fromtimestamp(END + 59, UTC))
     with pytest.raises(SourceRefused, match="no multiple of 60 s"):
-        await hold([series(name, [1])]).fetch(name, between, STEP)
+        await ask(hold([series(name, [1])]), name, {}, between, STEP)

@@ -27,7 +27,7 @@ def entry(*samples: tuple[object, object], **labels: str) -> dict[str, Any]:
 
 
 def series_of(body: bytes) -> list[Series]:
-    return _envelope.to_series(*_envelope.read(body), POINTS, 60.0)
+    return _envelope.to_series(_envelope.read(body), POINTS, 60.0)
 
 
 SAMPLES: dict[str, tuple[list[tuple[object, object]], list[float]]] = {
@@ -76,6 +76,34 @@ def test_nothing_found_with_a_warning_is_an_error_and_never_an_empty_list() -> N
     assert away.value.reason == "partial"
 
 
+NOTHING = {
+    "an empty list": answer(),
+    "null": orjson.dumps({"status": "success", "data": {"resultType": "matrix", "result": None}}),
+    "null of no type": orjson.dumps({"status": "success", "data": {"resultType": "", "result": None}}),
+    "left out": orjson.dumps({"status": "success", "data": {"resultType": "matrix"}}),
+    "warnings that are null": answer(warnings=None, infos=None),
+    "empty warnings": answer(warnings=[]),
+    "a warning on the query": answer(warnings=['PromQL warning: bucket label "le" is missing (1:5)']),
+    "a remark on the query": answer(infos=["PromQL info: metric might not be a counter (1:6)"]),
+}
+
+
+@pytest.mark.parametrize("body", NOTHING.values(), ids=NOTHING)
+def test_nothing_found_is_an_empty_list_however_a_server_writes_it(body: bytes) -> None:
+    assert series_of(body) == []
+
+
+def test_words_on_the_query_itself_are_notes_and_nothing_is_missing() -> None:
+    words = "PromQL warning: bucket label is missing", "PromQL info: might not be a counter"
+    (series,) = series_of(answer(entry((0, "1")), warnings=[words[0], "store 1 is away"], infos=[words[1]]))
+    assert (series.warnings, series.notes) == (("store 1 is away",), words)
+
+
+def test_numbers_that_are_written_as_numbers_and_times_as_texts_are_read() -> None:
+    (series,) = series_of(answer(entry(("0", 1), (60.0, 2.5), (120, "3"))))
+    np.testing.assert_array_equal(series.values, [1, 2.5, 3, NAN, NAN, NAN])
+
+
 def test_a_native_histogram_is_refused_by_its_name() -> None:
     with pytest.raises(SourceRefused, match="up is a native histogram") as refused:
         series_of(answer({"metric": {"__name__": "up"}, "histograms": [[0, {"count": "1"}]]}))
@@ -97,10 +125,10 @@ MALFORMED = {
     "a label that is a number": answer({"metric": {"a": 1}, "values": []}),
     "no values": answer({"metric": {}}),
     "values that are an object": answer({"metric": {}, "values": {"12": "3"}}),
-    "a value that is a number": answer(entry((0, 1))),
     "a value that is null": answer(entry((0, None))),
     "a value that is a word": answer(entry((0, "one"))),
-    "a time that is a text": answer(entry(("0", "1"))),
+    "a time that is a word": answer(entry(("now", "1"))),
+    "a value that is true": answer(entry((0, True))),
     "a time that is null": answer(entry((None, "1"))),
     "a sample of three": answer({"metric": {}, "values": [[0, "1", "2"]]}),
 }

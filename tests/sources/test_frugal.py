@@ -1,6 +1,7 @@
 """A source behind a pace: the same answers, fewer questions."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -8,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afdp_exporter.errors import SourceRefused, SourceUnavailable
+from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
+from afdp_exporter.sources import Bound, Fetched, ask
 from afdp_exporter.sources._frugal import Frugal, Pace, frugal
+from afdp_exporter.sources._promql import SpeaksPromQL
 from afdp_exporter.sources.recording import Tape
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -18,7 +21,7 @@ STEP = timedelta(minutes=5)
 FAST = Pace(queries_at_once=4, queries_per_second=1e6, patience=timedelta(seconds=5))
 
 
-class Server:
+class Server(SpeaksPromQL):
     """Two series with gaps on one grid, counted questions, failures on demand."""
 
     remote = True
@@ -34,18 +37,18 @@ class Server:
             ]
         )
         self.asked: list[tuple[str, Window]] = []
-        self.failures: list[Exception] = []
+        self.failures: list[SourceError] = []
         self.under_way = self.most = 0
 
-    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        self.asked.append((query, window))
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        self.asked += [(each.text, window) for each in asked]
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await asyncio.sleep(0)
         self.under_way -= 1
         if self.failures:
-            raise self.failures.pop(0)
-        return await self.tape.fetch(query, window, step)
+            return [self.failures.pop(0)]
+        return await self.tape.fetch(asked, window, step)
 
 
 def window(first: int, last: int) -> Window:
@@ -70,7 +73,7 @@ def test_its_answers_are_those_of_the_source(ranges: list[tuple[int, int]]) -> N
         source = thrifty(server)
         for first, length in ranges:
             asked = window(first, first + length)
-            assert plain(await source.fetch("m", asked, STEP)) == plain(await server.tape.fetch("m", asked, STEP))
+            assert plain(await ask(source, "m", {}, asked, STEP)) == plain(await ask(server.tape, "m", {}, asked, STEP))
 
     asyncio.run(compare())
 
@@ -78,7 +81,7 @@ def test_its_answers_are_those_of_the_source(ranges: list[tuple[int, int]]) -> N
 async def test_no_stretch_is_asked_for_twice_however_many_ask_at_once() -> None:
     server = Server()
     source = thrifty(server)
-    await asyncio.gather(*(source.fetch("m", window(first, first + 200), STEP) for first in range(0, 200, 10)))
+    await asyncio.gather(*(ask(source, "m", {}, window(first, first + 200), STEP) for first in range(0, 200, 10)))
     starts = [asked.start for _, asked in server.asked]
     assert len(starts) == len(set(starts)) == 4
     assert server.most <= FAST.queries_at_once
@@ -88,7 +91,7 @@ async def test_questions_keep_their_distance() -> None:
     server = Server()
     source = thrifty(server, Pace(queries_per_second=50))
     started = asyncio.get_running_loop().time()
-    await asyncio.gather(*(source.fetch(f"m{n}", window(0, 10), STEP) for n in range(6)))
+    await asyncio.gather(*(ask(source, f"m{n}", {}, window(0, 10), STEP) for n in range(6)))
     assert asyncio.get_running_loop().time() - started >= 5 / 50
 
 
@@ -98,10 +101,10 @@ async def test_a_refusal_is_remembered_and_a_source_that_comes_back_is_asked_aga
     server.failures = [SourceRefused("bad_data", "no")]
     for _ in range(2):
         with pytest.raises(SourceRefused):
-            await source.fetch("m", window(0, 10), STEP)
+            await ask(source, "m", {}, window(0, 10), STEP)
     assert len(server.asked) == 1
     server.failures = [SourceUnavailable("connection", "away"), SourceUnavailable("connection", "away")]
-    assert await source.fetch("m", window(500, 510), STEP)
+    assert await ask(source, "m", {}, window(500, 510), STEP)
     assert len(server.asked) == 4
 
 
@@ -110,8 +113,18 @@ async def test_a_source_that_stays_away_is_told_and_not_remembered(no_waits: Non
     source = thrifty(server)
     server.failures = [SourceUnavailable("connection", "away")] * 10
     with pytest.raises(SourceUnavailable):
-        await source.fetch("m", window(0, 10), STEP)
-    assert await source.fetch("m", window(0, 10), STEP)
+        await ask(source, "m", {}, window(0, 10), STEP)
+    assert await ask(source, "m", {}, window(0, 10), STEP)
+
+
+async def test_a_query_that_fails_alone_is_tried_a_few_times_and_then_remembered(no_waits: None) -> None:
+    server = Server()
+    source = thrifty(server)
+    server.failures = [QueryFailed("timeout", "no answer within 30 s")] * 3
+    for _ in range(2):
+        with pytest.raises(QueryFailed):
+            await ask(source, "m", {}, window(0, 10), STEP)
+    assert len(server.asked) == 3
 
 
 def test_what_is_only_ours_has_no_pace() -> None:

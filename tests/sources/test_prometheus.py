@@ -18,6 +18,7 @@ from aiohttp import web
 from afdp_exporter.errors import ConfigError, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
+from afdp_exporter.sources import ask
 from afdp_exporter.sources.prometheus import Prometheus
 from loopback import RawHandler, Serve, ServeRaw, matrix
 
@@ -33,7 +34,7 @@ def source(url: str, **block: object) -> Prometheus:
 
 
 async def fetched(url: str, **block: object) -> list[Series]:
-    return await source(url, **block).fetch("up", WINDOW, STEP)
+    return await ask(source(url, **block), "up", {}, WINDOW, STEP)
 
 
 async def failed(url: str, **block: object) -> SourceError:
@@ -52,7 +53,7 @@ async def test_the_question_is_posted_in_the_body_on_the_grid(serve: Serve) -> N
         return web.json_response(UP)
 
     prometheus = source(f"{await serve(answer)}/prefix/", timeout="7s", params={"dedup": "false"})
-    (series,) = await prometheus.fetch('up{a="é&="}', WINDOW, STEP)
+    (series,) = await ask(prometheus, 'up{a="é&="}', {}, WINDOW, STEP)
     assert series.values.tolist() == [1, 2, 3]
 
 
@@ -66,7 +67,7 @@ async def test_connections_are_kept_and_no_more_questions_asked_at_once_than_all
         return web.json_response(UP)
 
     prometheus = source(await serve(answer), concurrency=2)
-    await asyncio.gather(*(prometheus.fetch("up", WINDOW, STEP) for _ in range(8)))
+    await asyncio.gather(*(ask(prometheus, "up", {}, WINDOW, STEP) for _ in range(8)))
     assert len(waiting) == 8
     assert max(waiting) == 1
     assert len(peers) == 2
@@ -78,7 +79,7 @@ async def test_the_time_in_the_queue_does_not_count_as_the_servers(serve: Serve)
         return web.json_response(UP)
 
     prometheus = source(await serve(answer), concurrency=1, timeout="1s")
-    found = await asyncio.gather(*(prometheus.fetch("up", WINDOW, STEP) for _ in range(4)))
+    found = await asyncio.gather(*(ask(prometheus, "up", {}, WINDOW, STEP) for _ in range(4)))
     assert [len(series) for series in found] == [1, 1, 1, 1]
 
 
@@ -123,7 +124,7 @@ async def test_a_long_step_is_asked_for_to_the_second(serve: Serve) -> None:
         return web.json_response(matrix())
 
     window = Window(start=WINDOW.start, end=WINDOW.start + timedelta(days=30))
-    assert await source(await serve(answer)).fetch("up", window, timedelta(seconds=1_234_567)) == []
+    assert await ask(source(await serve(answer)), "up", {}, window, timedelta(seconds=1_234_567)) == []
 
 
 @pytest.mark.usefixtures("no_waits")
@@ -187,7 +188,7 @@ async def test_warnings_of_all_pieces_of_a_long_range_are_kept_and_each_piece_is
         return web.json_response(matrix({"metric": {}, "values": values}, warnings=warnings))
 
     window = Window(start=WINDOW.start, end=WINDOW.start + timedelta(minutes=24_999))
-    (series,) = await source(await serve(answer)).fetch("up", window, STEP)
+    (series,) = await ask(source(await serve(answer)), "up", {}, window, STEP)
     assert (series.values == series.times).all()
     assert len(series.times) == 25_000
     assert series.warnings == ("a store is away", "piece 1", "piece 2", "piece 3")
@@ -203,7 +204,7 @@ async def test_a_failure_of_one_piece_is_a_failure_of_the_whole(serve: Serve) ->
     prometheus = source(await serve(answer))
     window = Window(start=WINDOW.start, end=WINDOW.start + timedelta(minutes=20_000))
     with pytest.raises(SourceUnavailable):
-        await prometheus.fetch("up", window, STEP)
+        await ask(prometheus, "up", {}, window, STEP)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
@@ -392,13 +393,13 @@ async def test_a_rotated_token_works_at_once(whoami: Seen, tmp_path: Path) -> No
     token = tmp_path / "token"
     token.write_text("old\n")
     prometheus = source(url, authorization={"credentials_file": str(token)})
-    await prometheus.fetch("up", WINDOW, STEP)
+    await ask(prometheus, "up", {}, WINDOW, STEP)
     token.write_text("new\n")
-    await prometheus.fetch("up", WINDOW, STEP)
+    await ask(prometheus, "up", {}, WINDOW, STEP)
     assert [each["Authorization"] for each in seen] == ["Bearer old", "Bearer new"]
     token.unlink()
     with pytest.raises(SourceUnavailable, match="cannot be read") as away:
-        await prometheus.fetch("up", WINDOW, STEP)
+        await ask(prometheus, "up", {}, WINDOW, STEP)
     assert away.value.reason == "secret_file"
 
 
@@ -458,7 +459,7 @@ async def test_a_secret_appears_nowhere(
     told = [repr(prometheus)]
     for _ in range(3):
         with pytest.raises(SourceUnavailable) as caught:
-            await prometheus.fetch("up", WINDOW, STEP)
+            await ask(prometheus, "up", {}, WINDOW, STEP)
         told += [str(caught.value), repr(caught.value)]
     assert "hunter2" not in "".join([*told, caplog.text, *capfd.readouterr()])
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from afdp_exporter import promql
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
+from afdp_exporter.sources import ask
+from afdp_exporter.sources._promql import BoundQuery
 from real_parts.fixtures import Start
 from real_parts.servers import Prometheus
 
@@ -83,8 +84,8 @@ async def test_a_value_from_outside_selects_its_own_series_and_nothing_else(prom
     prometheus.remote_write(sample("hostile", index, service=value) for index, value in enumerate(values) if value)
     source = build("sources", "prometheus", {"url": prometheus.url}, "")
     for index, value in enumerate(values):
-        query = promql.substitute(TEMPLATES[index % len(TEMPLATES)], {"service": value})
-        found = await source.fetch(query, WINDOW, STEP)
+        query = TEMPLATES[index % len(TEMPLATES)]
+        found = await ask(source, query, {"service": value}, WINDOW, STEP)
         assert [(each.labels.get("service"), each.values[0]) for each in found] == ([(value, index)] if value else [])
 
 
@@ -97,26 +98,27 @@ async def test_a_prometheus_that_was_killed_is_away_and_answers_again_after_its_
     server.kill()
     for _ in range(2):
         with pytest.raises(SourceUnavailable, match="Connection refused") as away:
-            await source.fetch("up", WINDOW, STEP)
+            await ask(source, "up", {}, WINDOW, STEP)
         assert away.value.reason == "connection"
     server.start()
-    (series,) = await source.fetch("up", WINDOW, STEP)
+    (series,) = await ask(source, "up", {}, WINDOW, STEP)
     assert series.values.tolist() == [7]
 
 
 async def test_what_prometheus_says_of_a_bad_query_reaches_the_reader(prometheus: Prometheus) -> None:
     source = build("sources", "prometheus", {"url": prometheus.url}, "")
     prometheus.remote_write([sample("twin", 1, side="a"), sample("twin", 2, side="b")])
-    with pytest.raises(SourceRefused, match="parse error") as bad:
-        await source.fetch("rate(up)[", WINDOW, STEP)
+    (bad,) = await source.fetch([BoundQuery("rate(up)[")], WINDOW, STEP)
+    assert isinstance(bad, SourceRefused)
+    assert "parse error" in str(bad)
     with pytest.raises(SourceRefused, match="many-to-many") as wrong:
-        await source.fetch("twin * on() twin", WINDOW, STEP)
-    assert (bad.value.reason, wrong.value.reason) == ("bad_data", "execution")
+        await ask(source, "twin * on() twin", {}, WINDOW, STEP)
+    assert (bad.reason, wrong.value.reason) == ("bad_data", "execution")
 
 
 async def test_a_query_that_takes_longer_than_the_timeout_is_a_timeout(prometheus: Prometheus) -> None:
     source = build("sources", "prometheus", {"url": prometheus.url, "timeout": "10ms"}, "")
     long = Window(start=WINDOW.start - timedelta(days=30), end=WINDOW.end)
     with pytest.raises(SourceUnavailable) as away:
-        await source.fetch("sum_over_time(vector(time())[1d:1s])", long, STEP)
+        await ask(source, "sum_over_time(vector(time())[1d:1s])", {}, long, STEP)
     assert away.value.reason in {"timeout", "http_503"}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import build
+from afdp_exporter.sources import ask
 from afdp_exporter.sources.recording import Recording, Tape
 
 START = 1_700_000_040  # a multiple of 60
@@ -39,7 +40,7 @@ def write(folder: Path, text: str, name: str = "shop.csv") -> Recording:
 
 
 async def values_of(recording: Recording, query: str, seconds: float = 120) -> dict[str, list[float]]:
-    found = await recording.fetch(query, window(seconds), STEP)
+    found = await ask(recording, query, {}, window(seconds), STEP)
     return {each.labels.get("service", ""): each.values.tolist() for each in found}
 
 
@@ -51,7 +52,7 @@ async def test_rows_become_series_by_name_and_labels(tmp_path: Path) -> None:
         f"{START},errors_total,checkout,,2\n"
         f"{START + 60},errors_total,cart,NA,3\n",
     )
-    found = await recording.fetch("errors_total", window(60), STEP)
+    found = await ask(recording, "errors_total", {}, window(60), STEP)
     assert [(each.metric, dict(each.labels)) for each in found] == [
         ("errors_total", {"region": "NA", "service": "cart"}),
         ("errors_total", {"service": "checkout"}),
@@ -95,7 +96,7 @@ FAULTS = {
 @pytest.mark.parametrize(("text", "message"), FAULTS.items())
 async def test_a_bad_file_is_refused_with_its_name_line_and_column(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        await write(tmp_path, text).fetch("up", window(60), STEP)
+        await ask(write(tmp_path, text), "up", {}, window(60), STEP)
     assert str(refused.value).startswith(f"shop.csv: {message}")
     assert refused.value.reason == "bad_recording"
 
@@ -105,12 +106,12 @@ async def test_a_compressed_file_that_is_cut_short_or_no_text_is_refused(tmp_pat
     for content in (whole[:-20], b"no gzip", gzip.compress(b"timestamp,metric,value\n1,\xff,1\n")):
         (tmp_path / "shop.csv.gz").write_bytes(content)
         with pytest.raises(SourceRefused, match=r"shop\.csv\.gz: cannot be read"):
-            await Recording(path=tmp_path).fetch("up", window(60), STEP)
+            await ask(Recording(path=tmp_path), "up", {}, window(60), STEP)
 
 
 async def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceRefused, match="holds no"):
-        await Recording(path=tmp_path).fetch("up", window(60), STEP)
+        await ask(Recording(path=tmp_path), "up", {}, window(60), STEP)
 
 
 def test_a_folder_that_is_not_there_is_a_fault_of_the_configuration(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ FOREIGN = {
 @pytest.mark.parametrize(("query", "name"), FOREIGN.items())
 async def test_anything_but_a_selector_is_refused_by_its_name(query: str, name: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        await Tape([]).fetch(query, window(60), STEP)
+        await ask(Tape([]), query, {}, window(60), STEP)
     only = 'only selectors such as name{label="value"}'
     assert str(refused.value) == f"{name} is not something a recording can answer; {only}"
 
@@ -152,7 +153,7 @@ async def test_anything_but_a_selector_is_refused_by_its_name(query: str, name: 
 @pytest.mark.parametrize("query", ["up{", "", 'up{a=~"("}'])
 async def test_what_is_not_promql_is_refused(query: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        await Tape([]).fetch(query, window(60), STEP)
+        await ask(Tape([]), query, {}, window(60), STEP)
     assert refused.value.reason == "bad_query"
 
 
@@ -175,14 +176,14 @@ async def test_the_four_matchers_select_as_prometheus_does(query: str, selected:
     tape = Tape(
         [series("up", [1], service="ab"), series("up", [1], service="a"), series("up", [1]), series("upp", [1])]
     )
-    found = await tape.fetch(query, window(0), STEP)
+    found = await ask(tape, query, {}, window(0), STEP)
     assert sorted(each.labels.get("service", "none") for each in found) == sorted(selected)
 
 
 async def test_a_sample_counts_until_it_is_a_step_old() -> None:
     at = np.array([0.0, 30, 60, 100, 180, 299, 360])
     tape = Tape([Series(metric="up", labels={}, times=START + at, values=np.append(at[:-1], np.nan))])
-    (found,) = await tape.fetch("up", window(360), STEP)
+    (found,) = await ask(tape, "up", {}, window(360), STEP)
     np.testing.assert_array_equal(found.values, [0, 60, 100, 180, np.nan, 299, np.nan])
     assert found.times.tolist() == [START + 60 * point for point in range(7)]
 
@@ -193,13 +194,13 @@ async def test_what_was_recorded_in_longer_steps_is_held_for_its_own_spacing_and
     recorded = series("up", values.tolist(), every=300)
     there = ~np.isnan(recorded.values)
     tape = Tape([replace(recorded, times=recorded.times[there], values=recorded.values[there])])
-    (found,) = await tape.fetch("up", window(11 * 300), STEP)
+    (found,) = await ask(tape, "up", {}, window(11 * 300), STEP)
     np.testing.assert_array_equal(found.values, np.repeat(values, 5)[:56])
 
 
 async def test_a_series_of_nothing_but_gaps_is_left_out() -> None:
     tape = Tape([series("up", [np.nan, np.nan]), series("up", [1, 2], service="a")])
-    assert [each.labels for each in await tape.fetch("up", window(60), STEP)] == [{"service": "a"}]
+    assert [each.labels for each in await ask(tape, "up", {}, window(60), STEP)] == [{"service": "a"}]
 
 
 times = st.lists(st.integers(0, 600), min_size=1, max_size=40, unique=True).map(sorted)
@@ -214,7 +215,7 @@ async def test_every_answer_lies_on_the_grid_and_each_value_was_recorded_just_be
     asked = Window(
         start=datetime.fromtimestamp(START + start, UTC), end=datetime.fromtimestamp(START + start + length, UTC)
     )
-    for answer in await tape.fetch("up", asked, timedelta(seconds=step)):
+    for answer in await ask(tape, "up", {}, asked, timedelta(seconds=step)):
         assert (answer.times % step == 0).all()
         assert answer.times[0] >= asked.start.timestamp()
         assert answer.times[-1] <= asked.end.timestamp() < answer.times[-1] + step

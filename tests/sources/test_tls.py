@@ -11,6 +11,7 @@ from aiohttp import web
 from afdp_exporter.errors import SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
+from afdp_exporter.sources import ask
 from loopback import Serve, matrix
 
 START = datetime.fromtimestamp(1_700_000_040, UTC)
@@ -61,7 +62,7 @@ async def answer(_: web.Request) -> web.Response:
 
 async def fetched(url: str, **tls: object) -> list[Series]:
     source = build("sources", "prometheus", {"url": url, "tls_config": tls}, "")
-    series: list[Series] = await source.fetch("up", Window(start=START, end=START), timedelta(seconds=60))
+    series: list[Series] = await ask(source, "up", {}, Window(start=START, end=START), timedelta(seconds=60))
     return series
 
 

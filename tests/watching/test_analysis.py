@@ -1,6 +1,6 @@
 """What did this deployment do? Asked of series with a known truth, and of sources that fail."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ from afdp_exporter.model import (
     Window,
     Worse,
 )
+from afdp_exporter.sources import Bound, Fetched
+from afdp_exporter.sources._promql import SpeaksPromQL
 from afdp_exporter.sources.recording import Tape
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Analyst, Answer, question_of
@@ -168,16 +170,14 @@ async def test_a_series_that_goes_on_as_before_blames_nobody(ask: Asked) -> None
     assert only(impact).verdict is Attribution.NO_EFFECT
 
 
-class Answer:
+class Answer(SpeaksPromQL):
     """A source with one answer to everything."""
 
     def __init__(self, *found: Series, error: SourceError | None = None) -> None:
         self.found, self.error = list(found), error
 
-    async def fetch(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        if self.error:
-            raise self.error
-        return self.found
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        return [self.error or self.found for _ in asked]
 
 
 async def test_a_source_that_is_away_leaves_the_look_unanswered(ask: Asked) -> None:

@@ -26,8 +26,8 @@ from afdp_exporter.model import (
     Worse,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.analysis import Answer
-from afdp_exporter.watching.watch import Schedule, Watcher, next_while_active, plan
+from afdp_exporter.watching.analysis import Answer, Missing
+from afdp_exporter.watching.watch import Analyse, Schedule, Watcher, next_while_active, plan
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
 SCHEDULE = Schedule(looks=(timedelta(minutes=2), timedelta(minutes=10)))
@@ -95,7 +95,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     await opened.close()
 
 
-def watcher(store: SQLiteStore, analysis: Analysis, clock: Clock, notes: Notes) -> Watcher:
+def watcher(store: SQLiteStore, analysis: Analyse, clock: Clock, notes: Notes) -> Watcher:
     return Watcher(store=store, analyse=analysis, schedule=lambda: SCHEDULE, observer=notes, clock=clock, at_once=4)
 
 
@@ -182,6 +182,87 @@ async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: 
     assert await watcher(second, analysis, clock, notes).work()
     assert notes.verdicts == ["no_effect"]
     await second.close()
+
+
+class Gaps:
+    """Answers looks of which one metric is missing, for as long as it is told to."""
+
+    def __init__(self, missing: int, *, away: bool) -> None:
+        self.missing, self.away, self.asked = missing, away, 0
+
+    async def __call__(self, look: Look, now: datetime) -> Answer:
+        self.asked += 1
+        found = impact(look, now)
+        if self.asked > self.missing:
+            return Answer(impact=found, courses=(), account={})
+        unknown = Shift(metric="n", layer=Layer.USER, verdict=Attribution.INCONCLUSIVE, reason="no answer within 30 s")
+        missing = (Missing("n", "no answer within 30 s", away=self.away),)
+        return Answer(impact=replace(found, shifts=(*found.shifts, unknown)), courses=(), account={}, missing=missing)
+
+
+async def waited_for(store: SQLiteStore, gaps: Gaps, clock: Clock, notes: Notes) -> Look:
+    """Works as often as the look wants to be tried again."""
+    watching = watcher(store, gaps, clock, notes)
+    while await watching.work():
+        (look,) = await store.looks("d1")
+        waits_until = await store.next_look_at()
+        if waits_until is None:
+            return look
+        assert (look.state, look.reason) == (LookState.WAITING, "n: no answer within 30 s")
+        assert (known := await store.impact("d1")) is not None
+        assert [shift.metric for shift in known.shifts] == ["m", "n"]  # what is known is not held up
+        clock.now = waits_until
+    raise AssertionError("a look that waits is due again")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["a failing query", "a source that is away"])
+async def test_a_metric_without_answer_is_asked_again_while_the_others_are_known(
+    store: SQLiteStore, away: bool
+) -> None:
+    clock, notes, gaps = Clock(), Notes(), Gaps(2, away=away)
+    await store.record(deployment(), plan(deployment(), Schedule(looks=(timedelta(minutes=2),)), START))
+    clock.now += timedelta(minutes=2)
+    assert (await waited_for(store, gaps, clock, notes)).state is LookState.DONE
+    assert (gaps.asked, notes.verdicts) == (3, ["no_effect"])
+    known = await store.impact("d1")
+    assert known is not None
+    assert [shift.metric for shift in known.shifts] == ["m"]
+
+
+async def test_a_failing_query_is_given_up_after_a_few_tries_and_a_source_that_is_away_is_not(
+    store: SQLiteStore,
+) -> None:
+    clock, notes, gaps = Clock(), Notes(), Gaps(1000, away=False)
+    await store.record(deployment(), plan(deployment(), Schedule(looks=(timedelta(minutes=2),)), START))
+    clock.now += timedelta(minutes=2)
+    look = await waited_for(store, gaps, clock, notes)
+    assert (look.state, gaps.asked) == (LookState.DONE, 4)
+    assert clock.now - look.due_at < timedelta(minutes=2)
+    gaps = Gaps(20, away=True)
+    told = deployment(id="d2")
+    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    watching = watcher(store, gaps, clock, notes)
+    while await watching.work():
+        clock.now = await store.next_look_at() or clock.now
+    assert gaps.asked == 21
+
+
+async def test_an_answer_that_knows_less_than_the_last_is_not_kept_while_the_look_waits(store: SQLiteStore) -> None:
+    clock, notes = Clock(), Notes()
+    await store.record(deployment(), plan(deployment(), SCHEDULE, START))
+    clock.now += timedelta(minutes=2)
+
+    async def both(look: Look, now: datetime) -> Answer:
+        known = impact(look, now)
+        shifts = (*known.shifts, replace(known.shifts[0], metric="n", verdict=Attribution.ATTRIBUTED))
+        return Answer(impact=replace(known, shifts=shifts), courses=(), account={})
+
+    assert await watcher(store, both, clock, notes).work()
+    clock.now += timedelta(minutes=8)
+    assert await watcher(store, Gaps(1, away=True), clock, notes).work()
+    known = await store.impact("d1")
+    assert known is not None
+    assert known.shifts[1].verdict is Attribution.ATTRIBUTED
 
 
 @given(age=st.integers(0, 3000), minutes=st.sets(st.integers(1, 1440), min_size=1, max_size=8))

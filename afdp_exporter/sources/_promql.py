@@ -1,30 +1,92 @@
-"""Puts a deployment's own words into a query, so that no value can ever change what the query asks."""
+"""PromQL: a query, checked; the values of a deployment put into it so that none can change what it asks."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import promql_parser
 
 from afdp_exporter.errors import SourceRefused
-from afdp_exporter.model import Deployment
 
 _TOKEN = re.compile(
     r"""(?P<regex>[=!]~\s*)?(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<bare>\$[a-zA-Z_]\w*)|(?P<comment>\#[^\n]*)""",
     re.DOTALL,
 )
 _VARIABLE = re.compile(r"\$([a-zA-Z_]\w*)")
-_IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _RATES = frozenset({"rate", "irate", "increase"})
+_KNOWN = frozenset({"service", "environment", "version"})
+_IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
-def variables(deployment: Deployment) -> dict[str, str]:
-    """The values that `$service`, `$environment`, `$version` and `$label_NAME` stand for."""
-    known = {"service": deployment.service, "environment": deployment.environment}
-    if deployment.version is not None:
-        known["version"] = deployment.version
-    return known | {f"label_{name}": value for name, value in deployment.labels.items()}
+@dataclass(frozen=True, slots=True)
+class BoundQuery:
+    """Text that is ready to be sent."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromQL:
+    """A query in PromQL that was checked; as `sources.Query`."""
+
+    text: str
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """As `Query.variables`."""
+        return frozenset(match[1] for match in _VARIABLE.finditer(self.text))
+
+    @property
+    def rate_window(self) -> timedelta | None:
+        """The longest window of `rate`, `irate` and `increase` that the value follows.
+
+        A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced.
+        """
+        return _rate_window(promql_parser.parse(filled(self.text)))
+
+    def bind(self, values: Mapping[str, str]) -> BoundQuery:
+        """As `Query.bind`: inside a string a value is escaped, outside of strings it has to be a plain name."""
+        return BoundQuery(substitute(self.text, values))
+
+
+class SpeaksPromQL:
+    """What all sources have in common that are asked in PromQL, one query a call."""
+
+    queries_per_call: ClassVar[int] = 1
+    settles_after: timedelta = timedelta(0)
+
+    def prepare(self, query: str | Mapping[str, Any]) -> PromQL:
+        """As `Source.prepare`."""
+        if not isinstance(query, str):
+            raise SourceRefused("bad_query", "a query in PromQL is a text")
+        return prepared(query)
+
+    async def reach(self) -> None:
+        """As `Source.reach`: what is at hand always answers."""
+
+
+@lru_cache(maxsize=1024)
+def prepared(query: str) -> PromQL:
+    """The query, checked. Raises SourceRefused for what is not PromQL, and for a variable that nothing can fill."""
+    found = PromQL(query)
+    for name in sorted(found.variables - _KNOWN):
+        if not re.fullmatch(r"label_\w+", name):
+            known = ", ".join(f"${each}" for each in (*sorted(_KNOWN), "label_NAME"))
+            raise SourceRefused("bad_query", f"${name} is unknown; known: {known}")
+    try:
+        promql_parser.parse(filled(query))
+    except ValueError as error:
+        raise SourceRefused("bad_query", f"this is not PromQL: {error}") from None
+    return found
+
+
+def filled(query: str) -> str:
+    """The query with a placeholder for each variable."""
+    return substitute(query, dict.fromkeys((match[1] for match in _VARIABLE.finditer(query)), "x"))
 
 
 def substitute(query: str, values: Mapping[str, str]) -> str:
@@ -45,27 +107,6 @@ def substitute(query: str, values: Mapping[str, str]) -> str:
     return _TOKEN.sub(place, query)
 
 
-def check(query: str) -> None:
-    """Raise SourceRefused unless the query, its variables filled with a placeholder, is PromQL."""
-    names = {match[1] for match in _VARIABLE.finditer(query)}
-    try:
-        promql_parser.parse(substitute(query, dict.fromkeys(names, "x")))
-    except ValueError as error:
-        raise SourceRefused("bad_query", f"this is not PromQL: {error}") from None
-
-
-def rate_window(query: str) -> timedelta | None:
-    """Over how long the query takes the rate of counters; the longest, None where its value follows no such rate.
-
-    A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced.
-    """
-    names = {match[1] for match in _VARIABLE.finditer(query)}
-    try:
-        return _rate_window(promql_parser.parse(substitute(query, dict.fromkeys(names, "x"))))
-    except (ValueError, SourceRefused):
-        return None
-
-
 def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
     match expression:
         case promql_parser.Call(func=function, args=arguments):
@@ -84,13 +125,6 @@ def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
         case _:
             return None
     return max((found for part in parts if (found := _rate_window(part))), default=None)
-
-
-def unknown_variables(query: str) -> list[str]:
-    """The variables of a query that no deployment can ever fill, such as a misspelt one."""
-    known = {"service", "environment", "version"}
-    names = {match[1] for match in _VARIABLE.finditer(query)}
-    return sorted(name for name in names if name not in known and not re.fullmatch(r"label_\w+", name))
 
 
 def _fill(literal: str, values: Mapping[str, str], *, regex: bool) -> str:
@@ -122,7 +156,12 @@ def _value(name: str, values: Mapping[str, str]) -> str:
 
 def _quote(text: str, quote: str) -> str:
     escaped = text.replace("\\", "\\\\").replace(quote, "\\" + quote)
-    return "".join(char if char.isprintable() else _unicode_escape(char) for char in escaped)
+    return "".join(char if _is_plain(char) else _unicode_escape(char) for char in escaped)
+
+
+def _is_plain(char: str) -> bool:
+    """Whether a character may stand for itself; the one for what cannot be decoded is refused by Prometheus' parser."""
+    return char.isprintable() and char != "\ufffd"
 
 
 def _unicode_escape(char: str) -> str:

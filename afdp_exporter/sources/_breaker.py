@@ -1,0 +1,95 @@
+"""One circuit breaker a source: a source that is away is probed at a pace, a query that fails alone fails alone."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
+from afdp_exporter.model import Window
+from afdp_exporter.sources import Bound, Fetched, Query, Source
+
+_BETWEEN_PROBES = 15.0  # seconds
+
+
+class Breaker:
+    """Another source, of which it is known whether it answers.
+
+    A query without answer is the query's own failure (QueryFailed) where the source has answered another meanwhile, or
+    answers a probe now. Else the source is away (SourceUnavailable), and until it answers a probe again, one in 15 s,
+    nothing is sent to it.
+    """
+
+    remote: ClassVar[bool] = True
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._away: SourceUnavailable | None = None
+        self._answered = float("-inf")  # when it last gave any answer
+        self._probed = float("-inf")  # when it last was asked whether it does
+        self._probing = asyncio.Lock()
+
+    @property
+    def queries_per_call(self) -> int:
+        """That of the source."""
+        return self._source.queries_per_call
+
+    @property
+    def settles_after(self) -> timedelta:
+        """That of the source."""
+        return self._source.settles_after
+
+    def prepare(self, query: str | Mapping[str, Any]) -> Query:
+        """As the source."""
+        return self._source.prepare(query)
+
+    async def reach(self) -> None:
+        """As the source."""
+        await self._source.reach()
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """As `Source.fetch`; without asking while the source is away."""
+        started = _now()
+        if self._away is not None and (away := await self._absence(started)):
+            return [away for _ in asked]
+        found = await self._source.fetch(asked, window, step)
+        failed = [each for each in found if isinstance(each, SourceUnavailable)]
+        if len(failed) < len(found):
+            self._answers_again()
+        if not failed or await self._absence(started):
+            return found
+        return [_failed(each) if isinstance(each, SourceUnavailable) else each for each in found]
+
+    async def _absence(self, since: float) -> SourceUnavailable | None:
+        """Why the source is away; None where it has answered since then. A probe tells where nothing is known."""
+        if self._away is not None and self._probing.locked():
+            return self._away
+        async with self._probing:
+            if self._away is not None and self._probed > _now() - _BETWEEN_PROBES:
+                return self._away
+            if self._away is None and self._answered >= since:
+                return None
+            self._probed = _now()
+            try:
+                await self._source.reach()
+            except SourceUnavailable as error:
+                self._away = error
+            else:
+                self._answers_again()
+            return self._away
+
+    def _answers_again(self) -> None:
+        self._away, self._answered = None, _now()
+
+
+def breaker(source: Source) -> Source:
+    """A source behind a breaker, if it is a server; itself, if it is only ours."""
+    return Breaker(source) if source.remote else source
+
+
+def _failed(error: SourceError) -> QueryFailed:
+    return QueryFailed(error.reason, str(error))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
