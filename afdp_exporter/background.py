@@ -32,6 +32,7 @@ _STABILITY_SECONDS = 60.0  # at most once in that time, when something was measu
 _LABEL_SECONDS = 900.0  # after that time in any case: people label outcomes
 _REPLAY_SECONDS = 6 * 3600.0
 _FIRST_REPLAY_SECONDS = 60.0  # as long as nothing is known to have been deployed
+_YOUNG_REPLAY_SECONDS = 900.0  # as long as there is too little history for any placebo
 _REPLAYED_PLACES = 20  # services whose series are replayed, so that it stays a matter of minutes
 
 
@@ -166,7 +167,7 @@ class _Listeners:
 async def _replaying(state: State) -> None:
     """Measure now and then, on the series that are watched here, how often an innocent deployment is blamed."""
     while True:
-        places: list[tuple[str, str]] = []
+        pause = _FIRST_REPLAY_SECONDS
         watched, now = state.rules.watched, state.clock()
         try:
             recent = await state.store.recent(1)
@@ -178,7 +179,10 @@ async def _replaying(state: State) -> None:
         else:
             for metric, alarms in found.items():
                 state.instruments.looks.replayed(metric, blamed=alarms.count, placebos=alarms.n)
-        await asyncio.sleep(_REPLAY_SECONDS if places else _FIRST_REPLAY_SECONDS)
+            if places:
+                known_yet = not found or any(alarms.n for alarms in found.values())
+                pause = _REPLAY_SECONDS if known_yet else _YOUNG_REPLAY_SECONDS
+        await asyncio.sleep(pause)
 
 
 async def _judging(state: State, measured: asyncio.Event) -> None:

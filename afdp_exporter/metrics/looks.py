@@ -27,7 +27,10 @@ class Looks:
             registry=registry,
         )
         self._false_alarms = Gauge(
-            "afdp_false_alarm_ratio", "Share of placebo deployments blamed.", ["metric"], registry=registry
+            "afdp_false_alarm_ratio",
+            "Share of placebo deployments that were blamed; absent where none could be judged.",
+            ["metric"],
+            registry=registry,
         )
         self._placebos = Gauge(
             "afdp_false_alarm_placebos",
@@ -47,7 +50,9 @@ class Looks:
         self._oldest.set(oldest_due_at.timestamp() if oldest_due_at else 0)
 
     def replayed(self, metric: str, *, blamed: int, placebos: int) -> None:
-        """Placebo deployments were replayed on a metric's series."""
+        """So many placebo deployments could be judged on a metric's series, and so many of them were blamed."""
         self._placebos.labels(metric).set(placebos)
         if placebos:
             self._false_alarms.labels(metric).set(blamed / placebos)
+        else:
+            self._false_alarms.remove_by_labels({"metric": metric})

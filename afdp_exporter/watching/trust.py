@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
+from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.errors import QueryFailed, SourceRefused
-from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, placebo_instants, smallest_visible_change
+from afdp_exporter.impact.trust import FalseAlarms, Replay, false_alarms, smallest_visible_change
 from afdp_exporter.model import Deployment, Metric, Series, Window
 from afdp_exporter.sources import ask
 from afdp_exporter.watching.evidence import Evidence, Watched, in_their_rhythms
@@ -15,17 +18,19 @@ from afdp_exporter.workers import Workers
 
 _PLACEBOS = 100  # deployments that never were, for each series
 _SIZED = 20  # of them, for the smallest visible change: it takes several judgements each
-_LOOK = timedelta(hours=1)  # at which a placebo is judged
+_LOOK = timedelta(hours=1)  # at which a placebo is judged, where there is so much data
 _EARLY_LOOK = timedelta(minutes=10)  # for which the smallest visible change is told, or after so many steps:
 _EARLY_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What was measured on one series: false alarms an hour after `n` placebos, and what an early look shows.
+    """What was measured on one series: false alarms an hour after placebos, and what an early check shows.
 
-    `smallest_change` is in the metric's own unit, seen `seen_after` the rollout; None where it was not measured or
-    nothing would be seen.
+    Where there is no hour yet, placebos are judged at the early check, too. `smallest_change` is in the metric's own
+    unit, seen `seen_after` the rollout; None where it was not measured or nothing would be seen. `since` is the first
+    sample; from `judged_from` on there is enough history before a deployment, from `measured_from` on enough for the
+    first placebo.
     """
 
     metric: str
@@ -33,6 +38,9 @@ class Trust:
     alarms: FalseAlarms
     smallest_change: float | None
     seen_after: timedelta
+    since: datetime
+    judged_from: datetime
+    measured_from: datetime
 
 
 async def alarms_by_metric(
@@ -74,24 +82,36 @@ async def measure(
     """
     settings = watched.settings
     series = await _fetch(metric, metric.query, values, watched, now)
-    if series is None:
+    if series is None or not series.measured:
         return None
     control = await _fetch(metric, metric.control, values, watched, now) if metric.control else None
     (evidence,) = in_their_rhythms([Evidence(metric=metric, series=series, control=control)], settings.step)
     series, control = evidence.series or series, evidence.control
+    step = evidence.step or settings.step
     replay = Replay(
         times=series.times,
         values=series.values,
         control=None if control is None else control.values,
+        step=step.total_seconds(),
         history=settings.history.total_seconds(),
         after=_LOOK.total_seconds(),
     )
     starts = tuple(deployment.started_at.timestamp() for deployment in known)
-    early = max(_EARLY_LOOK, _EARLY_STEPS * (evidence.step or settings.step))
-    looks = early.total_seconds() if sized else None
-    alarms, smallest = await workers.run(_replayed, replay, starts, looks, deadline=4 * settings.deadline)
-    service = values.get("service", "")
-    return Trust(metric=metric.name, service=service, alarms=alarms, smallest_change=smallest, seen_after=early)
+    early = max(_EARLY_LOOK, _EARLY_STEPS * step)
+    alarms, smallest = await workers.run(
+        _replayed, replay, starts, early.total_seconds(), sized=sized, deadline=4 * settings.deadline
+    )
+    since = datetime.fromtimestamp(float(series.times[np.isfinite(series.values)][0]), UTC)
+    return Trust(
+        metric=metric.name,
+        service=values.get("service", ""),
+        alarms=alarms,
+        smallest_change=smallest,
+        seen_after=early,
+        since=since,
+        judged_from=since + LEAST_HISTORY * step,
+        measured_from=since + LEAST_HISTORY * step + early,
+    )
 
 
 async def _fetch(
@@ -106,10 +126,12 @@ async def _fetch(
     return found[0] if len(found) == 1 else None
 
 
-def _replayed(replay: Replay, known: Sequence[float], early: float | None) -> tuple[FalseAlarms, float | None]:
-    instants = placebo_instants(replay.times, known, history=replay.history, after=replay.after, most=_PLACEBOS)
+def _replayed(replay: Replay, known: Sequence[float], early: float, *, sized: bool) -> tuple[FalseAlarms, float | None]:
+    sooner = replace(replay, after=early)
+    instants = replay.instants(known, _PLACEBOS)
     alarms = false_alarms(replay, instants)
-    if early is None:
+    if not alarms.n:
+        alarms = false_alarms(sooner, sooner.instants(known, _PLACEBOS))
+    if not sized:
         return alarms, None
-    few = instants[:: max(1, instants.size // _SIZED)]
-    return alarms, smallest_visible_change(replace(replay, after=early), few)
+    return alarms, smallest_visible_change(sooner, sooner.instants(known, _SIZED))

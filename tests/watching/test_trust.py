@@ -73,3 +73,28 @@ async def test_the_smallest_change_that_ten_minutes_show_is_told_on_request(work
     assert trust is not None
     assert trust.smallest_change is not None
     assert 1 < trust.smallest_change < 100
+
+
+def young(minutes: float) -> Watched:
+    """A service of which so many minutes are known, scraped every 15 seconds."""
+    step = timedelta(seconds=15)
+    times = np.arange((NOW - timedelta(days=1)).timestamp(), NOW.timestamp() + 1, 15.0)
+    values = np.random.default_rng(3).normal(100, 3, times.size)
+    values[times < NOW.timestamp() - 60 * minutes] = np.nan
+    series = Series(metric="latency", labels={"service": "api"}, times=times, values=values)
+    settings = AnalysisSettings(history=timedelta(hours=12), step=step)
+    return Watched(sources={"tape": Tape([series])}, metrics=(LATENCY,), settings=settings)
+
+
+@pytest.mark.parametrize(("minutes", "least", "most"), [(5, 0, 0), (14, 0, 0), (22, 1, 3), (120, 4, 4)])
+async def test_only_placebos_that_could_be_judged_are_counted(
+    workers: Workers, minutes: float, least: int, most: int
+) -> None:
+    values = {"service": "api", "environment": "production"}
+    trust = await measure(LATENCY, values, young(minutes), (), workers=workers, now=NOW)
+    assert trust is not None
+    assert least <= trust.alarms.n <= most
+    began = NOW - timedelta(minutes=minutes)
+    assert trust.since == began
+    assert trust.judged_from == began + timedelta(minutes=5.25)
+    assert trust.measured_from == began + timedelta(minutes=15.25)
