@@ -164,7 +164,7 @@ async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_t
     newest = replace(DEPLOYMENTS[1], id="newest", started_at=END - timedelta(minutes=7), finished_at=None)
     beyond = replace(newest, id="beyond", started_at=END)
     told = [orjson.loads(line)["report"] for line in (await walked(workers, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]]
-    assert [look["state"] for look in told[0]["looks"]] == ["done", *["due"] * 5]
+    assert [look["state"] for look in told[0]["looks"]] == ["done", *["due"] * 6]
     assert told[1]["outcome"] == "unknown"
     assert told[1]["story"][0].startswith("Nothing is known of web yet")
 
