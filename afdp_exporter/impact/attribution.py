@@ -1,7 +1,7 @@
 """Was it this deployment? The answers of the detectors, weighed into one finding for one metric."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, prepare
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.onset import around
-from afdp_exporter.detectors.spread import spread
+from afdp_exporter.detectors.spread import Spread, spread
 from afdp_exporter.impact.answers import (
     common_cause,
     gradual,
@@ -26,6 +26,7 @@ from afdp_exporter.impact.answers import (
 from afdp_exporter.impact.artefacts import beside_dip, increments, of_counter, without_dip
 from afdp_exporter.impact.evidence import Evidence, beside_control, moved_along, weigh
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.likelihood import NOTHING_MOVED, likelihood
 from afdp_exporter.impact.usual import Habit, after_restart, habit, told, without
 from afdp_exporter.model import Attribution, Floats, Worse
 
@@ -163,7 +164,10 @@ def _silent(grid: Grid | None) -> Finding | None:
         return Finding(attributed=False, verdict=Attribution.INCONCLUSIVE, reason=reason, n_history=grid.deployed)
     if np.ptp(grid.values) == 0.0:
         reason = "the metric has not moved at all"
-        return Finding(attributed=False, verdict=Attribution.NO_EFFECT, reason=reason, n_history=grid.deployed)
+        return Finding(
+            attributed=False, verdict=Attribution.NO_EFFECT, reason=reason, n_history=grid.deployed,
+            log_factor=NOTHING_MOVED,
+        )  # fmt: skip
     return None
 
 
@@ -173,16 +177,24 @@ def _against_the_level(away: Excursion, evidence: Evidence) -> bool:
 
 
 def _decide(evidence: Evidence) -> Finding:
+    away = evidence.away
+    if away is not None and _against_the_level(away, evidence):
+        away = None
+    rare = away is not None and away.rarity > RARE
+    scatter = spread(evidence.grid, away if rare else None)
+    likely = likelihood(evidence, away, scatter)
+    score = evidence.score if evidence.attributed else likely.rank
+    return replace(_verdict(evidence, away if rare else None, scatter), log_factor=likely.log_factor, score=score)
+
+
+def _verdict(evidence: Evidence, away: Excursion | None, scatter: Spread | None) -> Finding:
     if evidence.attributed:
         return level_shift(evidence)
     if evidence.common:
         return common_cause(evidence)
-    away = evidence.away
-    rare = away is not None and away.rarity > RARE and not _against_the_level(away, evidence)
-    scatter = spread(evidence.grid, away if rare else None)
     if scatter is not None and scatter.p_value < SCATTERED and scatter.ratio > 1.0:
         return scattered(evidence, scatter)
-    if rare and away is not None:
+    if away is not None:
         return transient(evidence, away)
     if evidence.p_value < DRIFTED and evidence.end_share >= 0.5 and drifts(around(evidence.grid)):
         return gradual(evidence)

@@ -13,10 +13,11 @@ class Finding:
     Times are Unix seconds; `change`, `low` and `high` are in the metric's own unit; low and high are the 5 % and 95 %
     points; `change_ratio` is the change as a share of `before`; `onset_share` is the share of all possible onsets that
     the deployment may answer for. `shape` is level, transient, gradual, spread or None. `score` orders findings: every
-    attributed one stands above every other. `minimum_detectable_effect` is the smallest lasting change that four checks
-    of five would find, None where nothing could be measured. `usual` is what follows the deployments of this service
-    alike: the other figures then give what goes beyond it. `n_history` counts the points before the deployment, and
-    `account` holds the settings and the intermediate figures of this one analysis.
+    attributed one stands above every other. `log_factor` is the natural log of the Bayes factor for "this deployment
+    did it", None where nothing was measured. `minimum_detectable_effect` is the smallest lasting change that four
+    checks of five would find. `usual` is what follows the deployments of this service alike: the other figures then
+    give what goes beyond it. `n_history` counts the points before the deployment, and `account` holds the settings and
+    the intermediate figures of this one analysis.
     """
 
     attributed: bool
@@ -24,6 +25,7 @@ class Finding:
     reason: str
     p_value: float = 1.0
     score: float = 0.0
+    log_factor: float | None = None
     onset: float | None = None
     onset_low: float | None = None
     onset_high: float | None = None

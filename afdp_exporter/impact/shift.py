@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.likelihood import chance
 from afdp_exporter.model import Attribution, Metric, Shift
 
 
@@ -28,7 +29,7 @@ def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -
         high=finding.high,
         change_ratio=finding.change_ratio,
         p_value=finding.p_value,
-        attribution_ratio=1 - finding.p_value if finding.attributed else None,
+        attribution_ratio=None if finding.log_factor is None else chance(finding.log_factor),
         usual=finding.usual,
         minimum_detectable_effect=finding.minimum_detectable_effect,
         shape=finding.shape,

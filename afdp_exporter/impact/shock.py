@@ -11,6 +11,7 @@ from afdp_exporter.model import Attribution, Occasion, OccasionKind, Shift
 _NO_CAUSE = frozenset(
     {OccasionKind.FREEZE, OccasionKind.INCIDENT}
 )  # a freeze moves nothing, an incident is opened after
+_BESIDE = 0.1  # what is left of the chance that the deployment did it
 
 
 def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
@@ -20,7 +21,12 @@ def common_shock(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
     same way at the same time; or an event of the calendar begins or ends at the onset.
     """
     return tuple(
-        replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, reason=reason)
+        replace(
+            shift,
+            verdict=Attribution.NOT_DISTINGUISHABLE,
+            reason=reason,
+            attribution_ratio=None if shift.attribution_ratio is None else _BESIDE * shift.attribution_ratio,
+        )
         if shift.moved and (reason := _shock(shift, case))
         else shift
         for shift in shifts

@@ -11,6 +11,7 @@ from scipy.special import stdtr, stdtrit
 from afdp_exporter.detectors.epochs import LEAST, Response, epochs, level_before, usual_response
 from afdp_exporter.detectors.grid import Grid
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.likelihood import after_restart as likelihood_of
 from afdp_exporter.impact.sensitivity import minimum_detectable_effect_of
 from afdp_exporter.model import Attribution, Floats, Usual
 
@@ -150,9 +151,9 @@ def after_restart(found: Habit, earlier: Sequence[float]) -> Finding | None:
     )
     onset = grid.time(grid.deployed)
     return Finding(
-        attributed=True, verdict=Attribution.ATTRIBUTED, reason=reason, shape="level",
-        score=100.0 - float(np.log10(placebos.p_value)), onset=onset, onset_low=onset - grid.step,
-        onset_high=onset + grid.step, onset_share=1.0, duration_seconds=grid.time(grid.n) - onset, **figures,
+        attributed=True, verdict=Attribution.ATTRIBUTED, reason=reason, shape="level", onset=onset,
+        onset_low=onset - grid.step, onset_high=onset + grid.step, onset_share=1.0,
+        duration_seconds=grid.time(grid.n) - onset, **figures | {"score": 100.0 + figures["score"]},
     )  # fmt: skip
 
 
@@ -183,9 +184,12 @@ def _figures(placebos: _Placebos, found: Habit) -> dict[str, Any]:
     grid, freedom = found.grid, placebos.k - 1.0
     expected, change = grid.centre + grid.scale * placebos.expected, grid.scale * placebos.change
     half = float(stdtrit(freedom, 0.95)) * placebos.error * grid.scale
+    likely = likelihood_of(placebos.p_value)
     visible = minimum_detectable_effect_of(placebos.error, freedom, _UNLIKELY)
     return {
         "p_value": placebos.p_value,
+        "log_factor": likely.log_factor,
+        "score": likely.rank,
         "before": expected,
         "after": expected + change,
         "change": change,
