@@ -22,6 +22,7 @@ MANIFEST = "prometheus-rule.yml"
 """The file of the Prometheus Operator."""
 
 _NOTICE = "# Rendered by `afdp render alerts`; the thresholds are those of `policy.alerts` in afdp.yml.\n"
+_CHART_NOTICE = "# Written by scripts/chart_rules.py; the chart replaces each __name__ by a value.\n"
 _MANIFEST = """\
 apiVersion: monitoring.coreos.com/v1
 kind: PrometheusRule
@@ -91,16 +92,33 @@ def manifest(settings: AlertSettings) -> str:
     return _NOTICE + _MANIFEST + indent(f"groups:\n{groups}", "  ")
 
 
-def _group(name: str, settings: AlertSettings) -> str:
+def chart_files() -> dict[str, str]:
+    """File name -> content, with placeholders that the Helm chart fills in from its values."""
+    return {f"{name}.yml": f"{_CHART_NOTICE}groups:\n{_group(name, _Placeholders())}" for name in GROUPS}
+
+
+class _Placeholders:
+    """Stands in for the settings: each is written as its name, such as `__exporter_url__`."""
+
+    attribution_ratio = 0.0
+
+    def __getattr__(self, name: str) -> str:
+        return f"__{name}__"
+
+    def runbook(self, alert: str) -> str:
+        return f"__runbook_url__/{alert}__runbook_suffix__"
+
+
+def _group(name: str, settings: AlertSettings | _Placeholders) -> str:
     return _TEMPLATES.get_template(f"{name}.yml.j2").render(alerts=settings)
 
 
-def _plain(number: float) -> str:
-    return f"{number:.15g}"
+def _plain(number: float | str) -> str:
+    return number if isinstance(number, str) else f"{number:.15g}"
 
 
-def _seconds(time: timedelta) -> str:
-    return _plain(time.total_seconds())
+def _seconds(time: timedelta | str) -> str:
+    return time if isinstance(time, str) else _plain(time.total_seconds())
 
 
 _TEMPLATES = jinja2.Environment(  # noqa: S701 - YAML; what is filled in is checked above

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from afdp_exporter import config
+from afdp_exporter.alerts import AlertSettings, chart_files, one_file
 from deploy.conftest import DEPLOY, ROOT, run
 
 CHART = DEPLOY / "helm/afdp-exporter"
@@ -20,6 +22,8 @@ EVERYTHING = (
     "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboards.enabled=true,rbac.create=true,"
     "ingress.enabled=true,ingress.host=afdp.example.org,ingress.tlsSecret=tls,networkPolicy.enabled=true"
 )
+
+OPERATOR = ("serviceMonitor.enabled=true", "prometheusRule.enabled=true")
 
 
 async def valid(manifests: str, tmp_path: Path) -> list[dict[str, Any]]:
@@ -134,11 +138,70 @@ async def test_the_chart_is_clean_and_its_objects_are_kubernetes(program: Callab
     (endpoint,) = by_kind["ServiceMonitor"]["spec"]["endpoints"]
     assert endpoint["honorLabels"] is True
     assert by_kind["ServiceMonitor"]["metadata"]["labels"]["release"] == "x"
-    rules = [yaml.safe_load(file.read_text())["groups"] for file in sorted((ROOT / "alerting/rules").glob("*.yml"))]
-    assert by_kind["PrometheusRule"]["spec"]["groups"] == [group for groups in rules for group in groups]
+    settings = AlertSettings(exporter_url="https://afdp.example.org")
+    assert rules_of(by_kind["PrometheusRule"]) == rules_of({"spec": yaml.safe_load(one_file(settings))})
     shown = [each["data"] for each in objects if "grafana_dashboard" in each["metadata"].get("labels", {})]
     dashboards = {file.name: json.loads(file.read_text()) for file in (ROOT / "grafana/dashboards").glob("*.json")}
     assert {name: json.loads(text) for data in shown for name, text in data.items()} == dashboards
+
+
+def rules_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {group["name"]: group["rules"] for group in manifest["spec"]["groups"]}
+
+
+def test_the_rules_of_the_chart_are_those_that_are_shipped() -> None:
+    assert {path.name: path.read_text() for path in (CHART / "files/rules").glob("*.yml")} == chart_files()
+
+
+async def test_the_rules_of_the_chart_follow_its_values(program: Callable[[str], str]) -> None:
+    values = {
+        "prometheusRule": {
+            "enabled": True,
+            "grafanaUrl": "https://grafana.example.net/",
+            "runbookUrl": "https://wiki.example.net/afdp",
+            "thresholds": {"cost_per_hour": 250.5, "told_for": 172800, "risk_ratio": 0.25, "delayed": 60},
+        },
+        "serviceMonitor": {"enabled": True, "jobLabel": ""},
+        "externalUrl": "https://ops.example.net/afdp/",
+    }
+    command = (program("helm"), "template", "shop", CHART)
+    done = await run(*command, "--set-json", ",".join(f"{name}={json.dumps(value)}" for name, value in values.items()))
+    assert done.code == 0, done.err
+    objects = {each["kind"]: each for each in yaml.safe_load_all(done.out)}
+    settings = AlertSettings(
+        exporter_url="https://ops.example.net/afdp",
+        grafana_url="https://grafana.example.net",
+        runbook_url="https://wiki.example.net/afdp",
+        cost_per_hour=250.5,
+        told_for=timedelta(days=2),
+        risk_ratio=0.25,
+        delayed=timedelta(minutes=1),
+        job="shop-afdp",
+    )
+    assert rules_of(objects["PrometheusRule"]) == rules_of({"spec": yaml.safe_load(one_file(settings))})
+    assert "jobLabel" not in objects["ServiceMonitor"]["spec"]
+    (container,) = objects["StatefulSet"]["spec"]["template"]["spec"]["containers"]
+    assert "--web.external-url=https://ops.example.net/afdp" in container["args"]
+
+
+@pytest.mark.parametrize(
+    "values", [(), ("ingress.enabled=true", "ingress.host=afdp.example.net", "ingress.tlsSecret=t")]
+)
+async def test_no_link_of_the_chart_leads_nowhere_and_the_exporter_that_runs_is_not_called_down(
+    program: Callable[[str], str], values: tuple[str, ...]
+) -> None:
+    done = await run(program("helm"), "template", "shop", CHART, "--set", ",".join([*OPERATOR, *values]))
+    assert done.code == 0, done.err
+    by_kind = {each["kind"]: each for each in yaml.safe_load_all(done.out)}
+    text = yaml.safe_dump(by_kind["PrometheusRule"])
+    assert not re.search(r"localhost|example\.com|__\w+__", text)
+    address = "https://afdp.example.net" if values else "http://shop-afdp.default.svc:10333"
+    assert f"{address}/runbooks/AFDPDeploymentImpact" in text
+    assert f"{address}/deployments/" in text
+    job = by_kind["Service"]["metadata"]["labels"][by_kind["ServiceMonitor"]["spec"]["jobLabel"]]
+    rules = rules_of(by_kind["PrometheusRule"])["afdp-exporter"]
+    (down,) = (rule for rule in rules if rule.get("alert") == "AFDPExporterDown")
+    assert down["expr"] == f'absent(up{{job="{job}"}} == 1)'
 
 
 async def test_the_charts_configuration_is_one_that_the_exporter_takes(
@@ -151,7 +214,18 @@ async def test_the_charts_configuration_is_one_that_the_exporter_takes(
     assert config.read(content).tokens
 
 
-@pytest.mark.parametrize("values", ["replicas=2", "config.sources=null", "service.port=70000", "image.repository="])
+@pytest.mark.parametrize(
+    "values",
+    [
+        "nope=1",
+        "prometheusRule.thresholds.nope=1",
+        "externalUrl=shop",
+        "replicas=2",
+        "config.sources=null",
+        "service.port=70000",
+        "image.repository=",
+    ],
+)
 async def test_values_that_cannot_work_are_refused(program: Callable[[str], str], values: str) -> None:
     done = await run(program("helm"), "template", "afdp", CHART, "--set", values)
     assert done.code != 0

@@ -27,3 +27,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "afdp.serviceAccount" -}}
 {{- if .Values.serviceAccount.create }}{{ .Values.serviceAccount.name | default (include "afdp.fullname" .) }}{{ else }}{{ .Values.serviceAccount.name | default "default" }}{{ end }}
 {{- end }}
+
+{{- define "afdp.url" -}}
+{{- if .Values.externalUrl }}{{ .Values.externalUrl | trimSuffix "/" }}
+{{- else if and .Values.ingress.enabled .Values.ingress.host }}{{ ternary "https" "http" (ne .Values.ingress.tlsSecret "") }}://{{ .Values.ingress.host }}
+{{- else }}{{ ternary "https" "http" (ne .Values.webConfigFile "") }}://{{ include "afdp.fullname" . }}.{{ .Release.Namespace }}.svc:{{ .Values.service.port }}
+{{- end }}
+{{- end }}
+
+{{- define "afdp.job" -}}
+{{- if .Values.prometheusRule.job }}{{ .Values.prometheusRule.job }}
+{{- else if .Values.serviceMonitor.jobLabel }}{{ get (include "afdp.labels" . | fromYaml) .Values.serviceMonitor.jobLabel | required "serviceMonitor.jobLabel: the Service has no such label" }}
+{{- else }}{{ include "afdp.fullname" . }}
+{{- end }}
+{{- end }}
