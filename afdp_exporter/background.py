@@ -179,6 +179,7 @@ async def _replaying(state: State) -> None:
         else:
             for metric, alarms in found.items():
                 state.instruments.looks.replayed(metric, blamed=alarms.count, placebos=alarms.n)
+                state.gatekeeper.levels.false_alarms[metric] = (alarms.count, alarms.n)
             if places:
                 known_yet = not found or any(alarms.n for alarms in found.values())
                 pause = _REPLAY_SECONDS if known_yet else _YOUNG_REPLAY_SECONDS
@@ -193,6 +194,11 @@ async def _judging(state: State, measured: asyncio.Event) -> None:
         measured.clear()
         try:
             state.instruments.stability.show(await stabilities(state.store, state.clock()))
+            await state.gatekeeper.levels.refresh(state.clock())
+            state.instruments.gate.show_levels(
+                {place: found.level for place, found in state.gatekeeper.levels.all().items()}
+            )
+            state.gatekeeper.changed()
         except StoreError as error:
             log.error("stability not measured", error=str(error))
         await asyncio.sleep(_STABILITY_SECONDS)

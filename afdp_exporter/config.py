@@ -10,6 +10,7 @@ from pydantic import Field
 from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.feeds import Feed
+from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.metrics import Exposure
 from afdp_exporter.model import Metric, Occasion, Service
@@ -39,6 +40,7 @@ class Policy:
     backfill: Pace = Pace()
     alerts: AlertSettings = AlertSettings()
     annotations: AnnotationSettings = AnnotationSettings()
+    gates: Mapping[str, GateSettings] = field(default_factory=dict)
 
     @property
     def schedule(self) -> Schedule:

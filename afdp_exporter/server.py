@@ -14,10 +14,13 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
 from afdp_exporter.errors import ConfigError, StoreError
 from afdp_exporter.external import NOT_KNOWN, External
+from afdp_exporter.gate.settings import settings_of
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
@@ -80,6 +83,7 @@ def make_app(
         workers=workers,
         planner=planner,
         foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
+        gatekeeper=_gatekeeper(app, store=store, planner=planner, clock=clock),
         reload=reload,
         due=lambda: None,
         external=external,
@@ -89,6 +93,18 @@ def make_app(
     app.cleanup_ctx.append(showing)
     app.cleanup_ctx.append(watching)
     return app
+
+
+def _gatekeeper(app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime]) -> Gatekeeper:
+    """Its settings and calendar are those of the configuration at the moment of a question."""
+    return Gatekeeper(
+        store=store,
+        planner=planner,
+        levels=Levels(store=store),
+        plans=lambda: app[STATE].rules.plans,
+        settings=lambda service: settings_of(service, app[STATE].rules.gates),
+        clock=clock,
+    )
 
 
 def _rules(config: Config) -> Rules:
@@ -106,6 +122,7 @@ def _rules(config: Config) -> Rules:
         senders=config.senders,
         calendar=config.calendar,
         feeds=config.feeds,
+        gates=policy.gates,
     )
 
 

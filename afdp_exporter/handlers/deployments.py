@@ -8,6 +8,7 @@ import structlog
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from afdp_exporter.automation.answers import quoted_json
 from afdp_exporter.errors import Conflict, Fault, NotFound
 from afdp_exporter.external import External
 from afdp_exporter.fields import ID, Name, Time
@@ -86,7 +87,8 @@ async def get(request: web.Request) -> web.Response:
     deployment = await store.deployment(_id(request))
     impact = await store.impact(deployment.id)
     looks = await store.looks(deployment.id)
-    return answer(report_json(deployment, impact, looks) | _beside(deployment, state))
+    quoted = quoted_json(await store.automation.decision_on(deployment))
+    return answer(report_json(deployment, impact, looks) | {"gate": quoted} | _beside(deployment, state))
 
 
 async def series(request: web.Request) -> web.Response:

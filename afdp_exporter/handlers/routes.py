@@ -12,6 +12,7 @@ from afdp_exporter.handlers import (
     deployments,
     events,
     exposition,
+    gate,
     lifecycle,
     planning,
     tables,
@@ -51,6 +52,10 @@ def _read(path: str, handler: Handler, method: str = "GET") -> Route:
 
 def _annotate(method: str, path: str, handler: Handler, kind: str | None = None) -> Route:
     return Route(method=method, path=path, handler=handler, scope=Scope.ANNOTATE, kind=kind)
+
+
+def _gate(method: str, path: str, handler: Handler) -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.GATE)
 
 
 def _administer(method: str, path: str, handler: Handler) -> Route:
@@ -98,6 +103,8 @@ ROUTES = (
     _read("/api/v1/predictions", planning.predict, method="POST"),
     _read("/api/v1/windows", planning.windows),
     _read("/api/v1/patterns", planning.patterns),
+    _gate("GET", "/api/v1/gate", gate.get),
+    _gate("POST", "/api/v1/gate", gate.post),
     _read("/api/v1/tables/stories", tables.stories),
     _read("/api/v1/tables/similar", tables.similar),
     _read("/api/v1/dataset", dataset.dataset),

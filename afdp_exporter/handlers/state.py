@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.external import External
 from afdp_exporter.feeds import Feed
+from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.handlers.access import Token, User
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.web_config import Web
@@ -45,6 +47,7 @@ class Rules:
     mapping: tuple[Rule, ...]
     senders: tuple[Sender, ...]
     feeds: Mapping[str, Feed]
+    gates: Mapping[str, GateSettings]
     calendar: tuple[Occasion, ...] = ()  # as it is configured; `watched` and `plans` also hold what was told
 
     def during(self, events: Iterable[Event]) -> "Rules":
@@ -68,6 +71,7 @@ class State:
     workers: Workers
     planner: Planner
     foresight: Foresight
+    gatekeeper: Gatekeeper
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
     external: External = External()
@@ -79,6 +83,7 @@ class State:
         """A deployment was recorded or has changed: show it, foresee it, look at it in time."""
         self.instruments.show(deployment)
         self.foresight.told(deployment)
+        self.gatekeeper.changed(deployment.service)
         self.due()
 
     async def recall(self) -> None:
@@ -86,6 +91,7 @@ class State:
         events = await self.store.events(_EVER, _NEVER)
         self.rules = self.rules.during(events)
         self.instruments.events.show(self.rules.plans.occasions)
+        self.gatekeeper.changed()
 
 
 STATE = web.AppKey("state", State)

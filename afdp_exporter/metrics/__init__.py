@@ -13,6 +13,7 @@ from pydantic import Field
 from afdp_exporter.metrics.annotations import Annotations
 from afdp_exporter.metrics.board import Board
 from afdp_exporter.metrics.events import Events
+from afdp_exporter.metrics.gate import Gate
 from afdp_exporter.metrics.looks import Looks
 from afdp_exporter.metrics.notifications import Notifications
 from afdp_exporter.metrics.outlook import Outlook
@@ -58,6 +59,7 @@ class Instruments:
         self.looks = Looks(own)
         self.notifications = Notifications(own)
         self.process = Process(own)
+        self.gate = Gate(own)
 
     def expose(self, exposure: Exposure) -> None:
         """Obey other limits from the next deployment on."""

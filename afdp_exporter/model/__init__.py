@@ -4,6 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
+from afdp_exporter.model.actions import Action, ActionState, TrailEntry
 from afdp_exporter.model.annotations import Annotation
 from afdp_exporter.model.announcements import Announcement, Change, Ignored, Origin, Recurrence
 from afdp_exporter.model.courses import Course, Level
@@ -19,6 +20,19 @@ from afdp_exporter.model.deployments import (
     Strategy,
 )
 from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
+from afdp_exporter.model.gate import (
+    CarryOver,
+    ExpectedLoss,
+    Extrapolation,
+    GateDecision,
+    GateMode,
+    GateRule,
+    GateVerdict,
+    LevelChange,
+    MatchedFailure,
+    Phase,
+    StoredDecision,
+)
 from afdp_exporter.model.impacts import (
     Attribution,
     Cost,
@@ -57,10 +71,13 @@ from afdp_exporter.model.notices import DueNotice, Notice
 from afdp_exporter.model.rollbacks import is_rollback, returns_to, says_that_it_mends, taken_back
 
 __all__ = [
+    "Action",
+    "ActionState",
     "Annotation",
     "Announcement",
     "Attribution",
     "Basis",
+    "CarryOver",
     "Case",
     "Change",
     "ChangeType",
@@ -73,16 +90,24 @@ __all__ = [
     "DueNotice",
     "Estimate",
     "Event",
+    "ExpectedLoss",
+    "Extrapolation",
     "Floats",
     "Foretold",
+    "GateDecision",
+    "GateMode",
+    "GateRule",
+    "GateVerdict",
     "Harm",
     "Ignored",
     "Impact",
     "Layer",
     "Level",
+    "LevelChange",
     "Link",
     "Look",
     "LookState",
+    "MatchedFailure",
     "Measured",
     "Metric",
     "Money",
@@ -94,6 +119,7 @@ __all__ = [
     "Outline",
     "Pattern",
     "PatternKind",
+    "Phase",
     "Prediction",
     "Recurrence",
     "Rival",
@@ -107,7 +133,9 @@ __all__ = [
     "Slot",
     "Stability",
     "Status",
+    "StoredDecision",
     "Strategy",
+    "TrailEntry",
     "Trait",
     "Usual",
     "Window",

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from afdp_exporter.model import (
+    Action,
+    ActionState,
     Annotation,
     Announcement,
     Change,
@@ -18,12 +20,15 @@ from afdp_exporter.model import (
     DueNotice,
     Event,
     Foretold,
+    GateDecision,
     Impact,
+    LevelChange,
     Look,
     Measured,
     Outcome,
     Outline,
     Prediction,
+    StoredDecision,
 )
 
 
@@ -106,8 +111,57 @@ class Backlog:
     oldest_due_at: datetime | None = None
 
 
+class AutomationStore(Protocol):
+    """What the gate answered, what is allowed to it, and what was done. All operations may raise StoreError."""
+
+    async def keep_decision(self, decision: GateDecision, caller: str) -> StoredDecision:
+        """Keep a decision, unless the last one on the same deployment and phase said the same."""
+
+    async def decisions(
+        self, *, since: datetime, service: str | None = None, environment: str | None = None, limit: int = 1000
+    ) -> list[StoredDecision]:
+        """The decisions since a time, newest first."""
+
+    async def decision_on(self, deployment: Deployment) -> StoredDecision | None:
+        """The newest decision on a deployment, else on its version while it was planned."""
+
+    async def record_level(self, change: LevelChange) -> None:
+        """Append to the trail of automation levels."""
+
+    async def level_changes(self, service: str | None = None) -> list[LevelChange]:
+        """That trail, oldest first."""
+
+    async def propose(self, action: Action) -> bool:
+        """Keep the intent of an action; False where there is one of its kind for the deployment already."""
+
+    async def move(
+        self, action_id: str, expected: frozenset[ActionState], change: Callable[[Action], Action]
+    ) -> Action:
+        """Read, change and keep an action in one transaction.
+
+        Raises NotFound, and Conflict where it is in none of the expected states: somebody was faster.
+        """
+
+    async def action(self, action_id: str) -> Action:
+        """One action. Raises NotFound."""
+
+    async def actions(
+        self,
+        *,
+        deployment_id: str | None = None,
+        since: datetime | None = None,
+        only_open: bool = False,
+        limit: int = 1000,
+    ) -> list[Action]:
+        """Actions, newest first."""
+
+
 class Store(Protocol):
     """The named operations. All may raise StoreError."""
+
+    @property
+    def automation(self) -> AutomationStore:
+        """The gate's part of the store."""
 
     @property
     def healthy(self) -> bool:

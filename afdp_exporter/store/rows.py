@@ -96,7 +96,7 @@ def deployment_values(deployment: Deployment) -> Values:
     }
 
 
-def _whole(read: Callable[[S], T]) -> Callable[[S], T]:
+def whole(read: Callable[[S], T]) -> Callable[[S], T]:
     """A row that is no longer what was written is told as damage."""
 
     @wraps(read)
@@ -109,7 +109,7 @@ def _whole(read: Callable[[S], T]) -> Callable[[S], T]:
     return checked
 
 
-@_whole
+@whole
 def deployment_of(row: Row | Values) -> Deployment:
     """The deployment that a row of `deployments` holds, or will hold."""
     return Deployment(
@@ -151,7 +151,7 @@ def announcement_values(thread: str, announcement: Announcement, received_at: da
     }
 
 
-@_whole
+@whole
 def announcement_of(document: str) -> Announcement:
     """The announcement that a document holds."""
     return _announcement.validate_json(document)
@@ -174,7 +174,7 @@ def look_values(look: Look) -> Values:
     }
 
 
-@_whole
+@whole
 def look_of(row: Row) -> Look:
     """The look that a row of `looks` holds."""
     return Look(
@@ -207,7 +207,7 @@ def _digest(document: str) -> bytes:
 
 
 @cached(LRUCache(_REMEMBERED), key=_digest, lock=Lock())
-@_whole
+@whole
 def impact_of(document: str) -> Impact:
     """The impact that a document holds; the same history is read again after each look."""
     return _impact.validate_json(document)
@@ -222,7 +222,7 @@ def prediction_values(prediction: Prediction) -> Values:
     }
 
 
-@_whole
+@whole
 def prediction_of(document: str) -> Prediction:
     """The prediction that a document holds."""
     return _prediction.validate_json(document)
@@ -238,7 +238,7 @@ def course_values(deployment_id: str, course: Course) -> Values:
     }
 
 
-@_whole
+@whole
 def course_of(document: bytes) -> Course:
     """The course that a document holds."""
     return _course.validate_json(zlib.decompress(document))

@@ -292,3 +292,72 @@ def find_by_what_became_of_it(db: "Database") -> None:
         WHERE labelled_outcome IS NOT NULL OR status IN ('failed', 'rolled_back')
         """,
     )
+
+
+@migrations()
+def create_gate(db: "Database") -> None:
+    """What the gate answered, and what people allow it to do."""
+    _run(
+        db,
+        """
+        CREATE TABLE decisions (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            service TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            version TEXT,
+            deployment_id TEXT,
+            phase TEXT NOT NULL,
+            verdict TEXT NOT NULL,
+            enforced_verdict TEXT NOT NULL,
+            decided_us INTEGER NOT NULL,
+            caller TEXT NOT NULL,
+            document TEXT NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX decisions_of_service ON decisions (service, environment, decided_us)",
+        "CREATE INDEX decisions_of_deployment ON decisions (deployment_id, id) WHERE deployment_id IS NOT NULL",
+        """
+        CREATE TABLE level_changes (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            service TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            level INTEGER NOT NULL,
+            changed_by TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            at_us INTEGER NOT NULL
+        ) STRICT
+        """,
+        "CREATE INDEX level_changes_of_service ON level_changes (service, environment, id)",
+    )
+
+
+@migrations()
+def create_actions(db: "Database") -> None:
+    """What canaries showed, and what was done about deployments."""
+    _run(
+        db,
+        """
+        CREATE TABLE rollouts (
+            deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+            measured_us INTEGER NOT NULL,
+            document BLOB NOT NULL
+        ) STRICT
+        """,
+        """
+        CREATE TABLE actions (
+            id TEXT PRIMARY KEY,
+            deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+            kind TEXT NOT NULL,
+            service TEXT NOT NULL,
+            environment TEXT NOT NULL,
+            state TEXT NOT NULL,
+            decided_us INTEGER NOT NULL,
+            document TEXT NOT NULL,
+            UNIQUE (deployment_id, kind)
+        ) STRICT
+        """,
+        "CREATE INDEX actions_newest ON actions (decided_us, id)",
+        "CREATE INDEX actions_open ON actions (state) WHERE state IN "
+        "('proposed', 'awaiting_approval', 'claimed', 'started', 'accepted')",
+    )

@@ -43,6 +43,7 @@ from afdp_exporter.store import (
     notices,
     predictions,
 )
+from afdp_exporter.store.automation import SQLiteAutomation
 from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
@@ -58,6 +59,7 @@ class SQLiteStore:
         self._lock = lock_descriptor
         self._writer = writer
         self._readers = readers
+        self.automation = SQLiteAutomation(writer, readers)
 
     @classmethod
     async def open(cls, path: Path) -> "SQLiteStore":

@@ -16,6 +16,9 @@ from afdp_exporter.model import (
     Cost,
     Deployment,
     Estimate,
+    GateDecision,
+    GateMode,
+    GateVerdict,
     Impact,
     Layer,
     Occasion,
@@ -23,6 +26,7 @@ from afdp_exporter.model import (
     Outcome,
     Pattern,
     PatternKind,
+    Phase,
     Prediction,
     Score,
     Shift,
@@ -56,7 +60,7 @@ def test_every_metric_that_is_named_anywhere_exists(path: Path) -> None:
     assert named(path.read_text("utf-8")) - existing() == set()
 
 
-@pytest.mark.parametrize("text", ["sum(afdp_gate_verdict)", "`afdp_impact_changes`", "rate(afdp_feed_up_bucket[5m])"])
+@pytest.mark.parametrize("text", ["sum(afdp_gate_verdicts)", "`afdp_impact_changes`", "rate(afdp_feed_up_bucket[5m])"])
 def test_a_name_that_nothing_exposes_is_found_out(text: str) -> None:
     assert named(text) - existing()
 
@@ -66,6 +70,7 @@ def test_every_name_that_exists_is_seen_once_there_is_something_to_tell() -> Non
     _of_deployments(told)
     _of_what_is_expected(told)
     _of_itself(told)
+    _of_the_gate(told)
     families = text_string_to_metric_families(told.render()[0].decode())
     seen = {sample.name for family in families for sample in family.samples}
     assert existing() - named(" ".join(seen)) == set()
@@ -109,6 +114,19 @@ def _of_deployments(told: Instruments) -> None:
         }
     )
     told.events.show([Occasion(name="sale", kind=OccasionKind.SALE, start=NOON, end=NOON + HOUR)])
+
+
+def _of_the_gate(told: Instruments) -> None:
+    told.gate.show_levels({("checkout", "production"): 2})
+    told.gate.asked(
+        "api",
+        GateDecision(
+            service="checkout", environment="production", version="v2", deployment_id="d1", phase=Phase.POST,
+            verdict=GateVerdict.HOLD, enforced_verdict=GateVerdict.ALLOW, mode=GateMode.SHADOW, level=2,
+            confidence_ratio=None, reasons=("slower",), decided_by="measured", decided_at=NOON,
+            valid_until=NOON + HOUR, check_again_seconds=60.0,
+        ),
+    )  # fmt: skip
 
 
 def _of_what_is_expected(told: Instruments) -> None:

@@ -1,0 +1,300 @@
+"""A canary beside the stable version: one metric at a time, and what it will be at full traffic.
+
+A mean is compared minute by minute: its difference from the stable arm, whose common shocks cancel, against a
+confidence sequence. A count is compared by an e-process. Both hold however often they are asked.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from scipy.special import ndtr
+
+from afdp_exporter.gate.sequential import (
+    LEAST_MINUTES,
+    burstiness,
+    exceeds,
+    interval,
+    log_e_values,
+    margin,
+    minutes_to_count,
+    minutes_to_decide,
+    noise_of,
+    rate_ratio,
+)
+from afdp_exporter.model import Estimate, Floats, Worse
+
+ALPHA = 0.05  # of false holds, over all checks together
+DOUBLING = 2.0  # of a rate: the change for which a count says when it can be decided
+_Z = 1.6449
+_LEAST_EARLIER = 3  # canaries before what they have in common is taken off
+_MINUTE = 60.0
+
+
+class CanaryVerdict(StrEnum):
+    """What the canary's metric is beside the stable version's."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    SAME = "same"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CanarySeries:
+    """Both arms of one metric, minute by minute, float64 (n,), NaN where there is a gap.
+
+    With `canary_of` and `stable_of`, what they are counted in, `canary` and `stable` are counts of each minute.
+    `stable_history` (h,) is the stable arm before the canary began, in the same unit (for counts: counts, beside
+    `history_of`). `earlier` are the differences of earlier canaries of this service, each by minutes of age.
+    """
+
+    metric: str
+    worse: Worse
+    canary: Floats
+    stable: Floats
+    canary_of: Floats | None = None
+    stable_of: Floats | None = None
+    stable_history: Floats
+    history_of: Floats | None = None
+    earlier: tuple[Floats, ...] = ()
+    worth: float | None = None  # the smallest change that matters, in the metric's unit; None: a tenth of its level
+    warm_up_minutes: int = 0  # of the canary's life that its means leave out
+
+    @property
+    def counted(self) -> bool:
+        """Whether it is compared by counts."""
+        return self.canary_of is not None and self.stable_of is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryComparison:
+    """One metric of a canary beside the stable version; figures in the metric's own unit.
+
+    `difference` is the canary less the stable version with its 90 % interval at this check. `harm_ratio` is how
+    probable it is that the canary is worse at all. `decidable_in_seconds` is how long until a change that matters
+    would show, None where it will not within a week or where it is decided.
+    """
+
+    metric: str
+    verdict: CanaryVerdict
+    reason: str
+    minutes: int
+    canary: float | None = None
+    stable: float | None = None
+    difference: Estimate | None = None
+    harm_ratio: float | None = None
+    decidable_in_seconds: float | None = None
+
+
+def compare(series: CanarySeries) -> CanaryComparison:
+    """Compare the two arms of one metric with all that is known by now; pure."""
+    if series.counted:
+        return _compare_counts(series)
+    return _compare_means(series)
+
+
+def _compare_means(series: CanarySeries) -> CanaryComparison:
+    bias, bias_error = _usual_difference(series)
+    known = np.isfinite(series.canary) & np.isfinite(series.stable)
+    known[: series.warm_up_minutes] = False
+    canary, stable = series.canary[known], series.stable[known]
+    n = canary.size
+    if n < LEAST_MINUTES:
+        missing = LEAST_MINUTES - n
+        reason = f"{n} of {LEAST_MINUTES} minutes are there in which both versions were measured"
+        return CanaryComparison(
+            metric=series.metric, verdict=CanaryVerdict.UNDECIDED, reason=reason, minutes=n,
+            decidable_in_seconds=missing * _MINUTE if n or series.canary.size == 0 else None,
+        )  # fmt: skip
+    difference = canary - stable - bias[known]
+    history = series.stable_history[np.isfinite(series.stable_history)]
+    noise = noise_of(difference, history, _noise_record(series))
+    middle = float(difference.mean())
+    reach = float(np.hypot(margin(n, noise.cautious, 2.0 * ALPHA, noise.freedom), bias_error * _Z))
+    half = float(np.hypot(interval(n, noise.likely, noise.freedom), bias_error * _Z))
+    level = float(stable.mean())
+    worth = series.worth if series.worth is not None else 0.1 * abs(level)
+    verdict = _verdict(middle, reach, worth, series.worse)
+    wait = None
+    if verdict is CanaryVerdict.UNDECIDED:
+        after = minutes_to_decide(worth, noise.cautious, 2.0 * ALPHA)
+        wait = None if after is None else max(after - n, 1) * _MINUTE
+    spread = max(half / _Z, 1e-300)
+    return CanaryComparison(
+        metric=series.metric,
+        verdict=verdict,
+        reason=_reason(verdict, n),
+        minutes=n,
+        canary=float(canary.mean()),
+        stable=level,
+        difference=Estimate(low=middle - half, median=middle, high=middle + half),
+        harm_ratio=_harm(middle / spread, series.worse),
+        decidable_in_seconds=wait,
+    )
+
+
+def _compare_counts(series: CanarySeries) -> CanaryComparison:
+    counts = _Counts.of(series)
+    if counts is None:
+        return CanaryComparison(
+            metric=series.metric, verdict=CanaryVerdict.UNDECIDED, minutes=0,
+            reason="nothing was counted in one of the two versions yet",
+        )  # fmt: skip
+    x, y, share = counts.canary[-1], counts.stable[-1], float(counts.share[-1])
+    low, middle, high = rate_ratio(x, y, share)
+    above = exceeds(x, y, share)
+    higher, lower = (float(evidence.max()) for evidence in log_e_values(counts.canary, counts.stable, counts.share))
+    matters = _change_that_matters(series, counts.rate)
+    if max(higher, lower) >= np.log(1.0 / ALPHA):
+        verdict = _side(higher > lower, series.worse)
+    else:
+        verdict = CanaryVerdict.SAME if 1.0 / matters < low and high < matters else CanaryVerdict.UNDECIDED
+    wait = None
+    if verdict is CanaryVerdict.UNDECIDED:
+        after = minutes_to_count(counts.expected_per_minute, share, matters, ALPHA)
+        wait = None if after is None else max(after - counts.minutes, 1) * _MINUTE
+    return CanaryComparison(
+        metric=series.metric,
+        verdict=verdict,
+        reason=_reason(verdict, counts.minutes),
+        minutes=counts.minutes,
+        canary=counts.canary_rate,
+        stable=counts.rate,
+        difference=_rate_difference(low, middle, high, counts),
+        harm_ratio=1.0 - above if series.worse is Worse.DOWN else above,
+        decidable_in_seconds=wait,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Counts:
+    """Cumulative counts of both arms (n,), each in independent events, and the canary's share of what was counted."""
+
+    canary: Floats
+    stable: Floats
+    share: Floats
+    minutes: int
+    canary_rate: float
+    rate: float
+    expected_per_minute: float
+
+    @classmethod
+    def of(cls, series: CanarySeries) -> "_Counts | None":
+        canary_of, stable_of = _present(series.canary_of), _present(series.stable_of)
+        known = np.isfinite(series.canary + series.stable + canary_of + stable_of)
+        x, y = np.cumsum(series.canary[known]), np.cumsum(series.stable[known])
+        m, n = np.cumsum(canary_of[known]), np.cumsum(stable_of[known])
+        used = (m > 0.0) & (n > 0.0)
+        if not used.any():
+            return None
+        minutes, rate = int(known.sum()), float(y[-1] / n[-1])
+        pooled = float((x[-1] + y[-1]) / (m[-1] + n[-1]))
+        bursts = _bursts(series)
+        mine, theirs = (1.0 + bursts * pooled * float(of[-1]) / minutes for of in (m, n))
+        return cls(
+            canary=x[used] / mine,
+            stable=y[used] / theirs,
+            share=m[used] / mine / (m[used] / mine + n[used] / theirs),
+            minutes=minutes,
+            canary_rate=float(x[-1] / m[-1]),
+            rate=rate,
+            expected_per_minute=rate * float(m[-1]) / minutes / mine,
+        )
+
+
+def _change_that_matters(series: CanarySeries, base: float) -> float:
+    """The rate, in units of the stable version's, from which on a difference matters."""
+    if series.worth is None or base <= 0.0:
+        return DOUBLING
+    return max(1.0 + series.worth / base, 1.05)
+
+
+def _rate_difference(low: float, middle: float, high: float, counts: _Counts) -> Estimate:
+    """The ratio of two rates as their difference; bounded by what the canary itself shows where the other has none."""
+    if counts.rate <= 0.0 or not np.isfinite(high):
+        return Estimate(low=0.0, median=counts.canary_rate, high=3.0 * counts.canary_rate)
+    return Estimate(low=(low - 1.0) * counts.rate, median=(middle - 1.0) * counts.rate, high=(high - 1.0) * counts.rate)
+
+
+def _bursts(series: CanarySeries) -> float:
+    """From the stable arm's history, else from the stable arm beside the canary."""
+    counts, exposure = series.stable_history, series.history_of
+    if exposure is None or counts.size < LEAST_MINUTES:
+        counts, exposure = series.stable, _present(series.stable_of)
+    known = np.isfinite(counts) & np.isfinite(exposure)
+    return burstiness(counts[known], exposure[known])
+
+
+def _verdict(middle: float, reach: float, worth: float, worse: Worse) -> CanaryVerdict:
+    if abs(middle) > reach:
+        return _side(middle > 0.0, worse)
+    if abs(middle) + reach <= worth:
+        return CanaryVerdict.SAME
+    return CanaryVerdict.UNDECIDED
+
+
+def _side(above: bool, worse: Worse) -> CanaryVerdict:
+    harmful = worse is Worse.EITHER or above is (worse is Worse.UP)
+    return CanaryVerdict.WORSE if harmful else CanaryVerdict.BETTER
+
+
+def _harm(standardised: float, worse: Worse) -> float:
+    above = float(ndtr(standardised))
+    if worse is Worse.EITHER:
+        return max(above, 1.0 - above)
+    return above if worse is Worse.UP else 1.0 - above
+
+
+def _usual_difference(series: CanarySeries) -> tuple[Floats, float]:
+    """How earlier canaries differed at the same age, (n,), and the error of that; none of it with fewer than three."""
+    n = series.canary.size
+    table = _table(series.earlier, n)
+    if len(table) < _LEAST_EARLIER:
+        return np.zeros(n), 0.0
+    means = np.nanmean(table, axis=1)
+    error = float(np.std(means, ddof=1) * np.sqrt(1.0 + 1.0 / len(means)))
+    return _by_age(table), error
+
+
+def _table(earlier: tuple[Floats, ...], n: int) -> Floats:
+    """The first n minutes of earlier canaries, one a row; those that ended before go on at their mean."""
+    rows = [one for one in earlier if np.isfinite(one[:n]).any()]
+    table = np.full((len(rows), n), np.nan)
+    for row, one in zip(table, rows, strict=True):
+        row[: one.size] = one[:n]
+        row[one.size :] = np.nanmean(one)
+    return table
+
+
+def _by_age(table: Floats) -> Floats:
+    known = np.isfinite(table).any(axis=0)
+    usual = np.full(table.shape[1], np.nanmean(table))
+    usual[known] = np.nanmean(table[:, known], axis=0)
+    return usual
+
+
+def _noise_record(series: CanarySeries) -> Floats | None:
+    """The differences of earlier canaries in one row, each without what is usual at its age and around its own mean."""
+    longest = max((one.size for one in series.earlier), default=0)
+    table = _table(series.earlier, longest)
+    usual = _by_age(table) if len(table) >= _LEAST_EARLIER else np.zeros(longest)
+    known = [(one - usual[: one.size])[np.isfinite(one)] for one in series.earlier]
+    parts = [one - one.mean() for one in known if one.size >= LEAST_MINUTES]
+    return np.concatenate(parts) if parts else None
+
+
+def _present(values: Floats | None) -> Floats:
+    if values is None:
+        raise ValueError("a count needs what it is counted in")
+    return values
+
+
+def _reason(verdict: CanaryVerdict, minutes: int) -> str:
+    said = {
+        CanaryVerdict.WORSE: "the canary is worse than the stable version",
+        CanaryVerdict.BETTER: "the canary is better than the stable version",
+        CanaryVerdict.SAME: "a change that matters is ruled out",
+        CanaryVerdict.UNDECIDED: "it cannot be decided yet whether there is a change that matters",
+    }
+    return f"{said[verdict]}, after {minutes} minutes"

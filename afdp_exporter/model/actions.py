@@ -1,0 +1,69 @@
+"""What is done about a deployment: at most once, with a trail."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class ActionState(StrEnum):
+    """Where an action stands.
+
+    `unknown`: it was begun, and nobody can say what came of it; such an action is never begun again.
+    """
+
+    PROPOSED = "proposed"
+    AWAITING_APPROVAL = "awaiting_approval"
+    CLAIMED = "claimed"
+    STARTED = "started"
+    ACCEPTED = "accepted"
+    VERIFIED = "verified"
+    NOT_EFFECTIVE = "not_effective"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to be done."""
+        return self in {
+            ActionState.PROPOSED, ActionState.AWAITING_APPROVAL, ActionState.CLAIMED, ActionState.STARTED,
+            ActionState.ACCEPTED,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrailEntry:
+    """One step of an action: when, into which state, by whom, and why."""
+
+    at: datetime
+    state: ActionState
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What is to be done, or was done, about one deployment: one of each kind at most.
+
+    `request` is exactly what was or would be sent, without secrets; `answer` what came back.
+    """
+
+    id: str
+    deployment_id: str
+    service: str
+    environment: str
+    kind: str  # rollback
+    executor: str  # the name of the executor in the configuration
+    state: ActionState
+    level: int
+    reason: str
+    decided_at: datetime
+    dry_run: bool = False
+    approved_by: str | None = None
+    request: Mapping[str, Any] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    verified_at: datetime | None = None
+    trail: tuple[TrailEntry, ...] = ()

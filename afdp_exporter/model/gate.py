@@ -1,0 +1,151 @@
+"""What the gate is asked, and what it answers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from afdp_exporter.model.figures import Estimate
+
+
+class GateVerdict(StrEnum):
+    """Whether a deployment may go on; of several that apply, the first one listed counts."""
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    UNKNOWN = "unknown"
+    WARN = "warn"
+    ALLOW = "allow"
+
+    @property
+    def passes(self) -> bool:
+        """Whether a pipeline goes on."""
+        return self in {GateVerdict.ALLOW, GateVerdict.WARN}
+
+    @property
+    def waits(self) -> bool:
+        """Whether a later answer may be another one."""
+        return self in {GateVerdict.HOLD, GateVerdict.UNKNOWN}
+
+
+class Phase(StrEnum):
+    """Where a deployment stands when the gate is asked."""
+
+    PLAN = "plan"
+    CANARY = "canary"
+    PREVIEW = "preview"
+    PROMOTE = "promote"
+    POST = "post"
+
+
+class GateMode(StrEnum):
+    """Whether the verdict is to be obeyed, or only recorded."""
+
+    SHADOW = "shadow"
+    ENFORCED = "enforced"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRule:
+    """One thing that the gate looked at: `status` is pass, warn, fail or unknown."""
+
+    name: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedLoss:
+    """The money that each way to go on is expected to cost, in one currency; None where it is not known."""
+
+    promote: float | None
+    hold: float | None
+    rollback: float | None
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarryOver:
+    """How many times an effect of the canary is found at full traffic: the median, its 90 % interval, and from how many
+    earlier rollouts of the service that is known."""
+
+    factor: Estimate
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extrapolation:
+    """What a canary's effect costs an hour at full traffic."""
+
+    traffic_ratio: float
+    cost_per_hour: Estimate | None
+    currency: str | None
+    carry_over: CarryOver
+    not_linear: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchedFailure:
+    """An earlier failure that began alike."""
+
+    deployment_id: str
+    similarity_ratio: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateDecision:
+    """What the gate thinks and what is to be obeyed, with the evidence.
+
+    `confidence_ratio` is how probable it is that going on does no harm; `decided_by` names the rule that decided.
+    """
+
+    service: str
+    environment: str
+    version: str | None
+    deployment_id: str | None
+    phase: Phase
+    verdict: GateVerdict
+    enforced_verdict: GateVerdict
+    mode: GateMode
+    level: int
+    confidence_ratio: float | None
+    reasons: tuple[str, ...]
+    decided_by: str
+    decided_at: datetime
+    valid_until: datetime
+    check_again_seconds: float
+    decidable_in_seconds: float | None = None
+    expected_loss: ExpectedLoss | None = None
+    extrapolation: Extrapolation | None = None
+    matched_failures: tuple[MatchedFailure, ...] = ()
+    rules: tuple[GateRule, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What it is about."""
+        return (self.service, self.environment, self.version or "", self.deployment_id or "", self.phase)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDecision:
+    """A decision as it was given to somebody: the first of several alike for one deployment and phase."""
+
+    id: int
+    caller: str
+    decision: GateDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelChange:
+    """An entry of the trail of a service's automation: who or which rule set what, and why.
+
+    `kind` is `allowed` for what a person allows at most, `level` for what is in force.
+    """
+
+    service: str
+    environment: str
+    kind: str
+    level: int
+    by: str
+    reason: str
+    at: datetime

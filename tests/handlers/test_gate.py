@@ -1,0 +1,192 @@
+"""The gate over HTTP: a planned deployment, one that is measured, and every way to be asked."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from afdp_exporter.model import (
+    Attribution,
+    Cost,
+    Deployment,
+    Estimate,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    ShiftState,
+    Worse,
+)
+from afdp_exporter.store.sqlite import SQLiteStore
+from remembering import remember
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+ENFORCED = {"policy": {"gates": {"default": {"mode": "enforced"}}}}
+
+
+def deployment(deployment_id: str = "d1", **words: Any) -> Deployment:  # noqa: ANN401
+    plain = Deployment(
+        id=deployment_id, service="checkout", environment="production", version="v2", started_at=NOON - 20 * MINUTE,
+        finished_at=NOON - 18 * MINUTE, received_at=NOON,
+    )  # fmt: skip
+    return replace(plain, **words)
+
+
+def impact(outcome: Outcome, *, deployment_id: str = "d1", worse: float = 0.3, cost: float | None = None) -> Impact:
+    found = outcome in {Outcome.DEGRADATION, Outcome.FAILURE}
+    shift = Shift(
+        metric="latency_seconds", layer=Layer.TECHNICAL, worse=Worse.UP, reason="its level moved", before=0.2,
+        verdict=Attribution.ATTRIBUTED if found else Attribution.NO_EFFECT, change=0.2 * worse, low=0.01, high=0.1,
+        change_ratio=worse if found else 0.0, attribution_ratio=0.96 if found else 0.02, onset=NOON - 19 * MINUTE,
+        state=ShiftState.ACTIVE if found else None,
+    )  # fmt: skip
+    costs = (
+        () if cost is None else (Cost(currency="USD", per_hour=Estimate(low=0.8 * cost, median=cost, high=1.2 * cost)),)
+    )
+    return Impact(
+        deployment_id=deployment_id, measured_at=NOON - 3 * MINUTE, shifts=(shift,), outcome=outcome,
+        outcome_reason="as planted", costs=costs,
+    )  # fmt: skip
+
+
+async def test_a_version_of_which_nothing_is_known_is_unknown_and_passes(start: Callable[..., Any]) -> None:
+    client = await start()
+    async with client.get("/api/v1/gate", params={"service": "checkout", "version": "v2"}) as answer:
+        found = await answer.json()
+    assert answer.status == 200
+    assert found["verdict"] == "unknown"
+    assert found["enforced_verdict"] == "allow"
+    assert found["mode"] == "shadow"
+    assert found["phase"] == "plan"
+    assert found["data"] == {
+        "ok": True, "verdict": "allow", "successPercent": found["data"]["successPercent"],
+        "score": found["data"]["score"], "reason": found["data"]["reason"],
+    }  # fmt: skip
+    async with client.get("/api/v1/deployments") as listed:
+        assert (await listed.json())["deployments"] == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "status"),
+    [
+        (Outcome.SUCCESS, "allow", 200),
+        (Outcome.DEGRADATION, "hold", 403),
+        (Outcome.FAILURE, "rollback", 409),
+        (Outcome.UNKNOWN, "unknown", 200),
+    ],
+)
+async def test_what_was_measured_decides_after_a_deployment(
+    start: Callable[..., Any],
+    store: SQLiteStore,
+    outcome: Outcome,
+    verdict: str,
+    status: int,
+) -> None:
+    client = await start(**ENFORCED)
+    await remember(store, deployment(), impact(outcome))
+    asked = {"service": "checkout", "version": "v2", "codes": "strict"}
+    async with client.get("/api/v1/gate", params=asked) as answer:
+        found = await answer.json()
+    assert (found["verdict"], answer.status) == (verdict, status)
+    assert found["mode"] == "enforced"
+    assert found["deployment"]["id"] == "d1"
+    async with client.get("/api/v1/gate", params={**asked, "format": "text"}) as answer:
+        assert (await answer.text()).startswith(found["enforced_verdict"])
+
+
+async def test_the_cheapest_way_on_is_taken_and_its_figures_are_given(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    gates = {"default": {"mode": "enforced", "rollback_cost": 40, "repair_time": "2h"}}
+    client = await start(policy={"gates": gates})
+    await remember(store, deployment(), impact(Outcome.DEGRADATION, cost=1000.0))
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        found = await answer.json()
+    assert found["verdict"] == "rollback"
+    assert found["decided_by"] == "expected_loss"
+    losses = found["expected_loss"]
+    assert losses["promote"] == pytest.approx(2000, rel=0.02)
+    assert losses["rollback"] == 40
+    assert losses["currency"] == "USD"
+    async with client.get("/api/v1/deployments/d1") as answer:
+        report = await answer.json()
+    assert report["gate"]["verdict"] == "rollback"
+
+
+async def test_what_begins_as_an_earlier_failure_did_is_rolled_back(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    client = await start(**ENFORCED)
+    earlier = NOON - timedelta(days=3)
+    failed = deployment("bad", version="v1", started_at=earlier, finished_at=earlier)
+    await remember(store, failed, impact(Outcome.FAILURE, deployment_id="bad", worse=0.31))
+    await remember(store, deployment(), impact(Outcome.DEGRADATION))
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        found = await answer.json()
+    assert found["verdict"] == "rollback"
+    assert [match["id"] for match in found["matched_failures"]] == ["bad"]
+
+
+async def test_a_source_that_is_away_gives_unknown(start: Callable[..., Any], store: SQLiteStore) -> None:
+    client = await start(policy={"gates": {"default": {"mode": "enforced", "when_unknown": "hold"}}})
+    look = Look(deployment_id="d1", after=5 * MINUTE, due_at=NOON - 13 * MINUTE)
+    await store.record(deployment(), (look,))
+    (taken,) = await store.claim_looks(NOON, limit=5, lease=MINUTE)
+    assert taken.state is LookState.RUNNING
+    await store.postpone_look(taken, NOON + MINUTE, "prometheus is away")
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        found = await answer.json()
+    assert answer.status == 200
+    assert (found["verdict"], found["enforced_verdict"]) == ("unknown", "hold")
+    assert "prometheus is away" in " ".join(found["reasons"])
+
+
+async def test_a_freeze_holds_what_is_planned(start: Callable[..., Any]) -> None:
+    freeze = {"name": "year-end", "kind": "freeze", "start": "2026-03-02T00:00:00Z", "end": "2026-03-03T00:00:00Z"}
+    client = await start(calendar=[freeze], **ENFORCED)
+    body = {"service": "checkout", "version": "v3", "change_types": ["database"], "traits": {"table_rows": 2_000_000}}
+    async with client.post("/api/v1/gate", json=body) as answer:
+        found = await answer.json()
+    assert found["verdict"] == "hold"
+    assert "year-end" in found["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({}, "service"),
+        ({"service": "checkout", "phase": "later"}, "phase"),
+        ({"service": "checkout", "wait": "21"}, "wait"),
+        ({"service": "checkout", "verdict": "allow"}, "verdict"),
+        ({"service": "checkout", "traffic_ratio": "0"}, "traffic_ratio"),
+    ],
+)
+async def test_a_wrong_question_is_refused_by_field(
+    start: Callable[..., Any], asked: dict[str, str], field: str
+) -> None:
+    client = await start()
+    async with client.get("/api/v1/gate", params=asked) as answer:
+        assert answer.status == 422
+        assert [fault["field"] for fault in (await answer.json())["errors"]] == [field]
+
+
+async def test_an_unknown_deployment_is_not_found(start: Callable[..., Any]) -> None:
+    client = await start()
+    async with client.get("/api/v1/gate", params={"deployment_id": "nowhere"}) as answer:
+        assert answer.status == 404
+
+
+async def test_an_answer_is_new_as_soon_as_something_has_changed(start: Callable[..., Any], store: SQLiteStore) -> None:
+    client = await start(**ENFORCED)
+    await remember(store, deployment(), impact(Outcome.SUCCESS))
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        assert (await answer.json())["verdict"] == "allow"
+    async with client.patch("/api/v1/deployments/d1", json={"outcome": "failure"}) as changed:
+        assert changed.status == 200
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        assert (await answer.json())["verdict"] == "rollback"
