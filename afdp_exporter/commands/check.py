@@ -15,15 +15,19 @@ from rich.progress import track
 from rich.table import Table
 
 from afdp_exporter import config
-from afdp_exporter.errors import AFDPError, DeliveryError, SourceError
+from afdp_exporter.detectors.level import LEAST_HISTORY
+from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, SourceError
+from afdp_exporter.impact.trust import LEAST_SIZED
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
+from afdp_exporter.proposals.fitting import fit
+from afdp_exporter.proposals.sampling import duration, step
 from afdp_exporter.sources import ask
 from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
-from afdp_exporter.watching.evidence import Watched
 from afdp_exporter.watching.report import deployment_json, event_json
 from afdp_exporter.watching.trust import Trust, measure
 from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.history import short_history
 from afdp_exporter.wording.metrics import format_change, format_value
 from afdp_exporter.workers import Workers
 
@@ -35,7 +39,8 @@ class Answer:
     """What one query returned for one service, how far to trust verdicts on it, or what is wrong.
 
     `smallest_change` is the smallest lasting change that is seen after `seen_after_seconds`, in the metric's own unit;
-    `false_alarms` is how many of `placebos` deployments that never were would have been blamed.
+    `false_alarms` is how many of the `placebos` deployments that never were and could be judged would have been blamed.
+    `not_yet` says what is missing where nothing can be judged yet.
     """
 
     service: str
@@ -47,6 +52,8 @@ class Answer:
     placebos: int | None = None
     smallest_change: float | None = None
     seen_after_seconds: float | None = None
+    scrape_interval_seconds: float | None = None
+    not_yet: str | None = None
     warnings: tuple[str, ...] = ()
     problem: str | None = None
 
@@ -92,21 +99,26 @@ def check(
     if event is not None:
         _try(loaded, event, kind, headers, output)
         return
+    for service in services:
+        for warning in loaded.watched.warnings(service):
+            raise ConfigError("service", warning)
     questions = [
         (metric, {"service": service, "environment": environment})
         for service in services or tuple(loaded.services) or ("",)
         for metric in loaded.watched.metrics_at(service, environment)
     ]
-    answers = asyncio.run(_ask(loaded.watched, questions, datetime.now(UTC), quick=quick))
+    answers = asyncio.run(_ask(loaded, questions, datetime.now(UTC), quick=quick))
     receivers = asyncio.run(_reach(loaded.notify))
     tried: list[Answer | Reached] = [*answers, *receivers]
     if output == "json":
         click.echo(json.dumps([asdict(each) for each in tried]))
     else:
         _show(answers)
+        if advice := _advice(answers, loaded.watched.settings.step):
+            click.echo(advice)
         for each in receivers:
             click.echo(f"notify {each.receiver}: {each.problem or 'it answers, and knows us'}")
-    if any(each.problem for each in tried):
+    if any(each.problem for each in tried) or any(answer.not_yet for answer in answers):
         sys.exit(1)
 
 
@@ -160,19 +172,20 @@ def _part_json(part: Rehearsed) -> dict[str, object]:
 
 
 async def _ask(
-    watched: Watched, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
+    loaded: config.Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
 ) -> list[Answer]:
     workers = Workers(1)
     try:
         shown = track(questions, "asking", console=Console(stderr=True), disable=not sys.stderr.isatty())
-        return [await _one(watched, metric, values, now, None if quick else workers) for metric, values in shown]
+        return [await _one(loaded, metric, values, now, None if quick else workers) for metric, values in shown]
     finally:
         workers.close()
 
 
 async def _one(
-    watched: Watched, metric: Metric, values: dict[str, str], now: datetime, workers: Workers | None
+    loaded: config.Config, metric: Metric, values: dict[str, str], now: datetime, workers: Workers | None
 ) -> Answer:
+    watched = loaded.watched
     given = {name: value for name, value in values.items() if value}
     _, source = watched.source_of(metric)
     day = Window(start=now - timedelta(days=1), end=now)
@@ -180,9 +193,10 @@ async def _one(
         found = await ask(source, metric.query, given, day, watched.settings.step)
     except SourceError as error:
         return _wrong(metric, values, str(error))
+    fitting = await fit(source, watched.prepared(metric).bind(given), loaded.policy.schedule.looks, now)
     if len(found) != 1:
         many = f"{len(found)} series: aggregate them to one, for example with sum()"
-        return _wrong(metric, values, many if found else "no data in the last day")
+        return _wrong(metric, values, "; ".join((many if found else "no data in the last day", *fitting.warnings)))
     try:
         trust = await measure(metric, given, watched, (), workers=workers, now=now, sized=True) if workers else None
     except AFDPError as error:
@@ -195,24 +209,38 @@ async def _one(
         points=int(present.size),
         latest=float(present[-1]) if present.size else None,
         sparkline=sparkline(series.values),
-        warnings=series.warnings + series.notes,
+        scrape_interval_seconds=fitting.scraped.total_seconds() if fitting.scraped else None,
+        warnings=series.warnings + series.notes + fitting.warnings,
     )
-    return answer if trust is None else _trusted(answer, trust)
+    return answer if trust is None else _trusted(answer, trust, now)
 
 
 def _wrong(metric: Metric, values: dict[str, str], problem: str) -> Answer:
     return Answer(service=values["service"], metric=metric.name, problem=problem)
 
 
-def _trusted(answer: Answer, trust: Trust) -> Answer:
+def _trusted(answer: Answer, trust: Trust, now: datetime) -> Answer:
     alarms = trust.alarms
     return replace(
         answer,
-        false_alarms=alarms.count,
+        false_alarms=alarms.count if alarms.n else None,
         placebos=alarms.n,
         smallest_change=trust.smallest_change,
         seen_after_seconds=trust.seen_after.total_seconds(),
+        not_yet=_not_yet(trust, now),
     )
+
+
+def _not_yet(trust: Trust, now: datetime) -> str | None:
+    """What is missing where no placebo could be judged."""
+    if trust.alarms.n:
+        return None
+    if now < trust.judged_from:
+        missing = short_history(now - trust.since, trust.judged_from - trust.since, trust.judged_from)
+        return f"nothing can be judged yet: {missing}"
+    if now < trust.measured_from:
+        return f"no placebo can be judged yet; false alarms are known from {trust.measured_from:%H:%M} on"
+    return "no placebo could be judged: its data have gaps"
 
 
 def sparkline(values: Floats, width: int = 24) -> str:
@@ -227,29 +255,48 @@ def sparkline(values: Floats, width: int = 24) -> str:
 
 
 def _show(answers: Iterable[Answer]) -> None:
-    table = Table(box=None, caption="seen: the smallest lasting change that shows four times of five at the early look")
-    for name in ("service", "metric", "latest", "the last day", "false alarms", "seen"):
+    caption = (
+        "false alarms: placebo deployments that were blamed; "
+        "min. detectable change: the smallest lasting one that is found four times of five"
+    )
+    table = Table(box=None, caption=caption)
+    for name in ("service", "metric", "latest", "the last day", "false alarms", "min. detectable change"):
         table.add_column(name, no_wrap=True)
-    table.add_column("wrong", overflow="fold")
+    table.add_column("note", overflow="fold")
     for answer in answers:
         table.add_row(
             answer.service,
             answer.metric,
             "" if answer.latest is None else format_value(answer.metric, answer.latest),
             answer.sparkline,
-            "" if not answer.placebos else f"{answer.false_alarms} of {answer.placebos}",
-            _seen(answer),
-            answer.problem or "; ".join(answer.warnings),
+            f"{answer.false_alarms} of {answer.placebos}" if answer.placebos else "",
+            _detectable(answer),
+            answer.problem or "; ".join((*filter(None, (answer.not_yet,)), *answer.warnings)),
         )
-    Console(width=max(Console().width, 140)).print(table)
+    Console(width=max(Console().width, 160)).print(table)
 
 
-def _seen(answer: Answer) -> str:
+def _detectable(answer: Answer) -> str:
+    if not answer.placebos:
+        return ""
     if answer.smallest_change is None:
-        return "nothing" if answer.placebos else ""
+        return "none found" if answer.placebos >= LEAST_SIZED else "not known yet"
     size = answer.smallest_change
     after = format_duration(timedelta(seconds=answer.seen_after_seconds or 0.0))
     return f"{format_change(answer.metric, Estimate(low=size, median=size, high=size))} after {after}"
+
+
+def _advice(answers: Iterable[Answer], asked: timedelta) -> str:
+    """What a step that follows the scrape interval would change; empty where it does."""
+    intervals = [timedelta(seconds=each.scrape_interval_seconds) for each in answers if each.scrape_interval_seconds]
+    wanted = step(min(intervals, default=asked))
+    if wanted >= asked:
+        return ""
+    needed, now_needed = (format_duration(LEAST_HISTORY * each) for each in (wanted, asked))
+    return (
+        f"policy.analysis.step is {duration(asked)}; with {duration(wanted)}, as metrics are scraped, a deployment can "
+        f"be judged after {needed} of history instead of {now_needed}"
+    )
 
 
 COMMAND = check

@@ -18,7 +18,7 @@ _CLEAR_OF_DEPLOYMENTS = 7200.0  # seconds: what a real deployment did must not c
 _APART = 300.0  # seconds between placebos, and the share of the time after them:
 _APART_SHARE = 1 / 6  # nearer ones see the same data, and would be counted twice
 _SEEN = 0.8  # the share of placebo instants at which a change must be seen to count as visible
-_LEAST_SIZED = 5  # placebo instants, from which on such a share means anything
+LEAST_SIZED = 5  # placebo instants, from which on such a share means anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def smallest_visible_change(replay: Replay, instants: Floats) -> float | None:
     """
     spread = _spread(replay.values)
     able = [instant for instant in instants if replay.judged(instant) is not None]
-    if len(able) < _LEAST_SIZED or spread <= 0:
+    if len(able) < LEAST_SIZED or spread <= 0:
         return None
     sizes = spread * np.geomspace(0.1, 10.0, 22)
     low, high = 0, len(sizes)

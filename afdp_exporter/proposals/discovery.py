@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from afdp_exporter.errors import ConfigError, SourceRefused
+from afdp_exporter.errors import ConfigError, QueryFailed, SourceRefused
 from afdp_exporter.model import Series, Window
 from afdp_exporter.proposals import Lead, Proposal, Survey, leads, pattern, sampling
 from afdp_exporter.proposals.infrastructure import BUILDS, is_infrastructure
@@ -124,7 +124,7 @@ class Discovery:
             return None
         try:
             found = await self._ask(query, _DAY, service=service)
-        except SourceRefused:
+        except (SourceRefused, QueryFailed):
             return None
         if len(found) != 1 or not found[0].measured:
             return None

@@ -23,6 +23,11 @@ class Bound(Protocol):
         """The query as people read it."""
         ...
 
+    @property
+    def ranges(self) -> tuple[tuple[str, timedelta], ...]:
+        """Each selector of raw samples, and the range that the query takes of it; empty where the language has none."""
+        ...
+
 
 class Query(Protocol):
     """A query that was checked, ready to be asked about any deployment."""

@@ -16,6 +16,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _VARIABLE = re.compile(r"\$([a-zA-Z_]\w*)")
+_ELSEWHEN = re.compile(r"(?: offset -?\w+| @ \S+)+$")
 _RATES = frozenset({"rate", "irate", "increase"})
 _KNOWN = frozenset({"service", "environment", "version"})
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -27,6 +28,20 @@ class BoundQuery:
     """Text that is ready to be sent."""
 
     text: str
+
+    @property
+    def ranges(self) -> tuple[tuple[str, timedelta], ...]:
+        """As `Bound.ranges`."""
+        found: dict[tuple[str, timedelta], None] = {}
+
+        def visit(expression: promql_parser.Expr) -> bool:
+            if isinstance(expression, promql_parser.MatrixSelector):
+                selector = _ELSEWHEN.sub("", expression.vector_selector.prettify())
+                found[selector, expression.range] = None
+            return True
+
+        promql_parser.walk(promql_parser.parse(self.text), visit)
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,3 +85,16 @@ def test_a_character_that_a_parser_may_refuse_is_escaped(value: str) -> None:
     bound = prepared('up{a="$service"}').bind({"service": value}).text
     assert not set(bound) & set("\ufffd\u2028\x00")
     assert promql_parser.parse(bound).matchers.matchers[0].value == value
+
+
+def test_the_ranges_of_raw_samples_are_known_with_their_selectors() -> None:
+    query = (
+        'sum(rate(a_total{job="$service", path="/x offset 5m"}[5m] offset 1h)) / sum(rate(a_total{job="$service"}[1m]))'
+        " + max_over_time(sum(rate(b[30s]))[10m:1m]) + c"
+    )
+    assert prepared(query).bind({"service": "shop"}).ranges == (
+        ('a_total{job="shop",path="/x offset 5m"}', timedelta(minutes=5)),
+        ('a_total{job="shop"}', timedelta(minutes=1)),
+        ("b", timedelta(seconds=30)),
+    )
+    assert prepared("sum(c)").bind({}).ranges == ()
