@@ -13,6 +13,7 @@ AFDPError
 │   ├── SourceUnavailable    away, overloaded or late: asking again may help
 │   ├── QueryFailed          it answers others, and not this query: asking again a few times may help
 │   └── SourceRefused        the question itself is wrong: asking again cannot help
+├── CallFailed           a server that was called over HTTP gave no usable answer
 ├── FeedError            a system that knows of deployments did not tell of them
 ├── StoreError           the store cannot do its work
 │   ├── StoreFull            no space left; accepted again once there is
@@ -101,6 +102,18 @@ class SourceRefused(SourceError):
     """The source refuses the question: asking again cannot help."""
 
 
+class CallFailed(AFDPError):
+    """A server that was called gave no usable answer; `again` says whether calling again at once may help.
+
+    `reason` is a short word for a metric label.
+    """
+
+    def __init__(self, reason: str, message: str, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.again = again
+
+
 class FeedError(AFDPError):
     """A system that knows of deployments did not tell of them; `wait` is in how many seconds it wants to be asked."""
 
@@ -128,13 +141,14 @@ class SecretUnreadable(AFDPError):
 class DeliveryError(AFDPError):
     """A notification did not reach its receiver; `retry` says whether sending again may help.
 
-    `reason` is a short word for a metric label.
+    `reason` is a short word for a metric label; `wait` is in how many seconds the receiver wants to be asked again.
     """
 
-    def __init__(self, reason: str, message: str, *, retry: bool) -> None:
+    def __init__(self, reason: str, message: str, *, retry: bool, wait: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry = retry
+        self.wait = wait
 
 
 class AnalysisError(AFDPError):

@@ -1,5 +1,6 @@
 """`afdp annotate`: tell a running exporter of a deployment, from a deploy script."""
 
+import asyncio
 import json
 import os
 import sys
@@ -11,15 +12,17 @@ from string import Template
 from typing import Any, TypeVar
 
 import click
-import requests
-import stamina
 
+from afdp_exporter.errors import CallFailed
+from afdp_exporter.http_client import Answer, Client, tried
 from afdp_exporter.model import ChangeType, Status, Strategy
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CHANGES = [word.value for word in ChangeType]
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _KNOWN = 200
+_PATIENCE = 60.0  # seconds for all tries
+_LARGEST_ANSWER = 16 * 1024 * 1024
 _CI = {  # a variable that tells which CI this is -> what its other variables say
     "GITHUB_ACTIONS": {
         "commit": "$GITHUB_SHA",
@@ -31,10 +34,6 @@ _CI = {  # a variable that tells which CI this is -> what its other variables sa
 }
 
 
-class Again(Exception):
-    """An answer after which asking again may help."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """How the exporter is called: with which token, for how long, how often."""
@@ -43,18 +42,27 @@ class Call:
     timeout: float
     tries: int
 
-    def __call__(self, method: str, url: str, body: dict[str, Any]) -> requests.Response:
+    def __call__(self, method: str, url: str, body: dict[str, Any]) -> Answer:
+        """The answer to a call that may be repeated. Raises CallFailed."""
         key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
         headers = key | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        again = (Again, requests.ConnectionError, requests.Timeout)
-        for attempt in stamina.retry_context(again, attempts=self.tries, timeout=60):
-            with attempt:
-                answer = requests.request(
-                    method, url, json=body, headers=headers, timeout=self.timeout, allow_redirects=False
-                )
-                if answer.status_code in _RETRIED:
-                    raise Again(f"status {answer.status_code}")
-        return answer
+        told = {"Content-Type": "application/json"} | headers
+        client = Client(trust_env=True)  # a build's way out may be a proxy
+
+        async def call() -> Answer:
+            return await client.call(
+                method, url, headers=told, data=json.dumps(body).encode(), seconds=self.timeout, most=_LARGEST_ANSWER
+            )
+
+        return asyncio.run(
+            tried(
+                call,
+                tries=self.tries,
+                within=_PATIENCE,
+                again=lambda answer: answer.status in _RETRIED,
+                after=lambda error: error.reason in {"connection", "timeout"},
+            )
+        )
 
 
 _WHO = (
@@ -127,13 +135,13 @@ def annotate(
     call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
         answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
-    except (Again, requests.RequestException) as error:
+    except CallFailed as error:
         _end(plain(error, url), fail=fail)
         return
     if not answer.ok:
         _end(refusal(answer, url), fail=fail)
         return
-    stored = answer.json()
+    stored = json.loads(answer.body)
     for warning in stored.get("warnings", ()):
         click.echo(f"afdp annotate: warning: {warning}", err=True)
     click.echo(json.dumps(stored) if output == "json" else f"told: deployment {stored['id']} of {stored['service']}")
@@ -183,35 +191,31 @@ def _ci() -> dict[str, str]:
     return {field: text for field, text in found.items() if "$" not in text and text}
 
 
-def _tell(call: Call, url: str, body: dict[str, Any]) -> requests.Response:
+def _tell(call: Call, url: str, body: dict[str, Any]) -> Answer:
     """Record it; where it is known already, tell how it went on."""
     answer = call("POST", url, body)
     news = {key: value for key, value in body.items() if key not in {"id", "service", "environment"}}
-    if answer.status_code != _KNOWN or "id" not in body or not news:
+    if answer.status != _KNOWN or "id" not in body or not news:
         return answer
     return call("PATCH", f"{url}/{body['id']}", news)
 
 
-def refusal(answer: requests.Response, url: str) -> str:
+def refusal(answer: Answer, url: str) -> str:
     """What the exporter at `url` has against it, by field."""
     try:
-        problem = answer.json()
+        problem = json.loads(answer.body)
         faults = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
         why = "; ".join(faults) or str(problem["detail"])
     except (ValueError, AttributeError, KeyError, TypeError):
         why = "is this an afdp-exporter?"
-    return f"{url} refused with {answer.status_code}: {why}"
+    return f"{url} refused with {answer.status}: {why}"
 
 
-def plain(error: Exception, url: str) -> str:
+def plain(error: CallFailed, url: str) -> str:
     """Why the exporter at `url` could not be reached."""
-    if isinstance(error, requests.ConnectionError):
-        return f"{url} cannot be reached: no connection"
-    if isinstance(error, requests.Timeout):
-        return f"{url} cannot be reached: no answer in time"
-    if isinstance(error, requests.exceptions.InvalidSchema | requests.exceptions.MissingSchema):
+    if error.reason == "address":
         return f"{url} is no address of an exporter: it begins with http:// or https://"
-    return f"{url}: {error}"
+    return f"{url} cannot be reached: {error}"
 
 
 def _end(message: str, *, fail: bool) -> None:

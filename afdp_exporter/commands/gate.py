@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import click
-import requests
 
-from afdp_exporter.commands.annotate import Again, Call, plain, refusal, token_of
+from afdp_exporter.commands.annotate import Call, plain, refusal, token_of
+from afdp_exporter.errors import CallFailed
 from afdp_exporter.settings import parse_duration
 
 _EXIT = {"allow": 0, "warn": 0, "hold": 3, "rollback": 4, "unknown": 5}
@@ -57,7 +57,7 @@ def gate(
     call = Call(token=token_of(token_file), timeout=timeout + _LONGEST_POLL, tries=tries)
     try:
         found = _ask(call, f"{url.rstrip('/')}/api/v1/gate", given, wait.total_seconds())
-    except (Again, requests.RequestException) as error:
+    except CallFailed as error:
         _end(plain(error, url), on_error)
     if isinstance(found, str):
         _end(found, on_error)
@@ -73,7 +73,7 @@ def _ask(call: Call, address: str, given: dict[str, Any], wait: float) -> dict[s
         answer = call("POST", address, given | {"wait": max(min(left, _LONGEST_POLL), 0.0)})
         if not answer.ok:
             return refusal(answer, address)
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = json.loads(answer.body)
         if _EXIT[found["enforced_verdict"]] in {0, 4} or ends - time.monotonic() <= 0:
             return found
 

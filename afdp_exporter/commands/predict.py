@@ -5,11 +5,11 @@ import sys
 from typing import Any, NoReturn
 
 import click
-import requests
 from rich.console import Console
 from rich.table import Table
 
-from afdp_exporter.commands.annotate import Again, Call, body_of, describing, plain, refusal, token_of
+from afdp_exporter.commands.annotate import Call, body_of, describing, plain, refusal, token_of
+from afdp_exporter.errors import CallFailed
 from afdp_exporter.model import Estimate
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
@@ -28,11 +28,11 @@ def predict(url: str, token_file: str | None, *, timeout: float, tries: int, out
     call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
         answer = call("POST", address, body_of(told))
-    except (Again, requests.RequestException) as error:
+    except CallFailed as error:
         _end(plain(error, url))
     if not answer.ok:
         _end(refusal(answer, url))
-    found: dict[str, Any] = answer.json()
+    found: dict[str, Any] = json.loads(answer.body)
     if output == "json":
         click.echo(json.dumps(found))
     else:

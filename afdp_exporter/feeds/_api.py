@@ -1,28 +1,28 @@
 """A JSON API, page by page: no redirects, no more bytes or seconds than allowed, nothing read anew in vain."""
 
 import asyncio
-import ssl
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 from urllib.parse import quote
 
-import aiohttp
 import orjson
 import structlog
 from pydantic import BaseModel, Field, FilePath, SecretStr, ValidationError
 
-from afdp_exporter.errors import FeedError
+from afdp_exporter.errors import CallFailed, FeedError
+from afdp_exporter.http_client import Answer, Client
+from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.settings import STRICT, Duration, faults, read_secret
 
 _LARGEST = 16 * 1024**2  # bytes of one answer
 _REMEMBERED = 1000  # answers whose mark (ETag) is sent along, so that an unchanged one costs neither side anything
 _LONGEST_WAIT = 3900.0  # seconds until a limit of requests is lifted; GitHub's is by the hour
 _PATIENCE = 5  # times that an answer is waited for
-_CHUNK = 65_536
 
 log = structlog.get_logger(__name__)
 
@@ -66,20 +66,23 @@ class Polled:
 
     @asynccontextmanager
     async def asking(self, url: str, headers: Mapping[str, str]) -> AsyncIterator["Api"]:
-        """The API at an address, as long as it is read."""
-        trust = ssl.create_default_context(cafile=self.ca_file) if self.ca_file else True
-        timeout = aiohttp.ClientTimeout(total=self.timeout.total_seconds())
-        connector = aiohttp.TCPConnector(ssl=trust, limit=4)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
-            yield Api(session, url, self._known)
+        """The API at an address, as long as it is read. Raises FeedError."""
+        client = Client(TLSConfig(ca_file=self.ca_file))
+        try:
+            async with client.kept():
+                yield Api(client, url, headers, self.timeout.total_seconds(), self._known)
+        except CallFailed as error:
+            raise FeedError(f"{_plain(url)}: {error}") from None
 
 
 class Api:
     """Answers of one API; an answer that has not changed since comes from memory."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, known: Cache) -> None:
-        self._session = session
+    def __init__(self, client: Client, url: str, headers: Mapping[str, str], seconds: float, known: Cache) -> None:
+        self._client = client
         self._url = url
+        self._headers = headers
+        self._seconds = seconds
         self._known = known
 
     async def pages(self, path: str, params: Mapping[str, str]) -> AsyncIterator[list[Any]]:
@@ -110,31 +113,27 @@ class Api:
 
     async def _ask(self, url: str) -> _Page:
         known = self._known.get(url)
+        marked = {"If-None-Match": known.mark} if known else {}
         try:
-            async with self._session.get(
-                url, headers={"If-None-Match": known.mark} if known else {}, allow_redirects=False
-            ) as answer:
-                if answer.status == 304 and known:
-                    self._known.move_to_end(url)
-                    return known.page
-                if answer.status != 200:
-                    raise _refused(url, answer)
-                page = _Page(_json(url, await _body(url, answer)), self._next(answer))
-                self._remember(url, answer.headers.get("ETag"), page)
-                return page
-        except TimeoutError:
-            raise FeedError(f"{_plain(url)} gives no answer in time") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise FeedError(f"{_plain(url)} gives no answer: {type(error).__name__}") from None
+            answer = await self._client.call(
+                "GET", url, headers={**self._headers, **marked}, seconds=self._seconds, most=_LARGEST
+            )
+        except CallFailed as error:
+            raise FeedError(f"{_plain(url)}: {error}") from None
+        if answer.status == HTTPStatus.NOT_MODIFIED and known:
+            self._known.move_to_end(url)
+            return known.page
+        if answer.status != HTTPStatus.OK:
+            raise _refused(url, answer)
+        page = _Page(_json(url, answer.body), self._next(url, answer))
+        self._remember(url, answer.headers.get("ETag"), page)
+        return page
 
-    def _next(self, answer: aiohttp.ClientResponse) -> str | None:
+    def _next(self, url: str, answer: Answer) -> str | None:
         """The address of the next page; it has to be at the same place, which knows our token."""
-        link = answer.links.get("next")
-        if link is None:
-            return None
-        following = str(link["url"])
-        if not following.startswith(f"{self._url}/"):
-            raise FeedError(f"{_plain(str(answer.url))} goes on at another place: {_plain(following)}")
+        following = answer.links.get("next")
+        if following is not None and not following.startswith(f"{self._url}/"):
+            raise FeedError(f"{_plain(url)} goes on at another place: {_plain(following)}")
         return following
 
     def _remember(self, url: str, mark: str | None, page: _Page) -> None:
@@ -154,15 +153,6 @@ def read(kind: type[_Model], content: object, place: str) -> _Model:
         raise FeedError(f"{place} is not as expected: {first.field}: {first.message}") from None
 
 
-async def _body(url: str, answer: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in answer.content.iter_chunked(_CHUNK):
-        body += chunk
-        if len(body) > _LARGEST:
-            raise FeedError(f"{_plain(url)} answers with more than {_LARGEST} bytes")
-    return bytes(body)
-
-
 def _json(url: str, body: bytes) -> Any:  # noqa: ANN401 - whatever it says
     try:
         return orjson.loads(body)
@@ -170,29 +160,15 @@ def _json(url: str, body: bytes) -> Any:  # noqa: ANN401 - whatever it says
         raise FeedError(f"{_plain(url)} answers with no JSON") from None
 
 
-def _refused(url: str, answer: aiohttp.ClientResponse) -> FeedError:
+def _refused(url: str, answer: Answer) -> FeedError:
     """Why there is no answer, and when to ask again: a limit of requests says so in one of three ways."""
-    wait = _seconds(answer.headers.get("Retry-After"))
+    wait = answer.wait
     spent = "0" in (answer.headers.get("X-RateLimit-Remaining"), answer.headers.get("RateLimit-Remaining"))
-    if wait is None and spent and answer.status in {403, 429}:
-        reset = _seconds(answer.headers.get("X-RateLimit-Reset") or answer.headers.get("RateLimit-Reset"))
-        sent = _date(answer.headers.get("Date"))
-        wait = max(reset - sent, 1.0) if reset is not None and sent is not None else None
+    if wait is None and spent and answer.status in {HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS}:
+        wait = answer.until(answer.headers.get("X-RateLimit-Reset") or answer.headers.get("RateLimit-Reset"))
     why = {401: ": the token is wrong", 403: ": not allowed", 404: ": not there, or not allowed to see"}
     reason = ": the limit of requests is reached" if wait is not None else why.get(answer.status, "")
     return FeedError(f"{_plain(url)} answers {answer.status}{reason}", wait=wait)
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() else None
-
-
-def _date(text: str | None) -> float | None:
-    """The server's own clock, so that ours may be wrong."""
-    try:
-        return datetime.strptime(text or "", "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
 
 
 def _plain(url: str) -> str:

@@ -1,6 +1,5 @@
 """One call over HTTP, within its limits: no redirects, no more bytes or seconds than allowed, plain errors."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -8,10 +7,10 @@ from http import HTTPStatus
 from typing import Annotated, Any, ClassVar
 
 import orjson
-from aiohttp import ClientError, ClientResponse, ClientSession, TCPConnector
 from pydantic import Field
 
-from afdp_exporter.errors import DeliveryError, SecretUnreadable
+from afdp_exporter.errors import CallFailed, DeliveryError, SecretUnreadable
+from afdp_exporter.http_client import Answer, Client
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.settings import STRICT, Duration
 
@@ -46,34 +45,33 @@ class Exchange:
     async def call(self, method: str, path: str, body: object = None, params: Sequence[tuple[str, str]] = ()) -> Any:  # noqa: ANN401 - JSON
         """The JSON that is answered. Raises DeliveryError; after a wrong credential another try may help."""
         content = orjson.dumps(body) if body is not None else None
+        seconds = self.timeout.total_seconds()
         try:
-            connector = TCPConnector(ssl=self.tls_config.context())
-            told = headers(self.basic_auth or self.authorization, self.http_headers)
-            async with (
-                asyncio.timeout(self.timeout.total_seconds()),
-                ClientSession(connector=connector, headers={"Content-Type": "application/json"} | told) as session,
-                session.request(method, self.url + path, data=content, params=params, allow_redirects=False) as answer,
-            ):
-                return _read(answer, await answer.content.read(_LARGEST_ANSWER))
+            known = headers(self.basic_auth or self.authorization, self.http_headers)
+            answer = await Client(self.tls_config).call(
+                method,
+                self.url + path,
+                headers={"Content-Type": "application/json"} | known,
+                data=content,
+                params=params,
+                seconds=seconds,
+                most=_LARGEST_ANSWER,
+            )
         except SecretUnreadable as error:
             raise DeliveryError("secret_file", str(error), retry=True) from None
-        except TimeoutError:
-            raise DeliveryError("timeout", f"{self.url}: no answer within timeout", retry=True) from None
-        except (ClientError, OSError) as error:  # whose own words may hold headers, and so secrets
-            raise DeliveryError(
-                "connection",
-                f"{self.url}: not reached, url or tls_config may be wrong ({type(error).__name__})",
-                retry=True,
-            ) from None
+        except CallFailed as error:
+            hint = "; url or tls_config may be wrong" if error.reason in {"connection", "tls"} else ""
+            raise DeliveryError(error.reason, f"{self.url}: {error}{hint}", retry=True) from None
+        return _read(self.url, answer)
 
 
-def _read(answer: ClientResponse, body: bytes) -> Any:  # noqa: ANN401 - JSON
+def _read(url: str, answer: Answer) -> Any:  # noqa: ANN401 - JSON
     if answer.status != HTTPStatus.OK:
-        hopeless = answer.status in _HOPELESS
         cure = _CURES.get(answer.status)
-        message = f"{answer.url.origin()}: it answers {answer.status}{f', {cure}' if cure else ''}"
-        raise DeliveryError(f"http_{answer.status}", message, retry=not hopeless)
+        message = f"{url}: it answers {answer.status}{f', {cure}' if cure else ''}"
+        retry = answer.status not in _HOPELESS
+        raise DeliveryError(f"http_{answer.status}", message, retry=retry, wait=answer.wait)
     try:
-        return orjson.loads(body)
+        return orjson.loads(answer.body)
     except ValueError:
-        raise DeliveryError("malformed", f"{answer.url.origin()}: its answer is no JSON", retry=True) from None
+        raise DeliveryError("malformed", f"{url}: its answer is no JSON", retry=True) from None

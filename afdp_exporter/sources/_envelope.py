@@ -70,15 +70,16 @@ def failure(status: int, body: bytes) -> SourceError:
 
     The words of the server are only passed on from an envelope of the API: an error page of a proxy may hold anything.
     """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document = {}
-    kind = document.get("errorType") if isinstance(document, dict) else None
+    kind, said = _error(body)
     reason = kind if isinstance(kind, str) and kind in _ERROR_TYPES else f"http_{status}"
-    words = f"it answers {status}" + (f": {plain(document.get('error'))}" if kind else "")
+    words = f"it answers {status}" + (f": {plain(said)}" if kind else "")
     refused = status in _QUESTION_STATUSES or (status == 200 and kind in _QUESTION_TYPES)
     return SourceRefused(reason, words) if refused else SourceUnavailable(reason, words)
+
+
+def speaks_the_api(body: bytes) -> bool:
+    """Whether an answer that tells of an error is the API's own, and no page of a proxy before it."""
+    return isinstance(_error(body)[0], str)
 
 
 def to_series(answer: Answer, points: Floats, step: float) -> list[Series]:
@@ -106,6 +107,15 @@ def plain(text: object) -> str:
     """Words of a server in one short line that can be printed."""
     line = " ".join(str(text).split())
     return "".join(char if char.isprintable() else "?" for char in line)[:_LONGEST_TEXT]
+
+
+def _error(body: bytes) -> tuple[object, object]:
+    """The kind and the words of the error that an envelope tells of; None where it is none."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None, None
+    return (document.get("errorType"), document.get("error")) if isinstance(document, dict) else (None, None)
 
 
 def _words(told: object) -> list[str]:

@@ -2,35 +2,34 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Annotated, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from typing import Annotated, Any, ClassVar
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
-import stamina
+import requests
+from prometheus_api_client import PrometheusConnect
 from pydantic import Field
 
-from afdp_exporter.errors import SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
+from afdp_exporter.errors import CallFailed, SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
+from afdp_exporter.http_client import Answer, Client, tried
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
-from afdp_exporter.model import Floats, Window
+from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import Bound, Fetched, _envelope
-from afdp_exporter.sources._exchange import Busy, Exchange, Pool
 from afdp_exporter.sources._grid import grid
 from afdp_exporter.sources._promql import SpeaksPromQL
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
 _PROBE = 10.0  # seconds
-_LONGEST_WAIT = 10.0  # seconds between two tries; a server that asks for more is asked again by the next look
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-type", "host"}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ class Prometheus(SpeaksPromQL):
         """As `Source.reach`."""
         seconds = min(self.timeout.total_seconds(), _PROBE)
         try:
-            await self._within(seconds, "vector(1)", np.zeros(1), timedelta(seconds=1))
+            _envelope.read(_body(await self._call("vector(1)", np.zeros(1), 1.0, seconds)))
         except SourceUnavailable as error:
             raise SourceUnavailable(error.reason, f"{self.url}: {error}") from None
         except SourceRefused:
@@ -86,52 +85,48 @@ class Prometheus(SpeaksPromQL):
         try:
             points = grid(window, step)
             pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
-            answers = [await self._ask(query, piece, step) for piece in pieces]
-            found = _envelope.joined(answers)
-            return await self._in_thread(_envelope.to_series, found, points, step.total_seconds())
+            async with self._client.kept():
+                bodies = [await self._ask(query, piece, step.total_seconds()) for piece in pieces]
+            return await asyncio.to_thread(_series, bodies, points, step.total_seconds())
+        except CallFailed as error:
+            return SourceUnavailable(error.reason, f"{self.url}: {error}")
         except SourceError as error:
             kind = SourceRefused if isinstance(error, SourceRefused) else SourceUnavailable
             return kind(error.reason, f"{self.url}: {error}")
 
-    async def _ask(self, query: str, points: Floats, step: timedelta) -> _envelope.Answer:
+    async def _ask(self, query: str, points: Floats, step: float) -> bytes:
         """One answer, after a few tries where another try may help."""
-        retries = stamina.retry_context(
-            on=_wait, attempts=_TRIES, timeout=None, wait_initial=0.2, wait_max=5.0, wait_jitter=0.3
-        )
-        async for attempt in retries:
-            with attempt:
-                async with self._slots:
-                    return await self._within(self.timeout.total_seconds(), query, points, step)
-        raise AssertionError("the last try answers or raises")
 
-    async def _within(self, seconds: float, query: str, points: Floats, step: timedelta) -> _envelope.Answer:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._in_thread(self._exchange, query, points, step.total_seconds())
-        except TimeoutError:
-            raise SourceUnavailable("timeout", f"no answer within {seconds:g} s") from None
+        async def call() -> Answer:
+            async with self._slots:
+                return await self._call(query, points, step, self.timeout.total_seconds())
 
-    async def _in_thread(self, work: Callable[..., T], *arguments: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
+        return _body(await tried(call, tries=_TRIES, again=_is_overloaded))
 
-    def _exchange(self, query: str, points: Floats, step: float) -> _envelope.Answer:
-        encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
-        seconds = self.timeout.total_seconds()
-        exchange = Exchange(
-            pool=self._pool,
-            headers={**self._headers(), "Accept-Encoding": encoding},
-            tls=self.tls_config,
-            seconds=seconds,
-            max_bytes=self.max_bytes,
-        )
+    async def _call(self, query: str, points: Floats, step: float, seconds: float) -> Answer:
         params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
-        return exchange.ask(self.url, query, points, step, params)
-
-    def _headers(self) -> dict[str, str]:
+        url, form = _question(self.url, query, points, step, params)
+        encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
         try:
-            return headers(self.basic_auth or self.authorization, self.http_headers)
+            told = (
+                headers(self.basic_auth or self.authorization, self.http_headers)
+                | _FORM
+                | {"Accept-Encoding": encoding}
+            )
+            return await self._client.call(
+                "POST",
+                url,
+                headers=told,
+                data=urlencode(form, doseq=True).encode(),
+                seconds=seconds,
+                most=self.max_bytes,
+            )
         except SecretUnreadable as error:
             raise SourceUnavailable("secret_file", str(error)) from None
+        except CallFailed as error:
+            if error.reason == "too_large":
+                raise SourceRefused(error.reason, f"{error}; ask for fewer series") from None
+            raise SourceUnavailable(error.reason, str(error)) from None
 
     @cached_property
     def _near(self) -> bool:
@@ -146,25 +141,56 @@ class Prometheus(SpeaksPromQL):
         return asyncio.Semaphore(self.concurrency)
 
     @cached_property
-    def _threads(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(
-            self.concurrency + 1,  # one for `reach`
-            thread_name_prefix="prometheus",
-        )
-
-    @cached_property
-    def _pool(self) -> Pool:
-        secure = self.url.startswith("https:")
-        return Pool(self.concurrency, self.tls_config.server_name if secure else None)
+    def _client(self) -> Client:
+        return Client(self.tls_config, connections=self.concurrency + 1)  # one for `reach`
 
 
-def _wait(error: Exception) -> bool | float:
-    """Whether to try again, as stamina asks it: not at all, after its own growing time, or after so many seconds."""
-    if not isinstance(error, Busy):
-        return False
-    if error.wait is None:
-        return True
-    return error.wait if error.wait <= _LONGEST_WAIT else False
+class _Question(requests.Session):
+    """The session in which prometheus-api-client lays out a question; it is sent by our own client."""
+
+    def request(self, method: str, url: str, params: Mapping[str, Any], **_: Any) -> requests.Response:  # type: ignore[override]  # noqa: ANN401, ARG002
+        """Keep what would be sent."""
+        self.url, self.form = url, dict(params)
+        return _Unasked()
+
+
+class _Unasked(requests.Response):
+    """The answer to a question that is not sent yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status_code = 200
+
+    def json(self, **_: Any) -> Any:  # noqa: ANN401 - as in requests
+        return {"data": {"result": None}}
+
+
+def _question(
+    url: str, query: str, points: Floats, step: float, params: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Where a question goes, and its form: an address has its limits, and stands in every proxy's log."""
+    question = _Question()
+    start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
+    client = PrometheusConnect(url, session=question, method="POST")
+    client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
+    return question.url, question.form
+
+
+def _is_overloaded(answer: Answer) -> bool:
+    """Whether another try at once may help; what the API itself says of a query, such as a timeout, stays so."""
+    return answer.busy and not _envelope.speaks_the_api(answer.body)
+
+
+def _body(answer: Answer) -> bytes:
+    if 300 <= answer.status < 400:
+        raise SourceUnavailable("redirect", f"it redirects ({answer.status}), which is not followed")
+    if answer.status != HTTPStatus.OK:
+        raise _envelope.failure(answer.status, answer.body)
+    return answer.body
+
+
+def _series(answers: Sequence[bytes], points: Floats, step: float) -> list[Series]:
+    return _envelope.to_series(_envelope.joined([_envelope.read(each) for each in answers]), points, step)
 
 
 PLUGIN = Prometheus

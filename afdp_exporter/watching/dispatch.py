@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
 from typing import Protocol
@@ -21,6 +21,7 @@ from afdp_exporter.watching.rounds import retry_after
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 100
+_LONGEST_WAIT = 3600.0  # seconds, whatever a receiver asks for
 _WORDS = {
     Status.PLANNED: "is planned",
     Status.STARTED: "is being deployed",
@@ -90,7 +91,8 @@ class Dispatcher:
 
     async def _postpone(self, due: DueNotice, error: DeliveryError) -> None:
         log.warning("receiver is away, its notices wait", receiver=due.receiver, error=str(error))
-        await self._store.postpone_notice(due, self._clock() + retry_after(due.attempts), str(error))
+        wait = max(retry_after(due.attempts), timedelta(seconds=min(error.wait or 0.0, _LONGEST_WAIT)))
+        await self._store.postpone_notice(due, self._clock() + wait, str(error))
 
     async def _notice(self, due: DueNotice) -> Notice | None:
         try:

@@ -76,7 +76,7 @@ async def test_check_tries_each_receiver_and_tells_it_nothing(config_file: Path,
     assert problems == {
         "knows-us": None,
         "knows-us-not": f"{url}: it answers 401, authorization or basic_auth is missing or wrong",
-        "away": "http://127.0.0.1:1: not reached, url or tls_config may be wrong (ClientConnectorError)",
+        "away": "http://127.0.0.1:1: no connection: Connection refused; url or tls_config may be wrong",
     }
     assert found.exit_code == 1
     assert set(grafana.requests) == {("GET", "/api/annotations")}

@@ -1,0 +1,250 @@
+"""Calls to other servers: no redirects, no more bytes or seconds than allowed, errors that never hold a secret."""
+
+import asyncio
+import os
+import re
+import ssl
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+import aiohttp
+import stamina
+
+from afdp_exporter.errors import CallFailed, SecretUnreadable
+from afdp_exporter.http_config import TLSConfig
+
+_CHUNK = 65_536
+_ERROR_BYTES = 65_536  # of an answer that only tells of an error
+_BUSY = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a server answered; `links` are the addresses of its header `Link`, by relation."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is what was asked for; a redirect, which is never followed, is not."""
+        return 200 <= self.status < 300
+
+    @property
+    def busy(self) -> bool:
+        """Whether the server could not answer now, and may a little later."""
+        return self.status in _BUSY
+
+    @property
+    def wait(self) -> float | None:
+        """The seconds after which the server wants to be asked again, by its own clock; None where it does not say."""
+        text = self.headers.get("Retry-After", "")
+        if text.isascii() and text.isdigit():
+            return float(text)
+        until = _date(text)
+        return None if until is None else self.until(str(until))
+
+    def until(self, instant: str | None) -> float | None:
+        """The seconds until an instant (Unix seconds) by the server's own clock, so that ours may be wrong."""
+        sent = _date(self.headers.get("Date", ""))
+        number = re.fullmatch(r"\d+(\.\d+)?", instant or "", re.ASCII)
+        return max(float(number[0]) - sent, 1.0) if number and sent is not None else None
+
+
+class Client:
+    """Calls to one server; connections are kept as long as calls are under way, and files are read anew after that."""
+
+    def __init__(self, tls: TLSConfig | None = None, *, connections: int = 4, trust_env: bool = False) -> None:
+        self._tls = tls or TLSConfig()
+        self._connections = connections
+        self._trust_env = trust_env  # proxies and passwords of the environment
+        self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
+        self._users = 0
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator["Client"]:
+        """Keep the connections open meanwhile."""
+        async with self._opened():
+            yield self
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        seconds: float,
+        most: int,
+        data: bytes | None = None,
+        params: Sequence[tuple[str, str]] = (),
+    ) -> Answer:
+        """One answer of at most `most` bytes within so many seconds; of one that tells of an error its beginning.
+
+        Raises CallFailed, of which `reason` is `timeout`, `connection`, `tls`, `too_large`, `malformed` or `address`.
+        """
+        name = self._tls.server_name if url.startswith("https:") else None
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._opened() as session,
+                session.request(
+                    method,
+                    url,
+                    headers=headers,
+                    data=data,
+                    params=params or None,
+                    server_hostname=name,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                return await _read(answer, most)
+        except TimeoutError:
+            raise CallFailed("timeout", f"no answer within {seconds:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError, zlib.error) as error:
+            raise _explained(error) from None
+
+    @asynccontextmanager
+    async def _opened(self) -> AsyncIterator[aiohttp.ClientSession]:
+        self._users += 1
+        try:
+            try:
+                session = await self._open()
+            except SecretUnreadable as error:
+                raise CallFailed("tls", str(error)) from None
+            yield session
+        finally:
+            self._users -= 1
+            if not self._users and self._session is not None:
+                session, self._session = self._session, None
+                await session.close()
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                context = await asyncio.to_thread(self._tls.context)  # reads files
+                connector = aiohttp.TCPConnector(ssl=context, limit=self._connections)
+                self._session = aiohttp.ClientSession(
+                    connector=connector,
+                    auto_decompress=False,
+                    trust_env=self._trust_env,
+                    timeout=aiohttp.ClientTimeout(),
+                )
+            return self._session
+
+
+async def tried(
+    call: Callable[[], Awaitable[Answer]],
+    *,
+    tries: int,
+    longest_wait: float = 10.0,
+    within: float | None = None,
+    again: Callable[[Answer], bool] = lambda answer: answer.busy,
+    after: Callable[[CallFailed], bool] = lambda error: error.again,
+) -> Answer:
+    """The answer, after a few tries where another one may help: a broken connection, a server that is busy.
+
+    Between two tries passes a growing time, or the one that the server asks for. One that asks for more than
+    `longest_wait` seconds is not tried again, and none is after `within` seconds. Raises CallFailed where the last try
+    has no answer at all.
+    """
+    on, waits = _wait_by(longest_wait, after), {"wait_initial": 0.2, "wait_max": 5.0, "wait_jitter": 0.3}
+    retries = stamina.retry_context(on=on, attempts=tries, timeout=within, **waits)
+    try:
+        async for attempt in retries:
+            with attempt:
+                answer = await call()
+                if again(answer):
+                    raise _Busy(answer)  # noqa: TRY301 - as stamina wants it
+                return answer
+    except _Busy as busy:
+        return busy.answer
+    raise AssertionError("the last try answers or raises")
+
+
+class _Busy(Exception):
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+def _wait_by(longest: float, after: Callable[[CallFailed], bool]) -> Callable[[Exception], bool | float]:
+    """Whether to try again, as stamina asks it: not at all, after its own growing time, or after so many seconds."""
+
+    def wait(error: Exception) -> bool | float:
+        if isinstance(error, _Busy):
+            wanted = error.answer.wait
+            return True if wanted is None else wanted if wanted <= longest else False
+        return isinstance(error, CallFailed) and after(error)
+
+    return wait
+
+
+async def _read(answer: aiohttp.ClientResponse, most: int) -> Answer:
+    well = answer.status < 300
+    allowed = most if well else _ERROR_BYTES
+    body = await _beginning(answer, allowed)
+    if well and len(body) > allowed:
+        raise CallFailed("too_large", f"its answer is larger than {allowed} bytes")
+    links = {str(name): str(link["url"]) for name, link in answer.links.items()}
+    return Answer(status=answer.status, headers=answer.headers, body=body[:allowed], links=links)
+
+
+async def _beginning(answer: aiohttp.ClientResponse, most: int) -> bytes:
+    """The body, or its beginning where it has more than so many bytes, however small it was packed."""
+    coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in {"identity", "", "gzip", "x-gzip", "deflate"}:
+        raise CallFailed("malformed", f"its answer is coded as {ascii(coding)[1:31]}, which was not asked for")
+    unpack = zlib.decompressobj(wbits=47) if coding not in {"identity", ""} else None  # 47: gzip or zlib, as it comes
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(_CHUNK):
+        body += unpack.decompress(chunk, most + 1 - len(body)) if unpack else chunk
+        if len(body) > most:
+            return bytes(body)
+    if unpack is not None and not unpack.eof:
+        raise CallFailed("malformed", "its answer breaks off")
+    return bytes(body)
+
+
+def _explained(error: Exception) -> CallFailed:
+    """The library's error as one of ours. Its own words are left out: they may hold headers, and so secrets."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", None) or "its certificate is not valid"
+        return CallFailed("tls", f"no trusted connection: {_plain(why)}")
+    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+        cause = getattr(error, "os_error", error)
+        return CallFailed(
+            "tls", f"no trusted connection: {_plain(getattr(cause, 'reason', None) or type(cause).__name__)}"
+        )
+    if isinstance(
+        error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError
+    ):
+        cause = getattr(error, "os_error", error)
+        number = getattr(cause, "errno", None)
+        words = os.strerror(number) if number and number > 0 else type(cause).__name__
+        return CallFailed("connection", f"no connection: {_plain(words)}", again=True)
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
+        return CallFailed("address", "no address that begins with http:// or https://")
+    return CallFailed("malformed", f"no usable exchange: {type(error).__name__}")
+
+
+def _plain(text: object) -> str:
+    return "".join(char if char.isprintable() else "?" for char in " ".join(str(text).split()))[:300]
+
+
+def _date(text: str) -> float | None:
+    try:
+        return datetime.strptime(text, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
