@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from afdp_exporter.impact.case import Case, onset_range
 from afdp_exporter.impact.excursion import excursion
-from afdp_exporter.model import Attribution, Cost, Estimate, Impact, Link, Measured, SeenBefore, Shift
-from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.impact.status import cost_sentence, harm_status, unsigned
+from afdp_exporter.model import Attribution, Cost, Estimate, Impact, Link, Measured, SeenBefore, Shift, ShiftState
+from afdp_exporter.wording.durations import format_duration, format_time
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
 
@@ -28,8 +29,9 @@ def story(impact: Impact, case: Case) -> tuple[str, ...]:
     """The full form: a sentence for what happened, then what it cost, what is over, what is open, what is surer."""
     moved = _moved(impact.shifts)
     sentences = [_chain(impact, moved, case) if moved else _nothing(impact, case)]
-    sentences += [_cost(cost, ended=cost.ended) for cost in impact.costs]
+    sentences += [cost_sentence(cost, case.deployment.started_at) for cost in impact.costs]
     sentences += _recovery(moved, case)
+    sentences += _going_on(impact, case)
     sentences += [f"{_name(shift)}: {shift.reason}." for shift in impact.shifts if _told_apart(shift)]
     sentences += _surer(impact, moved)
     return tuple(sentences)
@@ -47,11 +49,12 @@ def headline(measured: Measured) -> str:
     if decision.label_source != "rule":
         became = f"{became}, {decision.reason}"
     parts = [f"{_name(shift)} {_signed(shift)}" for shift in moved]
-    parts += [_cost(cost, ended=cost.ended, short=True) for cost in impact.costs]
+    parts += [_rate(cost) for cost in impact.costs if not cost.ended]
     if impact.seen_before.count:
         times = "once" if impact.seen_before.count == 1 else _count(impact.seen_before.count, "time")
         parts.append(f"as {times} before")
-    return f"{became}; {', '.join(parts)}"
+    status = harm_status(impact, deployment.started_at)
+    return f"{became}; {', '.join(parts)}{f'; {status}' if status else ''}"
 
 
 def told(link: Link, shifts: Iterable[Shift], step: timedelta) -> Link:
@@ -110,17 +113,23 @@ def _nothing(impact: Impact, case: Case) -> str:
     return f"{who}: {effect}; {', '.join(map(_name, open_))} cannot be judged: {why}."
 
 
-def _cost(cost: Cost, *, ended: bool, short: bool = False) -> str:
-    gain = cost.per_hour.median < 0
-    rate = format_money(cost.currency, _size(cost.per_hour), per_hour=True)
-    if short:
-        return f"{'gains' if gain else 'costs'} {rate}"
-    total = None if cost.total is None else format_money(cost.currency, _size(cost.total))
-    lasted = "" if cost.duration is None else f" in {format_duration(cost.duration)}"
-    if ended:
-        return f"It {'gained' if gain else 'cost'} {total or rate} in all{lasted if total else ''}; it is over."
-    so_far = f", {total} so far{lasted}" if total and cost.duration else ""
-    return f"It {'gains' if gain else 'costs'} {rate}{so_far}."
+def _rate(cost: Cost) -> str:
+    rate = format_money(cost.currency, unsigned(cost.per_hour), per_hour=True)
+    return f"{'gains' if cost.per_hour.median < 0 else 'costs'} {rate}"
+
+
+def _going_on(impact: Impact, case: Case) -> list[str]:
+    """Whether harm goes on, where the recovery of each metric does not say it is over."""
+    harm = impact.harm
+    if harm is None or harm.state not in {ShiftState.ACTIVE, ShiftState.REPLACED}:
+        return []
+    started_at = case.deployment.started_at
+    if harm.active:
+        return [f"It is {harm_status(impact, started_at)}."]
+    names = ", ".join(map(display_name, harm.metrics))
+    following = next((other for other in case.others if other.id == harm.ended_by), None)
+    when = f", {following.name} at {format_time(following.started_at, near=started_at)}" if following else ""
+    return [f"{names[:1].upper()}{names[1:]}: not seen to recover before the next deployment of the service{when}."]
 
 
 def _recovery(moved: Sequence[Shift], case: Case) -> list[str]:
@@ -133,10 +142,17 @@ def _recovery(moved: Sequence[Shift], case: Case) -> list[str]:
         shift = by_name[metric]
         if shift.recovered_at is not None and shift.onset is not None:
             lasted = shift.duration or shift.recovered_at - shift.onset
-            parts.append(f"{_name(shift)} was back at {shift.recovered_at:%H:%M} after {format_duration(lasted)}")
+            at = format_time(shift.recovered_at, near=case.deployment.started_at)
+            parts.append(f"{_name(shift)} was back at {at} after {format_duration(lasted)}{_by_whom(shift, case)}")
     since = whole.end - case.deployment.started_at
     tail = f"; all of it was over {format_duration(since)} after the deployment began" if len(parts) > 1 else ""
     return [f"{'; '.join(parts)}{tail}."]
+
+
+def _by_whom(shift: Shift, case: Case) -> str:
+    """The later deployment with which a metric was back."""
+    later = next((other for other in case.others if other.id == shift.ended_by), None)
+    return f", with deployment {later.name}" if later is not None else ""
 
 
 def _surer(impact: Impact, moved: Sequence[Shift]) -> list[str]:
@@ -185,7 +201,7 @@ def _slowly(shift: Shift) -> str:
 def _by(shift: Shift) -> str:
     better = ", an improvement" if shift.harmful is False else ""
     size = _range(shift)
-    return f"{format_change(shift.metric, _size(size), shift.before)}{better}" if size else "an unknown amount"
+    return f"{format_change(shift.metric, unsigned(size), shift.before)}{better}" if size else "an unknown amount"
 
 
 def _signed(shift: Shift) -> str:
@@ -201,13 +217,6 @@ def _range(shift: Shift) -> Estimate | None:
     low = shift.change if shift.low is None else shift.low
     high = shift.change if shift.high is None else shift.high
     return Estimate(low=low, median=shift.change, high=high)
-
-
-def _size(estimate: Estimate) -> Estimate:
-    """Without the sign, where a verb tells the direction."""
-    if estimate.median >= 0:
-        return estimate
-    return Estimate(low=-estimate.high, median=-estimate.median, high=-estimate.low)
 
 
 def _lag_range(cause: Shift, effect: Shift, step: timedelta) -> tuple[timedelta, timedelta]:

@@ -1,6 +1,6 @@
-"""Lengths of time in text."""
+"""Times and lengths of time in text."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 
 def format_duration(time: timedelta) -> str:
@@ -10,6 +10,12 @@ def format_duration(time: timedelta) -> str:
         if seconds < limit:
             return _counted(seconds / size, name)
     return _counted(seconds / 86400, "day")
+
+
+def format_time(instant: datetime, *, near: datetime) -> str:
+    """The time of day in UTC, with the date where that is another one than that of an instant named before."""
+    instant, near = instant.astimezone(UTC), near.astimezone(UTC)
+    return f"{instant:%H:%M}" if instant.date() == near.date() else f"{instant:%Y-%m-%d %H:%M}"
 
 
 def _counted(number: float, name: str) -> str:

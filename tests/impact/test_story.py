@@ -67,7 +67,10 @@ def test_the_slowdown_reads_as_one_sentence_in_order_with_ranges_and_its_past(
         "6 minutes later revenue fell by $1,200 an hour [$950, $1,460]; "
         "the same sequence followed three earlier deployments."
     )
-    assert impact.story[1] == ("It costs $1,200 an hour [$950, $1,460], $2,200 [$1,700, $2,700] so far in 1.8 hours.")
+    assert impact.story[1] == (
+        "It costs $1,200 an hour [$950, $1,460], $2,200 [$1,700, $2,700] so far in 1.8 hours, as of 16:00."
+    )
+    assert impact.story[2] == "It is going on, as of 16:00."
     assert impact.seen_before.deployment_ids == ("d-7", "d-14", "d-21")
     assert [link.seen_before for link in impact.links] == [3, 3]
     assert impact.outcome is Outcome.DEGRADATION
@@ -77,7 +80,7 @@ def test_the_short_form_is_one_line(slowdown: tuple[Shift, ...], case: Callable[
     impact = conclude(slowdown, case(metrics=ALL))
     assert headline(Measured(deployment=case().deployment, impact=impact)) == (
         "checkout v2.1.0 (14:00): degradation; response time +15 ms [12, 18], mobile sessions -2 % [-2.7, -1.4], "
-        "revenue -$1,200 an hour [-$1,460, -$950], costs $1,200 an hour [$950, $1,460]"
+        "revenue -$1,200 an hour [-$1,460, -$950], costs $1,200 an hour [$950, $1,460]; going on, as of 16:00"
     )
 
 

@@ -17,6 +17,8 @@ from afdp_exporter.model import Course, Measured, Outcome
 from afdp_exporter.pictures.sparkline import Sparkline, sparkline
 
 _PER_PAGE = 25
+_NEWEST = 5  # deployments of each service that may hold its last measured one
+_BAD = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 
 
 def _none_where_empty(text: object) -> object:
@@ -30,6 +32,15 @@ class _Filter(BaseModel):
     environment: Annotated[Name | None, BeforeValidator(_none_where_empty)] = None
     outcome: Annotated[Outcome | None, BeforeValidator(_none_where_empty)] = None
     cursor: Annotated[str, Field(max_length=512, pattern=r"^[\x21-\x7e]+$")] | None = None
+
+    def fits(self, measured: Measured) -> bool:
+        """Whether a deployment is among those that are asked for."""
+        deployment = measured.deployment
+        return (
+            self.service in (None, deployment.service)
+            and self.environment in (None, deployment.environment)
+            and self.outcome in (None, measured.decision.outcome)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,7 @@ async def listing(request: web.Request) -> web.Response:
     return page(
         request,
         "deployments.html",
+        active=await _active(state, wanted) if wanted.cursor is None else [],
         rows=_rows(state, overview.measured, chosen, courses),
         services=sorted({service for service, _ in places}),
         environments=sorted({environment for _, environment in places}),
@@ -67,6 +79,23 @@ async def listing(request: web.Request) -> web.Response:
         metrics=watched,
         empty=not places,
     )
+
+
+async def _active(state: State, wanted: _Filter) -> list[Measured]:
+    """The deployments whose harm goes on, the worst first: a failure before a degradation, then by what they cost.
+
+    Only the last deployment of a service can be one, since the next one ends what is put down to it; the newest may
+    be planned or under way.
+    """
+    newest = await state.store.recent(_NEWEST)
+    found = [each for each in newest if each.impact is not None and each.impact.harm and each.impact.harm.active]
+    shown = [each for each in found if wanted.fits(each) and each.decision.outcome in _BAD]
+    return sorted(shown, key=lambda each: (each.decision.outcome is not Outcome.FAILURE, -_loss(each)))
+
+
+def _loss(measured: Measured) -> float:
+    costs = measured.impact.costs if measured.impact is not None else ()
+    return max((cost.per_hour.median for cost in costs if not cost.ended), default=0.0)
 
 
 def _telling(measured: Measured, watched: Sequence[str]) -> str | None:

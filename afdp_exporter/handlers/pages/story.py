@@ -12,7 +12,7 @@ from afdp_exporter.fields import ID
 from afdp_exporter.handlers.pages import words
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Course, Deployment, Impact, Look, LookState, Measured, Shift, Trait
+from afdp_exporter.model import Attribution, Course, Deployment, Impact, Look, LookState, Measured, Shift, Trait
 from afdp_exporter.pictures.chain import chain
 from afdp_exporter.pictures.plot import Plot, plot
 from afdp_exporter.store import Store
@@ -54,7 +54,8 @@ async def story(request: web.Request) -> web.Response:
         told=report_json(deployment, impact, looks),
         chain=chain(deployment, impact) if impact else None,
         moved=[panel for panel in panels if panel.shift.moved],
-        still=[panel for panel in panels if not panel.shift.moved],
+        still=[panel for panel in panels if panel.shift.verdict is Attribution.NO_EFFECT],
+        open=[panel for panel in panels if not panel.shift.moved and panel.shift.verdict is not Attribution.NO_EFFECT],
         panels=panels,
         looks=looks,
         pending=[look for look in looks if look.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}],

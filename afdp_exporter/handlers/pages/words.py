@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from afdp_exporter.model import Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift, stated
+from afdp_exporter.impact.status import cost_figures, harm_status
+from afdp_exporter.model import Attribution, Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift, stated
 from afdp_exporter.wording.durations import format_duration
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
@@ -18,7 +19,7 @@ _OUTCOMES = {
     Outcome.FAILURE: "Failure",
     Outcome.UNKNOWN: "Unknown",
 }
-_STANDING = {"planned": "Planned", "awaited": "Awaited"}
+_STANDING = {"planned": "Planned", "awaited": "Pending"}
 _BASES = {
     Basis.COLD: "of nobody: a documented prior",
     Basis.SERVICE: "of this service",
@@ -155,18 +156,45 @@ def web_address(address: str | None) -> str | None:
 
 def headline(measured: Measured, now: datetime) -> str:
     """What a deployment did, in a line."""
-    deployment, impact = measured.deployment, measured.impact
-    if impact is None:
-        return _awaited(deployment, now)
-    moved = ranked(impact.shifts)
+    return _awaited(measured.deployment, now) if measured.impact is None else did(measured)
+
+
+def did(measured: Measured) -> str:
+    """What a measured deployment did, in a line."""
+    moved = ranked(measured.impact.shifts if measured.impact is not None else ())
     if not moved:
-        known = [shift for shift in impact.shifts if shift.change is not None]
-        if not known:
-            return "Nothing could be judged"
-        return f"None of {len(known)} metrics moved further than it does by itself"
+        return _unmoved(measured)
     first = f"{display_name(moved[0].metric)} {changed(moved[0])}"
     more = len(moved) - 1
     return first if not more else f"{first}, and {more} more {'metric' if more == 1 else 'metrics'}"
+
+
+def _unmoved(measured: Measured) -> str:
+    """What is known where no metric moved; what could not be judged is never called unaffected."""
+    impact, decision = measured.impact, measured.decision
+    shifts = impact.shifts if impact is not None else ()
+    if decision.outcome is Outcome.UNKNOWN:
+        reason = in_words(decision.reason, (shift.metric for shift in shifts))
+        return f"{reason[:1].upper()}{reason[1:]}"
+    still = sum(shift.verdict is Attribution.NO_EFFECT for shift in shifts)
+    if not still:
+        return "No metric could be judged"
+    open_ = len(shifts) - still
+    first = f"No significant change in {still} {'metric' if still == 1 else 'metrics'}"
+    return f"{first}; {open_} cannot be judged" if open_ else first
+
+
+def status(measured: Measured) -> str | None:
+    """Whether harm that was found goes on, or how it ended; None where there is none."""
+    impact = measured.impact
+    found = harm_status(impact, measured.deployment.started_at) if impact is not None else None
+    return f"{found[:1].upper()}{found[1:]}" if found else None
+
+
+def losses(measured: Measured) -> list[tuple[str, str]]:
+    """What a deployment costs: each figure with what it is."""
+    costs = measured.impact.costs if measured.impact is not None else ()
+    return [figure for cost in costs for figure in cost_figures(cost, measured.deployment.started_at)]
 
 
 def ranked(shifts: tuple[Shift, ...]) -> list[Shift]:
@@ -178,7 +206,7 @@ def ranked(shifts: tuple[Shift, ...]) -> list[Shift]:
 def _awaited(deployment: Deployment, now: datetime) -> str:
     if deployment.planned:
         return f"Planned, {relative(deployment.started_at, now)}"
-    return "Not looked at yet"
+    return "Not checked yet"
 
 
 FILTERS: Mapping[str, Any] = {
@@ -188,6 +216,9 @@ FILTERS: Mapping[str, Any] = {
     "badge_word": badge_word,
     "side": side,
     "stated_by": stated_by,
+    "status": status,
+    "losses": losses,
+    "did": did,
     "rests_on": rests_on,
     "verdict_word": verdict_word,
     "when": when,

@@ -37,7 +37,7 @@ async def test_the_list_tells_of_each_deployment_its_outcome_and_can_be_filtered
     page = await read("/")
     rows = re.findall(r"<tr>.*?</tr>", page, re.DOTALL)[1:]
     assert [re.search(r"/deployments/([\w-]+)", row)[1] for row in rows] == ["planned", "awaited", "d1", "before"]  # type: ignore[index]
-    words = ["Planned", "Awaited", "Degradation", "No harm"]
+    words = ["Planned", "Pending", "Degradation", "No harm"]
     assert [word in row for word, row in zip(words, rows, strict=True)] == [True] * 4
     assert "$1,200 an hour [$900, $1,500]" in rows[2]
     assert re.search(r"latency \+[\d.]+ ms \[.*?\], and 1 more metric<", rows[2])
@@ -80,10 +80,10 @@ async def test_a_story_shows_words_plots_sequence_evidence_and_what_was_seen_bef
 
 @pytest.mark.usefixtures("small")
 async def test_a_deployment_that_is_awaited_or_planned_says_what_comes_next(read: Callable[..., Any]) -> None:
-    assert "The next look is due in 59 minutes" in await read("/deployments/awaited")
+    assert "The next check is due in 59 minutes" in await read("/deployments/awaited")
     planned = await read("/deployments/planned")
     assert "is planned for" in planned
-    assert "No look is planned before it is done" in planned
+    assert "No check is planned before it is deployed" in planned
     link = re.search(r'href="(/predictions[^"]+)"', planned)
     assert link is not None
     assert "What is expected of checkout v2.1.0" in await read(link[1].replace("&amp;", "&"))
