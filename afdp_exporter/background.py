@@ -65,14 +65,18 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
     telling = _telling(state)
     looking = _looking(state, _Followers(state.instruments, state.planner, telling, measured))
 
+    comparing = Rounds(state.canaries.work, clock=state.clock, next_at=state.canaries.next_at)
+
     def due() -> None:
         looking.wake()
+        comparing.wake()
         telling.wake()
 
     state.due = due
     works = (
         looking.run(),
         telling.run(),
+        comparing.run(),
         _feeding(state),
         state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh),
         state.foresight.run(),

@@ -160,7 +160,9 @@ def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -
         for missing in sorted(set(metric.leads_to) - set(names)):
             raise ConfigError(f"{where}.leads_to", f"no metric is named {missing}")
         source = sources[metric.source or next(iter(sources))]
-        for key, query in (("query", metric.query), ("control", metric.control)):
+        of = {} if metric.of is None else {"of.canary": metric.of.canary, "of.stable": metric.of.stable}
+        arms = {"canary": metric.canary, "stable": metric.stable, **of}
+        for key, query in {"query": metric.query, "control": metric.control, **arms}.items():
             if query is not None:
                 _check_query(f"{where}.{key}", query, source)
 

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.automation.canaries import Canaries
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import show_all, showing, watching
@@ -84,6 +85,13 @@ def make_app(
         planner=planner,
         foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
         gatekeeper=_gatekeeper(app, store=store, planner=planner, clock=clock),
+        canaries=Canaries(
+            store=store,
+            watched=lambda: app[STATE].rules.watched,
+            settings=lambda service: settings_of(service, app[STATE].rules.gates),
+            clock=clock,
+            shown=lambda deployment, _: app[STATE].gatekeeper.changed(deployment.service),
+        ),
         reload=reload,
         due=lambda: None,
         external=external,

@@ -3,7 +3,20 @@
 from dataclasses import asdict
 from typing import Any
 
-from afdp_exporter.model import Estimate, Extrapolation, GateDecision, GateMode, StoredDecision
+from afdp_exporter.model import (
+    CanaryComparison,
+    CanaryVerdict,
+    Deployment,
+    Estimate,
+    Extrapolation,
+    GateDecision,
+    GateMode,
+    Rollout,
+    StoredDecision,
+)
+from afdp_exporter.wording.metrics import display_name, format_change
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_share
 
 
 def gate_json(decision: GateDecision) -> dict[str, Any]:
@@ -83,6 +96,69 @@ def quoted_json(stored: StoredDecision | None) -> dict[str, Any] | None:
         "decided_at": decision.decided_at,
         "reasons": list(decision.reasons),
     }
+
+
+def rollout_json(deployment: Deployment, rollout: Rollout | None) -> dict[str, Any]:
+    """A canary as the API gives it; without any comparison its metrics are empty and the sentence says why."""
+    if rollout is None:
+        sentence = f"{deployment.name} was not compared with another version: it is no canary, or runs no minute yet."
+        rollout = Rollout(
+            deployment_id=deployment.id,
+            as_of=deployment.started_at,
+            traffic_ratio=deployment.traffic_ratio,
+            comparisons=(),
+        )
+    else:
+        sentence = rollout_sentence(rollout)
+    full = rollout.extrapolation
+    harms = [one.harm_ratio for one in rollout.comparisons if one.harm_ratio is not None]
+    return {
+        "deployment_id": rollout.deployment_id,
+        "traffic_ratio": rollout.traffic_ratio,
+        "as_of": rollout.as_of,
+        "metrics": [_comparison(one, rollout) for one in rollout.comparisons],
+        "cost_per_hour": None if full is None else _money(full.cost_per_hour, full.currency),
+        "confidence_ratio": 1.0 - max(harms) if harms else None,
+        "carry_over": None if full is None else {"factor": full.carry_over.factor.median, "n": full.carry_over.n},
+        "not_linear": full is not None and full.not_linear,
+        "trouble": rollout.trouble,
+        "sentence": sentence,
+    }
+
+
+def _comparison(one: CanaryComparison, rollout: Rollout) -> dict[str, Any]:
+    full = rollout.full.get(one.metric)
+    return {
+        "metric": one.metric,
+        "canary": one.canary,
+        "stable": one.stable,
+        "difference": None if one.difference is None else asdict(one.difference),
+        "at_full_traffic": None if full is None else asdict(full),
+        "verdict": one.verdict,
+        "harm_ratio": one.harm_ratio,
+        "minutes": one.minutes,
+        "decidable_in_seconds": one.decidable_in_seconds,
+        "reason": one.reason,
+    }
+
+
+def rollout_sentence(rollout: Rollout) -> str:
+    """What a canary shows, in one sentence."""
+    if not rollout.comparisons:
+        return rollout.trouble or "No metric has queries for each version (`canary` and `stable`)."
+    share = "" if rollout.traffic_ratio is None else f" at {format_share(rollout.traffic_ratio)} of the traffic"
+    worse = [one for one in rollout.comparisons if one.verdict is CanaryVerdict.WORSE]
+    open_ = [display_name(one.metric) for one in rollout.comparisons if one.verdict is CanaryVerdict.UNDECIDED]
+    parts = [
+        f"{display_name(one.metric)} {format_change(one.metric, rollout.full[one.metric])} at full traffic"
+        for one in worse
+        if one.metric in rollout.full
+    ]
+    cost = rollout.extrapolation.cost_per_hour if rollout.extrapolation is not None else None
+    if worse and cost is not None and rollout.extrapolation is not None and rollout.extrapolation.currency:
+        parts.append(format_money(rollout.extrapolation.currency, cost, per_hour=True))
+    said = f"The canary is worse{share}: {', '.join(parts)}" if worse else f"Nothing is worse in the canary{share}"
+    return f"{said}; cannot be decided yet: {', '.join(open_)}." if open_ else f"{said}."
 
 
 def _money(estimate: Estimate | None, currency: str | None) -> dict[str, Any] | None:

@@ -145,6 +145,14 @@ class Gatekeeper:
     async def _with_measurement(self, given: GateInput, settings: GateSettings) -> GateInput:
         if not given.known:
             return given
+        rollout = await self.store.automation.rollout(given.deployment.id)
+        if rollout is not None:
+            given = replace(
+                given,
+                comparisons=rollout.comparisons,
+                extrapolation=rollout.extrapolation if given.phase is not Phase.POST else None,
+                trouble_with_data=None if rollout.trouble is None else f"A metric is missing: {rollout.trouble}.",
+            )
         impact = await self.store.impact(given.deployment.id)
         measured = Measured(deployment=given.deployment, impact=impact)
         told = impact is not None or given.deployment.labelled_outcome is not None or given.deployment.told_failure
@@ -152,7 +160,7 @@ class Gatekeeper:
             given,
             impact=impact,
             outcome=measured.decision.outcome if told else None,
-            trouble_with_data=await self._trouble(given),
+            trouble_with_data=await self._trouble(given) or given.trouble_with_data,
         )
         if impact is None:
             return found

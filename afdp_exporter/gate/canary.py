@@ -5,7 +5,6 @@ confidence sequence. A count is compared by an e-process. Both hold however ofte
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from scipy.special import ndtr
@@ -22,22 +21,13 @@ from afdp_exporter.gate.sequential import (
     noise_of,
     rate_ratio,
 )
-from afdp_exporter.model import Estimate, Floats, Worse
+from afdp_exporter.model import CanaryComparison, CanaryVerdict, Estimate, Floats, Worse
 
 ALPHA = 0.05  # of false holds, over all checks together
 DOUBLING = 2.0  # of a rate: the change for which a count says when it can be decided
 _Z = 1.6449
 _LEAST_EARLIER = 3  # canaries before what they have in common is taken off
 _MINUTE = 60.0
-
-
-class CanaryVerdict(StrEnum):
-    """What the canary's metric is beside the stable version's."""
-
-    WORSE = "worse"
-    BETTER = "better"
-    SAME = "same"
-    UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,26 +55,6 @@ class CanarySeries:
     def counted(self) -> bool:
         """Whether it is compared by counts."""
         return self.canary_of is not None and self.stable_of is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryComparison:
-    """One metric of a canary beside the stable version; figures in the metric's own unit.
-
-    `difference` is the canary less the stable version with its 90 % interval at this check. `harm_ratio` is how
-    probable it is that the canary is worse at all. `decidable_in_seconds` is how long until a change that matters
-    would show, None where it will not within a week or where it is decided.
-    """
-
-    metric: str
-    verdict: CanaryVerdict
-    reason: str
-    minutes: int
-    canary: float | None = None
-    stable: float | None = None
-    difference: Estimate | None = None
-    harm_ratio: float | None = None
-    decidable_in_seconds: float | None = None
 
 
 def compare(series: CanarySeries) -> CanaryComparison:

@@ -11,10 +11,11 @@ from math import exp, pi, sqrt
 
 from scipy.special import ndtr
 
-from afdp_exporter.gate.canary import CanaryComparison, CanaryVerdict
 from afdp_exporter.gate.settings import Enforcement, GateSettings, WhenUnknown
 from afdp_exporter.model import (
     Basis,
+    CanaryComparison,
+    CanaryVerdict,
     Deployment,
     Estimate,
     ExpectedLoss,

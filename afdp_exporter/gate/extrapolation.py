@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp, hypot, log, sqrt
 
-from afdp_exporter.gate.canary import CanaryComparison
-from afdp_exporter.model import CarryOver, Estimate, Layer, Metric, Worse
+from afdp_exporter.model import CanaryComparison, CarryOver, Estimate, Layer, Metric, Worse
 
 PRIOR_ROLLOUTS = 5.0  # that a factor of one counts as, beside the service's own rollouts
 PRIOR_SPREAD = 0.2  # of the logarithm of the factor, before any rollout was measured at both stages

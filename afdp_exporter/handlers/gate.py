@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from afdp_exporter.automation.answers import gate_json, gate_text
+from afdp_exporter.automation.answers import gate_json, gate_text, rollout_json
 from afdp_exporter.automation.gatekeeper import GateQuestion
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Name
@@ -66,6 +66,13 @@ async def post(request: web.Request) -> web.Response:
             phase=asked.phase, body=json.dumps(rest, sort_keys=True), planned=planned,
         )  # fmt: skip
     return _answered(asked, await verdict(state, question, caller="api", wait=asked.wait))
+
+
+async def rollout(request: web.Request) -> web.Response:
+    """A canary beside the stable version, and what it will be at full traffic, as compared last."""
+    state = request.app[STATE]
+    deployment = await state.store.deployment(request.match_info["id"])
+    return answer(rollout_json(deployment, await state.store.automation.rollout(deployment.id)))
 
 
 async def verdict(state: State, question: GateQuestion, *, caller: str, wait: float = 0.0) -> GateDecision:

@@ -81,6 +81,7 @@ ROUTES = (
     _read("/api/v1/deployments", deployments.list_),
     _read("/api/v1/deployments/{id}", deployments.get),
     _read("/api/v1/deployments/{id}/series", deployments.series),
+    _read("/api/v1/deployments/{id}/rollout", gate.rollout),
     _annotate("PATCH", "/api/v1/deployments/{id}", deployments.change, deployments.KIND),
     Route(
         method="POST",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from aiohttp import web
 
+from afdp_exporter.automation.canaries import Canaries
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.external import External
 from afdp_exporter.feeds import Feed
@@ -72,6 +73,7 @@ class State:
     planner: Planner
     foresight: Foresight
     gatekeeper: Gatekeeper
+    canaries: Canaries
     reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
     due: Callable[[], None]  # there may be a look whose time has come
     external: External = External()
@@ -84,6 +86,7 @@ class State:
         self.instruments.show(deployment)
         self.foresight.told(deployment)
         self.gatekeeper.changed(deployment.service)
+        self.canaries.told(deployment)
         self.due()
 
     async def recall(self) -> None:

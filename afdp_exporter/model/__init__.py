@@ -21,6 +21,8 @@ from afdp_exporter.model.deployments import (
 )
 from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
 from afdp_exporter.model.gate import (
+    CanaryComparison,
+    CanaryVerdict,
     CarryOver,
     ExpectedLoss,
     Extrapolation,
@@ -31,6 +33,7 @@ from afdp_exporter.model.gate import (
     LevelChange,
     MatchedFailure,
     Phase,
+    Rollout,
     StoredDecision,
 )
 from afdp_exporter.model.impacts import (
@@ -66,7 +69,7 @@ from afdp_exporter.model.learning import (
     Slot,
     Windows,
 )
-from afdp_exporter.model.metrics import Layer, Metric, Money, Series, Worse
+from afdp_exporter.model.metrics import Arms, Layer, Metric, Money, Series, Worse
 from afdp_exporter.model.notices import DueNotice, Notice
 from afdp_exporter.model.rollbacks import is_rollback, returns_to, says_that_it_mends, taken_back
 
@@ -75,8 +78,11 @@ __all__ = [
     "ActionState",
     "Annotation",
     "Announcement",
+    "Arms",
     "Attribution",
     "Basis",
+    "CanaryComparison",
+    "CanaryVerdict",
     "CarryOver",
     "Case",
     "Change",
@@ -123,6 +129,7 @@ __all__ = [
     "Prediction",
     "Recurrence",
     "Rival",
+    "Rollout",
     "Score",
     "SeenBefore",
     "Series",

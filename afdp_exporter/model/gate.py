@@ -1,6 +1,7 @@
 """What the gate is asked, and what it answers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -61,6 +62,35 @@ class ExpectedLoss:
     hold: float | None
     rollback: float | None
     currency: str
+
+
+class CanaryVerdict(StrEnum):
+    """What the canary's metric is beside the stable version's."""
+
+    WORSE = "worse"
+    BETTER = "better"
+    SAME = "same"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryComparison:
+    """One metric of a canary beside the stable version; figures in the metric's own unit.
+
+    `difference` is the canary less the stable version with its 90 % interval at this check. `harm_ratio` is how
+    probable it is that the canary is worse at all. `decidable_in_seconds` is how long until a change that matters
+    would show, None where it will not within a week or where it is decided.
+    """
+
+    metric: str
+    verdict: CanaryVerdict
+    reason: str
+    minutes: int
+    canary: float | None = None
+    stable: float | None = None
+    difference: Estimate | None = None
+    harm_ratio: float | None = None
+    decidable_in_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,3 +179,21 @@ class LevelChange:
     by: str
     reason: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """A canary beside the stable version, and what it will be at full traffic, as of a time.
+
+    `full` is each metric's difference at full traffic. `differences` are those of each minute of its life, None where
+    one version was not measured: later canaries are held against them. `trouble` says why metrics are missing.
+    """
+
+    deployment_id: str
+    as_of: datetime
+    traffic_ratio: float | None
+    comparisons: tuple[CanaryComparison, ...]
+    full: Mapping[str, Estimate] = field(default_factory=dict)
+    extrapolation: Extrapolation | None = None
+    differences: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    trouble: str | None = None

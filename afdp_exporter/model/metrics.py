@@ -40,6 +40,16 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arms:
+    """A query for the canary and one for the stable version."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    canary: str | Mapping[str, Any]
+    stable: str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
     """A figure that is watched. Its name ends in its unit; its query may hold `$service` and the like."""
 
@@ -55,6 +65,15 @@ class Metric:
     leads_to: tuple[str, ...] = ()  # names of the metrics that may follow this one
     primary: bool = True  # judged for the outcome; the others are told as "also moved"
     environments: tuple[str, ...] = ()  # empty: every environment
+    canary: str | Mapping[str, Any] | None = None  # the same of a canary alone, and ...
+    stable: str | Mapping[str, Any] | None = None  # ... of the stable version beside it
+    of: Arms | None = None  # what `canary` and `stable` are counted in, where they are counts of a minute
+
+    def __post_init__(self) -> None:
+        if (self.canary is None) is not (self.stable is None):
+            raise ValueError("canary and stable are needed together")
+        if self.of is not None and self.canary is None:
+            raise ValueError("of needs canary and stable: what they are counted in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -85,11 +85,16 @@ class Source(Protocol):
 
 
 def values_of(deployment: Deployment) -> dict[str, str]:
-    """The values that `$service`, `$environment`, `$version` and `$label_NAME` stand for."""
-    known = {"service": deployment.service, "environment": deployment.environment}
-    if deployment.version is not None:
-        known["version"] = deployment.version
-    return known | {f"label_{name}": value for name, value in deployment.labels.items()}
+    """What `$service`, `$environment`, `$version`, `$previous_version`, `$traffic_ratio`, `$label_NAME` stand for."""
+    known = {
+        "service": deployment.service,
+        "environment": deployment.environment,
+        "version": deployment.version,
+        "previous_version": deployment.previous_version,
+        "traffic_ratio": None if deployment.traffic_ratio is None else repr(deployment.traffic_ratio),
+    }
+    labels = {f"label_{name}": value for name, value in deployment.labels.items()}
+    return {name: value for name, value in known.items() if value is not None} | labels
 
 
 async def ask(

@@ -18,8 +18,10 @@ _TOKEN = re.compile(
 _VARIABLE = re.compile(r"\$([a-zA-Z_]\w*)")
 _ELSEWHEN = re.compile(r"(?: offset -?\w+| @ \S+)+$")
 _RATES = frozenset({"rate", "irate", "increase"})
-_KNOWN = frozenset({"service", "environment", "version"})
+_KNOWN = frozenset({"service", "environment", "version", "previous_version", "traffic_ratio"})
+_NUMBERS = frozenset({"traffic_ratio"})  # they stand for a number, also outside of quotes
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
 
 
@@ -101,7 +103,8 @@ def prepared(query: str) -> PromQL:
 
 def filled(query: str) -> str:
     """The query with a placeholder for each variable."""
-    return substitute(query, dict.fromkeys((match[1] for match in _VARIABLE.finditer(query)), "x"))
+    names = {match[1] for match in _VARIABLE.finditer(query)}
+    return substitute(query, {name: "0.5" if name in _NUMBERS else "x" for name in names})
 
 
 def substitute(query: str, values: Mapping[str, str]) -> str:
@@ -158,7 +161,7 @@ def _fill(literal: str, values: Mapping[str, str], *, regex: bool) -> str:
 
 def _identifier(name: str, values: Mapping[str, str]) -> str:
     text = _value(name, values)
-    if not _IDENTIFIER.fullmatch(text):
+    if not (_NUMBER if name in _NUMBERS else _IDENTIFIER).fullmatch(text):
         raise SourceRefused("bad_value", f"${name} stands outside of quotes and its value {text!r} is no plain name")
     return text
 

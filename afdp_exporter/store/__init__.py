@@ -28,6 +28,7 @@ from afdp_exporter.model import (
     Outcome,
     Outline,
     Prediction,
+    Rollout,
     StoredDecision,
 )
 
@@ -130,6 +131,15 @@ class AutomationStore(Protocol):
 
     async def level_changes(self, service: str | None = None) -> list[LevelChange]:
         """That trail, oldest first."""
+
+    async def keep_rollout(self, service: str, rollout: Rollout) -> None:
+        """Keep what a canary of a service shows by now."""
+
+    async def rollout(self, deployment_id: str) -> Rollout | None:
+        """What the canary of a deployment showed last; None where there was none."""
+
+    async def rollouts(self, service: str, *, before: datetime, limit: int = 20) -> list[Rollout]:
+        """What the newest canaries of a service showed last, oldest first."""
 
     async def propose(self, action: Action) -> bool:
         """Keep the intent of an action; False where there is one of its kind for the deployment already."""

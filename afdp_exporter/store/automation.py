@@ -1,5 +1,6 @@
 """The SQL of the gate's decisions, of automation levels and of actions: functions of a connection."""
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import astuple
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from afdp_exporter.errors import Conflict, Fault, NotFound
-from afdp_exporter.model import Action, ActionState, Deployment, GateDecision, LevelChange, StoredDecision
+from afdp_exporter.model import Action, ActionState, Deployment, GateDecision, LevelChange, Rollout, StoredDecision
 from afdp_exporter.store.connection import Connection, Row
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import to_time, to_us, whole
@@ -16,6 +17,7 @@ from afdp_exporter.store.writer import Writer
 
 _decision = TypeAdapter(GateDecision)
 _action = TypeAdapter(Action)
+_rollout = TypeAdapter(Rollout)
 
 _LAST = """
 SELECT * FROM decisions
@@ -66,6 +68,15 @@ class SQLiteAutomation:
 
     async def level_changes(self, service: str | None = None) -> list[LevelChange]:
         return await self._readers.read(lambda connection: level_changes(connection, service))
+
+    async def keep_rollout(self, service: str, rollout: Rollout) -> None:
+        await self._writer.write(lambda connection: keep_rollout(connection, service, rollout))
+
+    async def rollout(self, deployment_id: str) -> Rollout | None:
+        return await self._readers.read(lambda connection: find_rollout(connection, deployment_id))
+
+    async def rollouts(self, service: str, *, before: datetime, limit: int = 20) -> list[Rollout]:
+        return await self._readers.read(lambda connection: rollouts(connection, service, before, limit))
 
     async def propose(self, action: Action) -> bool:
         return await self._writer.write(lambda connection: propose(connection, action))
@@ -165,6 +176,32 @@ def level_changes(connection: Connection, service: str | None = None) -> list[Le
     ]  # fmt: skip
 
 
+def keep_rollout(connection: Connection, service: str, rollout: Rollout) -> None:
+    """Keep the newest of a deployment."""
+    connection.execute(
+        """
+        INSERT INTO rollouts (deployment_id, service, measured_us, document) VALUES (?, ?, ?, ?)
+        ON CONFLICT DO UPDATE SET measured_us = excluded.measured_us, document = excluded.document
+        """,
+        (rollout.deployment_id, service, to_us(rollout.as_of), zlib.compress(_rollout.dump_json(rollout))),
+    )
+
+
+def find_rollout(connection: Connection, deployment_id: str) -> Rollout | None:
+    """The newest of a deployment."""
+    row = connection.execute("SELECT document FROM rollouts WHERE deployment_id = ?", (deployment_id,)).fetchone()
+    return None if row is None else rollout_of(row["document"])
+
+
+def rollouts(connection: Connection, service: str, before: datetime, limit: int) -> list[Rollout]:
+    """The newest of a service, oldest first."""
+    rows = connection.execute(
+        "SELECT document FROM rollouts WHERE service = ? AND measured_us < ? ORDER BY measured_us DESC LIMIT ?",
+        (service, to_us(before), limit),
+    ).fetchall()
+    return [rollout_of(row["document"]) for row in reversed(rows)]
+
+
 def propose(connection: Connection, action: Action) -> bool:
     """Keep the intent of an action; False where there is one of its kind for the deployment already."""
     return connection.execute(_PUT, _values(action)).rowcount == 1
@@ -217,6 +254,12 @@ def _stored(row: Row) -> StoredDecision:
 def decision_of(document: str) -> GateDecision:
     """The decision that a document holds."""
     return _decision.validate_json(document)
+
+
+@whole
+def rollout_of(document: bytes) -> Rollout:
+    """The rollout that a document holds."""
+    return _rollout.validate_json(zlib.decompress(document))
 
 
 @whole

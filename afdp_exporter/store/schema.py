@@ -340,10 +340,12 @@ def create_actions(db: "Database") -> None:
         """
         CREATE TABLE rollouts (
             deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+            service TEXT NOT NULL,
             measured_us INTEGER NOT NULL,
             document BLOB NOT NULL
         ) STRICT
         """,
+        "CREATE INDEX rollouts_of_service ON rollouts (service, measured_us)",
         """
         CREATE TABLE actions (
             id TEXT PRIMARY KEY,

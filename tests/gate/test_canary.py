@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from afdp_exporter.gate.canary import CanarySeries, CanaryVerdict, compare
-from afdp_exporter.model import Worse
+from afdp_exporter.gate.canary import CanarySeries, compare
+from afdp_exporter.model import CanaryVerdict, Worse
 
 
 def means(shift: float, *, minutes: int = 60, seed: int = 1, **words: object) -> CanarySeries:
