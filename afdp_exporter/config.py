@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -91,6 +92,7 @@ class Config:
             metrics=self.metrics,
             services=self.services,
             calendar=self.calendar,
+            zone=ZoneInfo(self.policy.planning.time_zone),
             settings=self.policy.analysis,
         )
 

@@ -21,7 +21,7 @@ REMEMBERED = 256  # histories: looks that reach less far, drawings and ratios as
 def align(grid: Grid, earlier: Iterable[float]) -> Grid:
     """The grid with every clear level shift right after one of the `earlier` Unix times taken out of the history."""
     instants = sorted((float(time) for time in earlier if np.isfinite(time)), reverse=True)
-    positions = [int(np.ceil((instant - grid.start) / grid.step - 1e-6)) for instant in instants]
+    positions = [int(place) for place in np.ceil(grid.positions(instants) - 1e-6)]
     inside = tuple(position for position in positions if 12 <= position <= grid.deployed - 12)
     if not inside:
         return grid

@@ -73,7 +73,7 @@ class Epochs:
 def epochs(grid: Grid, earlier: Sequence[float]) -> Epochs | None:
     """The stretches after the `earlier` deployments (Unix seconds); None where too few can be compared."""
     instants = sorted(float(time) for time in earlier if np.isfinite(time))
-    places = [int(np.ceil((instant - grid.start) / grid.step - 1e-6)) for instant in instants]
+    places = [int(place) for place in np.ceil(grid.positions(instants) - 1e-6)]
     apart = [place for k, place in enumerate(places) if k == 0 or place - places[k - 1] >= SPAN_APART]
     inside = [place for place in apart if BEFORE < place <= grid.deployed - SPAN_APART][-MOST:]
     if len(inside) < LEAST:

@@ -1,15 +1,19 @@
 """A raw series put on a regular grid, standardised, with the instants of the deployment as positions on it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from afdp_exporter.detectors.clock import Clock, clock
 from afdp_exporter.detectors.robust import median
 from afdp_exporter.model import Floats
 
 DAY = 86_400.0
 SHORT_GAP = 3  # steps that are interpolated as if they had been measured
+LONG_GAP = 30  # steps that are filled with what was measured before, as noisy as it was
 SHORTEST_STEP = 1e-3  # seconds
 LAST_TIME = 1e11  # Unix seconds; what lies beyond is no time
 LONGEST = 41_000  # steps of history that are looked at: a week of 15 s
@@ -21,8 +25,9 @@ REACH_STEPS = 4
 class Grid:
     """A series on a regular grid: `values` float64 (n,), standardised, without gaps; `real` says which were measured.
 
-    The deployment starts before position `deployed` and is over before position `finished`; its effect may begin up to
-    `reach` steps later. A value in the metric's own unit is `centre + scale * value`.
+    The grid is that of the `clock` on the wall. The deployment starts before position `deployed` and is over before
+    position `finished`; its effect may begin up to `reach` steps later. A value in the metric's own unit is
+    `centre + scale * value`.
     """
 
     start: float
@@ -35,6 +40,7 @@ class Grid:
     reach: int
     centre: float
     scale: float
+    clock: Clock
 
     @property
     def n(self) -> int:
@@ -62,8 +68,12 @@ class Grid:
         return min(self.finished + self.reach, self.n - 1)
 
     def time(self, position: float) -> float:
-        """Unix seconds of a position."""
+        """Unix seconds of a position, from shortly before the deployment on."""
         return self.start + position * self.step
+
+    def positions(self, instants: Sequence[float]) -> Floats:
+        """Where on the grid Unix times (k,) lie."""
+        return (self.clock.shown(np.asarray(instants, dtype=np.float64)) - self.start) / self.step
 
 
 def prepare(
@@ -75,6 +85,7 @@ def prepare(
     control: Floats | None,
     step: float | None,
     respond_within: float | None,
+    zone: tzinfo = UTC,
 ) -> Grid | None:
     """Sort, put on a grid, fill and standardise; None when there are not two distinct usable points.
 
@@ -89,9 +100,11 @@ def prepare(
     if not SHORTEST_STEP <= step < LAST_TIME:
         return None
     at, raw, order = _newest(at, raw, order, step)
-    position = np.rint((at - at[0]) / step).astype(np.int64)
+    wall = clock(zone, float(at[0]), deployed_at)
+    shown = wall.shown(at)
+    start = float(shown.min())
+    position = np.rint((shown - start) / step).astype(np.int64)
     filled, real = _fill(position, raw)
-    start = float(at[0])
     deployed = int(np.clip(np.ceil((deployed_at - start) / step - 1e-6), 0, len(filled)))
     end = deployed_at if finished_at is None or not abs(finished_at) < LAST_TIME else max(finished_at, deployed_at)
     finished = int(np.clip(np.ceil((end - start) / step - 1e-6), deployed, len(filled)))
@@ -103,7 +116,7 @@ def prepare(
         other = standardise(_fill(position[known], control[order][known], len(filled))[0], deployed)[0]
     return Grid(
         start=start, step=step, values=standard, real=real, control=other, deployed=deployed, finished=finished,
-        reach=max(reach, 1), centre=centre, scale=scale,
+        reach=max(reach, 1), centre=centre, scale=scale, clock=wall,
     )  # fmt: skip
 
 
@@ -161,7 +174,11 @@ def _usual_step(at: Floats) -> float:
 
 
 def _fill(position: NDArray[np.int64], raw: Floats, n: int | None = None) -> tuple[Floats, NDArray[np.bool_]]:
-    n = n or int(position[-1]) + 1
+    """Values on the grid and which of them were measured: gaps are interpolated, long ones mirror what came before.
+
+    A straight line through a night without traffic would look like a series that hardly scatters.
+    """
+    n = n or int(position.max()) + 1
     values, real = np.zeros(n), np.zeros(n, dtype=bool)
     values[position] = raw
     real[position] = True
@@ -170,6 +187,9 @@ def _fill(position: NDArray[np.int64], raw: Floats, n: int | None = None) -> tup
         values = np.interp(np.arange(n), known, values[known])
         before = np.maximum.accumulate(np.where(real, np.arange(n), -n))
         after = np.minimum.accumulate(np.where(real, np.arange(n), 2 * n)[::-1])[::-1]
+        for gap in np.flatnonzero(np.diff(known) > LONG_GAP):
+            begin, end = int(known[gap]) + 1, int(known[gap + 1])
+            values[begin:end] = np.resize(np.concatenate([values[:begin][::-1], values[:begin]]), end - begin)
         real = real | (after - before - 1 <= SHORT_GAP)
     return values, real
 

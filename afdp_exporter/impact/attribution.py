@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, tzinfo
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,6 +28,7 @@ from afdp_exporter.impact.artefacts import beside_dip, increments, of_counter, w
 from afdp_exporter.impact.evidence import Evidence, beside_control, moved_along, weigh
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.impact.likelihood import NOTHING_MOVED, likelihood
+from afdp_exporter.impact.recurring import after_a_night, beyond_the_clock
 from afdp_exporter.impact.usual import Habit, after_restart, habit, told, without
 from afdp_exporter.model import Attribution, Floats, Worse
 
@@ -48,6 +50,7 @@ def judge(
     step: float | None = None,
     respond_within: float | None = None,
     rate_window: float | None = None,
+    time_zone: tzinfo = UTC,
 ) -> Finding:
     """Judge whether a deployment shifted a metric; pure, and silent about data that cannot tell.
 
@@ -55,7 +58,8 @@ def judge(
     what the deployment cannot have touched, at the same times. `respond_within` is how many seconds after the rollout
     the onset may come (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
     query takes a rate: a dip no longer than that, while instances are replaced, is no loss. What follows the
-    `earlier_deployments` alike is usual, and only what goes beyond it is judged. Raises ValueError only for arrays
+    `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same minutes of earlier
+    days did, by the clock of the `time_zone`. Raises ValueError only for arrays
     whose shapes do not fit together.
     """
     at, raw = _array(times, "times"), _array(values, "values")
@@ -72,6 +76,7 @@ def judge(
         earlier=tuple(earlier_deployments),
         step=step,
         respond_within=respond_within,
+        zone=time_zone,
     )
     with np.errstate(all="ignore"):
         growth = increments(at, raw, asked.deployed_at, asked.last_onset)
@@ -93,6 +98,7 @@ class _Asked:
     earlier: tuple[float, ...]
     step: float | None
     respond_within: float | None
+    zone: tzinfo
 
     @property
     def last_onset(self) -> float:
@@ -104,7 +110,7 @@ class _Asked:
         """A series as it was measured around the rollout."""
         return prepare(
             at, series, self.deployed_at, finished_at=self.finished_at, control=beside, step=self.step,
-            respond_within=self.respond_within,
+            respond_within=self.respond_within, zone=self.zone,
         )  # fmt: skip
 
     def natural(self, grid: Grid, found: Habit | None) -> Grid:
@@ -134,7 +140,10 @@ def _judged(at: Floats, raw: Floats, other: Floats | None, asked: _Asked) -> Fin
             evidence = beside_control(
                 evidence, None if ratio is None else weigh(asked.natural(ratio, habit(ratio, asked.earlier)))
             )
-    return _decide(evidence) if found is None else told(_decide(evidence), found)
+    finding = _decide(evidence)
+    finding = beyond_the_clock(finding, evidence, asked.earlier)
+    finding = after_a_night(finding, evidence, asked.earlier)
+    return finding if found is None else told(finding, found)
 
 
 def _array(data: ArrayLike, name: str) -> Floats:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -79,6 +79,7 @@ class Case:
     per_service: frozenset[str] = frozenset()
     past: tuple[Measured, ...] = ()
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
+    zone: tzinfo = UTC
     before: Impact | None = None
     settings: ImpactSettings = ImpactSettings()
 

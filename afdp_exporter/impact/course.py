@@ -8,7 +8,8 @@ the same way: the band holds nine of ten single values after a deployment that d
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from math import hypot, isfinite
 
 import numpy as np
@@ -55,13 +56,15 @@ def course(
     earlier_deployments: Sequence[float] = (),
     step: float | None = None,
     respond_within: float | None = None,
+    time_zone: tzinfo = UTC,
 ) -> Course | None:
     """The course around a deployment; None where there is no usable data.
 
     `finding` is what `judge` says of a metric; the other arguments are those that `judge` was given. Pure; a few
     milliseconds.
     """
-    measured = prepare(
+    laid_out = partial(
+        prepare,
         np.asarray(times, dtype=np.float64),
         np.asarray(values, dtype=np.float64),
         float(deployed_at),
@@ -70,11 +73,13 @@ def course(
         step=step,
         respond_within=respond_within,
     )
-    if measured is None:
+    measured = laid_out()
+    on_the_wall = laid_out(zone=time_zone)
+    if measured is None or on_the_wall is None:
         return None
     shown = _shown_after(measured)
     plain = _as_measured(metric, measured, shown)
-    grid = align(measured, earlier_deployments)
+    grid = align(on_the_wall, earlier_deployments)
     stretch = _stretch(finding, grid, shown)
     return plain if stretch is None else _with_expected(plain, finding, grid, stretch)
 

@@ -155,6 +155,7 @@ def question_of(
         per_service=frozenset(each.metric.name for each in evidence if each.per_service),
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
         before=before,
+        zone=watched.zone,
         settings=watched.settings.impact,
     )
     return Question(case=case, evidence=evidence)
@@ -322,6 +323,7 @@ class _Asking:
             "deployed_at": case.deployment.started_at.timestamp(),
             "finished_at": case.deployment.ended_at.timestamp(),
             "earlier_deployments": case.earlier,
+            "time_zone": case.zone,
         }
         self._step = case.step
 

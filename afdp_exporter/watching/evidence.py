@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from time import perf_counter
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
@@ -35,12 +35,13 @@ class AnalysisSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """What the configuration says about what is watched, and where it is asked."""
+    """What the configuration says about what is watched, where it is asked, and by whose clock."""
 
     sources: Mapping[str, Source]
     metrics: tuple[Metric, ...]
     services: Mapping[str, Service] = field(default_factory=dict)
     calendar: tuple[Occasion, ...] = ()
+    zone: tzinfo = UTC
     settings: AnalysisSettings = AnalysisSettings()
 
     def metrics_of(self, deployment: Deployment) -> tuple[Metric, ...]:
