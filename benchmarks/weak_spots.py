@@ -13,9 +13,10 @@ from collections.abc import Iterator
 import numpy as np
 import weak_spots_clock
 import weak_spots_ranges
+import weak_spots_rollout
 from weak_spot_rows import Figure, Row
 
-ROWS: tuple[Row, ...] = (*weak_spots_clock.ROWS, *weak_spots_ranges.ROWS)
+ROWS: tuple[Row, ...] = (*weak_spots_clock.ROWS, *weak_spots_ranges.ROWS, *weak_spots_rollout.ROWS)
 
 
 def measure(row: Row, seed: int, n: int) -> Iterator[tuple[Figure, float, int]]:

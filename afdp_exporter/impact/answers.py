@@ -108,6 +108,8 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
     grid, measured, onset = evidence.grid, evidence.level, evidence.onset
     base = float(grid.values[grid.deployed - measured.back : grid.deployed].mean())
     before = grid.centre + grid.scale * base
+    visible = minimum_detectable_effect(measured) * grid.scale
+    level = grid.centre + grid.scale * float(grid.values[: grid.deployed].mean())
     change, half = measured.change * grid.scale, measured.half_width() * grid.scale
     return {
         "p_value": evidence.p_value,
@@ -118,7 +120,8 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
         "low": change - half,
         "high": change + half,
         "change_ratio": change / abs(before) if before else None,
-        "minimum_detectable_effect": minimum_detectable_effect(measured) * grid.scale,
+        "minimum_detectable_effect": visible,
+        "minimum_detectable_ratio": visible / abs(level) if level else None,
         "n_history": grid.deployed,
         "account": {
             "step_seconds": grid.step,

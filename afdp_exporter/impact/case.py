@@ -66,7 +66,8 @@ class Case:
     `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest first.
     `per_service` names the metrics that are measured for this service alone; `elsewhere` is how other services' series
     of the same metrics moved at that time, by service; `before` what the last
-    check of this deployment found.
+    check of this deployment found. `joint` names the metrics
+    that were judged once for all deployments close together, `reports` is what is known of the others' impacts, by id.
     """
 
     deployment: Deployment
@@ -81,6 +82,8 @@ class Case:
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
     zone: tzinfo = UTC
     before: Impact | None = None
+    joint: frozenset[str] = frozenset()
+    reports: Mapping[str, Impact] = field(default_factory=dict)
     settings: ImpactSettings = ImpactSettings()
 
     @property

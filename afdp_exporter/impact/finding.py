@@ -15,9 +15,10 @@ class Finding:
     the deployment may answer for. `shape` is level, transient, gradual, spread or None. `score` orders findings: every
     attributed one stands above every other. `log_factor` is the natural log of the Bayes factor for "this deployment
     did it", None where nothing was measured. `minimum_detectable_effect` is the smallest lasting change that four
-    checks of five would find. `usual` is what follows the deployments of this service alike: the other figures then
-    give what goes beyond it. `n_history` counts the points before the deployment, and `account` holds the settings and
-    the intermediate figures of this one analysis.
+    checks of five would find, `minimum_detectable_ratio` the same as a share of the mean level of the history. `usual`
+    is what follows the deployments of this service alike: the other figures then give what goes beyond it. `n_history`
+    counts the points before the deployment, and `account` holds the settings and the intermediate figures of this one
+    analysis.
     """
 
     attributed: bool
@@ -40,6 +41,7 @@ class Finding:
     duration_seconds: float | None = None
     recovered_at: float | None = None
     minimum_detectable_effect: float | None = None
+    minimum_detectable_ratio: float | None = None
     usual: Usual | None = None
     n_history: int = 0
     account: Mapping[str, float | int | str | None] = field(default_factory=dict)

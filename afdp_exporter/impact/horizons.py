@@ -19,14 +19,14 @@ FIRST = timedelta(hours=1)
 _EARLIER = (timedelta(hours=4), FIRST)
 _LONGER = 2  # a stretch is judged by itself where the whole reaches at least so many times as far, ...
 _LONGER_THAN_FIRST = timedelta(hours=4)  # ... the first hour where it reaches so far: the look before it saw that hour
-_LONGEST = timedelta(days=1)  # a check after that only asks whether it goes on
+LONGEST = timedelta(days=1)  # a check after that only asks whether it goes on
 _SILENT = frozenset({Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY})
 
 
 def as_judged(case: Case) -> Case:
     """The case as far as its metrics are judged: a day, and not beyond the next deployment of the service."""
     ends = successor(case)
-    last = case.deployment.ended_at + _LONGEST
+    last = case.deployment.ended_at + LONGEST
     if ends is not None:
         last = min(last, ends.started_at - timedelta.resolution)
     return replace(case, now=min(case.now, last))

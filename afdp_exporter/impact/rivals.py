@@ -3,9 +3,10 @@
 Each deployment in reach of an onset gets a share of the blame by Bayes' rule: what is known beforehand from its scope
 (the service that the metric belongs to, then what that service calls, then others), times how well the onset's range
 fits a reaction to it: none before it, every second one within a sample of its rollout, the others fading over the
-minutes after, slower for users and money than for machines. Where something downstream moved and nothing of this
-service that explains it, that speaks against this deployment: four of five such shifts would have been seen. What came
-and went explains nothing that stays. Shifts that began together are one event and are weighed jointly; what followed on
+minutes after, slower for users and money than for machines. Where something downstream moved and nothing of a
+deployment's own service that explains it, that speaks against this deployment: four of five such shifts would have been
+seen. It counts only where it is known of each of them, so that the reports of all give the same shares. What came and
+went explains nothing that stays. Shifts that began together are one event and are weighed jointly; what followed on
 them shares their blame.
 
 How likely an onset is falls off exponentially on either side of the likeliest instant, as it does for a changepoint in
@@ -38,6 +39,7 @@ _FADING = {  # a reaction that begins late is the less likely, the later: to 37 
 }
 _PLACES = np.linspace(-3, 3, 61)  # around an onset, in units of the way to the end of its range on that side, ...
 _WEIGHTS = 10.0 ** -np.abs(_PLACES)  # ... beyond which lies a tenth of the possibility on that side
+_MOST_TOGETHER = 6  # deployments that are judged once for all
 _SELF = "it returned after the rollback"
 
 
@@ -74,6 +76,40 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     return Blame(shifts=weighed, rivals=_rivals(shares, others))
 
 
+def row(case: Case, metric: str) -> tuple[Deployment, ...]:
+    """The deployments close together, this one among them, that may have moved a metric; in order of time.
+
+    Each began before a metric could no longer respond to one of the others. A metric of one service is not the doing of
+    services that it does not call. This deployment alone where there are too many: then each is judged by itself.
+    """
+    able = [
+        other
+        for other in case.others
+        if _went_out(other, case) and (not _owners(metric, case) or _prior_of(metric, other, case) > _OTHER)
+    ]
+    found, reach = {case.deployment.id: case.deployment}, case.short_window
+    while True:
+        first, last = min(each.started_at for each in found.values()), max(each.ended_at for each in found.values())
+        near = [
+            other
+            for other in able
+            if other.id not in found and other.started_at <= last + reach and first <= other.ended_at + reach
+        ]
+        if not near:
+            break
+        found |= {other.id: other for other in near}
+    together = sorted(found.values(), key=lambda each: (each.started_at, each.id))
+    return tuple(together) if len(together) <= _MOST_TOGETHER else (case.deployment,)
+
+
+def _went_out(other: Deployment, case: Case) -> bool:
+    return (
+        other.id != case.deployment.id
+        and other.environment == case.deployment.environment
+        and other.status not in {Status.PLANNED, Status.CANCELLED}
+    )
+
+
 def _in_reach(moved: Sequence[Shift], case: Case) -> list[Deployment]:
     """The other deployments to which any onset may be a reaction."""
     onsets = {possible_onsets(shift, case) for shift in moved}
@@ -81,9 +117,7 @@ def _in_reach(moved: Sequence[Shift], case: Case) -> list[Deployment]:
     return [
         other
         for other in case.others
-        if other.id != case.deployment.id
-        and other.environment == case.deployment.environment
-        and other.status not in {Status.PLANNED, Status.CANCELLED}
+        if _went_out(other, case)
         and any(other.started_at - case.step <= high and low <= other.ended_at + short_window for low, high in onsets)
     ]
 
@@ -115,9 +149,10 @@ def _posterior(
     """The share of the blame for one event of each candidate, by its id."""
     roots = [shift for shift in event if _began_together(event[0], shift, case)]
     weights = {}
+    known = _known(candidates, judged, case)
     for candidate in candidates:
         score = sum(log(max(_likelihood(shift, candidate, case), 1e-12)) for shift in roots)
-        if candidate is case.deployment and _comes_from_nowhere(roots, judged, case):
+        if len(known) == len(candidates) and _comes_from_nowhere(roots, known[candidate.id], case):
             score += log(_UNSEEN)
         weights[candidate.id] = score + log(min(_prior(shift, candidate, case) for shift in roots))
     top = max(weights.values())
@@ -126,10 +161,23 @@ def _posterior(
     return {name: weight / total for name, weight in raised.items()}
 
 
-def _comes_from_nowhere(roots: Sequence[Shift], judged: Sequence[Shift], case: Case) -> bool:
-    """Whether metrics of this very service could come before every root, and none of them explains it."""
+def _known(candidates: Sequence[Deployment], judged: Sequence[Shift], case: Case) -> dict[str, list[Shift]]:
+    """What the metrics of each candidate's own service did, by its id; only those of which it is known."""
+    known = {name: report.shifts for name, report in case.reports.items()} | {case.deployment.id: tuple(judged)}
+    return {
+        candidate.id: [shift for shift in known[candidate.id] if _is_own(shift.metric, candidate, case)]
+        for candidate in candidates
+        if candidate.id in known
+    }
+
+
+def _is_own(metric: str, candidate: Deployment, case: Case) -> bool:
+    return metric in case.per_service or candidate.service in _owners(metric, case)
+
+
+def _comes_from_nowhere(roots: Sequence[Shift], own: Sequence[Shift], case: Case) -> bool:
+    """Whether metrics of the very service could come before every root, and none of them explains it."""
     paths = Paths(case.metrics, case.services)
-    own = [shift for shift in judged if case.deployment.service in _owners(shift.metric, case)]
 
     def could(root: Shift) -> list[Shift]:
         return [shift for shift in own if paths.allowed(shift.metric, root.metric)]
@@ -153,7 +201,11 @@ def _passed(shift: Shift) -> bool:
 
 
 def _prior(shift: Shift, candidate: Deployment, case: Case) -> float:
-    owners = _owners(shift.metric, case)
+    return _prior_of(shift.metric, candidate, case)
+
+
+def _prior_of(metric: str, candidate: Deployment, case: Case) -> float:
+    owners = _owners(metric, case)
     if not owners or candidate.service in owners:
         return _SAME
     calls = {name: service.depends_on for name, service in case.services.items()}
@@ -170,8 +222,8 @@ def _owners(name: str, case: Case) -> set[str]:
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     """How well the onset fits a reaction to this deployment: the reaction's density, averaged over where it may be.
 
-    The onset was looked for from this deployment on; the rest of the possibility, `1 - onset_ratio`, lies before that
-    and speaks for whoever was there.
+    The onset was looked for from this deployment on, or from the first of those judged together; the rest of the
+    possibility, `1 - onset_ratio`, lies before that and speaks for those that were there.
     """
     if shift.onset is None:
         return 1.0  # it tells nobody from another
@@ -181,7 +233,8 @@ def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     ends = np.where(_PLACES < 0, max(middle - low, step / 4), max(high - middle, step / 4))
     known = float(np.average(reaction(middle + _PLACES * ends, candidate, shift.layer, step), weights=_WEIGHTS))
     earlier = 1 - (1.0 if shift.onset_ratio is None else shift.onset_ratio)
-    start, own = candidate.started_at.timestamp(), case.deployment.started_at.timestamp()
+    looked_from = row(case, shift.metric)[0] if shift.metric in case.joint else case.deployment
+    start, own = candidate.started_at.timestamp(), looked_from.started_at.timestamp()
     if earlier <= 0 or start >= own:
         return known * (1 - earlier)
     before = float(reaction(np.arange(start, own, step / 2), candidate, shift.layer, step).mean())
@@ -215,8 +268,12 @@ def _judged(
     if share[strongest.id] >= named:
         reason = f"{_told(strongest)} explains it better (its share of the blame is {share[strongest.id]:.0%})"
         return replace(shift, verdict=Attribution.NO_EFFECT, attribution_ratio=ratio, reason=reason)
-    who = ", ".join(_told(other) for other in others if share[other.id] >= 0.1)
-    reason = f"not told apart from {who or _told(strongest)} (this deployment's share of the blame is {mine:.0%})"
+    likely = [other for other in others if share[other.id] >= 0.1] or [strongest]
+    who = ", ".join(_told(other) for other in likely)
+    count = {1: "two"}.get(len(likely), str(len(likely) + 1))
+    reason = (
+        f"not told apart from {who}: one of these {count} did it (this deployment's share of the blame is {mine:.0%})"
+    )
     return replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, attribution_ratio=ratio, reason=reason)
 
 

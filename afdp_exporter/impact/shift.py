@@ -32,6 +32,7 @@ def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -
         attribution_ratio=None if finding.log_factor is None else chance(finding.log_factor),
         usual=finding.usual,
         minimum_detectable_effect=finding.minimum_detectable_effect,
+        minimum_detectable_ratio=finding.minimum_detectable_ratio,
         shape=finding.shape,
         duration=None if finding.duration_seconds is None else timedelta(seconds=finding.duration_seconds),
         recovered_at=_time(finding.recovered_at),

@@ -99,6 +99,7 @@ class Shift:
     attribution_ratio: float | None = None  # how sure it is that this deployment did it, 0 to 1
     usual: Usual | None = None  # what follows this service's deployments alike; `change` is what goes beyond it
     minimum_detectable_effect: float | None = None  # the smallest lasting change that four checks of five would find
+    minimum_detectable_ratio: float | None = None  # the same, as a share of its level
     shape: str | None = None  # level, transient, gradual, spread
     duration: timedelta | None = None
     recovered_at: datetime | None = None

@@ -15,9 +15,10 @@ from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import Early, conclude, standing
 from afdp_exporter.impact.course import course
 from afdp_exporter.impact.family import settle
-from afdp_exporter.impact.horizons import as_judged, earlier
+from afdp_exporter.impact.horizons import LONGEST, as_judged, earlier
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.recovery import Recovery, recovery
+from afdp_exporter.impact.rivals import row
 from afdp_exporter.impact.sequence import respond_within, stages
 from afdp_exporter.impact.shift import shift_of, unknown_shift
 from afdp_exporter.impact.shock import hear_witnesses
@@ -84,7 +85,10 @@ class Analyst:
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
         case = weighed.case
         if weighed.judged.moved:  # else the past explains nothing
-            case = replace(case, past=tuple(await self.store.history(before=case.deployment.started_at)))
+            near = {other.id for name in weighed.judged.joint for other in row(case, name)} - {case.deployment.id}
+            reports = await self.store.impacts(tuple(near))
+            past = tuple(await self.store.history(before=case.deployment.started_at))
+            case = replace(case, past=past, reports=reports)
         return Answer(
             impact=together(weighed.judged, case),
             courses=weighed.courses,
@@ -99,7 +103,8 @@ class Judged:
 
     `answers` holds the finding on each metric that has a series, and how long after the rollout its onset could come;
     `early` is the same for shorter stretches, the longest first, where the look reaches further. `recoveries` says what
-    became since of each metric that moved for longer than a while.
+    became since of each metric that moved for longer than a while, `joint` names those that moved after several
+    deployments close together and were judged once for all of them.
     """
 
     shifts: tuple[Shift, ...]
@@ -107,6 +112,7 @@ class Judged:
     answers: Mapping[str, tuple[Finding, float | None]]
     early: tuple["Judged", ...] = ()
     recoveries: Mapping[str, Recovery] = field(default_factory=dict)
+    joint: frozenset[str] = frozenset()
 
     @property
     def moved(self) -> bool:
@@ -175,9 +181,30 @@ def weigh(question: Question) -> Judged:
     evidence = tuple(each.until(case.now) for each in question.evidence)
     judged = _weigh(case, evidence)
     early = tuple(_weigh(each, tuple(one.until(each.now) for one in evidence)) for each in earlier(case))
-    judged = replace(judged, early=early)
+    judged = _jointly(replace(judged, early=early), question)
     recoveries = _recoveries(judged, question)
     return replace(_until_back(judged, recoveries, case, evidence), recoveries=recoveries)
+
+
+def _jointly(judged: Judged, question: Question) -> Judged:
+    """The metrics that moved after several deployments close together, as seen from all of them alike.
+
+    The report of each then rests on the same finding.
+    """
+    case, joint = question.case, dict[str, Shift]()
+    for each in question.evidence:
+        together = row(case, each.metric.name)
+        if len(together) < 2 or each.series is None:
+            continue
+        first, ended = together[0], max(one.ended_at for one in together)
+        as_one = replace(case, deployment=replace(first, finished_at=ended), now=min(case.now, ended + LONGEST))
+        until = each.until(as_one.now)
+        if until.series is not None:
+            finding, _ = _Asking(as_one).judged(until, until.series, within=None)
+            if finding.verdict.moved:
+                joint[each.metric.name] = shift_of(finding, each.metric, each.series.warnings)
+    shifts = tuple(joint.get(shift.metric, shift) for shift in judged.shifts)
+    return replace(judged, shifts=shifts, joint=frozenset(joint))
 
 
 def _until_back(judged: Judged, recoveries: Mapping[str, Recovery], case: Case, evidence: Sequence[Evidence]) -> Judged:
@@ -188,6 +215,8 @@ def _until_back(judged: Judged, recoveries: Mapping[str, Recovery], case: Case, 
         known = recoveries.get(each.metric.name)
         if known is None or known.at is None or known.at >= case.now or each.series is None:
             continue
+        if each.metric.name in judged.joint:
+            continue  # its finding is that of all deployments close together
         short = each.until(known.at - timedelta.resolution)
         if short.series is None:
             continue
@@ -242,11 +271,11 @@ def weigh_and_draw(question: Question) -> tuple[Judged, tuple[Course, ...]]:
 
 def together(judged: Judged, case: Case) -> Impact:
     """The impact of all metrics together, beside what earlier deployments did and the last check found. Pure."""
-    case = replace(case, elsewhere=judged.elsewhere)
+    case = replace(case, elsewhere=judged.elsewhere, joint=judged.joint)
     early = [
         Early(
             after=sooner.now - case.deployment.ended_at,
-            shifts=standing(each.shifts, replace(sooner, elsewhere=each.elsewhere)).shifts,
+            shifts=standing(each.shifts, replace(sooner, elsewhere=each.elsewhere, joint=frozenset())).shifts,
         )
         for each, sooner in zip(judged.early, earlier(as_judged(case)), strict=True)
     ]

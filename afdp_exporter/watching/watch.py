@@ -1,7 +1,7 @@
 """Which looks are due: read from the store, so that a restart loses nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Protocol, TypeAlias
@@ -139,7 +139,8 @@ class Watcher:
             answer = await self._analyse(look, self._clock())
             wait = _what_to_wait_for(answer, look.attempts)
             if wait is None:
-                await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock())
+                beside = await rivals_again(look, answer.impact, self._store)
+                await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside)
             elif not await self._keep_waiting(look, answer, wait):
                 return
         except SourceUnavailable as error:
@@ -173,11 +174,26 @@ def _what_to_wait_for(answer: Answer, attempts: int) -> str | None:
     return f"{waited[0].metric}: {waited[0].reason}" if waited else None
 
 
-async def answered(look: Look, answer: Answer, store: Store, *, schedule: Schedule, now: datetime) -> None:
-    """Keep what a look found, and plan the next one where harm goes on."""
+async def rivals_again(look: Look, impact: Impact, store: Store) -> tuple[Look, ...]:
+    """The looks that bring the reports of rivals in line with this one, as of the same time; none where they are."""
+    ids = tuple(rival.deployment_id for rival in impact.rivals)
+    known = await store.impacts(ids) if ids else {}
+    found = []
+    for rival in ids:
+        ended = (await store.deployment(rival)).ended_at
+        report = known.get(rival)
+        if ended < look.due_at and (report is None or report.measured_at < look.due_at):
+            found.append(Look(deployment_id=rival, after=look.due_at - ended, due_at=look.due_at))
+    return tuple(found)
+
+
+async def answered(
+    look: Look, answer: Answer, store: Store, *, schedule: Schedule, now: datetime, beside: Sequence[Look] = ()
+) -> None:
+    """Keep what a look found, and plan the next one where harm goes on, and those at the deployments `beside` it."""
     outcome = answer.impact.outcome
     done = replace(look, state=LookState.DONE, done_at=now, outcome=outcome, account=answer.account)
-    again = next_while_active(look, answer.impact, schedule, now)
+    again = (*next_while_active(look, answer.impact, schedule, now), *beside)
     await store.finish_look(done, answer.impact, answer.courses, again)
 
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.rivals import shared_blame
-from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Service, Shift, Status
+from afdp_exporter.impact.rivals import row, shared_blame
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Metric, Outcome, Service, Shift, Status
 
 MINUTE = timedelta(minutes=1)
+START = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
 OWN = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='l{service="$service"}')
 SHARED = Metric(name="errors", layer=Layer.TECHNICAL, query="errors")
 REVENUE = Metric(name="revenue_usd_per_hour", layer=Layer.BUSINESS, query="r")
@@ -19,6 +20,10 @@ REVENUE = Metric(name="revenue_usd_per_hour", layer=Layer.BUSINESS, query="r")
 def rival(deploy: Callable[..., Deployment], minutes: float, **changes: object) -> Deployment:
     values = {"id": "d2", "service": "search", "version": "v7"} | changes
     return deploy(after=minutes * MINUTE, **values)
+
+
+def report(name: str, *shifts: Shift) -> Impact:
+    return Impact(deployment_id=name, measured_at=START, shifts=shifts, outcome=Outcome.SUCCESS, outcome_reason="")
 
 
 def test_alone_it_keeps_the_blame(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
@@ -102,11 +107,15 @@ def test_what_followed_shares_the_blame_of_its_cause(
 def test_money_that_moved_while_the_service_itself_did_not_speaks_for_the_rival(
     shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:
-    scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, -4),))
     quiet = shift(OWN, None, verdict=Attribution.NO_EFFECT)
-    unseen = shift(OWN, None, verdict=Attribution.INSUFFICIENT_HISTORY)
-    shares = [shared_blame([own, shift(REVENUE, 6)], scene).rivals[0].share_ratio for own in (unseen, quiet)]
-    assert shares[0] < 0.5 < shares[1]
+    shares = []
+    for theirs in (shift(OWN, -3), quiet, None):
+        reports = {} if theirs is None else {"d2": report("d2", theirs)}
+        scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, -4),), reports=reports)
+        shares.append(shared_blame([quiet, shift(REVENUE, 6)], scene).rivals[0].share_ratio)
+    moved, neither, unknown = shares
+    assert neither == pytest.approx(unknown)
+    assert neither < 0.5 < moved
 
 
 def test_a_return_after_the_rollback_raises_the_certainty_and_settles_who_it_was(
@@ -137,9 +146,10 @@ def test_what_does_not_explain_a_lasting_loss_does_not_put_it_down_to_this_deplo
     minute: float,
     verdict: Attribution,
 ) -> None:
-    others = (rival(deploy, 3),)
+    others, reports = (rival(deploy, 3),), {"d2": report("d2", shift(OWN, 4))}
     loss = shift(REVENUE, 6)
-    blame = shared_blame([shift(OWN, minute, verdict=verdict), loss], case(metrics=(OWN, REVENUE), others=others))
+    scene = case(metrics=(OWN, REVENUE), others=others, reports=reports)
+    blame = shared_blame([shift(OWN, minute, verdict=verdict), loss], scene)
     assert blame.shifts[1].verdict is Attribution.NO_EFFECT
     explained = shared_blame([shift(OWN, 3), loss], case(metrics=(OWN, REVENUE), others=others))
     assert explained.shifts[1].verdict is Attribution.ATTRIBUTED
@@ -153,3 +163,30 @@ def test_a_long_tail_of_an_onset_on_one_side_takes_nothing_from_the_other(
     tailed = replace(onset, onset_low=onset.onset - MINUTE, onset_high=onset.onset + 6 * MINUTE)
     blame = shared_blame([tailed], case(metrics=(SHARED,), others=(rival(deploy, 3),)))
     assert blame.shifts[0].verdict is Attribution.ATTRIBUTED
+
+
+def test_a_row_is_the_same_seen_from_each_of_its_deployments(
+    case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    members = [rival(deploy, minutes, id=f"d{minutes}") for minutes in (0, 12, 25)]
+    far = rival(deploy, 90, id="far")
+    rows = []
+    for number, one in enumerate(members):
+        others = (*members[:number], *members[number + 1 :], far)
+        rows.append(row(case(deployment=one, metrics=(SHARED,), others=others), SHARED.name))
+    assert rows[0] == rows[1] == rows[2] == tuple(members)
+
+
+def test_a_metric_of_one_service_has_no_row_with_strangers(
+    case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    scene = case(metrics=(OWN,), others=(rival(deploy, 3),), per_service=frozenset({OWN.name}))
+    assert row(scene, OWN.name) == (scene.deployment,)
+
+
+def test_too_many_at_once_are_each_judged_by_itself(
+    case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    others = tuple(rival(deploy, minutes, id=f"d{minutes}") for minutes in range(3, 10))
+    scene = case(metrics=(SHARED,), others=others)
+    assert row(scene, SHARED.name) == (scene.deployment,)

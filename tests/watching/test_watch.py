@@ -20,6 +20,7 @@ from afdp_exporter.model import (
     Look,
     LookState,
     Outcome,
+    Rival,
     Shift,
     ShiftState,
     Status,
@@ -365,3 +366,30 @@ def test_the_first_look_waits_until_series_in_such_steps_can_be_judged() -> None
     assert Schedule(looks=looks).at_steps_of(timedelta(seconds=15)).looks == looks
     in_fives = Schedule(looks=looks).at_steps_of(timedelta(minutes=5)).looks
     assert in_fives == (timedelta(minutes=20), timedelta(hours=1))
+
+
+async def test_the_report_of_a_rival_is_brought_in_line_once_and_only_once(store: SQLiteStore) -> None:
+    clock, notes, looked = Clock(), Notes(), []
+    first, second = deployment(), deployment(id="d2", service="search", started_at=START + timedelta(minutes=4))
+    await store.record(first, plan(first, SCHEDULE, START))
+    await store.record(second, plan(second, SCHEDULE, START))
+    by_id = {"d1": first, "d2": second}
+
+    async def contested(look: Look, now: datetime) -> Answer:
+        looked.append((look.deployment_id, look.due_at))
+        other = by_id["d2" if look.deployment_id == "d1" else "d1"]
+        rival = Rival(deployment_id=other.id, service=other.service, started_at=other.started_at, share_ratio=0.5)
+        found = replace(impact(look, min(now, look.due_at)), rivals=(rival,) if now >= second.started_at else ())
+        return Answer(impact=found, courses=(), account={})
+
+    watching = watcher(store, contested, clock, notes)
+    for minutes in (2, 6, 10, 14, 15):
+        clock.now = START + timedelta(minutes=minutes)
+        while await watching.work():
+            pass
+    seen = {name: sorted({(at - START) / timedelta(minutes=1) for one, at in looked if one == name}) for name in by_id}
+    assert seen["d1"] == [2, 6, 10, 14]
+    assert seen["d2"] == [6, 10, 14]
+    assert len(looked) == len(set(looked))
+    reports = await store.impacts(("d1", "d2"))
+    assert reports["d1"].measured_at == reports["d2"].measured_at

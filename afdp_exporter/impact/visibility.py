@@ -1,0 +1,56 @@
+"""What a check could not have seen is no "no effect".
+
+A new version that serves a share of the traffic moves a metric of all traffic by that share only: what would be seen of
+it is larger by as much. Where not even severe harm would have been seen, nothing is known of the metric.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from afdp_exporter.impact.case import Case
+from afdp_exporter.model import Attribution, Layer, Shift, Worse
+
+_WHOLE = 1.0  # the share of its level that a metric can lose at most
+_WORTH_SAYING = 0.05  # of the level
+
+
+def visible(shifts: Iterable[Shift], case: Case) -> tuple[Shift, ...]:
+    """The shifts, with what would have been seen of those without an effect; inconclusive where that is too little."""
+    return tuple(_visible(shift, case) if shift.verdict is Attribution.NO_EFFECT else shift for shift in shifts)
+
+
+def _visible(shift: Shift, case: Case) -> Shift:
+    size, ratio = shift.minimum_detectable_effect, shift.minimum_detectable_ratio
+    if size is None or shift.onset is not None:
+        return shift  # nothing was measured, or it moved and another cause explains it
+    share = case.deployment.traffic_ratio or 1.0
+    own = None if ratio is None else ratio / share
+    if share < 1.0 and _too_large(shift, size / share, own, case):
+        told = "" if own is None else f", {own:.0%} of the level,"
+        reason = (
+            f"it cannot be seen at this share of the traffic: with {share:.0%} of it in the new version, a change of "
+            f"that version itself shows{told} from {size / share:.3g} on"
+        )
+        return _unseen(shift, reason)
+    if shift.worse is Worse.DOWN and ratio is not None and ratio >= _WHOLE:
+        reason = f"even a complete loss would not be seen: the smallest change that would is {ratio:.0%} of its level"
+        return _unseen(shift, reason)
+    if own is not None and own >= _WORTH_SAYING:
+        return replace(shift, reason=f"{shift.reason}; a lasting change shows from {own:.0%} of its level on")
+    return shift
+
+
+def _too_large(shift: Shift, size: float, ratio: float | None, case: Case) -> bool:
+    """Whether a change has to be larger than severe harm to be seen."""
+    settings = case.settings
+    if shift.metric.endswith("_ratio"):
+        return size > settings.severe_points
+    felt = shift.layer in {Layer.USER, Layer.BUSINESS} and shift.worse is Worse.DOWN
+    return ratio is None or ratio > (settings.severe_user_ratio if felt else settings.severe_ratio)
+
+
+def _unseen(shift: Shift, reason: str) -> Shift:
+    return replace(
+        shift, verdict=Attribution.INCONCLUSIVE, reason=reason, change=None, low=None, high=None, change_ratio=None,
+        attribution_ratio=None,
+    )  # fmt: skip
