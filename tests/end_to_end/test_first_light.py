@@ -34,6 +34,7 @@ FROM_A_LONGER_PAST = {
     "afdp_best_window_loss_avoided_per_hour",
     "afdp_time_to_restore_seconds",
     "afdp_time_to_restore_deployments",
+    "afdp_impact_recovered_timestamp_seconds",  # what the update did goes on
 }
 
 
