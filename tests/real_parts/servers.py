@@ -65,7 +65,7 @@ class Server(ABC):
         """Start it on a free port, on the same one as before if there was one, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for _ in range(1 if self.port else _PORTS):
-            self.port = self.port or _free_port()
+            self.port = self.port or free_port()
             if self._up():
                 return
             self.port = 0
@@ -221,7 +221,7 @@ def missing() -> list[str]:
     return absent
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
