@@ -179,3 +179,13 @@ def fitting_labels(found: Mapping[str, str]) -> dict[str, str]:
     """The labels under names that a label may have, at most 64."""
     named = {re.sub(r"[^a-zA-Z0-9_]", "_", name)[:128]: fitting(text, 512) for name, text in list(found.items())[:64]}
     return {name: text for name, text in named.items() if text and _LABEL.fullmatch(name)}
+
+
+def image_tag(image: str | None) -> str | None:
+    """The tag of an image: `registry:5000/shop/api:v2@sha256:...` has `v2`."""
+    return (image or "").partition("@")[0].rpartition("/")[2].partition(":")[2] or None
+
+
+def image_version(image: str | None) -> str | None:
+    """The tag of an image, else its digest."""
+    return image_tag(image) or (image or "").partition("@")[2] or None

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from afdp_exporter.errors import FeedError, SourceError
 from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.fields import image_version
 from afdp_exporter.model import Announcement, Origin, Series, Status, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import ask
@@ -124,7 +125,10 @@ class KubeStateMetrics:
         image = state.coming[0].partition("=")[2]
         old = next((each for each in state.images if _container(each) == _container(state.coming[0])), "")
         begun = state.begun or at
-        words: dict[str, Any] = {"version": _tag(image), "previous_version": _tag(old.partition("=")[2])}
+        words: dict[str, Any] = {
+            "version": image_version(image),
+            "previous_version": image_version(old.partition("=")[2]),
+        }
         return Announcement(
             sender="kube-state-metrics",
             key="/".join(filter(None, (self.cluster, name))) + f":{int(begun.timestamp())}",
@@ -157,11 +161,6 @@ def _image(series: Series) -> str:
 
 def _container(image: str) -> str:
     return image.partition("=")[0]
-
-
-def _tag(image: str) -> str | None:
-    name, _, digest = image.rpartition("/")[2].partition("@")
-    return name.partition(":")[2] or digest or None
 
 
 PLUGIN = KubeStateMetrics

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds import Reached, Since, Step
-from afdp_exporter.fields import read_time
+from afdp_exporter.fields import fitting_labels, image_version, read_time
 from afdp_exporter.model import Announcement, Origin, Status
 from afdp_exporter.settings import STRICT, Duration
 
@@ -119,7 +119,7 @@ class Swarm:
         """The start of a rollout, and how it stands; once it is `taken_back`, the service has its old image again."""
         spec, update = service["Spec"], service.get("UpdateStatus") or {}
         image = _image(spec)
-        labels = {_plain(name): str(text) for name, text in (spec.get("Labels") or {}).items()}
+        labels = fitting_labels({name: str(text) for name, text in (spec.get("Labels") or {}).items()})
         words: dict[str, Any] = {
             "sender": "swarm",
             "key": f"{spec['Name']}:{service['ID'][:8]}:{int(at.timestamp())}",
@@ -136,8 +136,8 @@ class Swarm:
         }
         if not taken_back:
             words |= {
-                "version": _version(image),
-                "previous_version": _version(_image(service.get("PreviousSpec") or {})),
+                "version": image_version(image),
+                "previous_version": image_version(_image(service.get("PreviousSpec") or {})),
             }
         if begun is None:
             return [Announcement(event="created", status=Status.SUCCEEDED, at=at, **words)]
@@ -167,15 +167,6 @@ def _digest(spec: Mapping[str, Any]) -> str:
 
 def _image(spec: Mapping[str, Any]) -> str:
     return str(((spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get("Image", ""))
-
-
-def _version(image: str) -> str | None:
-    name, _, digest = image.rpartition("/")[2].partition("@")
-    return name.partition(":")[2] or digest or None
-
-
-def _plain(name: str) -> str:
-    return "".join(each if each.isascii() and each.isalnum() else "_" for each in name)
 
 
 PLUGIN = Swarm

@@ -18,9 +18,3 @@ def version_of(ref: str | None, commit: str | None) -> str | None:
 def shortened(commit: str | None) -> str | None:
     """The first characters of a whole commit; anything else as it is."""
     return commit[:_SHORT] if commit and _COMMIT.fullmatch(commit) else commit
-
-
-def tag_of(image: str | None) -> str | None:
-    """The tag of an image: `registry:5000/shop/api:v2@sha256:...` has `v2`."""
-    name = (image or "").partition("@")[0].rpartition("/")[2]
-    return name.partition(":")[2] or None

@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from afdp_exporter.fields import image_tag
 from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Moment, Payload, read
 from afdp_exporter.webhooks._proofs import Credential, Proof
-from afdp_exporter.webhooks._versions import tag_of
 
 _PHASES = {
     "Progressing": Status.STARTED,
@@ -68,7 +68,7 @@ class ArgoRollouts:
                     image=image,
                     labels=dict(told.labels or {}),
                 ),
-                version=told.version or (told.labels or {}).get("app.kubernetes.io/version") or tag_of(image),
+                version=told.version or (told.labels or {}).get("app.kubernetes.io/version") or image_tag(image),
                 strategy=Strategy.BLUE_GREEN if told.strategy == "blueGreen" else Strategy.CANARY,
                 traffic_ratio=_share(told, status),
                 description=told.message,

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
+from afdp_exporter.fields import image_tag
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import Moment, Payload, read
 from afdp_exporter.webhooks._proofs import Credential, Proof
-from afdp_exporter.webhooks._versions import shortened, tag_of
+from afdp_exporter.webhooks._versions import shortened
 
 _PHASES = {
     "Running": Status.STARTED,
@@ -81,7 +82,7 @@ class ArgoCD:
                     image=image,
                     labels=dict(told.labels or {}) | ({"project": told.project} if told.project else {}),
                 ),
-                version=tag_of(image) or shortened(revision),
+                version=image_tag(image) or shortened(revision),
                 commit=revision,
                 actor=told.initiated_by,
                 url=told.url,

@@ -89,8 +89,10 @@ class Kubernetes:
                 self._progress(workload, "True" if well else "False", reason)
         count = workload["spec"]["replicas"]
         workload["status"] |= {
+            "replicas": count,
             "updatedReplicas": count,
             "readyReplicas": count,
+            "availableReplicas": count,
             "phase": "Healthy" if well else "Degraded",
         }
         workload["status"] |= {"updatedNumberScheduled": 3, "desiredNumberScheduled": 3, "numberAvailable": 3}
@@ -115,7 +117,7 @@ class Kubernetes:
     async def bookmark(self) -> None:
         """Tell everybody who watches how far the world has come, although nothing of theirs has changed."""
         self.version += 5
-        for plural in KINDS:
+        for plural in (*KINDS, *{kind.revisions.plural for kind in KINDS.values()}):
             await self._publish("BOOKMARK", plural, {"metadata": {"resourceVersion": str(self.version)}})
 
     # controllers
@@ -133,8 +135,10 @@ class Kubernetes:
         same = [each for each in self._own(workload) if each["metadata"]["name"].endswith(hashed)]
         if same:  # a rollback takes an old revision up again, under a new number
             self._renumber(same[0], plural, number)
+            await self._publish("MODIFIED", same[0]["plural"], same[0])
         else:
             self.kept.append(self._revision(plural, workload, template, hashed, number))
+            await self._publish("ADDED", self.kept[-1]["plural"], self.kept[-1])
         if plural in _REVISION:
             meta["annotations"][_REVISION[plural]] = str(number)
         if plural == "daemonsets":
@@ -158,7 +162,7 @@ class Kubernetes:
                 "annotations": {},
                 "ownerReferences": [{"uid": meta["uid"]}],
             },
-            "plural": KINDS[plural].revisions,
+            "plural": KINDS[plural].revisions.plural,
         }
         inside = copy.deepcopy(template)
         if plural in _REVISION:
@@ -172,7 +176,10 @@ class Kubernetes:
     @staticmethod
     def _renumber(kept: dict[str, Any], plural: str, number: int) -> None:
         if plural in _REVISION:
-            kept["metadata"]["annotations"][_REVISION[plural]] = str(number)
+            notes, name = kept["metadata"]["annotations"], _REVISION[plural]
+            if name in notes:
+                notes[f"{name}-history"] = ",".join(filter(None, (notes.get(f"{name}-history"), notes[name])))
+            notes[name] = str(number)
         else:
             kept["revision"] = number
 

@@ -151,7 +151,7 @@ async def test_a_bookmark_moves_the_place_from_which_a_watch_goes_on(
             await cluster.changed.wait_for(lambda: any(map(watched, cluster.requests)))
     again = list(filter(watched, cluster.requests))
     assert again
-    assert all(int(request.split("resourceVersion=")[1].split("&")[0]) >= place - 4 for request in again)
+    assert all(int(request.split("resourceVersion=")[1].split("&")[0]) >= place - 5 for request in again)
 
 
 async def test_its_history_is_read_as_far_as_revisions_are_kept(
