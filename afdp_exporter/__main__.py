@@ -1,5 +1,14 @@
-"""`python -m afdp_exporter` is the command `afdp`."""
+"""The command `afdp`, also as `python -m afdp_exporter`."""
 
-from afdp_exporter.cli import main
+import os
+import signal
+import sys
 
-main()
+# Heeded from the first instruction, also as process 1, for which the system itself does nothing. What serves takes
+# nothing in before it has its own way to end.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0 if sys.argv[1:2] == ["serve"] else 128 + signal.SIGTERM))
+
+from afdp_exporter.cli import main  # noqa: E402 - it takes its time
+
+if __name__ == "__main__":
+    main()

@@ -82,12 +82,13 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         state.foresight.run(),
         _replaying(state),
         _judging(state, measured),
+        state.reloading.run(),
     )
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
         yield
-    await asyncio.to_thread(state.workers.close)
+    await state.workers.closed()
 
 
 def _looking(state: State, followers: "_Followers") -> Rounds:
@@ -194,7 +195,8 @@ async def _judging(state: State, measured: asyncio.Event) -> None:
     """Tell how stable the deployments of each service are."""
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(measured.wait(), _LABEL_SECONDS)
+            async with asyncio.timeout(_LABEL_SECONDS):
+                await measured.wait()
         measured.clear()
         try:
             state.instruments.stability.show(await stabilities(state.store, state.clock()))

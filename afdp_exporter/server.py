@@ -1,13 +1,17 @@
 """Builds everything, starts it, ends it; the one place that asks the clock."""
 
 import asyncio
+import logging
+import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from typing import NoReturn
 
 import structlog
 from aiohttp import web
@@ -19,7 +23,7 @@ from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
-from afdp_exporter.errors import ConfigError, StoreError
+from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.gate.settings import settings_of
 from afdp_exporter.handlers import tls
@@ -28,12 +32,13 @@ from afdp_exporter.handlers.middleware import authentication, limits, problems, 
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import add_routes
-from afdp_exporter.handlers.state import STATE, Rules, State
+from afdp_exporter.handlers.state import EVER, NEVER, STATE, Rules, State
 from afdp_exporter.handlers.web_config import Web
 from afdp_exporter.metrics import Instruments
 from afdp_exporter.planning.foresight import Foresight
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
+from afdp_exporter.reloading import Applier, Reloading
 from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.tracking.annotating import Annotating
@@ -65,8 +70,8 @@ def make_app(
     instruments.process.reloaded(clock())
     app = web.Application(middlewares=[problems, limits, authentication], client_max_size=LARGEST_BODY)
 
-    async def reload() -> None:
-        await _reload(app[STATE], load or (lambda: config))
+    def reloaded(well: bool) -> None:
+        instruments.process.reloaded(clock() if well else None)
 
     workers = Workers(config.policy.analysis.workers)
     planner = Planner(store=store, workers=workers)
@@ -92,7 +97,7 @@ def make_app(
             clock=clock,
             shown=lambda deployment, _: app[STATE].gatekeeper.changed(deployment.service),
         ),
-        reload=reload,
+        reloading=Reloading(load or (lambda: config), _appliers(app), reloaded),
         due=lambda: None,
         external=external,
     )
@@ -134,25 +139,25 @@ def _rules(config: Config) -> Rules:
     )
 
 
-async def _reload(state: State, load: Callable[[], Config]) -> None:
-    """Swap the configuration for a new one. Raises ConfigError, and nothing has changed then."""
-    try:
-        fresh = await asyncio.to_thread(load)
-    except ConfigError as error:
-        state.instruments.process.reloaded(None)
-        log.error("configuration not reloaded", error=str(error))
-        raise
-    state.rules = _rules(fresh)
-    await state.store.set_receivers(state.rules.receivers)
-    state.instruments.queries.changed()
-    await show_all(state)
-    state.instruments.process.reloaded(state.clock())
-    log.info("configuration reloaded")
+def _appliers(app: web.Application) -> tuple[Applier, ...]:
+    """What a new configuration changes, in this order: what can fail comes first."""
 
+    async def receivers(config: Config) -> None:
+        await app[STATE].store.set_receivers(config.notify)
 
-async def _reload_if_right(state: State) -> None:
-    with suppress(ConfigError):  # which is in the log and on /metrics
-        await state.reload()
+    async def rules(config: Config) -> None:
+        events = await app[STATE].store.events(EVER, NEVER)
+        app[STATE].rules = _rules(config).during(events)
+
+    async def work(config: Config) -> None:
+        app[STATE].workers.resize(config.policy.analysis.workers)
+        app[STATE].planner.forget()
+
+    async def shown(_: Config) -> None:
+        app[STATE].instruments.queries.changed()
+        await show_all(app[STATE])
+
+    return receivers, rules, work, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,15 +172,27 @@ class Serving:
     external: External = External()
 
 
+def run(serving: Serving) -> NoReturn:
+    """Serve as `serve`, and end the process at once after it: no thread that hangs in a system call is waited for."""
+    status = 0
+    try:
+        asyncio.Runner().run(serve(serving))
+    except AFDPError as error:
+        sys.stderr.write(f"afdp: {error}\n")
+        status = 1
+    logging.shutdown()
+    os._exit(status)
+
+
 async def serve(serving: Serving) -> None:
     """Serve until SIGTERM or SIGINT; whatever was accepted by then is on disk. Raises AFDPError where it cannot."""
+    signals = heed_signals()
     config = configuration.load(serving.config_file)
     web_config = serving.web_config or Web()
     block = web_config.now().tls_server_config
     if serving.host not in _LOOPBACK and not config.tokens and not web_config.now().basic_auth_users:
         log.warning("only this machine may record deployments: configure tokens", host=serving.host)
-    await asyncio.to_thread(serving.storage.mkdir, parents=True, exist_ok=True)
-    store = await SQLiteStore.open(serving.storage / DATABASE)
+    store = await SQLiteStore.open(serving.storage / DATABASE, folder=True)
     try:
         app = make_app(
             config,
@@ -185,40 +202,44 @@ async def serve(serving: Serving) -> None:
             external=serving.external,
         )
         context = await asyncio.to_thread(tls.serving, block) if block else None
-        ended = heed_signals(app[STATE])
         async with listening(app, serving.host, serving.port, tls=context) as address:
             log.info("listening", address=address, version=__version__)
-            await until_ended(app[STATE], ended)
+            await until_ended(app[STATE], signals)
             log.info("ending")
     finally:
         await store.close()
     log.info("ended")
 
 
-def heed_signals(state: State) -> asyncio.Event:
-    """From now on SIGTERM and SIGINT set the event that is given back, and SIGHUP reloads."""
-    ended = asyncio.Event()
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the system asks for: an end (SIGTERM, SIGINT), a reload (SIGHUP)."""
+
+    ended: asyncio.Event
+    reload: asyncio.Event
+
+
+def heed_signals() -> Signals:
+    """From now on signals set the events that are given back."""
+    found = Signals(ended=asyncio.Event(), reload=asyncio.Event())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    reloading: set[asyncio.Task[None]] = set()
-
-    def reload() -> None:
-        task = asyncio.ensure_future(_reload_if_right(state))
-        reloading.add(task)
-        task.add_done_callback(reloading.discard)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    return ended
+        loop.add_signal_handler(number, found.ended.set)
+    loop.add_signal_handler(signal.SIGHUP, found.reload.set)
+    return found
 
 
-async def until_ended(state: State, ended: asyncio.Event) -> None:
-    """Wait for the event. Raises what a part raised that must not end."""
-    while not ended.is_set():
+async def until_ended(state: State, signals: Signals) -> None:
+    """Wait for the end, and reload when asked to. Raises what a part raised that must not end."""
+    while not signals.ended.is_set():
+        if signals.reload.is_set():
+            signals.reload.clear()
+            state.reloading.call()
         if not state.store.healthy:
             raise StoreError("the store's writer has ended; a new start may help")
         for task in state.background:
             if task.done():
                 task.result()
         with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), _TICK)
+            async with asyncio.timeout(_TICK):
+                await signals.ended.wait()

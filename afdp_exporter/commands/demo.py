@@ -79,8 +79,10 @@ def demo(
         return
     clock = server.now if end is None else _clock_from(end)
     with _kept_in(storage) as path:
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # ends as tidily as Ctrl-C
-        asyncio.run(_live(world, clock, path / server.DATABASE, None if exits else address, console))
+        try:
+            asyncio.run(_live(world, clock, path / server.DATABASE, None if exits else address, console))
+        except asyncio.CancelledError:
+            raise click.Abort from None
 
 
 @contextmanager
@@ -89,7 +91,6 @@ def _kept_in(storage: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="afdp-demo-") as folder:
             yield Path(folder)
     else:
-        storage.mkdir(parents=True, exist_ok=True)
         yield storage
 
 
@@ -102,8 +103,14 @@ def _clock_from(end: datetime) -> Callable[[], datetime]:
 async def _live(
     world: World, clock: Callable[[], datetime], file: Path, address: tuple[str, int] | None, console: Console
 ) -> None:
-    """Import the history, have it analysed, tell it, and serve it at the address, if there is one."""
-    store = await SQLiteStore.open(file)
+    """Import the history, have it analysed, tell it, and serve it at the address, if there is one.
+
+    A signal to end cancels it, whatever it does, and whatever the caller has made of SIGINT.
+    """
+    loop, here = asyncio.get_running_loop(), asyncio.current_task()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: here and here.cancel())
+    store = await SQLiteStore.open(file, folder=True)
     try:
         config = Config(
             sources={"demo": Tape(world.series)},
@@ -117,10 +124,10 @@ async def _live(
             await _replayed(store, clock, console)
             await _tell(world, store, console)
             if address is not None:
-                ended = server.heed_signals(app[STATE])
+                signals = server.heed_signals()
                 _say(console, f"\nServing {url}/, {url}/api/v1/deployments and {url}/metrics until Ctrl-C.")
                 _say(console, f"The newest API update in a browser: {url}/deployments/{world.update.id}")
-                await server.until_ended(app[STATE], ended)
+                await server.until_ended(app[STATE], signals)
     finally:
         await store.close()
 

@@ -71,7 +71,6 @@ def import_(
         feeds={name: loaded.feeds[name] for name in feeds},
         since=now - _LONG_AGO if since is None else since.replace(tzinfo=UTC),
     )
-    storage.mkdir(parents=True, exist_ok=True)
     account = _Account(quiet=output == "json")
     try:
         asyncio.run(_import(past, loaded, storage / server.DATABASE, now, account, measure=measure))
@@ -110,7 +109,7 @@ class _Account:
 
 
 async def _import(past: _Past, loaded: Config, file: Path, now: datetime, account: _Account, *, measure: bool) -> None:
-    store = await SQLiteStore.open(file)
+    store = await SQLiteStore.open(file, folder=True)
     try:
         if past.deployments:
             account.imported = await _keep(past.deployments, store, loaded.policy.schedule, now)

@@ -1,6 +1,6 @@
 """`afdp serve`: run the exporter."""
 
-import asyncio
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +93,8 @@ def serve(
         web_config=Web(web_config_file),
         external=External(external_url),
     )
-    asyncio.run(server.serve(serving))
+    os.umask(0o077)  # what is kept is nobody else's
+    server.run(serving)
 
 
 COMMAND = serve

@@ -21,5 +21,5 @@ async def ready(request: web.Request) -> web.Response:
 
 async def reload(request: web.Request) -> web.Response:
     """Read the configuration again; where it is wrong, the one before stays."""
-    await request.app[STATE].reload()
+    await request.app[STATE].reloading.reload()
     return web.Response(text="The configuration was read again.\n")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from aiohttp import web
 
@@ -29,8 +30,8 @@ from afdp_exporter.watching.watch import Schedule
 from afdp_exporter.webhooks import Sender
 from afdp_exporter.workers import Workers
 
-_EVER = datetime(1970, 1, 1, tzinfo=UTC)
-_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,19 @@ class Rules:
         )
 
 
+class Reloads(Protocol):
+    """Puts the configuration file into effect anew."""
+
+    def call(self) -> Awaitable[None]:
+        """Ask for it."""
+
+    async def reload(self) -> None:
+        """Have it done. Raises ConfigError or StoreError, and nothing has changed then."""
+
+    async def run(self) -> None:
+        """Do it as often as it is asked for, until cancelled."""
+
+
 @dataclass(slots=True, kw_only=True)
 class State:
     """One of these belongs to each app."""
@@ -74,7 +88,7 @@ class State:
     foresight: Foresight
     gatekeeper: Gatekeeper
     canaries: Canaries
-    reload: Callable[[], Awaitable[None]]  # raises ConfigError, and nothing has changed then
+    reloading: Reloads
     due: Callable[[], None]  # there may be a look whose time has come
     external: External = External()
     ready: bool = False
@@ -91,7 +105,7 @@ class State:
 
     async def recall(self) -> None:
         """Take what was told of the times into account; reading them all is a matter of milliseconds."""
-        events = await self.store.events(_EVER, _NEVER)
+        events = await self.store.events(EVER, NEVER)
         self.rules = self.rules.during(events)
         self.instruments.events.show(self.rules.plans.occasions)
         self.gatekeeper.changed()

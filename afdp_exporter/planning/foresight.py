@@ -69,7 +69,8 @@ class Foresight:
         patience = _FIRST_SECONDS
         while True:
             try:
-                deployment_id = await asyncio.wait_for(self._told.get(), patience)
+                async with asyncio.timeout(patience):
+                    deployment_id = await self._told.get()
             except TimeoutError:
                 await self.refresh()
                 patience = _REFRESH_SECONDS

@@ -52,6 +52,12 @@ class Planner:
         self._news.add(deployment_id)
         self._measured.set()
 
+    def forget(self) -> None:
+        """Another configuration holds: what was learned by the earlier one is learned anew."""
+        self._models.clear()
+        self._patterns = None
+        self._measured.set()
+
     async def run(
         self,
         plans: Callable[[], Plans],

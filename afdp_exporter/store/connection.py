@@ -1,5 +1,6 @@
 """The file on disk: which SQLite may touch it, who holds it, whether it is whole, and what its errors mean."""
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -50,18 +51,32 @@ def check_version(version: str = sqlite3.sqlite_version) -> None:
 
 
 def lock(path: Path) -> int:
-    """Hold the file for this process, until the descriptor is closed or the process ends. Raises StoreError."""
-    beside = path.with_name(f"{path.name}.lock")
+    """Hold the file's folder for this process, until the descriptor is closed or the process ends. Raises StoreError.
+
+    A folder cannot be removed under its file, and is there on a disk that is full or can only be read.
+    """
     try:
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise StoreError(f"the store {path} cannot be opened: {error.strerror}") from error
+        raise StoreError(f"{path.parent}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise StoreError(f"the store {path} is in use by another process") from None
     return descriptor
+
+
+def make_private(path: Path, *, folder: bool) -> None:
+    """Make the file, and its folder where asked to, for nobody else to read; SQLite's other files follow it."""
+    try:
+        if folder:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        kind = StoreFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else StoreError
+        raise kind(f"{error.filename or path}: {error.strerror}") from None
 
 
 def open_writer(path: Path) -> Connection:

@@ -44,7 +44,15 @@ from afdp_exporter.store import (
     predictions,
 )
 from afdp_exporter.store.automation import SQLiteAutomation
-from afdp_exporter.store.connection import Connection, check_version, lock, open_writer, size_on_disk, translated
+from afdp_exporter.store.connection import (
+    Connection,
+    check_version,
+    lock,
+    make_private,
+    open_writer,
+    size_on_disk,
+    translated,
+)
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
 from afdp_exporter.store.salt import salt
@@ -62,12 +70,14 @@ class SQLiteStore:
         self.automation = SQLiteAutomation(writer, readers)
 
     @classmethod
-    async def open(cls, path: Path) -> "SQLiteStore":
+    async def open(cls, path: Path, *, folder: bool = False) -> "SQLiteStore":
         """Make or open the file, bring its schema up to date, give back looks that an ended process had taken.
+
+        With `folder` its folder is made, too.
 
         Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken or not ours.
         """
-        held, connection, readers = await asyncio.to_thread(_open, path)
+        held, connection, readers = await asyncio.to_thread(_open, path, folder)
         return cls(path, held, Writer(connection), readers)
 
     @property
@@ -298,8 +308,9 @@ class SQLiteStore:
         os.close(self._lock)
 
 
-def _open(path: Path) -> tuple[int, Connection, Readers]:
+def _open(path: Path, folder: bool) -> tuple[int, Connection, Readers]:
     check_version()
+    make_private(path, folder=folder)
     with ExitStack() as undo:
         held = lock(path)
         undo.callback(os.close, held)

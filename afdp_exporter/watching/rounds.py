@@ -67,5 +67,6 @@ class Rounds:
 
     async def _rest(self, at_most: timedelta) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._called.wait(), at_most.total_seconds())
+            async with asyncio.timeout(at_most.total_seconds()):  # wait_for may lose a cancellation (Python 3.11)
+                await self._called.wait()
         self._called.clear()

@@ -79,11 +79,31 @@ def test_a_mended_sqlite_is_accepted(version: str) -> None:
 
 
 async def test_what_stands_between_us_and_the_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"store.db cannot be opened: No such file or directory"):
+    with pytest.raises(StoreError, match=r"missing/store.db: No such file or directory"):
         await SQLiteStore.open(tmp_path / "missing" / "store.db")
     (tmp_path / "folder.db").mkdir()
     with pytest.raises(StoreError, match=r"folder.db.*unable to open"):
         await SQLiteStore.open(tmp_path / "folder.db")
+
+
+async def test_the_folder_is_held_whatever_is_removed_from_it(path: Path) -> None:
+    held = await SQLiteStore.open(path)
+    for file in path.parent.iterdir():
+        if file != path:
+            file.unlink()
+    with pytest.raises(StoreError, match="in use by another process"):
+        await SQLiteStore.open(path)
+    await held.close()
+    await (await SQLiteStore.open(path)).close()
+
+
+async def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path, deployment: Callable[..., Deployment]) -> None:
+    path = tmp_path / "made" / "store.db"
+    store = await SQLiteStore.open(path, folder=True)
+    await store.record(deployment(), ())
+    modes = {each.name: oct(each.stat().st_mode & 0o777) for each in (path.parent, *path.parent.iterdir())}
+    await store.close()
+    assert modes == {"made": "0o700", "store.db": "0o600", "store.db-wal": "0o600", "store.db-shm": "0o600"}
 
 
 async def test_a_path_with_signs_that_mean_something_in_a_uri_is_a_path(tmp_path: Path) -> None:
@@ -220,7 +240,8 @@ async def test_a_log_that_lost_its_end_gives_what_was_before_it(
 ) -> None:
     for number in range(50):
         await store.record(deployment(f"d{number:02}"), ())
-    copy = tmp_path / "copy.db"
+    copy = tmp_path / "elsewhere" / "copy.db"
+    copy.parent.mkdir()
     shutil.copy(path, copy)
     log = contents(Path(f"{path}-wal"))
     put(Path(f"{copy}-wal"), log[: len(log) // 2])
@@ -239,12 +260,14 @@ async def test_a_copy_made_while_the_store_is_written_to_is_a_whole_store(
     writing = [asyncio.create_task(store.record(deployment(f"during-{number}"), ())) for number in range(1000)]
     documented = re.search(r"python -c '(.*)' copy.db", contents(DOCUMENTATION).decode())
     assert documented is not None
+    place = tmp_path / "elsewhere" / "copy.db"
+    place.parent.mkdir()
     code = documented[1].replace("data/afdp.db", str(path))
-    copying = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path / "copy.db"))
+    copying = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(place))
     assert await copying.wait() == 0
     await asyncio.gather(*writing)
 
-    copy = await SQLiteStore.open(tmp_path / "copy.db")
+    copy = await SQLiteStore.open(place)
     found = {one.id for one in (await copy.deployments(limit=5000)).deployments}
     assert set(before) <= found
     assert not (await copy.record(deployment("again"), (), key="before-0")).created
