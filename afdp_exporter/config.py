@@ -104,8 +104,17 @@ class Config:
 
 
 def load(path: Path) -> Config:
-    """Read and check a configuration file. Raises ConfigError with the place of the fault."""
-    return read(read_yaml(path))
+    """Read and check a configuration file. Raises ConfigError with the place of the fault, and the file."""
+    if not path.exists():
+        raise ConfigError(str(path), "No such file; `afdp init` writes one")
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        what = "is empty" if content is None else "holds no keys"
+        raise ConfigError(str(path), f"{what}; `afdp init` writes a configuration")
+    try:
+        return read(content)
+    except ConfigError as error:
+        raise ConfigError(error.where, f"{error.message} (in {path})") from None
 
 
 def read(content: object) -> Config:

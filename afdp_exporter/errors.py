@@ -44,6 +44,7 @@ class ConfigError(AFDPError):
     def __init__(self, where: str, message: str) -> None:
         super().__init__(f"{where}: {message}" if where else message)
         self.where = where
+        self.message = message
 
 
 class BadInput(AFDPError):

@@ -105,3 +105,32 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file; `afdp init` writes one"),
+        ("", "is empty; `afdp init` writes a configuration"),
+        ("root:x:0:0", "holds no keys; `afdp init` writes a configuration"),
+        ("[1, 2]", "holds no keys; `afdp init` writes a configuration"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named_with_what_writes_one(
+    tmp_path: Path, content: str | None, message: str
+) -> None:
+    file = tmp_path / "afdp.yml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigError) as refused:
+        config.load(file)
+    assert str(refused.value) == f"{file}: {message}"
+
+
+def test_a_fault_names_its_place_and_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text("sourcez: []")
+    with pytest.raises(ConfigError) as refused:
+        config.load(file)
+    assert str(refused.value).startswith("sourcez: unknown key; known: sources, ")
+    assert str(refused.value).endswith(f" (in {file})")
