@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from afdp_exporter.detectors.grid import Grid, running_totals
-from afdp_exporter.detectors.robust import quantile
+from afdp_exporter.detectors.robust import median, quantile
 from afdp_exporter.model import Floats
 
 LEAST = 4  # earlier deployments that are alike: this one is then at least the fifth
@@ -21,9 +21,10 @@ ALIKE = 0.75  # of the earlier deployments that can be compared
 MOST = 24  # the newest ones; more only cost time
 BEFORE = 8  # steps that tell the level before
 HORIZON = 120  # steps after a deployment in which a response has to be over, at least
-STARTS = (0, 1, 2, 4, 8)  # steps from the deployment to a stretch of the response, and how long it is:
-LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34, 55)
+STARTS = (0, 1, 2, 5)  # steps from the deployment to a stretch of the response, and how long it is:
+LENGTHS = (1, 2, 3, 5, 10, 20, 40)
 NATURAL = 0.97  # quantile of how far stretches elsewhere are from the level before them
+ENOUGH = 500  # of them, evenly spread
 SPAN_APART = 4  # steps between two deployments that are told apart
 BEYOND = 0.995  # coverage of the range of a single value after a deployment
 STEADIER = 0.4  # an error smaller by this factor: the values themselves repeat, not their distance from before; ...
@@ -89,7 +90,7 @@ def epochs(grid: Grid, earlier: Sequence[float]) -> Epochs | None:
 
 def level_before(values: Floats, place: int) -> float:
     """The median of the values before a position; the last of them may already belong to what comes."""
-    return float(np.median(values[max(0, place - 1 - BEFORE) : max(place - 1, 1)]))
+    return median(values[max(0, place - 1 - BEFORE) : max(place - 1, 1)])
 
 
 def usual_response(grid: Grid, earlier: Sequence[float]) -> Response | None:
@@ -134,24 +135,26 @@ def _clearest(grid: Grid, known: Epochs, distances: Floats) -> tuple[int, int, i
 
     Its begin, its length, how many show it, of how many, how far, and how far such stretches are by themselves.
     """
-    totals = running_totals(grid.values)
-    sums = np.concatenate([np.zeros((len(distances), 1)), np.cumsum(distances, axis=1)], axis=1)
-    best, found = 0.0, None
+    longest = max(STARTS) + max(LENGTHS)
+    sums = np.zeros((len(distances), min(longest, distances.shape[1]) + 1))
+    np.cumsum(distances[:, : sums.shape[1] - 1], axis=1, out=sums[:, 1:])
+    totals, best, found = running_totals(grid.values), 0.0, None
     for length in LENGTHS:
-        usual = _by_itself(grid, totals, known.places, length)
-        if usual is None:
+        begins = np.array([begin for begin in STARTS if begin + length < sums.shape[1]], dtype=np.int64)
+        if not len(begins):
             break
-        for begin in STARTS:
-            if begin + length > distances.shape[1]:
-                continue
-            means = (sums[:, begin + length] - sums[:, begin]) / length
-            means = means[np.isfinite(means)]
-            if len(means) < LEAST:
-                continue
-            height = float(np.median(means))
-            alike = int((means * np.sign(height) > usual).sum())
-            if alike >= max(LEAST, ALIKE * len(means)) and abs(height) > best * usual:
-                best, found = abs(height) / usual, (begin, length, alike, len(means), height, usual)
+        means = (sums[:, begins + length] - sums[:, begins]) / length
+        up, down = (means > 0.0).sum(axis=0), (means < 0.0).sum(axis=0)
+        one_way = np.maximum(up, down) >= np.maximum(LEAST, ALIKE * (up + down))
+        usual = _by_itself(grid, totals, known.places, length) if one_way.any() else None
+        if usual is None:
+            continue
+        for begin, column in zip(begins[one_way], means.T[one_way], strict=True):
+            finite = column[np.isfinite(column)]
+            height = median(finite)
+            alike = int((finite * np.sign(height) > usual).sum())
+            if alike >= max(LEAST, ALIKE * len(finite)) and abs(height) > best * usual:
+                best, found = abs(height) / usual, (int(begin), length, alike, len(finite), height, usual)
     return found
 
 
@@ -165,6 +168,7 @@ def _by_itself(grid: Grid, totals: Floats, places: Sequence[int], length: int) -
         near[max(place - length, 0) : place + BEFORE + length] = True
     clear = at[~near[at]]
     at = clear if len(clear) >= 20 else at
+    at = at[:: max(len(at) // ENOUGH, 1)]
     apart = (totals[at + length] - totals[at]) / length - (totals[at - 1] - totals[at - 1 - BEFORE]) / BEFORE
     return max(quantile(np.abs(apart), NATURAL), 1e-9)
 

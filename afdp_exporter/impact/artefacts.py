@@ -18,6 +18,7 @@ _CLEAR = 3.0  # robust deviations below the level, and at least
 _SHARE = 0.05  # of the level
 _LEAST_COUNTER = 20  # values before, of which hardly any may fall
 _FROM_ZERO = 3.0  # times what it usually grows in one step, which is as far as a fresh counter has come
+_FALLEN = 0.5  # of the value before, at most, is what a counter that starts again has
 _FINEST = 1e-6  # of that: smaller differences are those of floating-point numbers
 
 
@@ -93,6 +94,10 @@ def increments(times: Floats, values: Floats, deployed_at: float, until: float) 
     Such a counter never falls but to near zero, and does so between `deployed_at` and `until`: instances that start
     begin at zero, which is no change of anything.
     """
+    begin, end = np.searchsorted(times, [deployed_at - 1e-6, until])
+    past = values[max(begin - _AFTER, 0) : begin]
+    if not (values[begin:end] < _FALLEN * past[np.isfinite(past)].max(initial=0.0)).any():
+        return None
     finite = np.flatnonzero(np.isfinite(values))
     before = int((times[finite] < deployed_at).sum())
     if before < _LEAST_COUNTER or before == len(finite):

@@ -190,7 +190,7 @@ def _decide(evidence: Evidence) -> Finding:
     if away is not None and _against_the_level(away, evidence):
         away = None
     rare = away is not None and away.rarity > RARE
-    scatter = spread(evidence.grid, away if rare else None)
+    scatter = None if evidence.attributed else spread(evidence.grid, away if rare else None)
     likely = likelihood(evidence, away, scatter)
     score = evidence.score if evidence.attributed else likely.rank
     return replace(_verdict(evidence, away if rare else None, scatter), log_factor=likely.log_factor, score=score)
