@@ -8,6 +8,7 @@ from types import MappingProxyType
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.cost import costs
 from afdp_exporter.impact.family import left_alone, settle
+from afdp_exporter.impact.habits import usual_by_reports
 from afdp_exporter.impact.horizons import FIRST, as_judged, kept
 from afdp_exporter.impact.likelihood import informed
 from afdp_exporter.impact.outcome import decide
@@ -67,7 +68,7 @@ def conclude(
 def standing(shifts: Iterable[Shift], case: Case) -> Blame:
     """The shifts that stand among all metrics, beside common causes and other deployments."""
     ratio = case.settings.false_discovery_ratio
-    blame = shared_blame(common_shock(settle(informed(shifts, case), ratio), case), case)
+    blame = shared_blame(common_shock(settle(usual_by_reports(informed(shifts, case), case), ratio), case), case)
     return replace(blame, shifts=left_alone(_in_time(blame.shifts, case)))
 
 
