@@ -20,6 +20,7 @@ from afdp_exporter.impact.shock import common_shock
 from afdp_exporter.impact.states import with_states
 from afdp_exporter.impact.story import story, told
 from afdp_exporter.impact.visibility import visible
+from afdp_exporter.impact.worth import with_worth
 from afdp_exporter.model import Attribution, Impact, Shift
 
 NONE: Mapping[str, Recovery] = MappingProxyType({})
@@ -47,7 +48,8 @@ def conclude(
         moved = tuple(shift for shift in stretch.shifts if shift.moved)
         final = kept(final, moved, stretch.after, recoveries)
         first_hour = moved if stretch.after == FIRST else first_hour
-    final = with_states(visible(final, case), case, recoveries)
+    stood = with_states(visible(final, case), case, recoveries)
+    final = with_worth(stood, (stretch.shifts for stretch in early), case)
     decision = decide(final, case)
     impact = Impact(
         deployment_id=case.deployment.id,

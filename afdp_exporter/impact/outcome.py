@@ -5,8 +5,9 @@
 2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
    So is an incident of this very service that begins while it is rolled out or soon after.
 3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
-   judged: unknown. Missing data is never "no impact".
-4. Else success, improvements included; what was measured and stays doubtful among so many metrics is named.
+   judged: unknown. Missing data is never "no impact". So is what leaves room for a harmful change that matters (the
+   metric's `worth`), or is doubtful in the harmful direction among so many metrics.
+4. Else success, improvements included; what was measured and stays doubtful is named.
 
 A human's label is kept apart and wins wherever an outcome is shown.
 """
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import Case, ImpactSettings
+from afdp_exporter.impact.worth import may_have
 from afdp_exporter.model import (
     Attribution,
     Decision,
@@ -51,16 +53,25 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     if incident is not None:
         reason = f"{incident.name} began at {incident.start:%H:%M}, while it was rolled out or soon after"
         return Decision(outcome=Outcome.DEGRADATION, reason=reason)
-    unjudged = [shift.metric for shift in primary if _unjudged(shift)]
-    if unjudged or not primary:
-        unknown = "" if primary else (case.unknown_service or "").removesuffix(".")
-        what = ", ".join(unjudged) or "no primary metric was measured"
-        return Decision(outcome=Outcome.UNKNOWN, reason=unknown or f"could not be judged: {what}")
+    unknown = _unknown(primary, case)
+    if unknown is not None:
+        return Decision(outcome=Outcome.UNKNOWN, reason=unknown)
     better = [shift.metric for shift in primary if shift.moved and shift.harmful is False]
     doubtful = [shift.metric for shift in primary if shift.verdict is Attribution.INCONCLUSIVE]
     also = f", better: {', '.join(better)}" if better else ""
     also += f", doubtful: {', '.join(doubtful)}" if doubtful else ""
     return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{also}")
+
+
+def _unknown(primary: Sequence[Shift], case: Case) -> str | None:
+    """Why it cannot be said that nothing is worse; None where it can."""
+    unjudged = [shift.metric for shift in primary if _unjudged(shift)]
+    if not primary and case.unknown_service:
+        return case.unknown_service.removesuffix(".")
+    if unjudged or not primary:
+        return f"could not be judged: {', '.join(unjudged) or 'no primary metric was measured'}"
+    room = [shift for shift in primary if shift.ruled_out is False or _doubtful_harm(shift)]
+    return f"cannot be ruled out: {'; '.join(map(may_have, room))}" if room else None
 
 
 def remedy(deployment: Deployment, others: Iterable[Deployment], within: timedelta) -> Deployment | None:
@@ -162,6 +173,12 @@ def _unjudged(shift: Shift) -> bool:
     if shift.verdict is Attribution.INCONCLUSIVE:
         return shift.change is None
     return shift.verdict in {Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY}
+
+
+def _doubtful_harm(shift: Shift) -> bool:
+    """Whether it moved by itself in the harmful direction, and among so many metrics that may be chance."""
+    doubtful = shift.verdict is Attribution.INCONCLUSIVE and shift.change is not None and shift.shape != "spread"
+    return doubtful and bool(shift.harmful)
 
 
 def _severe(shift: Shift, settings: ImpactSettings) -> bool:

@@ -107,7 +107,9 @@ class Shift:
     state: ShiftState | None = None  # None where no check found anything, and in what older releases stored
     as_of: datetime | None = None  # the end of the data that its state rests on
     ended_by: str | None = None  # id of the next deployment of the service, where that replaced it or brought it back
+    scatter: float | None = None  # how far nine in ten single values stray from the level of their hour by themselves
     worth: float | None = None  # the smallest change that matters, in the metric's own unit
+    ruled_out: bool | None = None  # whether a harmful change so large is ruled out; None where that is no question
 
     @property
     def moved(self) -> bool:

@@ -1,14 +1,18 @@
 """What is watched, and the series that tell of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
 
 from afdp_exporter.model.figures import Floats
+
+_SHARE = re.compile(r"\d+(\.\d+)?\s*%")
 
 
 class Layer(StrEnum):
@@ -68,12 +72,28 @@ class Metric:
     canary: str | Mapping[str, Any] | None = None  # the same of a canary alone, and ...
     stable: str | Mapping[str, Any] | None = None  # ... of the stable version beside it
     of: Arms | None = None  # what `canary` and `stable` are counted in, where they are counts of a minute
+    worth: float | str | None = None  # the smallest change that matters: in its unit, or "10%" of its level
 
     def __post_init__(self) -> None:
+        share = self.worth_share
+        if self.worth is not None and not 0 < (float(self.worth) if share is None else share) < inf:
+            raise ValueError('worth has to be a positive number or a share such as "10%"')
         if (self.canary is None) is not (self.stable is None):
             raise ValueError("canary and stable are needed together")
         if self.of is not None and self.canary is None:
             raise ValueError("of needs canary and stable: what they are counted in")
+
+    @property
+    def worth_share(self) -> float | None:
+        """The smallest change that matters as a share of the level; None where it is given in the metric's unit.
+
+        Raises ValueError for words that are no share.
+        """
+        if not isinstance(self.worth, str):
+            return None
+        if not _SHARE.fullmatch(self.worth):
+            raise ValueError('worth has to be a positive number or a share such as "10%"')
+        return float(self.worth.rstrip("% ")) / 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

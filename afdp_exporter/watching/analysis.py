@@ -10,6 +10,7 @@ from functools import partial
 from math import isfinite
 from typing import Any
 
+from afdp_exporter.detectors.scatter import usual_scatter
 from afdp_exporter.impact import Finding, judge
 from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import Early, conclude, standing
@@ -212,18 +213,19 @@ def _until_back(judged: Judged, recoveries: Mapping[str, Recovery], case: Case, 
     asking, again = _Asking(case), dict[str, tuple[Finding, float | None]]()
     shifts = {shift.metric: shift for shift in judged.shifts}
     for each in evidence:
-        known = recoveries.get(each.metric.name)
-        if known is None or known.at is None or known.at >= case.now or each.series is None:
+        back = recoveries.get(each.metric.name)
+        if back is None or back.at is None or back.at >= case.now or each.series is None:
             continue
         if each.metric.name in judged.joint:
             continue  # its finding is that of all deployments close together
-        short = each.until(known.at - timedelta.resolution)
+        short = each.until(back.at - timedelta.resolution)
         if short.series is None:
             continue
         answer = asking.judged(short, short.series, within=judged.answers[each.metric.name][1])
         if answer[0].verdict.moved:
             again[each.metric.name] = answer
-            shifts[each.metric.name] = shift_of(answer[0], each.metric, each.series.warnings)
+            known = shift_of(answer[0], each.metric, each.series.warnings)
+            shifts[each.metric.name] = replace(known, scatter=shifts[each.metric.name].scatter)
     return replace(judged, shifts=tuple(shifts.values()), answers={**judged.answers, **again})
 
 
@@ -332,7 +334,8 @@ def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
             shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
             continue
         answers[metric.name] = asking.judged(told, told.series, within=respond_within(metric, shifts, case))
-        shifts.append(shift_of(answers[metric.name][0], metric, told.series.warnings))
+        shift = shift_of(answers[metric.name][0], metric, told.series.warnings)
+        shifts.append(replace(shift, scatter=asking.scatter(told.series)))
     moved = [shift for shift in settle(shifts, case.settings.false_discovery_ratio) if shift.moved]
     watched = dict.fromkeys(service for shift in moved for service in evidence[shift.metric].peers)
     heard = [
@@ -348,8 +351,9 @@ class _Asking:
     """The judgements of one case: what all series are asked alike is made ready once."""
 
     def __init__(self, case: Case) -> None:
+        self._deployed_at = case.deployment.started_at.timestamp()
         self._alike = {
-            "deployed_at": case.deployment.started_at.timestamp(),
+            "deployed_at": self._deployed_at,
             "finished_at": case.deployment.ended_at.timestamp(),
             "earlier_deployments": case.earlier,
             "time_zone": case.zone,
@@ -379,6 +383,10 @@ class _Asking:
             if late.attributed or (late.verdict.moved and not near.verdict.moved):
                 return late, within
         return near, None
+
+    def scatter(self, series: Series) -> float | None:
+        """How far the values of a series strayed before the deployment."""
+        return usual_scatter(series.values[series.times < self._deployed_at])
 
     def witness(self, evidence: Evidence, service: str) -> Shift | None:
         """What another service's series of a metric did; None where it has none."""

@@ -194,6 +194,7 @@ def _shift(shift: Shift) -> dict[str, Any]:
         "as_of": time_json(shift.as_of),
         "ended_by": shift.ended_by,
         "worth": number_json(shift.worth),
+        "ruled_out": shift.ruled_out,
     }
 
 

@@ -7,7 +7,7 @@ from math import floor, isfinite, log10
 
 from afdp_exporter.model import Estimate
 from afdp_exporter.wording.money import CURRENCIES, SYMBOLS, money_unit
-from afdp_exporter.wording.numbers import Unit, format_estimate, rounded
+from afdp_exporter.wording.numbers import Unit, format_estimate, format_up_to, rounded
 
 _MONEY = re.compile(r"_([a-z]{3})(_per_hour)?(_total)?$")
 _SUFFIX = re.compile(
@@ -33,14 +33,24 @@ def format_change(metric: str, size: Estimate, before: float | None = None, *, s
     A count is written as a share of the level `before` it, unless that is small, smaller than the change, or not
     known. Give sizes without a sign where a verb names the direction, and `signed` where nothing does.
     """
-    if _is_count(metric) and before is not None and abs(before) >= max(_SMALL_COUNT, abs(size.median)):
-        return format_estimate(size, Unit(100 / abs(before), str, " %"), signed=signed)
-    return format_estimate(size, _unit(metric, max(abs(size.low), abs(size.high))), signed=signed)
+    return format_estimate(size, _change_unit(metric, size, before), signed=signed)
+
+
+def format_change_up_to(metric: str, low: float, high: float, before: float | None = None) -> str:
+    """How large a change may be: `13 to 23 ms`, or `up to 23 ms` where it may be nothing; sizes without a sign."""
+    size = Estimate(low=low, median=(low + high) / 2, high=high)
+    return format_up_to(size, _change_unit(metric, size, before))
 
 
 def format_value(metric: str, value: float) -> str:
     """A value of a metric in its unit, in three digits: `212 ms`, `3.2 %`, `$61,000 an hour`."""
     return axis(metric, abs(value)).told(value)
+
+
+def _change_unit(metric: str, size: Estimate, before: float | None) -> Unit:
+    if _is_count(metric) and before is not None and abs(before) >= max(_SMALL_COUNT, abs(size.median)):
+        return Unit(100 / abs(before), str, " %")
+    return _unit(metric, max(abs(size.low), abs(size.high)))
 
 
 def _kept_word(suffix: re.Match[str]) -> str:

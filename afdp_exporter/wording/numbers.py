@@ -31,6 +31,14 @@ def format_estimate(size: Estimate, unit: Unit, *, signed: bool = False) -> str:
     return f"{value}{unit.tail} [{', '.join(ends)}]"
 
 
+def format_up_to(size: Estimate, unit: Unit) -> str:
+    """Only the range of a value: `13 to 23 ms`, `up to 23 ms` where it begins at nothing or below."""
+    low, middle, high = (value * unit.factor for value in (size.low, size.median, size.high))
+    place = decimal_place(low, middle, high)
+    first, last = (unit.form(rounded(each, place, cents=unit.cents)) for each in (low, high))
+    return f"{first} to {last}{unit.tail}" if low > 0 and first != last else f"up to {last}{unit.tail}"
+
+
 def format_number(value: float, digits: int = 3) -> str:
     """A number without a range: 0.0123, 15.4, 1,230."""
     return rounded(value, _leading_place(value) - digits + 1)

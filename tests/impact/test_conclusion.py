@@ -44,7 +44,7 @@ def test_what_a_rival_did_is_not_in_the_costs_the_chain_or_the_outcome(
     shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
 ) -> None:
     rival = deploy(after=5 * MINUTE, id="d2", service="search")
-    quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
+    quiet = shift(LATENCY, None, 0.001, verdict=Attribution.NO_EFFECT, before=0.2)
     shifts = [quiet, shift(SESSIONS, 6, -20.0), shift(REVENUE, 12, -1200.0)]
     impact = conclude(shifts, case(metrics=ALL, others=(rival,)))
     assert impact.outcome is Outcome.SUCCESS

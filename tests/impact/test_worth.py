@@ -1,0 +1,139 @@
+"""Nothing is called a success as long as a change that matters may have happened."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from afdp_exporter.detectors.scatter import usual_scatter
+from afdp_exporter.impact.case import Case, ImpactSettings
+from afdp_exporter.impact.worth import may_have, with_worth, worth_of
+from afdp_exporter.model import Attribution, Layer, Metric, Outcome, Series, Shift, Worse
+from afdp_exporter.watching.analysis import Question, assess
+from afdp_exporter.watching.evidence import Evidence
+
+LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query="l", worse=Worse.UP)
+ERRORS = Metric(name="error_ratio", layer=Layer.TECHNICAL, query="e", worse=Worse.UP)
+SUCCESS = Metric(name="success_ratio", layer=Layer.TECHNICAL, query="u", worse=Worse.DOWN)
+CPU = Metric(name="cpu_ratio", layer=Layer.SYSTEM, query="c", worse=Worse.UP)
+SESSIONS = Metric(name="sessions", layer=Layer.USER, query="s", worse=Worse.DOWN)
+QUEUE = Metric(name="queued_jobs", layer=Layer.SYSTEM, query="q")
+QUIET = {"verdict": Attribution.NO_EFFECT, "p_value": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("metric", "level", "scatter", "worth"),
+    [
+        (LATENCY, 0.2, 0.01, 0.05),
+        (LATENCY, 0.2, 0.08, 0.08),  # its single values stray further than a quarter
+        (LATENCY, None, 0.01, None),
+        (ERRORS, 0.001, 0.0004, 0.01),
+        (SUCCESS, 0.999, 0.0004, 0.01),
+        (CPU, 0.4, 0.01, 0.1),
+        (CPU, 0.9, 0.01, 0.025),
+        (SESSIONS, 900.0, 20.0, 90.0),
+        (replace(LATENCY, worth=0.005), 0.2, 0.08, 0.005),
+        (replace(LATENCY, worth="5%"), 0.2, 0.08, 0.01),
+        (replace(ERRORS, worth="50 %"), 0.02, 0.08, 0.01),
+    ],
+)
+def test_a_change_matters_from_what_the_metric_says_on_or_from_its_level_and_scatter(
+    metric: Metric, level: float | None, scatter: float, worth: float | None
+) -> None:
+    found = worth_of(metric, level=level, scatter=scatter, settings=ImpactSettings())
+    assert found == (None if worth is None else pytest.approx(worth))
+
+
+@pytest.mark.parametrize("worth", ["5", "ten %", 0, -1.0, "0%", "-5%", float("inf")])
+def test_a_worth_that_is_none_is_refused(worth: str | float) -> None:
+    with pytest.raises(ValueError, match="worth has to be"):
+        Metric(name="m", layer=Layer.USER, query="m", worth=worth)
+
+
+@pytest.mark.parametrize(
+    ("metric", "range_", "out"),
+    [
+        (LATENCY, (-0.09, 0.03), True),  # improvements need not be ruled out
+        (LATENCY, (-0.01, 0.06), False),
+        (SESSIONS, (-80.0, 500.0), True),
+        (SESSIONS, (-100.0, 5.0), False),
+        (QUEUE, (-30.0, 2.0), False),  # both ways matter where nothing says which is worse
+        (QUEUE, (-20.0, 20.0), True),
+    ],
+)
+def test_a_change_that_matters_is_ruled_out_by_the_harmful_end_of_the_range(
+    shift: Callable[..., Shift], case: Callable[..., Case], metric: Metric, range_: tuple[float, float], out: bool
+) -> None:
+    low, high = range_
+    level = {LATENCY: 0.2, SESSIONS: 900.0, QUEUE: 100.0}[metric]
+    seen = shift(metric, None, (low + high) / 2, low=low, high=high, before=level, **QUIET)
+    (found,) = with_worth([seen], (), case(metrics=(metric,)))
+    assert found.ruled_out is out
+
+
+def test_what_the_first_hours_ruled_out_stays_ruled_out_when_the_metric_wanders_over_a_day(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    day = shift(LATENCY, None, 0.0, low=-0.1, high=0.1, before=0.2, **QUIET)
+    hour = replace(day, low=-0.01, high=0.01)
+    doubtful = replace(day, verdict=Attribution.INCONCLUSIVE)
+    asked = case(metrics=(LATENCY,))
+
+    def out(shift: Shift, *sooner: Shift) -> bool | None:
+        return with_worth([shift], [[each] for each in sooner], asked)[0].ruled_out
+
+    assert out(day) is False
+    assert out(day, hour) is True
+    assert out(day, replace(hour, verdict=Attribution.INCONCLUSIVE)) is False
+    assert out(doubtful, hour) is False
+    assert out(replace(day, verdict=Attribution.ATTRIBUTED)) is None
+    assert out(replace(day, onset=asked.now)) is None  # it moved, and another did it
+    assert out(replace(day, change=None, low=None, high=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "low", "high", "words"),
+    [
+        (LATENCY, 0.013, 0.023, "latency may have risen by 13 to 23 ms"),
+        (LATENCY, -0.004, 0.023, "latency may have risen by up to 23 ms"),
+        (SESSIONS, -200.0, -100.0, "sessions may have fallen by 10 to 20 %"),
+        (QUEUE, -20.0, 30.0, "queued jobs may have moved by up to 30 %"),
+        (ERRORS, 0.001, 0.02, "error ratio may have risen by 0.1 to 2 points"),
+    ],
+)
+def test_what_cannot_be_ruled_out_is_said_in_the_unit_of_the_metric(
+    shift: Callable[..., Shift], metric: Metric, low: float, high: float, words: str
+) -> None:
+    seen = shift(metric, None, (low + high) / 2, low=low, high=high, before=1000.0 if metric is SESSIONS else 100.0)
+    assert may_have(seen) == words
+
+
+def test_scatter_is_that_of_single_values_whatever_the_series_does_over_hours() -> None:
+    rng = np.random.default_rng(4)
+    slow = 50 * np.sin(np.arange(10_000) / 700)
+    noise = rng.standard_normal(10_000)
+    found = usual_scatter(slow + noise)
+    assert found == pytest.approx(1.645, rel=0.08)
+    gaps = np.where(rng.random(10_000) < 0.3, np.nan, slow + noise)
+    assert usual_scatter(gaps) == pytest.approx(1.645, rel=0.1)
+    assert usual_scatter(noise[:10]) is None
+    assert usual_scatter(np.full(100, np.nan)) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_slow_down_that_twenty_minutes_of_history_cannot_tell_from_chance_is_never_a_success(
+    case: Callable[..., Case], seed: int
+) -> None:
+    looked = case(metrics=(LATENCY,))
+    start = looked.deployment.started_at.timestamp()
+    rng = np.random.default_rng(seed)
+    times = start + 15.0 * np.arange(-88, 61)
+    ramp = np.clip((times - start) / 300.0, 0.0, 1.0)  # rate(...[5m]) turns a step into a ramp
+    values = 0.022 + 0.015 * ramp + 0.0025 * rng.standard_normal(len(times))
+    for minutes in (5, 10, 15):
+        now = looked.deployment.started_at + minutes * (looked.now - looked.deployment.started_at) / 120
+        series = Series(metric=LATENCY.name, labels={}, times=times, values=values).until(now)
+        evidence = (Evidence(metric=LATENCY, series=series),)
+        impact = assess(Question(case=replace(looked, now=now, step=15 * looked.step / 60), evidence=evidence))
+        assert impact.outcome is not Outcome.SUCCESS, minutes
