@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.worth import may_have
+from afdp_exporter.impact.worth import is_doubtful, may_have
 from afdp_exporter.model import (
     Attribution,
     Decision,
@@ -70,7 +70,7 @@ def _unknown(primary: Sequence[Shift], case: Case) -> str | None:
         return case.unknown_service.removesuffix(".")
     if unjudged or not primary:
         return f"could not be judged: {', '.join(unjudged) or 'no primary metric was measured'}"
-    room = [shift for shift in primary if shift.ruled_out is False or _doubtful_harm(shift)]
+    room = [shift for shift in primary if shift.ruled_out is False or is_doubtful(shift)]
     return f"cannot be ruled out: {'; '.join(map(may_have, room))}" if room else None
 
 
@@ -173,12 +173,6 @@ def _unjudged(shift: Shift) -> bool:
     if shift.verdict is Attribution.INCONCLUSIVE:
         return shift.change is None
     return shift.verdict in {Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY}
-
-
-def _doubtful_harm(shift: Shift) -> bool:
-    """Whether it moved by itself in the harmful direction, and among so many metrics that may be chance."""
-    doubtful = shift.verdict is Attribution.INCONCLUSIVE and shift.change is not None and shift.shape != "spread"
-    return doubtful and bool(shift.harmful)
 
 
 def _severe(shift: Shift, settings: ImpactSettings) -> bool:

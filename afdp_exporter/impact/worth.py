@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.model import Attribution, Layer, Metric, Shift, Worse
+from afdp_exporter.model import Attribution, Metric, Shift, Worse
 from afdp_exporter.wording.metrics import display_name, format_change_up_to
 
 
@@ -27,12 +27,10 @@ def worth_of(metric: Metric, *, level: float | None, scatter: float | None, sett
     level = abs(level)
     if share is not None:
         return share * level
-    people = metric.layer in {Layer.USER, Layer.BUSINESS}
-    share = settings.worth_user_ratio if people else settings.worth_ratio
-    known = [share * level, scatter or 0.0]
     if metric.name.endswith("_ratio"):
-        known = [settings.worth_points, share * min(level, abs(1 - level)), scatter or 0.0]
-    return max(known)
+        nearest = min(level, abs(1 - level))
+        return max(settings.worth_points, settings.worth_ratio * nearest, scatter or 0.0)
+    return max(settings.worth_ratio * level, scatter or 0.0)
 
 
 def with_worth(shifts: Iterable[Shift], sooner: Iterable[Iterable[Shift]], case: Case) -> tuple[Shift, ...]:
@@ -71,6 +69,16 @@ def _ruled_out(shift: Shift, quiet: Iterable[Shift], worth: float | None) -> boo
         return None
     candidates = (shift, *(quiet if shift.verdict is Attribution.NO_EFFECT else ()))
     return worth is not None and any(_harmful_range(each)[1] < worth for each in candidates)
+
+
+def is_doubtful(shift: Shift) -> bool:
+    """Whether it moved in the harmful direction, and may have done so by chance among so many metrics.
+
+    What is less than half of what matters, at most, is not worth a doubt.
+    """
+    moved = shift.verdict is Attribution.INCONCLUSIVE and shift.change is not None and shift.shape != "spread"
+    small = shift.worth is not None and shift.high is not None and _harmful_range(shift)[1] < shift.worth / 2
+    return moved and bool(shift.harmful) and not small
 
 
 def _harmful_range(shift: Shift) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 
 from afdp_exporter.detectors.scatter import usual_scatter
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.worth import may_have, with_worth, worth_of
+from afdp_exporter.impact.worth import is_doubtful, may_have, with_worth, worth_of
 from afdp_exporter.model import Attribution, Layer, Metric, Outcome, Series, Shift, Worse
 from afdp_exporter.watching.analysis import Question, assess
 from afdp_exporter.watching.evidence import Evidence
@@ -25,13 +25,13 @@ QUIET = {"verdict": Attribution.NO_EFFECT, "p_value": 0.5}
 @pytest.mark.parametrize(
     ("metric", "level", "scatter", "worth"),
     [
-        (LATENCY, 0.2, 0.01, 0.05),
-        (LATENCY, 0.2, 0.08, 0.08),  # its single values stray further than a quarter
+        (LATENCY, 0.2, 0.01, 0.02),
+        (LATENCY, 0.2, 0.08, 0.08),  # its single values stray further than a tenth
         (LATENCY, None, 0.01, None),
         (ERRORS, 0.001, 0.0004, 0.01),
         (SUCCESS, 0.999, 0.0004, 0.01),
-        (CPU, 0.4, 0.01, 0.1),
-        (CPU, 0.9, 0.01, 0.025),
+        (CPU, 0.4, 0.01, 0.04),
+        (CPU, 0.7, 0.01, 0.03),
         (SESSIONS, 900.0, 20.0, 90.0),
         (replace(LATENCY, worth=0.005), 0.2, 0.08, 0.005),
         (replace(LATENCY, worth="5%"), 0.2, 0.08, 0.01),
@@ -54,12 +54,12 @@ def test_a_worth_that_is_none_is_refused(worth: str | float) -> None:
 @pytest.mark.parametrize(
     ("metric", "range_", "out"),
     [
-        (LATENCY, (-0.09, 0.03), True),  # improvements need not be ruled out
-        (LATENCY, (-0.01, 0.06), False),
+        (LATENCY, (-0.09, 0.015), True),  # improvements need not be ruled out
+        (LATENCY, (-0.01, 0.03), False),
         (SESSIONS, (-80.0, 500.0), True),
         (SESSIONS, (-100.0, 5.0), False),
         (QUEUE, (-30.0, 2.0), False),  # both ways matter where nothing says which is worse
-        (QUEUE, (-20.0, 20.0), True),
+        (QUEUE, (-9.0, 9.0), True),
     ],
 )
 def test_a_change_that_matters_is_ruled_out_by_the_harmful_end_of_the_range(
@@ -137,3 +137,12 @@ def test_a_slow_down_that_twenty_minutes_of_history_cannot_tell_from_chance_is_n
         evidence = (Evidence(metric=LATENCY, series=series),)
         impact = assess(Question(case=replace(looked, now=now, step=15 * looked.step / 60), evidence=evidence))
         assert impact.outcome is not Outcome.SUCCESS, minutes
+
+
+def test_a_doubtful_change_of_less_than_half_of_what_matters_is_no_doubt(shift: Callable[..., Shift]) -> None:
+    doubtful = shift(LATENCY, None, 0.008, low=0.006, high=0.009, worth=0.02, verdict=Attribution.INCONCLUSIVE)
+    assert not is_doubtful(doubtful)
+    assert is_doubtful(replace(doubtful, high=0.011))
+    assert is_doubtful(replace(doubtful, worth=None))
+    assert not is_doubtful(replace(doubtful, high=0.011, change=-0.008))
+    assert not is_doubtful(replace(doubtful, high=0.011, verdict=Attribution.NO_EFFECT))
