@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.worth import is_doubtful, may_have
+from afdp_exporter.impact.worth import may_have
 from afdp_exporter.model import (
     Attribution,
     Decision,
@@ -70,7 +70,7 @@ def _unknown(primary: Sequence[Shift], case: Case) -> str | None:
         return case.unknown_service.removesuffix(".")
     if unjudged or not primary:
         return f"could not be judged: {', '.join(unjudged) or 'no primary metric was measured'}"
-    room = [shift for shift in primary if shift.ruled_out is False or is_doubtful(shift)]
+    room = [shift for shift in primary if shift.ruled_out is False]
     return f"cannot be ruled out: {'; '.join(map(may_have, room))}" if room else None
 
 

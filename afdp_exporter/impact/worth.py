@@ -7,6 +7,7 @@ by itself.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 
 from afdp_exporter.impact.case import Case, ImpactSettings
 from afdp_exporter.model import Attribution, Metric, Shift, Worse
@@ -67,18 +68,12 @@ def _ruled_out(shift: Shift, quiet: Iterable[Shift], worth: float | None) -> boo
         return None
     if shift.low is None or shift.high is None:
         return None
-    candidates = (shift, *(quiet if shift.verdict is Attribution.NO_EFFECT else ()))
-    return worth is not None and any(_harmful_range(each)[1] < worth for each in candidates)
-
-
-def is_doubtful(shift: Shift) -> bool:
-    """Whether it moved in the harmful direction, and may have done so by chance among so many metrics.
-
-    What is less than half of what matters, at most, is not worth a doubt.
-    """
-    moved = shift.verdict is Attribution.INCONCLUSIVE and shift.change is not None and shift.shape != "spread"
-    small = shift.worth is not None and shift.high is not None and _harmful_range(shift)[1] < shift.worth / 2
-    return moved and bool(shift.harmful) and not small
+    if worth is None:
+        return False
+    own, soon = _harmful_range(shift)[1], min((_harmful_range(each)[1] for each in quiet), default=inf)
+    if shift.verdict is Attribution.INCONCLUSIVE and shift.harmful and shift.shape != "spread":
+        return own < worth / 2 or max(own, soon) < worth
+    return own < worth or (shift.verdict is Attribution.NO_EFFECT and soon < worth)
 
 
 def _harmful_range(shift: Shift) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 
 from afdp_exporter.detectors.scatter import usual_scatter
 from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.worth import is_doubtful, may_have, with_worth, worth_of
+from afdp_exporter.impact.worth import may_have, with_worth, worth_of
 from afdp_exporter.model import Attribution, Layer, Metric, Outcome, Series, Shift, Worse
 from afdp_exporter.watching.analysis import Question, assess
 from afdp_exporter.watching.evidence import Evidence
@@ -77,7 +77,7 @@ def test_what_the_first_hours_ruled_out_stays_ruled_out_when_the_metric_wanders_
 ) -> None:
     day = shift(LATENCY, None, 0.0, low=-0.1, high=0.1, before=0.2, **QUIET)
     hour = replace(day, low=-0.01, high=0.01)
-    doubtful = replace(day, verdict=Attribution.INCONCLUSIVE)
+    doubtful = replace(day, change=0.01, verdict=Attribution.INCONCLUSIVE)
     asked = case(metrics=(LATENCY,))
 
     def out(shift: Shift, *sooner: Shift) -> bool | None:
@@ -139,10 +139,19 @@ def test_a_slow_down_that_twenty_minutes_of_history_cannot_tell_from_chance_is_n
         assert impact.outcome is not Outcome.SUCCESS, minutes
 
 
-def test_a_doubtful_change_of_less_than_half_of_what_matters_is_no_doubt(shift: Callable[..., Shift]) -> None:
-    doubtful = shift(LATENCY, None, 0.008, low=0.006, high=0.009, worth=0.02, verdict=Attribution.INCONCLUSIVE)
-    assert not is_doubtful(doubtful)
-    assert is_doubtful(replace(doubtful, high=0.011))
-    assert is_doubtful(replace(doubtful, worth=None))
-    assert not is_doubtful(replace(doubtful, high=0.011, change=-0.008))
-    assert not is_doubtful(replace(doubtful, high=0.011, verdict=Attribution.NO_EFFECT))
+def test_a_doubtful_harm_is_ruled_out_below_half_of_what_matters_or_by_the_first_hours_as_well(
+    shift: Callable[..., Shift], case: Callable[..., Case]
+) -> None:
+    doubtful = shift(LATENCY, None, 0.014, low=0.01, high=0.018, before=0.2, verdict=Attribution.INCONCLUSIVE)
+    hour = shift(LATENCY, None, 0.0, low=-0.01, high=0.01, before=0.2, **QUIET)
+    asked = case(metrics=(LATENCY,))
+
+    def out(shift: Shift, *sooner: Shift) -> bool | None:
+        return with_worth([shift], [[each] for each in sooner], asked)[0].ruled_out
+
+    assert out(doubtful) is False
+    assert out(doubtful, hour) is True
+    assert out(replace(doubtful, high=0.03), hour) is False
+    assert out(replace(doubtful, change=0.008, low=0.007, high=0.009)) is True
+    assert out(replace(doubtful, shape="spread")) is True
+    assert out(replace(doubtful, change=-0.014, low=-0.018, high=-0.01)) is True
