@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 from aiohttp import web
 
+from afdp_exporter.automation.actions import Actions
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
@@ -63,13 +64,17 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
     measured = asyncio.Event()
     measured.set()
     telling = _telling(state)
-    looking = _looking(state, _Followers(state.instruments, state.planner, telling, measured))
 
     comparing = Rounds(state.canaries.work, clock=state.clock, next_at=state.canaries.next_at)
+
+    acting = Rounds(state.actions.work, clock=state.clock, next_at=state.actions.next_at)
+    await state.actions.recover()
+    looking = _looking(state, _Followers(state.instruments, state.planner, telling, measured, state.actions, acting))
 
     def due() -> None:
         looking.wake()
         comparing.wake()
+        acting.wake()
         telling.wake()
 
     state.due = due
@@ -77,6 +82,7 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         looking.run(),
         telling.run(),
         comparing.run(),
+        acting.run(),
         _feeding(state),
         state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh),
         state.foresight.run(),
@@ -218,6 +224,8 @@ class _Followers:
     planner: Planner
     telling: Rounds
     new: asyncio.Event
+    actions: Actions
+    acting: Rounds
 
     def looked(self, verdict: str, seconds: float) -> None:
         self.instruments.looks.looked(verdict, seconds)
@@ -227,6 +235,8 @@ class _Followers:
         self.planner.measured(impact.deployment_id)
         self.telling.wake()
         self.new.set()
+        self.actions.measured(impact.deployment_id)
+        self.acting.wake()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from afdp_exporter.alerts import AlertSettings
+from afdp_exporter.automation.ways import SCOPE, Scope, Way
 from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.feeds import Feed
 from afdp_exporter.gate.settings import GateSettings
@@ -66,6 +67,7 @@ class _File:
     mapping: tuple[Rule, ...] = ()
     webhooks: tuple[dict[str, Any], ...] = ()
     feeds: list[dict[str, Any]] = field(default_factory=list)
+    rollback: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Config:
     mapping: tuple[Rule, ...] = ()
     senders: tuple[Sender, ...] = ()
     feeds: Mapping[str, Feed] = field(default_factory=dict)
+    rollback: tuple[Way, ...] = ()
 
     @property
     def watched(self) -> Watched:
@@ -136,6 +139,7 @@ def read(content: object) -> Config:
         mapping=file.mapping,
         senders=tuple(_sender(block, f"webhooks[{index}]") for index, block in enumerate(file.webhooks)),
         feeds=_plugins("feeds", file.feeds),
+        rollback=_ways(file.rollback),
     )
 
 
@@ -158,6 +162,21 @@ def _sender(block: dict[str, Any], where: str) -> Sender:
     rest = {key: value for key, value in block.items() if key not in {*SECRETS, "kind"}}
     kind = block.get("kind")
     return Sender(webhook=build("webhooks", kind, rest, where), kind=str(kind), secrets=secrets)
+
+
+def _ways(blocks: Iterable[Mapping[str, Any]]) -> tuple[Way, ...]:
+    """The kind reads its own settings; the services that it is for are the same for all."""
+    ways: list[Way] = []
+    for index, block in enumerate(blocks):
+        where = f"rollback[{index}]"
+        name = block.get("name", block.get("kind"))
+        if not isinstance(name, str) or name in {way.name for way in ways}:
+            raise ConfigError(f"{where}.name", "each entry of rollback needs a name of its own")
+        scope = parse(Scope, {key: value for key, value in block.items() if key in SCOPE}, where)
+        rest = {key: value for key, value in block.items() if key not in {*SCOPE, "name", "kind"}}
+        kind = block.get("kind")
+        ways.append(Way(name=name, kind=str(kind), executor=build("executors", kind, rest, where), scope=scope))
+    return tuple(ways)
 
 
 def _check_metrics(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -> None:

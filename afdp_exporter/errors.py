@@ -20,6 +20,9 @@ AFDPError
 │   └── StoreDamaged         the file is no store of ours, or broken
 ├── SecretUnreadable     a file that holds a secret or a certificate cannot be used now
 ├── DeliveryError        a notification did not reach its receiver
+├── ActionError          an executor could not take a deployment back
+│   ├── ActionRefused        it was surely not carried out
+│   └── ActionUnknown        nobody can say whether it was
 └── AnalysisError        an analysis ended without an answer (deadline, crash of its worker)
 """
 
@@ -150,6 +153,18 @@ class DeliveryError(AFDPError):
         self.reason = reason
         self.retry = retry
         self.wait = wait
+
+
+class ActionError(AFDPError):
+    """An executor could not take a deployment back."""
+
+
+class ActionRefused(ActionError):
+    """It was surely not carried out: the target stands otherwise, or refused it."""
+
+
+class ActionUnknown(ActionError):
+    """It may have been carried out, or may not; it is never begun again."""
 
 
 class AnalysisError(AFDPError):

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import NoReturn
+from typing import NoReturn, TypedDict
 
 import structlog
 from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.canaries import Canaries
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
@@ -25,7 +26,7 @@ from afdp_exporter.background import show_all, showing, watching
 from afdp_exporter.config import Config
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.external import NOT_KNOWN, External
-from afdp_exporter.gate.settings import settings_of
+from afdp_exporter.gate.settings import GateSettings, settings_of
 from afdp_exporter.handlers import tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
@@ -89,14 +90,7 @@ def make_app(
         workers=workers,
         planner=planner,
         foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
-        gatekeeper=_gatekeeper(app, store=store, planner=planner, clock=clock),
-        canaries=Canaries(
-            store=store,
-            watched=lambda: app[STATE].rules.watched,
-            settings=lambda service: settings_of(service, app[STATE].rules.gates),
-            clock=clock,
-            shown=lambda deployment, _: app[STATE].gatekeeper.changed(deployment.service),
-        ),
+        **_automation(app, store=store, planner=planner, clock=clock),
         reloading=Reloading(load or (lambda: config), _appliers(app), reloaded),
         due=lambda: None,
         external=external,
@@ -108,16 +102,43 @@ def make_app(
     return app
 
 
-def _gatekeeper(app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime]) -> Gatekeeper:
-    """Its settings and calendar are those of the configuration at the moment of a question."""
-    return Gatekeeper(
+class _Automation(TypedDict):
+    gatekeeper: Gatekeeper
+    canaries: Canaries
+    actions: Actions
+
+
+def _automation(app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime]) -> _Automation:
+    """What decides and acts; its settings are those of the configuration at the moment of a question."""
+
+    def settings(service: str) -> GateSettings:
+        return settings_of(service, app[STATE].rules.gates)
+
+    gatekeeper = Gatekeeper(
         store=store,
         planner=planner,
         levels=Levels(store=store),
         plans=lambda: app[STATE].rules.plans,
-        settings=lambda service: settings_of(service, app[STATE].rules.gates),
+        settings=settings,
         clock=clock,
     )
+    actions = Actions(
+        store=store,
+        gatekeeper=gatekeeper,
+        ways=lambda: app[STATE].rules.ways,
+        settings=settings,
+        clock=clock,
+        told=lambda deployment: app[STATE].told(deployment),  # noqa: PLW0108 - the state comes after this
+        moved=lambda action: app[STATE].instruments.gate.acted(action),  # noqa: PLW0108
+    )
+    canaries = Canaries(
+        store=store,
+        watched=lambda: app[STATE].rules.watched,
+        settings=settings,
+        clock=clock,
+        shown=lambda deployment, _: actions.measured(deployment.id),
+    )
+    return {"gatekeeper": gatekeeper, "canaries": canaries, "actions": actions}
 
 
 def _rules(config: Config) -> Rules:
@@ -136,6 +157,7 @@ def _rules(config: Config) -> Rules:
         calendar=config.calendar,
         feeds=config.feeds,
         gates=policy.gates,
+        ways=config.rollback,
     )
 
 

@@ -1,9 +1,12 @@
 """A gate's decision as the API gives it."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from afdp_exporter.gate.ladder import Standing
 from afdp_exporter.model import (
+    Action,
     CanaryComparison,
     CanaryVerdict,
     Deployment,
@@ -11,6 +14,7 @@ from afdp_exporter.model import (
     Extrapolation,
     GateDecision,
     GateMode,
+    LevelChange,
     Rollout,
     StoredDecision,
 )
@@ -173,4 +177,51 @@ def _links(decision: GateDecision) -> dict[str, str]:
     return {
         "report": f"/api/v1/deployments/{decision.deployment_id}",
         "page": f"/deployments/{decision.deployment_id}",
+    }
+
+
+def action_json(action: Action) -> dict[str, Any]:
+    """An action with its trail; its request holds no secret."""
+    return {
+        "id": action.id,
+        "deployment_id": action.deployment_id,
+        "service": action.service,
+        "environment": action.environment,
+        "kind": action.kind,
+        "executor": action.executor,
+        "state": action.state,
+        "level": action.level,
+        "reason": action.reason,
+        "dry_run": action.dry_run,
+        "decided_at": action.decided_at,
+        "approved_by": action.approved_by,
+        "request": dict(action.request),
+        "answer": dict(action.answer),
+        "trail": [asdict(entry) for entry in action.trail],
+    }
+
+
+def automation_json(
+    standings: Mapping[tuple[str, str], Standing], trail: Iterable[LevelChange], paused: LevelChange | None
+) -> dict[str, Any]:
+    """How far automation goes for each service, what is missing for the next level, and how that came about."""
+    changes = tuple(trail)
+    return {
+        "paused": None if paused is None else {"by": paused.by, "at": paused.at},
+        "services": [
+            {
+                "service": service,
+                "environment": environment,
+                "level": found.level,
+                "earned": found.earned,
+                "allowed": found.allowed,
+                "missing": list(found.missing),
+                "history": [
+                    {"kind": each.kind, "level": each.level, "by": each.by, "reason": each.reason, "at": each.at}
+                    for each in changes
+                    if (each.service, each.environment) == (service, environment)
+                ],
+            }
+            for (service, environment), found in sorted(standings.items())
+        ],
     }

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from afdp_exporter.handlers import (
     annotations,
+    automation,
     dataset,
     deployments,
     events,
@@ -105,6 +106,13 @@ ROUTES = (
     _read("/api/v1/windows", planning.windows),
     _read("/api/v1/patterns", planning.patterns),
     _gate("GET", "/api/v1/gate", gate.get),
+    _read("/api/v1/automation", automation.automation),
+    _administer("PUT", "/api/v1/automation/{service}", automation.allow),
+    _administer("POST", "/api/v1/automation/pause", automation.pause),
+    _administer("POST", "/api/v1/automation/resume", automation.resume),
+    _read("/api/v1/actions", automation.actions),
+    _administer("POST", "/api/v1/actions/{id}/approve", automation.approve),
+    _administer("POST", "/api/v1/actions/{id}/refuse", automation.refuse),
     _gate("POST", "/api/v1/gate", gate.post),
     _read("/api/v1/tables/stories", tables.stories),
     _read("/api/v1/tables/similar", tables.similar),

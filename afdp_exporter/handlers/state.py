@@ -8,8 +8,10 @@ from typing import Protocol
 
 from aiohttp import web
 
+from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.canaries import Canaries
 from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.automation.ways import Way
 from afdp_exporter.external import External
 from afdp_exporter.feeds import Feed
 from afdp_exporter.gate.settings import GateSettings
@@ -50,6 +52,7 @@ class Rules:
     senders: tuple[Sender, ...]
     feeds: Mapping[str, Feed]
     gates: Mapping[str, GateSettings]
+    ways: tuple[Way, ...]
     calendar: tuple[Occasion, ...] = ()  # as it is configured; `watched` and `plans` also hold what was told
 
     def during(self, events: Iterable[Event]) -> "Rules":
@@ -88,6 +91,7 @@ class State:
     foresight: Foresight
     gatekeeper: Gatekeeper
     canaries: Canaries
+    actions: Actions
     reloading: Reloads
     due: Callable[[], None]  # there may be a look whose time has come
     external: External = External()

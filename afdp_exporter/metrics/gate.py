@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from afdp_exporter.model import GateDecision
+from afdp_exporter.model import Action, GateDecision
 
 _SHOWN = 1000  # newest decisions
 _VERDICT = ("deployment_id", "service", "environment", "verdict")
@@ -28,6 +28,9 @@ class Gate(Collector):
             registry=registry,
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
         )
+        self._actions = Counter(
+            "afdp_actions", "Steps of actions: how many came into a state.", ("executor", "state"), registry=registry
+        )
         registry.register(self)
 
     def asked(self, caller: str, decision: GateDecision) -> None:
@@ -39,6 +42,10 @@ class Gate(Collector):
             self._verdicts[place] = decision.enforced_verdict
             while len(self._verdicts) > _SHOWN:
                 del self._verdicts[next(iter(self._verdicts))]
+
+    def acted(self, action: Action) -> None:
+        """An action came into its state."""
+        self._actions.labels(action.executor, action.state).inc()
 
     def took(self, seconds: float) -> None:
         """An answer took that long."""

@@ -126,7 +126,7 @@ async def test_who_is_locked_out_is_told_as_described(start: Callable[..., Any])
     client = await start(tokens=[{"name": "gate", "token": "canary", "scopes": ["gate"]}])
     for route in ROUTES:
         if route.scope is not None:
-            path = route.path.replace("{id}", "d")
+            path = route.path.replace("{id}", "d").replace("{service}", "d")
             await described(await client.request(route.method, path), route.method, route.path)
             known = {"Authorization": "Bearer canary"}
             await described(await client.request(route.method, path, headers=known), route.method, route.path)
@@ -139,7 +139,7 @@ async def test_a_store_that_cannot_work_is_told_as_described(start: Callable[...
     bodies = {"POST": {"service": "checkout"}, "PATCH": {"note": "x"}, "GET": None}
     for route in ROUTES:
         if route.path.startswith(PATH):
-            path = route.path.replace("{id}", "d")
+            path = route.path.replace("{id}", "d").replace("{service}", "d")
             answer = await client.request(route.method, path, json=bodies[route.method])
             assert answer.status == 503
             await described(answer, route.method, route.path)

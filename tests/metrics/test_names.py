@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from afdp_exporter.errors import SourceUnavailable
 from afdp_exporter.metrics import Exposure, Instruments
 from afdp_exporter.model import (
+    Action,
+    ActionState,
     Attribution,
     Basis,
     Cost,
@@ -117,6 +119,12 @@ def _of_deployments(told: Instruments) -> None:
 
 
 def _of_the_gate(told: Instruments) -> None:
+    told.gate.acted(
+        Action(
+            id="a1", deployment_id="d1", service="checkout", environment="production", kind="rollback",
+            executor="cluster", state=ActionState.PROPOSED, level=3, reason="slower", decided_at=NOON,
+        )
+    )  # fmt: skip
     told.gate.show_levels({("checkout", "production"): 2})
     told.gate.asked(
         "api",

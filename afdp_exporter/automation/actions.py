@@ -1,0 +1,351 @@
+"""What is done about a deployment: decided once, begun at most once, verified, with a trail of every step.
+
+`started` is kept before the call is made. An action that is found in that state after a restart is never called again:
+its target is read, and what cannot be seen there is `unknown`.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from afdp_exporter.automation.gatekeeper import Gatekeeper, GateQuestion
+from afdp_exporter.automation.ways import Way, way_for
+from afdp_exporter.errors import ActionError, ActionRefused, Conflict
+from afdp_exporter.executors import Order, Plan
+from afdp_exporter.gate.ladder import HIGHEST
+from afdp_exporter.gate.settings import GateSettings
+from afdp_exporter.model import (
+    Action,
+    ActionState,
+    Deployment,
+    GateDecision,
+    GateVerdict,
+    Impact,
+    LevelChange,
+    Phase,
+    ShiftState,
+    Status,
+    TrailEntry,
+)
+from afdp_exporter.store import Amendment, Store
+
+log = structlog.get_logger(__name__)
+
+ROLLBACK = "rollback"
+SEVERE_FROM = 4
+"""The automation level from which on what is severe is taken back without asking."""
+APPROVED_FROM = 3
+"""The one from which on it is proposed to a person."""
+_SERVICE_PAUSE = timedelta(hours=6)  # between two automatic rollbacks of a service
+_PLACE_WINDOW, _PLACE_MOST = timedelta(hours=1), 2  # automatic rollbacks of an environment
+_TOGETHER = 3  # more services than that which do harm at once have a common cause
+_EFFECT = timedelta(minutes=30)  # in which the metrics have to be back
+_STALE = timedelta(hours=1)  # after which what was proposed is not begun any more
+_EVERYWHERE = "*"
+_EXPECTED = frozenset({ActionState.PROPOSED, ActionState.AWAITING_APPROVAL})
+
+
+@dataclass(slots=True, kw_only=True)
+class Actions:
+    """Proposes, begins and follows actions. Each state is kept before what follows from it is done."""
+
+    store: Store
+    gatekeeper: Gatekeeper
+    ways: Callable[[], tuple[Way, ...]]
+    settings: Callable[[str], GateSettings]
+    clock: Callable[[], datetime]
+    told: Callable[[Deployment], None]
+    moved: Callable[[Action], None]
+    _news: set[str] = field(default_factory=set)
+
+    async def consider(self, decision: GateDecision) -> Action | None:
+        """Propose the way back where a verdict and the automation level call for it; None where there is none."""
+        calls_for_it = decision.verdict is GateVerdict.ROLLBACK and decision.phase is not Phase.PLAN
+        if not calls_for_it or decision.deployment_id is None:
+            return None
+        deployment = await self.store.deployment(decision.deployment_id)
+        way = way_for(deployment, self.ways())
+        level = self.gatekeeper.levels.of(deployment.service, deployment.environment).level
+        if way is None or deployment.status is Status.ROLLED_BACK:
+            return None
+        automatic = way.scope.dry_run or level >= HIGHEST or (level >= SEVERE_FROM and self._severe(decision))
+        if not automatic and level < APPROVED_FROM:
+            return None
+        state = ActionState.PROPOSED if automatic else ActionState.AWAITING_APPROVAL
+        action = _intent(deployment, way, decision, state=state, level=level, now=self.clock())
+        if not await self.store.automation.propose(action):
+            return None
+        self.moved(action)
+        return action
+
+    def _severe(self, decision: GateDecision) -> bool:
+        """Whether the loss surely lies above what the service calls severe, and harm is as good as sure."""
+        least = self.settings(decision.service).severe_per_hour
+        full = decision.extrapolation
+        loss = full.cost_per_hour.low if full is not None and full.cost_per_hour is not None else None
+        sure = decision.confidence_ratio is not None and decision.confidence_ratio <= 0.01
+        return decision.decided_by == "guard_rail" or (least is not None and loss is not None and loss > least and sure)
+
+    def measured(self, deployment_id: str) -> None:
+        """There is something new about a deployment: what follows from it is decided with the next work."""
+        self._news.add(deployment_id)
+
+    async def work(self) -> bool:
+        """Decide what follows from what is new, then take each open action one step on; False: the rest can wait."""
+        while self._news:
+            deployment = await self.store.deployment(self._news.pop())
+            self.gatekeeper.changed(deployment.service)
+            if not deployment.planned:
+                question = GateQuestion(
+                    service=deployment.service, environment=deployment.environment, deployment_id=deployment.id
+                )
+                decision = await self.gatekeeper.ask(question)
+                await self.gatekeeper.keep(decision, "self")
+                await self.consider(decision)
+        for action in reversed(await self.store.automation.actions(only_open=True)):
+            try:
+                await self._step(action)
+            except Conflict:
+                continue  # somebody was faster
+        return False
+
+    async def next_at(self) -> datetime | None:
+        """When the next step is due; None while nothing is open."""
+        open_ = await self.store.automation.actions(only_open=True, limit=1)
+        return self.clock() + timedelta(seconds=15) if open_ else None
+
+    async def recover(self) -> None:
+        """After a start: what was begun is looked up in its target, and never begun again."""
+        for action in await self.store.automation.actions(only_open=True):
+            if action.state is ActionState.CLAIMED:
+                await self._move(action, ActionState.PROPOSED, "a restart came before anything was begun")
+            elif action.state is ActionState.STARTED:
+                await self._look_up(action)
+
+    async def approve(self, action_id: str, *, by: str) -> Action:
+        """A person wants it done. Raises NotFound, and Conflict where it does not wait for that."""
+        return await self._decided(action_id, ActionState.PROPOSED, by, "approved")
+
+    async def refuse(self, action_id: str, *, by: str) -> Action:
+        """A person does not want it done. Raises NotFound, and Conflict where it is too late for that."""
+        return await self._decided(action_id, ActionState.REFUSED, by, "refused")
+
+    async def pause(self, *, by: str, paused: bool) -> None:
+        """Stop all executors, or let them go on."""
+        change = LevelChange(
+            service=_EVERYWHERE, environment=_EVERYWHERE, kind="paused", level=int(paused), by=by,
+            reason="all executors stop" if paused else "executors go on", at=self.clock(),
+        )  # fmt: skip
+        await self.store.automation.record_level(change)
+
+    async def paused(self) -> LevelChange | None:
+        """Who stopped all executors; None where they may work."""
+        changes = [each for each in await self.store.automation.level_changes(_EVERYWHERE) if each.kind == "paused"]
+        return changes[-1] if changes and changes[-1].level else None
+
+    async def _step(self, action: Action) -> None:
+        match action.state:
+            case ActionState.PROPOSED:
+                await self._begin(action)
+            case ActionState.AWAITING_APPROVAL if self.clock() - action.decided_at > timedelta(days=1):
+                await self._move(action, ActionState.SKIPPED, "nobody approved it within a day")
+            case ActionState.STARTED:
+                await self._look_up(action)
+            case ActionState.ACCEPTED:
+                await self._verify(action)
+
+    async def _begin(self, action: Action) -> None:
+        """Claim, check, keep that it is begun, and only then call."""
+        way = next((each for each in self.ways() if each.name == action.executor), None)
+        deployment = await self.store.deployment(action.deployment_id)
+        obstacle = await self._obstacle(action, deployment, way)
+        if obstacle is not None or way is None:
+            await self._move(action, ActionState.SKIPPED, obstacle or "its executor is not configured any more")
+            return
+        claimed = await self._move(action, ActionState.CLAIMED, "its preconditions are looked at")
+        try:
+            plan = await way.executor.check(_order(deployment, self.clock()))
+        except ActionError as error:
+            state = ActionState.REFUSED if isinstance(error, ActionRefused) else ActionState.SKIPPED
+            await self._move(claimed, state, str(error))
+            return
+        request = {"sentence": plan.sentence, "request": dict(plan.request), "seen": dict(plan.seen)}
+        if plan.done or action.dry_run:
+            why = plan.sentence if plan.done else f"dry run: {plan.sentence}"
+            await self._move(claimed, ActionState.SKIPPED, why, request=request)
+            return
+        started = await self._move(claimed, ActionState.STARTED, plan.sentence, request=request)
+        try:
+            answer = await way.executor.apply(plan)
+        except ActionRefused as error:
+            await self._move(started, ActionState.REFUSED, str(error))
+        except ActionError as error:
+            await self._move(started, ActionState.UNKNOWN, str(error))
+        else:
+            accepted = await self._move(started, ActionState.ACCEPTED, "the target accepted it", answer=dict(answer))
+            await self._record(accepted, deployment)
+
+    async def _obstacle(self, action: Action, deployment: Deployment, way: Way | None) -> str | None:
+        """Why it is not begun: the breakers, and what has become of the deployment meanwhile."""
+        now = self.clock()
+        if way is None:
+            return "its executor is not configured any more"
+        paused = await self.paused()
+        if paused is not None:
+            return f"{paused.by} has stopped all executors"
+        if now - action.decided_at > _STALE and action.approved_by is None:
+            return "the verdict is older than an hour"
+        if deployment.status is Status.ROLLED_BACK:
+            return "it was rolled back already"
+        page = await self.store.deployments(service=action.service, environment=action.environment, limit=5)
+        newer = [each for each in page.deployments if each.started_at > deployment.started_at and not each.planned]
+        if newer:
+            return f"{newer[0].name} was deployed since then"
+        return None if action.approved_by is not None or action.dry_run else await self._breaker(action, now)
+
+    async def _breaker(self, action: Action, now: datetime) -> str | None:
+        recent = [
+            each
+            for each in await self.store.automation.actions(since=now - _SERVICE_PAUSE)
+            if each.id != action.id and each.approved_by is None and not each.dry_run and _was_begun(each)
+        ]
+        if any((each.service, each.environment) == (action.service, action.environment) for each in recent):
+            return "this service was rolled back within the last six hours"
+        here = [each for each in recent if each.environment == action.environment]
+        if sum(now - each.decided_at < _PLACE_WINDOW for each in here) >= _PLACE_MOST:
+            return f"{_PLACE_MOST} rollbacks were begun in {action.environment} within the last hour"
+        moving = await self._services_in_harm(now)
+        if len(moving) > _TOGETHER:
+            return f"{len(moving)} services do badly at once: a common cause is likely"
+        return None
+
+    async def _services_in_harm(self, now: datetime) -> set[str]:
+        around = {each.id: each.service for each in await self.store.between(now - _EFFECT, now)}
+        impacts = await self.store.impacts(tuple(around))
+        return {around[each] for each, impact in impacts.items() if impact.harm is not None and impact.harm.active}
+
+    async def _look_up(self, action: Action) -> None:
+        """What became of a call whose end nobody saw."""
+        way = next((each for each in self.ways() if each.name == action.executor), None)
+        deployment = await self.store.deployment(action.deployment_id)
+        found: bool | None = False
+        reason = "its executor is not configured any more"
+        if way is not None:
+            try:
+                found = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
+                reason = "the target does not show it"
+            except ActionError as error:
+                reason = str(error)
+        if found is False:
+            await self._move(action, ActionState.UNKNOWN, f"begun, and its end was not seen: {reason}")
+            return
+        accepted = await self._move(action, ActionState.ACCEPTED, "begun before a restart, and the target shows it")
+        await self._record(accepted, deployment)
+
+    async def _verify(self, action: Action) -> None:
+        """The target first, then the metrics: they have to come back in time."""
+        way = next((each for each in self.ways() if each.name == action.executor), None)
+        deployment = await self.store.deployment(action.deployment_id)
+        impact = await self.store.impact(action.deployment_id)
+        begun = next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
+        late = self.clock() - begun > _EFFECT
+        if _is_back(impact):
+            await self._move(action, ActionState.VERIFIED, "the metrics are back")
+        elif late:
+            await self._move(action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}")
+        elif way is not None:
+            try:
+                shown = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
+            except ActionError as error:
+                log.warning("rollback not verified", action=action.id, error=str(error))
+                return
+            if shown is False:
+                await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
+
+    async def _record(self, action: Action, deployment: Deployment) -> None:
+        """The rollback is a deployment of its own, and the bad one was rolled back."""
+        now = self.clock()
+        back = Deployment(
+            id=f"{action.id}", service=deployment.service, environment=deployment.environment,
+            version=deployment.previous_version, previous_version=deployment.version, started_at=now,
+            finished_at=now, status=Status.SUCCEEDED, actor="afdp", team=deployment.team,
+            description=f"rollback of {deployment.id}", traits={"rollback": True, "rollback_of": deployment.id},
+            received_at=now, received_from="automation",
+        )  # fmt: skip
+        recorded = await self.store.record(back, ())
+        changed = await self.store.amend(
+            deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
+        )
+        self.told(recorded.deployment)
+        self.told(changed)
+
+    async def _decided(self, action_id: str, state: ActionState, by: str, reason: str) -> Action:
+        def change(known: Action) -> Action:
+            approved = by if state is ActionState.PROPOSED else None
+            trail = _more(known, state, by=by, reason=reason, at=self.clock())
+            return replace(known, state=state, approved_by=approved, trail=trail)
+
+        moved = await self.store.automation.move(action_id, _EXPECTED, change)
+        self.moved(moved)
+        return moved
+
+    async def _move(self, action: Action, state: ActionState, reason: str, **words: Any) -> Action:  # noqa: ANN401
+        """Keep the next state, unless somebody else has moved it meanwhile. Raises Conflict."""
+
+        def change(known: Action) -> Action:
+            return replace(
+                known, state=state, trail=_more(known, state, by="afdp", reason=reason, at=self.clock()), **words
+            )
+
+        moved = await self.store.automation.move(action.id, frozenset({action.state}), change)
+        log.info("action", id=moved.id, state=moved.state, reason=reason)
+        self.moved(moved)
+        return moved
+
+
+def _intent(
+    deployment: Deployment, way: Way, decision: GateDecision, *, state: ActionState, level: int, now: datetime
+) -> Action:
+    identity = hashlib.sha256(f"{deployment.id}\n{ROLLBACK}".encode()).hexdigest()[:32]
+    reason = decision.reasons[0] if decision.reasons else decision.verdict
+    action = Action(
+        id=f"rollback-{identity}", deployment_id=deployment.id, service=deployment.service,
+        environment=deployment.environment, kind=ROLLBACK, executor=way.name, state=state, level=level,
+        reason=reason, decided_at=now, dry_run=way.scope.dry_run,
+    )  # fmt: skip
+    return replace(action, trail=_more(action, state, by="gate", reason=reason, at=now))
+
+
+def _order(deployment: Deployment, now: datetime) -> Order:
+    return Order(
+        deployment_id=deployment.id, service=deployment.service, environment=deployment.environment, at=now,
+        version=deployment.version, previous_version=deployment.previous_version, traits=deployment.traits,
+        labels=deployment.labels,
+    )  # fmt: skip
+
+
+def _plan(action: Action, order: Order) -> Plan:
+    """The plan that was kept before it was begun."""
+    kept = action.request
+    return Plan(
+        order=order, sentence=str(kept.get("sentence", "")), request=kept.get("request", {}), seen=kept.get("seen", {})
+    )
+
+
+def _more(action: Action, state: ActionState, *, by: str, reason: str, at: datetime) -> tuple[TrailEntry, ...]:
+    return (*action.trail, TrailEntry(at=at, state=state, by=by, reason=reason))
+
+
+def _was_begun(action: Action) -> bool:
+    return any(entry.state is ActionState.STARTED for entry in action.trail)
+
+
+def _is_back(impact: Impact | None) -> bool:
+    """Whether every harm that was found is over."""
+    if impact is None or impact.harm is None:
+        return False
+    return impact.harm.state in {ShiftState.RECOVERED, ShiftState.REPLACED}

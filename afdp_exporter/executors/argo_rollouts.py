@@ -1,0 +1,104 @@
+"""Argo Rollouts: abort while it runs, undo once it is promoted; always through the subresource that is heeded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from afdp_exporter.errors import ActionRefused
+from afdp_exporter.executors import Order, Plan
+from afdp_exporter.executors._cluster import Cluster, images, runs
+
+_REVISION = "rollout.argoproj.io/revision"
+_HASH = "rollouts-pod-template-hash"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArgoRollouts(Cluster):
+    """A Rollout named `name` in `namespace`; both may hold `$service` and `$environment`."""
+
+    name: str = "$service"
+
+    async def check(self, order: Order) -> Plan:
+        """As `Executor.check`."""
+        path = self._path(order)
+        found = await self.read(path)
+        status = found.get("status") or {}
+        if status.get("abort"):
+            return Plan(order=order, sentence=f"{path} is aborted already", request={}, done=True)
+        if "workloadRef" in found["spec"]:
+            raise ActionRefused(f"{path} takes its template from a Deployment: take that back with kind kubernetes")
+        if not runs(found["spec"]["template"], order.version):
+            raise ActionRefused(
+                f"{path} does not run {order.version} but {', '.join(images(found['spec']['template']))}"
+            )
+        if status.get("stableRS") != status.get("currentPodHash"):
+            request = {
+                "method": "PATCH", "path": f"{path}/status", "content_type": "application/merge-patch+json",
+                "body": {"status": {"abort": True}, "metadata": _held(found)},
+            }  # fmt: skip
+            said = (
+                f"{path} aborted: all traffic back to {status.get('stableRS')}; its template stays at the bad version"
+            )
+            return Plan(order=order, sentence=said, request=request, seen={"hash": status.get("currentPodHash")})
+        self.refuse_gitops(found)
+        return await self._undo(path, found, order)
+
+    async def apply(self, plan: Plan) -> Mapping[str, Any]:
+        """As `Executor.apply`."""
+        return await self.write(plan.request)
+
+    async def verify(self, plan: Plan) -> bool | None:
+        """As `Executor.verify`."""
+        found = await self.read(self._path(plan.order))
+        status = found.get("status") or {}
+        if plan.request.get("path", "").endswith("/status"):
+            return bool(status.get("abort"))
+        if runs(found["spec"]["template"], plan.order.version):
+            return False
+        return True if status.get("phase") == "Healthy" else None
+
+    def _path(self, order: Order) -> str:
+        place = f"/apis/argoproj.io/v1alpha1/namespaces/{order.fill(self.namespace)}"
+        return f"{place}/rollouts/{order.fill(self.name)}"
+
+    async def _undo(self, path: str, found: Mapping[str, Any], order: Order) -> Plan:
+        namespace, uid = found["metadata"]["namespace"], found["metadata"]["uid"]
+        listed = await self.read(f"/apis/apps/v1/namespaces/{namespace}/replicasets")
+        owned = [
+            each
+            for each in listed.get("items") or []
+            if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
+        ]
+        current = int((found["metadata"].get("annotations") or {}).get(_REVISION, 0))
+        before = sorted((each for each in owned if 0 < _revision(each) < current), key=_revision, reverse=True)
+        target = next((each for each in before if runs(each["spec"]["template"], order.previous_version)), None)
+        if target is None:
+            raise ActionRefused(f"{path} has no earlier revision of {order.previous_version or 'another version'}")
+        template = _without_hash(target["spec"]["template"])
+        patch = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]},
+            {"op": "replace", "path": "/spec/template", "value": template},
+        ]
+        request = {
+            "method": "PATCH", "path": path, "content_type": "application/json-patch+json", "body": patch,
+        }  # fmt: skip
+        said = f"{path} back to revision {_revision(target)} ({', '.join(images(template))})"
+        return Plan(order=order, sentence=said, request=request, seen={"revision": current})
+
+
+def _held(found: Mapping[str, Any]) -> dict[str, str]:
+    return {"resourceVersion": found["metadata"]["resourceVersion"]}
+
+
+def _revision(owned: Mapping[str, Any]) -> int:
+    text = (owned["metadata"].get("annotations") or {}).get(_REVISION, "0")
+    return int(text) if str(text).isdigit() else 0
+
+
+def _without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = dict(template.get("metadata") or {})
+    labels = {name: text for name, text in (metadata.get("labels") or {}).items() if name != _HASH}
+    return {**template, "metadata": {**metadata, "labels": labels}}
+
+
+PLUGIN = ArgoRollouts

@@ -1,0 +1,321 @@
+"""An action's life: decided once, begun at most once, whatever crashes; verified by the metrics, with a trail."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from afdp_exporter.automation.actions import Actions
+from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.automation.levels import Levels
+from afdp_exporter.automation.ways import Scope, Way
+from afdp_exporter.errors import ActionRefused, ActionUnknown, Conflict
+from afdp_exporter.executors import Order, Plan
+from afdp_exporter.gate.ladder import Standing
+from afdp_exporter.gate.settings import GateSettings
+from afdp_exporter.model import (
+    Action,
+    ActionState,
+    Attribution,
+    Deployment,
+    Impact,
+    Layer,
+    Look,
+    LookState,
+    Outcome,
+    Shift,
+    ShiftState,
+    Status,
+    Worse,
+)
+from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.plans import Plans
+from afdp_exporter.store import Amendment
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.workers import Workers
+from remembering import remember
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Target:
+    """What executors act on: counts calls, and crashes or fails where a test wants it."""
+
+    calls: int = 0
+    returned: bool = False
+    before: BaseException | None = None  # raised before the call has an effect ...
+    after: BaseException | None = None  # ... and behind it
+    checks: int = 0
+    seen: list[Order] = field(default_factory=list)
+
+    async def check(self, order: Order) -> Plan:
+        self.checks += 1
+        self.seen.append(order)
+        return Plan(order=order, sentence="back to v1", request={"path": "/x"}, seen={"version": 7}, done=self.returned)
+
+    async def apply(self, plan: Plan) -> Mapping[str, Any]:
+        if self.before is not None:
+            raise self.before
+        self.calls += 1
+        self.returned = True
+        if self.after is not None:
+            raise self.after
+        return {"status": 200}
+
+    async def verify(self, plan: Plan) -> bool | None:
+        return self.returned
+
+
+class At(Levels):
+    """A service whose automation stands at a level."""
+
+    level = 5
+
+    def of(self, service: str, environment: str) -> Standing:
+        return Standing(level=self.level, earned=self.level, allowed=self.level, missing=())
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def acting(store: SQLiteStore) -> Callable[..., Actions]:
+    """Makes the part of the exporter that acts, as a start does."""
+
+    def made(target: Target, *, level: int = 5, dry_run: bool = False, now: datetime = NOON) -> Actions:
+        levels = At(store=store)
+        levels.level = level
+        gatekeeper = Gatekeeper(
+            store=store, planner=Planner(store=store, workers=Workers(1)), levels=levels, plans=Plans,
+            settings=lambda _: GateSettings(), clock=lambda: now,
+        )  # fmt: skip
+        scope = Scope(services=("checkout",), dry_run=dry_run)
+        return Actions(
+            store=store, gatekeeper=gatekeeper, ways=lambda: (Way(name="k8s", kind="x", executor=target, scope=scope),),
+            settings=lambda _: GateSettings(), clock=lambda: now, told=lambda _: None, moved=lambda _: None,
+        )  # fmt: skip
+
+    return made
+
+
+async def failed(store: SQLiteStore, deployment_id: str = "d2", **words: Any) -> Deployment:  # noqa: ANN401
+    plain = Deployment(
+        id=deployment_id, service="checkout", environment="production", version="v2", previous_version="v1",
+        started_at=NOON - 10 * MINUTE, finished_at=NOON - 9 * MINUTE, received_at=NOON,
+    )  # fmt: skip
+    deployment = replace(plain, **words)
+    await remember(store, deployment, impact(deployment.id, ShiftState.ACTIVE))
+    return deployment
+
+
+def impact(deployment_id: str, state: ShiftState, *, at: datetime = NOON - MINUTE) -> Impact:
+    shift = Shift(
+        metric="error_ratio", layer=Layer.TECHNICAL, worse=Worse.UP, verdict=Attribution.ATTRIBUTED, reason="it rose",
+        change=0.4, low=0.3, high=0.5, change_ratio=40.0, attribution_ratio=0.99, onset=NOON - 9 * MINUTE, state=state,
+        recovered_at=at if state is ShiftState.RECOVERED else None,
+    )  # fmt: skip
+    return Impact(
+        deployment_id=deployment_id, measured_at=at, shifts=(shift,), outcome=Outcome.FAILURE, outcome_reason="severe"
+    )
+
+
+async def states(store: SQLiteStore) -> list[ActionState]:
+    (action,) = await store.automation.actions()
+    return [entry.state for entry in action.trail]
+
+
+async def test_a_failure_is_taken_back_once_and_the_rollback_is_a_deployment_of_its_own(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    actions.measured(bad.id)
+    await actions.work()
+    actions.measured(bad.id)  # the next check says the same
+    await actions.work()
+    assert target.calls == 1
+    assert await states(store) == [
+        ActionState.PROPOSED, ActionState.CLAIMED, ActionState.STARTED, ActionState.ACCEPTED,
+    ]  # fmt: skip
+    assert (await store.deployment(bad.id)).status is Status.ROLLED_BACK
+    (action,) = await store.automation.actions()
+    back = await store.deployment(action.id)
+    assert back.version == "v1"
+    assert back.traits["rollback_of"] == bad.id
+
+
+@pytest.mark.parametrize("state", [ShiftState.RECOVERED, ShiftState.ACTIVE])
+async def test_the_metrics_say_whether_it_helped(
+    store: SQLiteStore, acting: Callable[..., Actions], state: ShiftState
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    actions.measured(bad.id)
+    await actions.work()
+    later = NOON + 40 * MINUTE
+    look = Look(deployment_id=bad.id, after=49 * MINUTE, due_at=later)
+    await store.amend(bad.id, lambda known: Amendment(deployment=known, looks=(look,)))
+    (taken,) = await store.claim_looks(later, limit=1, lease=MINUTE)
+    await store.finish_look(replace(taken, state=LookState.DONE, done_at=later), impact(bad.id, state, at=later))
+    await acting(target, now=later).work()
+    expected = ActionState.VERIFIED if state is ShiftState.RECOVERED else ActionState.NOT_EFFECTIVE
+    assert (await states(store))[-1] is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "calls"),
+    [
+        (ActionRefused("stale"), ActionState.REFUSED, 0),
+        (ActionUnknown("no answer"), ActionState.UNKNOWN, 0),
+    ],
+)
+async def test_what_was_refused_or_is_unknown_is_never_begun_again(
+    store: SQLiteStore, acting: Callable[..., Actions], error: Exception, state: ActionState, calls: int
+) -> None:
+    target, bad = Target(before=error), await failed(store)
+    actions = acting(target)
+    actions.measured(bad.id)
+    await actions.work()
+    target.before = None
+    for _ in range(3):
+        actions.measured(bad.id)
+        await actions.work()
+    await acting(target).recover()
+    assert (await states(store))[-1] is state
+    assert target.calls == calls
+
+
+@pytest.mark.parametrize("effect", [False, True])
+async def test_a_crash_around_the_call_never_repeats_it(
+    store: SQLiteStore, acting: Callable[..., Actions], effect: bool
+) -> None:
+    target, bad = Target(), await failed(store)
+    setattr(target, "after" if effect else "before", Crash())
+    actions = acting(target)
+    actions.measured(bad.id)
+    with pytest.raises(Crash):
+        await actions.work()
+    target.before = target.after = None
+    started = acting(target)
+    await started.recover()
+    await started.work()
+    assert target.calls == int(effect)
+    assert (await states(store))[-1] is (ActionState.ACCEPTED if effect else ActionState.UNKNOWN)
+
+
+@pytest.mark.parametrize("step", range(1, 5))
+async def test_a_crash_at_any_kept_step_loses_no_intent_and_begins_nothing_twice(
+    store: SQLiteStore, acting: Callable[..., Actions], step: int
+) -> None:
+    target, bad = Target(), await failed(store)
+    kept = 0
+
+    def crashing(_: Action) -> None:
+        nonlocal kept
+        kept += 1
+        if kept == step:
+            raise Crash
+
+    actions = acting(target)
+    actions.moved = crashing
+    actions.measured(bad.id)
+    with pytest.raises(Crash):
+        await actions.work()
+    started = acting(target)
+    await started.recover()
+    for _ in range(3):
+        started.measured(bad.id)
+        await started.work()
+    assert target.calls <= 1
+    (action,) = await store.automation.actions()
+    assert action.state in {ActionState.ACCEPTED, ActionState.UNKNOWN}
+    assert (action.state is ActionState.ACCEPTED) is (target.calls == 1)
+
+
+@pytest.mark.parametrize(("level", "state"), [(2, None), (3, ActionState.AWAITING_APPROVAL)])
+async def test_below_level_four_nothing_is_begun_without_a_person(
+    store: SQLiteStore, acting: Callable[..., Actions], level: int, state: ActionState | None
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target, level=level)
+    actions.measured(bad.id)
+    await actions.work()
+    found = await store.automation.actions()
+    assert [action.state for action in found] == ([] if state is None else [state])
+    assert target.checks == 0
+    if found:
+        await actions.approve(found[0].id, by="ada")
+        await actions.work()
+        assert target.calls == 1
+        with pytest.raises(Conflict):
+            await actions.refuse(found[0].id, by="bob")
+
+
+async def test_a_dry_run_sends_nothing_and_keeps_the_request(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target, level=0, dry_run=True)
+    actions.measured(bad.id)
+    await actions.work()
+    (action,) = await store.automation.actions()
+    assert action.state is ActionState.SKIPPED
+    assert action.request["request"] == {"path": "/x"}
+    assert target.calls == 0
+    assert (await store.deployment(bad.id)).status is Status.SUCCEEDED
+
+
+async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can_stop_all(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target = Target()
+    first = await failed(store, "d1", started_at=NOON - 30 * MINUTE, finished_at=NOON - 29 * MINUTE)
+    actions = acting(target)
+    actions.measured(first.id)
+    await actions.work()
+    target.returned = False
+    later = NOON + 5 * MINUTE
+    second = await failed(store, "d3", started_at=NOON + MINUTE, finished_at=NOON + 2 * MINUTE, version="v3")
+    again = acting(target, now=later)
+    again.measured(second.id)
+    await again.work()
+    newest, _ = await store.automation.actions()
+    assert newest.state is ActionState.SKIPPED
+    assert "six hours" in newest.trail[-1].reason
+    await again.pause(by="ada", paused=True)
+    stopped = await again.paused()
+    assert stopped is not None
+    assert stopped.by == "ada"
+    third = await failed(store, "d4", started_at=NOON + 3 * MINUTE, finished_at=NOON + 4 * MINUTE, version="v4")
+    again.measured(third.id)
+    await again.work()
+    newest, *_ = await store.automation.actions()
+    assert "ada has stopped all executors" in newest.trail[-1].reason
+    assert target.calls == 1
+
+
+async def test_a_newer_deployment_leaves_nothing_to_take_back(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    fix = replace(bad, id="d9", version="v3", started_at=NOON - MINUTE, finished_at=NOON - MINUTE)
+    await store.record(fix, ())
+    actions = acting(target)
+    actions.measured(bad.id)
+    await actions.work()
+    (action,) = await store.automation.actions()
+    assert action.state is ActionState.SKIPPED
+    assert "deployed since then" in action.trail[-1].reason
