@@ -19,6 +19,7 @@ from scipy.ndimage import uniform_filter1d
 from afdp_exporter.detectors.alignment import align
 from afdp_exporter.detectors.grid import Grid, prepare
 from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.usual import habit, without
 from afdp_exporter.model import Attribution, Course, Floats, Level
 
 _SHOWN_BEFORE = (60, 120)  # steps: at least, at most
@@ -79,9 +80,16 @@ def course(
         return None
     shown = _shown_after(measured)
     plain = _as_measured(metric, measured, shown)
-    grid = align(on_the_wall, earlier_deployments)
+    found = habit(on_the_wall, earlier_deployments) if finding.usual is not None else None
+    grid = align(on_the_wall if found is None else without(found, earlier_deployments), earlier_deployments)
     stretch = _stretch(finding, grid, shown)
-    return plain if stretch is None else _with_expected(plain, finding, grid, stretch)
+    if stretch is None:
+        return plain
+    response = np.zeros(stretch.length)
+    if found is not None and not found.response.restarts:
+        length = min(found.response.length, stretch.length)
+        response[:length] = found.response.path[:length]
+    return _with_expected(plain, finding, grid, stretch, response)
 
 
 def _as_measured(metric: str, grid: Grid, shown: int) -> Course:
@@ -99,14 +107,16 @@ def _as_measured(metric: str, grid: Grid, shown: int) -> Course:
     )
 
 
-def _with_expected(plain: Course, finding: Finding, grid: Grid, stretch: _Stretch) -> Course:
+def _with_expected(plain: Course, finding: Finding, grid: Grid, stretch: _Stretch, response: Floats) -> Course:
+    """With the `response` (n,) from the deployment on that is usual for the service: it was to be expected."""
     change, low, high = (float(figure or 0.0) / grid.scale for figure in (finding.change, finding.low, finding.high))
     usual = _usual(grid, grid.deployed, stretch.length)
     inside = slice(grid.deployed + stretch.begin, grid.deployed + stretch.end)
     mean = float(grid.values[inside].mean())
     height = mean - change - float(usual[stretch.begin : stretch.end].mean())
     strays = _strays(grid, stretch)
-    expected = grid.centre + grid.scale * (height + usual[: stretch.shown])
+    expected = grid.centre + grid.scale * (height + (usual + response)[: stretch.shown])
+    mean += float(response[stretch.begin : stretch.end].mean())
     figures = grid.centre + grid.scale * np.array([mean, mean - change, mean - high, mean - low])
     if not (np.isfinite(expected).all() and np.isfinite(figures).all()):
         return plain

@@ -102,9 +102,10 @@ def _nothing(impact: Impact, case: Case) -> str:
         why = case.unknown_service or ""
         return f"{who}: no metric was measured, so nothing is known of its effect. {why}".rstrip()
     if len(judged) == len(impact.shifts):
+        beyond = " beyond what is usual for this service" if any(shift.usual for shift in judged) else ""
         if len(judged) == 1:
-            return f"{who} did not move {_name(judged[0])}."
-        return f"{who} moved none of {_count(len(judged), 'metric')}."
+            return f"{who} did not move {_name(judged[0])}{beyond}."
+        return f"{who} moved none of {_count(len(judged), 'metric')}{beyond}."
     open_ = [shift for shift in impact.shifts if shift.verdict is not Attribution.NO_EFFECT]
     why = "; ".join(dict.fromkeys(shift.reason for shift in open_))
     if not judged:
@@ -164,7 +165,9 @@ def _surer(impact: Impact, moved: Sequence[Shift]) -> list[str]:
 
 
 def _told_apart(shift: Shift) -> bool:
-    """Whether it moved and is not, or not surely, this deployment's doing."""
+    """Whether it moved and is usual for the service, or is not, or not surely, this deployment's doing."""
+    if shift.usual is not None and not shift.moved:
+        return True
     moved = shift.verdict is Attribution.NO_EFFECT and shift.onset is not None
     return moved or shift.verdict is Attribution.NOT_DISTINGUISHABLE
 

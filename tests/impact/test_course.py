@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rollout_traces import cold_caches
 
 from afdp_exporter.impact import judge
 from afdp_exporter.impact.course import course
@@ -136,3 +137,16 @@ def test_whatever_was_measured_every_figure_is_finite(values: list[float], at: i
     figures = [value for value in found.measured if value is not None]
     assert np.isfinite([*figures, *found.expected, found.below, found.above, *level]).all()
     assert len(found.expected) <= len(found.measured)
+
+
+def test_what_usually_follows_a_deployment_is_expected_after_this_one() -> None:
+    row = cold_caches(np.random.default_rng(41), earlier=10)
+    told = {"earlier_deployments": row.deployments[:-1]}
+    finding = judge(row.times, row.values, row.deployments[-1], **told)
+    assert finding.usual is not None
+    drawn = course(finding, "m", row.times, row.values, row.deployments[-1], **told)
+    assert drawn is not None
+    spike, later = drawn.expected[1], drawn.expected[15]
+    assert spike - later == pytest.approx(finding.usual.change, rel=0.5)
+    assert drawn.level is not None
+    assert drawn.level.measured - drawn.level.expected == pytest.approx(finding.change, abs=1e-6)
