@@ -57,6 +57,7 @@ class Pair:
     times: Floats
     shared: Floats
     own: dict[str, Floats]
+    looks_back: timedelta
     metrics: tuple[Metric, Metric]
 
     def reports(self, minutes: float = 60.0) -> list[Impact]:
@@ -72,20 +73,27 @@ class Pair:
 
     def _evidence(self, metric: Metric, values: Floats) -> Evidence:
         series = Series(metric=metric.name, labels={}, times=self.times, values=values)
-        return Evidence(metric=metric, series=series, per_service=metric is self.metrics[1])
+        return Evidence(
+            metric=metric, series=series, per_service=metric is self.metrics[1], smoothed_over=self.looks_back
+        )
 
 
 def pair(rng: np.random.Generator, guilty: str | None, layer: Layer = Layer.TECHNICAL, minutes: float = 4.0) -> Pair:
-    """So many minutes apart; what is shared by all services is moved by five deviations by one of them, or by none."""
+    """So many minutes apart; what is shared by all services is moved by five deviations by one of them, or by none.
+
+    Each value is taken at an instant, or over the two or five minutes before it.
+    """
+    looks_back = timedelta(minutes=int(rng.choice([0, 2, 5])))
     at = utc(2026, 3, 4, 8) + timedelta(minutes=int(rng.integers(0, 600)), seconds=int(rng.integers(0, 60)))
     first, second = deployment("a", at, "checkout"), deployment("b", at + timedelta(minutes=minutes), "search")
     times = grid(at, days=3.0, hours_after=1.5)
     shared = 100.0 + 3.0 * alike(rng, times.size)
     began = {"a": first.started_at, "b": second.started_at}.get(guilty or "")
     if began is not None:
-        shared += 15.0 * (times >= began.timestamp() + rng.uniform(0.0, 60.0))
+        since = times - began.timestamp() - rng.uniform(0.0, 60.0)
+        shared += 15.0 * np.clip(since / max(looks_back.total_seconds(), 1.0), 0.0, 1.0)
     return Pair(
-        first=first, second=second, times=times, shared=shared,
+        first=first, second=second, times=times, shared=shared, looks_back=looks_back,
         own={name: 20.0 + alike(rng, times.size) for name in "ab"},
         metrics=(
             Metric(name="gateway_latency_seconds", layer=layer, query="gateway", worse=Worse.UP),

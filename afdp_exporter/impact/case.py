@@ -66,7 +66,8 @@ class Case:
     """A deployment, the metrics that are watched for it, and what happened around it.
 
     `others` are the deployments around it and after it, of every service; `past` what earlier ones did, oldest first.
-    `per_service` names the metrics that are measured for this service alone; `elsewhere` is how other services' series
+    `per_service` names the metrics that are measured for this service alone, `smoothed` over how long each value of a
+    metric looks back; `elsewhere` is how other services' series
     of the same metrics moved at that time, by service; `before` what the last
     check of this deployment found. `joint` names the metrics
     that were judged once for all deployments close together, `reports` is what is known of the others' impacts, by id.
@@ -80,6 +81,7 @@ class Case:
     services: Mapping[str, Service] = field(default_factory=dict)
     calendar: tuple[Occasion, ...] = ()
     per_service: frozenset[str] = frozenset()
+    smoothed: Mapping[str, timedelta] = field(default_factory=dict)
     past: tuple[Measured, ...] = ()
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
     zone: tzinfo = UTC

@@ -15,7 +15,7 @@ noise (Hinkley 1970, Yao 1987), so that a long tail of its range on one side tak
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import exp, log
 
 import numpy as np
@@ -222,6 +222,7 @@ def _owners(name: str, case: Case) -> set[str]:
 def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
     """How well the onset fits a reaction to this deployment: the reaction's density, averaged over where it may be.
 
+    Values that look back, such as rates, show a step as a ramp, of which the onset is found half-way or later.
     The onset was looked for from this deployment on, or from the first of those judged together; the rest of the
     possibility, `1 - onset_ratio`, lies before that and speaks for those that were there.
     """
@@ -229,7 +230,8 @@ def _likelihood(shift: Shift, candidate: Deployment, case: Case) -> float:
         return 1.0  # it tells nobody from another
     step = case.step.total_seconds()
     low, high = (end.timestamp() for end in onset_range(shift, case.step))
-    middle = shift.onset.timestamp()
+    looks_back = case.smoothed.get(shift.metric, timedelta(0)).total_seconds()
+    low, middle = low - looks_back, shift.onset.timestamp() - looks_back / 2
     ends = np.where(_PLACES < 0, max(middle - low, step / 4), max(high - middle, step / 4))
     known = float(np.average(reaction(middle + _PLACES * ends, candidate, shift.layer, step), weights=_WEIGHTS))
     earlier = 1 - (1.0 if shift.onset_ratio is None else shift.onset_ratio)

@@ -160,6 +160,7 @@ def question_of(
         others=tuple(other for other in others if other.id != deployment.id and watched.knows(other.service)),
         services=watched.services,
         per_service=frozenset(each.metric.name for each in evidence if each.per_service),
+        smoothed={each.metric.name: each.smoothed_over for each in evidence if each.smoothed_over is not None},
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
         before=before,
         zone=watched.zone,

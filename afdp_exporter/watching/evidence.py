@@ -113,7 +113,8 @@ class Evidence:
     """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same.
 
     `per_service` says that its query asks for the deployment's own service, `rate_window` over how long its values are
-    rates of counters. `step` is that of the series, where their source has samples less often than it was asked for.
+    rates of counters, `smoothed_over` over how long each of them looks back. `step` is that of the series, where their
+    source has samples less often than it was asked for.
     """
 
     metric: Metric
@@ -124,6 +125,7 @@ class Evidence:
     cause: Cause | None = None
     per_service: bool = False
     rate_window: timedelta | None = None
+    smoothed_over: timedelta | None = None
     step: timedelta | None = None
 
     @property
@@ -215,6 +217,7 @@ class _Asking:
             control=control if isinstance(control, Series) else None,
             per_service="service" in query.variables,
             rate_window=query.rate_window,
+            smoothed_over=max((each for _, each in query.bind(values_of(self.deployment)).ranges), default=None),
         )
 
     async def _beside_peers(self, found: Sequence[Evidence], values: Mapping[str, str]) -> list[Evidence]:

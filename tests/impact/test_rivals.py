@@ -190,3 +190,14 @@ def test_too_many_at_once_are_each_judged_by_itself(
     others = tuple(rival(deploy, minutes, id=f"d{minutes}") for minutes in range(3, 10))
     scene = case(metrics=(SHARED,), others=others)
     assert row(scene, SHARED.name) == (scene.deployment,)
+
+
+def test_a_rate_shows_a_step_late_and_puts_it_down_to_nobody_sooner(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    scene = case(metrics=(SHARED,), others=(rival(deploy, 4),))
+    plain = shared_blame([shift(SHARED, 5)], scene).shifts[0]
+    assert "search v7 at 14:04 explains it better" in plain.reason
+    smoothed = replace(scene, smoothed={SHARED.name: 5 * MINUTE})
+    assert shared_blame([shift(SHARED, 5)], smoothed).shifts[0].verdict is Attribution.NOT_DISTINGUISHABLE
+    assert shared_blame([shift(SHARED, 2)], smoothed).shifts[0].verdict is Attribution.ATTRIBUTED
