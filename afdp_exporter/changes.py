@@ -8,7 +8,6 @@ from pathlib import PurePosixPath
 from afdp_exporter.model import ChangeType, Trait
 
 _MOST = 3000  # files that are looked at; more are only counted
-_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 _DOCUMENTS = {".md", ".rst", ".adoc", ".txt"}
 _CODE = frozenset(
     (".c .cc .clj .cpp .cs .ex .exs .go .h .java .js .jsx .kt .php .pl .py .rb .rs .scala .swift .ts .tsx .vue").split()  # noqa: SIM905 - it reads better
@@ -80,23 +79,6 @@ _KINDS = (
     ("dependencies", _DEPENDENCIES),
     ("manifests", _MANIFESTS),
 )
-
-
-def version_jump(previous: str | None, version: str | None) -> str | None:
-    """`major`, `minor`, `patch`, `same` or `back` between two versions with numbers; None where they have none."""
-    numbers = [_numbers(text) for text in (previous, version)]
-    before, after = numbers
-    if before is None or after is None:
-        return None
-    if after < before:
-        return "back"
-    jumps = ("major", "minor", "patch")
-    return next((jump for jump, old, new in zip(jumps, before, after, strict=True) if old != new), "same")
-
-
-def _numbers(text: str | None) -> tuple[int, int, int] | None:
-    match = _VERSION.fullmatch((text or "").partition("-")[0].partition("+")[0])
-    return (int(match[1][:9]), int(match[2][:9]), int((match[3] or "0")[:9])) if match else None
 
 
 def _kind(path: str) -> str | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import timedelta
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -18,6 +19,8 @@ T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 """Give it to a dataclass as `__pydantic_config__`: an unknown key is then an error."""
+
+_DEEPEST = 50  # blocks within blocks
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0, "y": 31536000.0}
 _DURATION = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
@@ -44,11 +47,47 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
     """The content of a YAML file. Raises ConfigError where it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _Strict)  # noqa: S506 - a safe loader
     except OSError as error:
         raise ConfigError(str(path), error.strerror or "cannot be read") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not YAML: {' '.join(str(error).split())}") from None
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(str(path), f"is not YAML: {_place(error)}{_without_values(error.problem)}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # whose words may hold what stands in the file
+        raise ConfigError(str(path), f"is not YAML: {type(error).__name__}") from None
+
+
+class _Strict(yaml.SafeLoader):
+    """Refuses a key that is there twice, of which the last would count silently, and what is nested without end."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As yaml's own, up to a depth."""
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise yaml.composer.ComposerError(None, None, "nested too deep", self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As yaml's own, of keys that differ."""
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(None, None, "a key is there twice", key.start_mark)
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _place(error: yaml.MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+
+
+def _without_values(problem: str | None) -> str:
+    """What the parser says, without what it quotes from the file, which may be a secret."""
+    return re.sub(r"""(['"`]).*\1""", "...", " ".join((problem or "cannot be read").split()))
 
 
 def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
@@ -101,7 +140,14 @@ def build(package: str, kind: object, block: Mapping[str, Any], where: str) -> A
     try:
         plugin = importlib.import_module(f"afdp_exporter.{package}.{kind}").PLUGIN
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            where, f"kind {kind} needs the package {error.name}: pip install 'afdp-exporter[{kind}]'"
-        ) from None
+        if error.name is None or error.name.partition(".")[0] == __package__:
+            raise  # our own mistake, which no package mends
+        raise ConfigError(where, f"kind {kind} needs the package {error.name}: {_remedy(kind, error.name)}") from None
     return parse(plugin, block, where)
+
+
+def _remedy(kind: str, module: str) -> str:
+    """How to get what a plugin imports: by its extra, where it has one."""
+    extras = metadata("afdp-exporter").get_all("Provides-Extra") or []
+    package = f"'afdp-exporter[{kind}]'" if kind in extras else module.partition(".")[0]
+    return f"pip install {package}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from afdp_exporter.changes import ChangedFile, traits_of, types_of, version_jump
+from afdp_exporter.changes import ChangedFile, traits_of, types_of
 from afdp_exporter.model import ChangeType
 
 
@@ -46,23 +46,3 @@ def test_files_count_once_and_lines_only_where_they_are_known() -> None:
         "lines_removed": 1.0,
     }
     assert traits_of([]) == {"files_changed": 0.0}
-
-
-@pytest.mark.parametrize(
-    ("previous", "version", "jump"),
-    [
-        ("v1.2.3", "v2.0.0", "major"),
-        ("1.2.3", "1.3.0", "minor"),
-        ("1.2.3", "v1.2.4-rc1", "patch"),
-        ("1.2", "1.2.0+build5", "same"),
-        ("2.0.0", "1.9.9", "back"),
-        ("f95f852", "1.2.3", None),
-        (None, "1.2.3", None),
-        ("1.2.3", None, None),
-        ("1.2.3", "9" * 5000 + ".1", "major"),
-    ],
-)
-def test_a_jump_is_named_by_its_first_number_that_differs(
-    previous: str | None, version: str | None, jump: str | None
-) -> None:
-    assert version_jump(previous, version) == jump

@@ -22,11 +22,11 @@ What is unknown is absent, never zero. Deterministic; a change of meaning raises
 import hashlib
 import hmac
 import math
-import re
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from afdp_exporter.model import Case, Context, Deployment, Outcome
+from afdp_exporter.versions import version_jump
 
 TRAITS_VERSION = 1
 
@@ -37,7 +37,6 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 OF_THE_MOMENT = ("weekday", "hour", "event", "holiday", "load_ratio", "load_season_ratio")
 TOLD = frozenset({"change_types", "strategy", "team", "actor", "version_jump", "traffic_ratio"})
 TROUBLE = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
-_NUMBERS = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 
 
 def traits(deployment: Deployment, context: Context, *, salt: bytes = b"") -> dict[str, Value]:
@@ -53,7 +52,8 @@ def traits(deployment: Deployment, context: Context, *, salt: bytes = b"") -> di
         "in_flight": float(context.in_flight),
         "recent_trouble_ratio": _trouble(context),
     }
-    found |= {f"traits.{name}": value for name, value in sorted(deployment.traits.items())}
+    given = {name: value for name, value in sorted(deployment.traits.items()) if name != "version_jump"}  # known above
+    found |= {f"traits.{name}": value for name, value in given.items()}
     return _present(found) | moment_traits(context)
 
 
@@ -83,22 +83,6 @@ def told(trait: str) -> bool:
 def pseudonym(name: str, salt: bytes) -> str:
     """The same twelve characters for the same name and salt; without the salt there is no way back."""
     return hmac.new(salt, name.encode(), hashlib.sha256).hexdigest()[:12]
-
-
-def version_jump(previous: str | None, version: str | None) -> str | None:
-    """How far a version goes: `major`, `minor`, `patch`, `back`, `same`; None where a version has no numbers."""
-    if previous is None or version is None:
-        return None
-    old, new = _NUMBERS.match(previous), _NUMBERS.match(version)
-    if old is None or new is None:
-        return None
-    before, after = ([int(part or 0) for part in match.groups()] for match in (old, new))
-    if after == before:
-        return "same" if version == previous else "patch"
-    if after < before:
-        return "back"
-    first = next(place for place in range(3) if after[place] != before[place])
-    return ("major", "minor", "patch")[first]
 
 
 def _trouble(context: Context) -> float | None:

@@ -14,9 +14,9 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from afdp_exporter.changes import version_jump
 from afdp_exporter.fields import fitting, fitting_labels, fitting_link, fitting_traits
 from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait
+from afdp_exporter.versions import version_jump
 
 _LONGEST_ID = 128
 _DIGEST = 12

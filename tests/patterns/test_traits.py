@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ from afdp_exporter.model import (
     Outcome,
     Strategy,
 )
-from afdp_exporter.patterns.traits import OF_THE_MOMENT, case_traits, pseudonym, traits, version_jump
+from afdp_exporter.patterns.traits import OF_THE_MOMENT, case_traits, pseudonym, traits
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 DEPLOYMENT = Deployment(
@@ -76,27 +75,6 @@ def test_a_person_is_the_same_twelve_characters_and_never_the_name(name: str, sa
     assert len(hidden) == 12
     assert hidden != pseudonym(name, salt + b"x")
     assert traits(replace(DEPLOYMENT, actor=name), Context(at=MONDAY), salt=salt)["actor"] == hidden
-
-
-@pytest.mark.parametrize(
-    ("previous", "version", "jump"),
-    [
-        ("1.4.2", "2.0.0", "major"),
-        ("v1.4.2", "v1.5.0", "minor"),
-        ("1.4.2", "1.4.3", "patch"),
-        ("1.4.2", "1.4.1", "back"),
-        ("2.0", "1.9.9", "back"),
-        ("1.4.2", "1.4.2", "same"),
-        ("1.4.2-rc1", "1.4.2", "patch"),
-        ("2026.11", "2026.12", "minor"),
-        ("7", "8", "major"),
-        (None, "1.0.0", None),
-        ("f95f852bd8", "a1b2c3", None),
-        ("release", "1.0.0", None),
-    ],
-)
-def test_a_version_jump_is_read_from_the_two_versions(previous: str | None, version: str, jump: str | None) -> None:
-    assert version_jump(previous, version) == jump
 
 
 def test_the_traits_of_a_moment_are_those_that_change_with_it_alone() -> None:
