@@ -19,7 +19,7 @@ from afdp_exporter.store import Announced
 from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.watching.analysis import Analyst, Answer
 from afdp_exporter.watching.dispatch import Dispatcher
-from afdp_exporter.watching.remedies import look_again
+from afdp_exporter.watching.remedies import looks_again
 from afdp_exporter.watching.rounds import Rounds
 from afdp_exporter.watching.stability import stabilities
 from afdp_exporter.watching.trust import alarms_by_metric
@@ -107,19 +107,20 @@ def _looking(state: State, followers: "_Followers") -> Rounds:
     )
 
     async def look_at(look: Look, at: datetime) -> Answer:
-        answer = await analyst.conclude(await analyst.weigh(look, at))
-        within = state.rules.watched.settings.impact.remedy_within
-        await look_again(look, store=state.store, schedule=state.rules.schedule, within=within, now=at)
-        return answer
+        return await analyst.conclude(await analyst.weigh(look, at))
 
-    at_once = 2 * state.rules.watched.settings.workers
+    async def follow_up(look: Look, at: datetime) -> tuple[Look, ...]:
+        within = state.rules.watched.settings.impact.remedy_within
+        return await looks_again(look, store=state.store, within=within, now=at)
+
     watcher = Watcher(
         store=state.store,
         analyse=look_at,
         schedule=lambda: state.rules.schedule,
         observer=followers,
         clock=state.clock,
-        at_once=at_once,
+        at_once=lambda: 2 * state.rules.watched.settings.workers,
+        follow_up=follow_up,
     )
     return Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
 

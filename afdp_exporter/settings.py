@@ -65,7 +65,8 @@ class _Strict(yaml.SafeLoader):
         """As yaml's own, up to a depth."""
         self.depth += 1
         if self.depth > _DEEPEST:
-            raise yaml.composer.ComposerError(None, None, "nested too deep", self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "nested too deep", mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node

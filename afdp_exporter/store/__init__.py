@@ -300,8 +300,11 @@ class Store(Protocol):
     async def set_receivers(self, names: Collection[str]) -> None:
         """From now on these hear of every change of a deployment; what waits for others is dropped."""
 
-    async def due_notices(self, now: datetime, *, limit: int) -> list[DueNotice]:
-        """What receivers are to be told now. A notice is due in the transaction of the change that it tells of."""
+    async def due_notices(self, now: datetime, *, limit: int, without: Collection[str] = ()) -> list[DueNotice]:
+        """What receivers other than these are to be told now.
+
+        A notice is due in the transaction of the change that it tells of.
+        """
 
     async def finish_notice(self, notice: DueNotice, *, sent: str | None, reason: str | None = None) -> None:
         """Nothing is left to tell, unless something has changed meanwhile; `reason` says why it never arrived."""

@@ -6,12 +6,15 @@ That a notice is due is written by triggers (see `schema.py`), in the transactio
 from collections.abc import Collection
 from datetime import datetime
 
+import orjson
+
 from afdp_exporter.model import DueNotice
 from afdp_exporter.store.connection import Connection
 from afdp_exporter.store.rows import to_us
 
 _DUE = """
-SELECT receiver, deployment_id, version, attempts, sent FROM notices WHERE ready_us <= :now
+SELECT receiver, deployment_id, version, attempts, sent FROM notices
+WHERE ready_us <= :now AND receiver NOT IN (SELECT value FROM json_each(:without))
 ORDER BY ready_us, deployment_id LIMIT :limit
 """
 
@@ -35,9 +38,10 @@ def set_receivers(connection: Connection, names: Collection[str]) -> None:
     connection.executemany("INSERT INTO receivers (name) VALUES (?)", [(name,) for name in set(names) - known])
 
 
-def due(connection: Connection, now: datetime, limit: int) -> list[DueNotice]:
-    """What is to be sent now, the oldest first."""
-    return [DueNotice(**dict(row)) for row in connection.execute(_DUE, {"now": to_us(now), "limit": limit})]
+def due(connection: Connection, now: datetime, limit: int, without: Collection[str]) -> list[DueNotice]:
+    """What is to be sent now, the oldest first, to others than these."""
+    values = {"now": to_us(now), "limit": limit, "without": orjson.dumps(sorted(without)).decode()}
+    return [DueNotice(**dict(row)) for row in connection.execute(_DUE, values)]
 
 
 def finish(connection: Connection, notice: DueNotice, sent: str | None, reason: str | None) -> None:

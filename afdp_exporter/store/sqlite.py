@@ -237,9 +237,9 @@ class SQLiteStore:
         """From now on these hear of every change of a deployment; what waits for others is dropped."""
         await self._writer.write(lambda connection: notices.set_receivers(connection, names))
 
-    async def due_notices(self, now: datetime, *, limit: int) -> list[DueNotice]:
+    async def due_notices(self, now: datetime, *, limit: int, without: Collection[str] = ()) -> list[DueNotice]:
         """What receivers are to be told now."""
-        return await self._readers.read(lambda connection: notices.due(connection, now, limit))
+        return await self._readers.read(lambda connection: notices.due(connection, now, limit, without))
 
     async def finish_notice(self, notice: DueNotice, *, sent: str | None, reason: str | None = None) -> None:
         """Nothing is left to tell, unless something has changed meanwhile."""

@@ -1,11 +1,8 @@
 """Tells receivers what has happened: what is to be told is a row in the store, sent until it has arrived."""
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import attrgetter
 from typing import Protocol
 
 import structlog
@@ -16,7 +13,7 @@ from afdp_exporter.impact.story import headline
 from afdp_exporter.model import Deployment, DueNotice, Measured, Notice, Status
 from afdp_exporter.notify import Receiver
 from afdp_exporter.store import Store
-from afdp_exporter.watching.rounds import retry_after
+from afdp_exporter.watching.rounds import drained, retry_after
 
 log = structlog.get_logger(__name__)
 
@@ -61,12 +58,22 @@ class Dispatcher:
         self._clock = clock
 
     async def work(self) -> bool:
-        """Send what is due now; False when there was nothing."""
-        due = sorted(await self._store.due_notices(self._clock(), limit=_AT_ONCE), key=attrgetter("receiver"))
-        async with asyncio.TaskGroup() as group:
-            for name, notices in groupby(due, key=attrgetter("receiver")):
-                group.create_task(self._tell(name, list(notices)))
-        return bool(due)
+        """Send what is due, until nothing is; False when there was nothing. No receiver waits for another."""
+        busy = set[str]()
+
+        async def tell(name: str, notices: list[DueNotice]) -> None:
+            try:
+                await self._tell(name, notices)
+            finally:
+                busy.discard(name)
+
+        async def take(_: int) -> list[Coroutine[None, None, None]]:
+            due = await self._store.due_notices(self._clock(), limit=_AT_ONCE, without=busy)
+            by_receiver = {name: [each for each in due if each.receiver == name] for name in {e.receiver for e in due}}
+            busy.update(by_receiver)
+            return [tell(name, notices) for name, notices in by_receiver.items()]
+
+        return await drained(take)
 
     async def _tell(self, name: str, notices: list[DueNotice]) -> None:
         receiver = self._receivers().get(name)

@@ -4,26 +4,20 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from afdp_exporter.model import Deployment, Look, taken_back
-from afdp_exporter.store import Amendment, Store
-from afdp_exporter.watching.watch import Schedule, plan
+from afdp_exporter.store import Store
 
 _FROM, _UNTIL = timedelta(minutes=15), timedelta(hours=1)  # after the remedy: sooner nothing has returned
 
 
-async def look_again(look: Look, *, store: Store, schedule: Schedule, within: timedelta, now: datetime) -> None:
-    """Plan a look at each deployment that the one just looked at takes back, or whose harm it may have ended."""
+async def looks_again(look: Look, *, store: Store, within: timedelta, now: datetime) -> tuple[Look, ...]:
+    """A look at each deployment that the one just looked at takes back, or whose harm it may have ended."""
     if not _FROM <= look.after <= _UNTIL:
-        return
+        return ()
     mending = await store.deployment(look.deployment_id)
     earlier = await store.between(mending.started_at - within, mending.started_at)
     concerned = (*taken_back(mending, earlier, within), *await _going_on(mending, earlier, store))
-    for mended in {each.id: each for each in concerned}.values():
-        again = Look(deployment_id=mended.id, after=now - mended.ended_at, due_at=now)
-
-        def added(known: Deployment, again: Look = again) -> Amendment:
-            return Amendment(deployment=known, looks=(*plan(known, schedule, now), again))
-
-        await store.amend(mended.id, added)
+    mended = {each.id: each for each in concerned}.values()
+    return tuple(Look(deployment_id=each.id, after=now - each.ended_at, due_at=now) for each in mended)
 
 
 async def _going_on(mending: Deployment, earlier: Iterable[Deployment], store: Store) -> tuple[Deployment, ...]:

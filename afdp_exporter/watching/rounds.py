@@ -1,7 +1,7 @@
 """Work that is kept as rows of the store: done round by round, so that a restart loses nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ log = structlog.get_logger(__name__)
 
 _LONGEST_REST = timedelta(seconds=15)
 _SHORTEST_REST = timedelta(milliseconds=50)
+_GLANCE = 1.0  # seconds, until work that has become due takes a free slot
 _FIRST_RETRY = timedelta(seconds=15)
 _LONGEST_RETRY = timedelta(minutes=5)
 
@@ -20,6 +21,29 @@ _LONGEST_RETRY = timedelta(minutes=5)
 def retry_after(attempts: int) -> timedelta:
     """How long work waits that could not be done, after so many attempts before."""
     return min(_FIRST_RETRY * (1 << min(attempts, 10)), _LONGEST_RETRY)
+
+
+async def drained(take: Callable[[int], Awaitable[Iterable[Coroutine[None, None, None]]]]) -> bool:
+    """Do work as it is taken, until nothing is left; False where there was none. A slow piece holds up no other.
+
+    `take` is told how many pieces are under way, and gives those that can begin now. What is left under way by an error
+    or an end is cancelled.
+    """
+    running = set[asyncio.Task[None]]()
+    found = False
+    try:
+        while True:
+            running |= {asyncio.create_task(each) for each in await take(len(running))}
+            if not running:
+                return found
+            found = True
+            done, running = await asyncio.wait(running, timeout=_GLANCE, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
 
 
 class Rounds:

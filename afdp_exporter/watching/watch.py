@@ -1,7 +1,7 @@
 """Which looks are due: read from the store, so that a restart loses nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Protocol, TypeAlias
@@ -14,7 +14,7 @@ from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.store import Store
 from afdp_exporter.watching.analysis import Answer
-from afdp_exporter.watching.rounds import retry_after
+from afdp_exporter.watching.rounds import drained, retry_after
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +94,9 @@ def next_while_active(look: Look, impact: Impact, schedule: Schedule, now: datet
 
 Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[Answer]]
 
+FollowUp: TypeAlias = Callable[[Look, datetime], Awaitable[tuple[Look, ...]]]
+"""The looks at other deployments that the answer of a look calls for; they are planned as it is kept, or not at all."""
+
 
 class Observer(Protocol):
     """Who wants to know how the looks go."""
@@ -116,7 +119,8 @@ class Watcher:
         schedule: Callable[[], Schedule],
         observer: Observer,
         clock: Callable[[], datetime],
-        at_once: int,
+        at_once: Callable[[], int],
+        follow_up: FollowUp,
     ) -> None:
         self._store = store
         self._schedule = schedule
@@ -124,14 +128,17 @@ class Watcher:
         self._observer = observer
         self._clock = clock
         self._at_once = at_once
+        self._follow_up = follow_up
 
     async def work(self) -> bool:
-        """Answer the looks that are due now; False when there were none."""
-        looks = await self._store.claim_looks(self._clock(), limit=self._at_once, lease=_LEASE)
-        async with asyncio.TaskGroup() as group:
-            for look in looks:
-                group.create_task(self._answer(look))
-        return bool(looks)
+        """Answer looks as they are due, each in a slot of its own, until none is; False when there were none."""
+
+        async def take(under_way: int) -> list[Coroutine[None, None, None]]:
+            free = self._at_once() - under_way
+            looks = await self._store.claim_looks(self._clock(), limit=free, lease=_LEASE) if free > 0 else []
+            return [self._answer(look) for look in looks]
+
+        return await drained(take)
 
     async def _answer(self, look: Look) -> None:
         started = asyncio.get_running_loop().time()
@@ -139,7 +146,8 @@ class Watcher:
             answer = await self._analyse(look, self._clock())
             wait = _what_to_wait_for(answer, look.attempts)
             if wait is None:
-                beside = await rivals_again(look, answer.impact, self._store)
+                rivals = await rivals_again(look, answer.impact, self._store)
+                beside = (*rivals, *await self._follow_up(look, self._clock()))
                 await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside)
             elif not await self._keep_waiting(look, answer, wait):
                 return

@@ -1,5 +1,6 @@
 """Telling receivers: due in the transaction of the change, until it has arrived, over restarts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -142,6 +143,32 @@ async def test_a_receiver_that_is_away_hears_everything_later_and_holds_up_nobod
     away.failing = None
     await world.settle()
     assert sorted(away.heard) == sorted(ear.heard)
+
+
+async def test_a_receiver_that_takes_its_time_holds_up_nobody(store: SQLiteStore) -> None:
+    go_on, heard = asyncio.Event(), list[str]()
+
+    class Slow(Listener):
+        async def send(self, notice: Notice) -> None:
+            await go_on.wait()
+            await super().send(notice)
+
+    class Quick(Listener):
+        async def send(self, notice: Notice) -> None:
+            heard.append(notice.deployment.id)
+            if len(heard) == 1:  # what comes while the other one is still at it
+                await store.record(deployment("later"), ())
+            else:
+                go_on.set()
+
+    slow = Slow()
+    world = World(store, slow=slow, quick=Quick())
+    await store.set_receivers(["slow", "quick"])
+    await store.record(deployment("first"), ())
+    async with asyncio.timeout(60):
+        await world.settle()
+    assert heard == ["first", "later"]
+    assert len(slow.heard) == 2
 
 
 async def test_what_is_due_survives_a_restart(tmp_path: Path) -> None:

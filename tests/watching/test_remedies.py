@@ -19,8 +19,9 @@ from afdp_exporter.model import (
     ShiftState,
     Worse,
 )
+from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.remedies import look_again
+from afdp_exporter.watching.remedies import looks_again
 from afdp_exporter.watching.watch import Schedule, plan
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
@@ -53,6 +54,16 @@ async def lived(store: SQLiteStore, told: Deployment, now: datetime) -> None:
         await store.finish_look(replace(look, state=LookState.DONE, done_at=now), None)
 
 
+async def planned_again(look: Look, store: SQLiteStore, now: datetime) -> None:
+    """Plan the looks that follow from one."""
+    for each in await looks_again(look, store=store, within=24 * HOUR, now=now):
+
+        def added(known: Deployment, again: Look = each) -> Amendment:
+            return Amendment(deployment=known, looks=(*plan(known, SCHEDULE, now), again))
+
+        await store.amend(each.deployment_id, added)
+
+
 async def looks(store: SQLiteStore, name: str) -> list[tuple[timedelta, LookState]]:
     return [(look.after, look.state) for look in await store.looks(name)]
 
@@ -66,7 +77,7 @@ async def test_what_a_rollback_takes_back_is_looked_at_again_beside_the_looks_th
 
     async def looked_at(after: timedelta, name: str = "back") -> None:
         look = Look(deployment_id=name, after=after, due_at=now)
-        await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+        await planned_again(look, store, now)
 
     await looked_at(5 * MINUTE)  # too soon for anything to have returned
     await looked_at(15 * MINUTE, "other")
@@ -83,7 +94,7 @@ async def test_what_was_mended_after_the_time_for_it_is_left_alone(store: SQLite
     await lived(store, deployment("back", 49 * HOUR, version="v1", previous_version="v2"), now)
     before = await looks(store, "old")
     look = Look(deployment_id="back", after=15 * MINUTE, due_at=now)
-    await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+    await planned_again(look, store, now)
     assert await looks(store, "old") == before
 
 
@@ -109,6 +120,6 @@ async def test_harm_that_goes_on_is_looked_at_again_after_whatever_was_deployed_
         assert ahead.deployment_id == name
         await store.finish_look(replace(ahead, state=LookState.DONE), found)
     look = Look(deployment_id="next", after=15 * MINUTE, due_at=now)
-    await look_again(look, store=store, schedule=SCHEDULE, within=24 * HOUR, now=now)
+    await planned_again(look, store, now)
     due = [each.deployment_id for each in await store.claim_looks(now, limit=10, lease=MINUTE)]
     assert due == ["bad"]

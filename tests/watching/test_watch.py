@@ -26,11 +26,13 @@ from afdp_exporter.model import (
     Status,
     Worse,
 )
+from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Answer, Missing
 from afdp_exporter.watching.watch import Analyse, Schedule, Watcher, next_while_active, plan
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 SCHEDULE = Schedule(looks=(timedelta(minutes=2), timedelta(minutes=10)))
 
 
@@ -96,8 +98,21 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     await opened.close()
 
 
+async def follow_up(look: Look, now: datetime) -> tuple[Look, ...]:
+    """Whatever was deployed as `rolled-back` is looked at again."""
+    return (replace(look, deployment_id="rolled-back", due_at=now),) if look.deployment_id == "rollback" else ()
+
+
 def watcher(store: SQLiteStore, analysis: Analyse, clock: Clock, notes: Notes) -> Watcher:
-    return Watcher(store=store, analyse=analysis, schedule=lambda: SCHEDULE, observer=notes, clock=clock, at_once=4)
+    return Watcher(
+        store=store,
+        analyse=analysis,
+        schedule=lambda: SCHEDULE,
+        observer=notes,
+        clock=clock,
+        at_once=lambda: 2,
+        follow_up=follow_up,
+    )
 
 
 async def test_a_look_is_answered_when_its_time_has_come_and_only_once(store: SQLiteStore) -> None:
@@ -183,6 +198,40 @@ async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: 
     assert await watcher(second, analysis, clock, notes).work()
     assert notes.verdicts == ["no_effect"]
     await second.close()
+
+
+async def test_a_slow_look_holds_up_no_other(store: SQLiteStore) -> None:
+    clock, notes, go_on, answered = Clock(), Notes(), asyncio.Event(), list[str]()
+    for name in ("slow", *(f"d{number}" for number in range(5))):
+        await store.record(deployment(id=name), plan(deployment(id=name), Schedule(looks=(HOUR,)), START))
+    clock.now += HOUR
+
+    async def analyse(look: Look, now: datetime) -> Answer:
+        if look.deployment_id == "slow":
+            await go_on.wait()
+        answered.append(look.deployment_id)
+        if len(answered) == 5:
+            go_on.set()
+        return Answer(impact=impact(look, now), courses=(), account={})
+
+    async with asyncio.timeout(60):
+        assert await watcher(store, analyse, clock, notes).work()
+    assert answered[-1] == "slow"
+    assert len(answered) == 6
+
+
+async def test_what_an_answer_calls_for_is_planned_with_it_once_however_often_it_failed(store: SQLiteStore) -> None:
+    clock, notes, analysis = Clock(), Notes(), Analysis(KeyError("oops"), KeyError("oops"))
+    for name in ("rolled-back", "rollback"):
+        await store.record(deployment(id=name), ())
+    await store.amend("rollback", lambda d: Amendment(deployment=d, looks=plan(d, Schedule(looks=(HOUR,)), START)))
+    clock.now += HOUR
+    watching = watcher(store, analysis, clock, notes)
+    while await watching.work():
+        planned = await store.looks("rolled-back")
+        clock.now += timedelta(minutes=1)
+    assert len(planned) == 1
+    assert len(await store.looks("rolled-back")) == 1
 
 
 class Gaps:
