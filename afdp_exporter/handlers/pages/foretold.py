@@ -14,7 +14,7 @@ from afdp_exporter.fields import Name
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
-from afdp_exporter.model import ChangeType, Deployment, Estimate, Prediction, Status, Strategy
+from afdp_exporter.model import ChangeType, Deployment, Estimate, Outcome, Prediction, Status, Strategy
 from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.week import SHADES, week
 from afdp_exporter.tracking.intake import read_deployment
@@ -133,6 +133,7 @@ async def windows(request: web.Request) -> web.Response:
         service=service,
         services=services,
         ranked=ranked,
+        measured=any(each.decision.outcome is not Outcome.UNKNOWN for each in await state.store.recent(1)),
         zone=zone,
         week=week(ranked, zone) if ranked else None,
         shades=SHADES,

@@ -153,6 +153,17 @@ async def test_the_form_predicts_and_names_every_fault(read: Callable[..., Any])
     assert "line 1: name = value is expected" in await read("/predictions?service=x&traits=rows", 422)
 
 
+async def test_where_nothing_was_measured_no_hour_is_recommended(
+    client: ClientSession, read: Callable[..., Any]
+) -> None:
+    body = {"id": "first", "service": "checkout", "started_at": "2026-03-02T11:00:00Z"}
+    assert (await client.post("/api/v1/deployments", json=body)).status == 201
+    page = await read("/windows?service=checkout")
+    assert "No deployment of checkout has been measured yet" in page
+    assert "Best window" not in page
+    assert "<td" not in page
+
+
 @pytest.mark.usefixtures("small")
 async def test_the_week_has_a_cell_for_each_hour_and_names_what_it_rests_on(read: Callable[..., Any]) -> None:
     page = await read("/windows?service=checkout")
