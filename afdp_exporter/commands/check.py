@@ -16,7 +16,8 @@ from rich.table import Table
 
 from afdp_exporter import config
 from afdp_exporter.detectors.level import LEAST_HISTORY
-from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, SourceError
+from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, FeedError, SourceError
+from afdp_exporter.feeds import Feed
 from afdp_exporter.impact.trust import LEAST_SIZED
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
@@ -31,6 +32,7 @@ from afdp_exporter.wording.history import short_history
 from afdp_exporter.wording.metrics import format_change, format_value
 from afdp_exporter.workers import Workers
 
+_PATIENCE = 60.0  # seconds for one feed
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -66,6 +68,14 @@ class Reached:
     problem: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable:
+    """A feed, and why it cannot be read."""
+
+    feed: str
+    problem: str | None = None
+
+
 @click.command(
     "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
 )
@@ -90,7 +100,8 @@ def check(
 ) -> None:
     """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show.
 
-    Receivers under notify are asked whether they know us; they are told nothing.
+    Receivers under notify are asked whether they know us; they are told nothing. Feeds are asked whether they can be
+    read; nothing of them is kept.
 
     With --event nothing is asked: it tells what a sender's delivery would become, by which facts rules may name its
     service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
@@ -109,7 +120,8 @@ def check(
     ]
     answers = asyncio.run(_ask(loaded, questions, datetime.now(UTC), quick=quick))
     receivers = asyncio.run(_reach(loaded.notify))
-    tried: list[Answer | Reached] = [*answers, *receivers]
+    feeds = asyncio.run(_read(loaded.feeds))
+    tried: list[Answer | Reached | Readable] = [*answers, *receivers, *feeds]
     if output == "json":
         click.echo(json.dumps([asdict(each) for each in tried]))
     else:
@@ -118,12 +130,29 @@ def check(
             click.echo(advice)
         for each in receivers:
             click.echo(f"notify {each.receiver}: {each.problem or 'it answers, and knows us'}")
+        for feed in feeds:
+            click.echo(f"feed {feed.feed}: {feed.problem or 'it can be read'}")
     if any(each.problem for each in tried) or any(answer.not_yet for answer in answers):
         sys.exit(1)
 
 
 async def _reach(receivers: Mapping[str, Receiver]) -> list[Reached]:
     return list(await asyncio.gather(*(_try_receiver(name, receiver) for name, receiver in receivers.items())))
+
+
+async def _read(feeds: Mapping[str, Feed]) -> list[Readable]:
+    return list(await asyncio.gather(*(_try_feed(name, feed) for name, feed in feeds.items())))
+
+
+async def _try_feed(name: str, feed: Feed) -> Readable:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await feed.check(datetime.now(UTC))
+    except FeedError as error:
+        return Readable(feed=name, problem=str(error))
+    except TimeoutError:
+        return Readable(feed=name, problem=f"no answer within {_PATIENCE:.0f} seconds")
+    return Readable(feed=name)
 
 
 async def _try_receiver(name: str, receiver: Receiver) -> Reached:

@@ -1,11 +1,14 @@
 """What we go and ask -> announcements. One file a system; its name is the kind in the configuration."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from afdp_exporter.model import Announcement, Change, Ignored
+
+_LATELY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,4 +45,15 @@ class Feed(Protocol):
         A walk reaches the present at least once and then ends, or follows what happens. What was told already may be
         told again, as the same event. Raises FeedError.
         """
-        ...
+
+    async def check(self, now: datetime) -> None:
+        """Ask whether it can be read. Raises FeedError."""
+
+
+async def walk(feed: Feed, now: datetime) -> None:
+    """Read what happened lately up to the present, and tell nothing of it. Raises FeedError."""
+    steps = feed.deployments(Since(at=now - _LATELY, now=now))
+    async with aclosing(steps):  # type: ignore[type-var]
+        async for step in steps:
+            if isinstance(step, Reached) and step.present:
+                return

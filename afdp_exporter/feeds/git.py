@@ -13,7 +13,7 @@ import orjson
 from pydantic import DirectoryPath, Field
 
 from afdp_exporter.errors import FeedError
-from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds import Reached, Since, Step, walk
 from afdp_exporter.model import Announcement, Origin, Status
 from afdp_exporter.settings import STRICT, Duration
 
@@ -40,6 +40,10 @@ class Git:
     service: str | None = None
     environment: str | None = None
     interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(minutes=5)
+
+    async def check(self, now: datetime) -> None:
+        """As `Feed.check`."""
+        await walk(self, now)
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`; a tag that comes late, with whatever date, is told as well."""

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from afdp_exporter.changes import ChangedFile, traits_of, types_of
 from afdp_exporter.errors import BadInput, FeedError
-from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds import Reached, Since, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.fields import Time
 from afdp_exporter.http_config import Address
@@ -78,6 +78,10 @@ class GitHub(Polled):
     environments: tuple[str, ...] = ()
     url: Address = "https://api.github.com"
     changes: bool = False
+
+    async def check(self, now: datetime) -> None:
+        """As `Feed.check`."""
+        await walk(self, now)
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`; a deployment without an end is asked for during three days."""

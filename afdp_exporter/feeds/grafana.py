@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds import Reached, Since, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Announcement, Origin, Status
@@ -36,6 +36,10 @@ class Grafana(Polled):
 
     url: Address
     tags: Annotated[tuple[str, ...], Field(min_length=1)] = ("deploy", "deployment", "release")
+
+    async def check(self, now: datetime) -> None:
+        """As `Feed.check`."""
+        await walk(self, now)
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`, by their time."""

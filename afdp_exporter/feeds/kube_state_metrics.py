@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from afdp_exporter.errors import FeedError, SourceError
-from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds import Reached, Since, Step, walk
 from afdp_exporter.fields import image_version
 from afdp_exporter.model import Announcement, Origin, Series, Status, Window
 from afdp_exporter.settings import STRICT, Duration
@@ -55,6 +55,10 @@ class KubeStateMetrics:
     namespaces: tuple[Annotated[str, Field(pattern="^[a-z0-9-]+$")], ...] = ()
     step: Annotated[Duration, Field(ge=timedelta(seconds=15))] = timedelta(seconds=30)
     interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=60)
+
+    async def check(self, now: datetime) -> None:
+        """As `Feed.check`."""
+        await walk(self, now)
 
     async def deployments(self, since: Since) -> AsyncIterator[Step]:
         """As `Feed.deployments`."""

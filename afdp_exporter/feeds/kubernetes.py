@@ -70,7 +70,7 @@ class Kubernetes:
                 for step in await walk.take(resource, change, since.now + timedelta(seconds=clock() - begun)):
                     yield step
 
-    async def check(self) -> None:
+    async def check(self, now: datetime) -> None:  # noqa: ARG002 - what is listed is of now
         """Raise FeedError where one of the kinds cannot be listed."""
         async with self._connected() as cluster:
             for resource in self.resources:

@@ -126,7 +126,7 @@ class Swarm:
                     if cursor.seen.get(identity) != before:
                         yield Reached(cursor.model_dump_json())
 
-    async def check(self) -> None:
+    async def check(self, now: datetime) -> None:  # noqa: ARG002 - what is listed is of now
         """Raise FeedError where the services cannot be listed."""
         async with self._engine() as docker:
             await docker.services.list()

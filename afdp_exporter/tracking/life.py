@@ -142,7 +142,7 @@ def assemble(
         traffic_ratio=_newest(told, "traffic_ratio"),
         url=fitting_link(_newest(told, "url")),
         commit=_line(told, "commit", 256),
-        description=fitting(_newest(told, "description"), 8192, lines=True),
+        description=fitting(_description(told), 8192, lines=True),
         traits=_traits(told, version_jump(previous, version)),
         labels=fitting_labels(_united(told, "labels")),
         received_at=received_at,
@@ -230,6 +230,13 @@ def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at
 def _newest(told: Sequence[Announcement], name: str, *, of_origin: bool = False) -> Any:  # noqa: ANN401 - any field
     values = (getattr(each.origin if of_origin else each, name) for each in reversed(told))
     return next((value for value in values if value not in (None, "")), None)
+
+
+def _description(told: Sequence[Announcement]) -> str | None:
+    """What is deployed; only where nobody says it, how it failed, which is often that it is being rolled back."""
+    deployed = [each for each in told if each.status not in {Status.FAILED, Status.ROLLED_BACK}]
+    words: str | None = _newest(deployed, "description") or _newest(told, "description")
+    return words
 
 
 def _line(told: Sequence[Announcement], name: str, most: int, *, of_origin: bool = False) -> str | None:

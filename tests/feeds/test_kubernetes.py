@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds import Feed
@@ -25,18 +26,22 @@ def cluster() -> Kubernetes:
     return Kubernetes(START + timedelta(hours=1))
 
 
-@pytest.fixture
-async def kubernetes(cluster: Kubernetes, serve: Serve, tmp_path: Path) -> Feed:
+def configured(folder: Path, server: str) -> Feed:
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {"server": await serve(cluster.answer)}}],
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
         "users": [{"name": "u", "user": {"token": "secret"}}],
         "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "current-context": "x",
     }
-    (tmp_path / "kubeconfig").write_text(json.dumps(config))
-    return feed("kubernetes", kubeconfig=str(tmp_path / "kubeconfig"), interval="1s")
+    (folder / "kubeconfig").write_text(json.dumps(config))
+    return feed("kubernetes", kubeconfig=str(folder / "kubeconfig"), interval="1s")
+
+
+@pytest.fixture
+async def kubernetes(cluster: Kubernetes, serve: Serve, tmp_path: Path) -> Feed:
+    return configured(tmp_path, await serve(cluster.answer))
 
 
 @pytest.mark.parametrize("plural", KINDS)
@@ -174,6 +179,24 @@ async def test_a_cluster_without_argo_rollouts_is_one_without_them(
     cluster.kinds.remove("rollouts")
     await cluster.create("deployments", "api", "api:v1")
     assert await listening.catch_up(kubernetes) == 1
+
+
+async def test_a_kind_that_the_role_refuses_takes_no_other_one_down(
+    cluster: Kubernetes, serve: Serve, listening: Listening, tmp_path: Path
+) -> None:
+    await cluster.create("deployments", "api", "api:v1")
+    await cluster.create("statefulsets", "store", "store:v1")
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/controllerrevisions"):
+            return web.json_response({"kind": "Status", "code": 403}, status=403)
+        return await cluster.answer(request)
+
+    async with listening.following(configured(tmp_path, await serve(refuse))) as ear:
+        await ear.until(lambda: len(ear.heard) == 2 and bool(ear.ignored) and bool(ear.states))
+    assert [life[0] for life in await listening.lives()] == ["api"]
+    assert any("controllerrevisions" in reason and "403" in reason for reason in ear.ignored)
+    assert set(ear.states) == {True}
 
 
 async def test_what_annotations_say_counts_more_than_names(

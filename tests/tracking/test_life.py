@@ -103,6 +103,12 @@ def test_what_is_observed_later_leaves_no_words_behind() -> None:
     assert (found.description, found.traffic_ratio) == (None, 1.0)
 
 
+def test_how_it_failed_does_not_describe_what_was_deployed() -> None:
+    failed = told(BAD, 5, description="Rolling back web.shop: failed checks threshold reached")
+    assert life(told(S, 0, description="a new basket"), failed).deployment.description == "a new basket"
+    assert life(told(S, 0), failed).deployment.description == failed.description
+
+
 def threaded(recurrence: Recurrence, *events: tuple[str, Status, float]) -> list[tuple[str, int]]:
     """The ids of the rollouts of a thread, and how many events each has, whatever order they come in."""
     plain = [
