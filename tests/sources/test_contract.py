@@ -1,7 +1,8 @@
 """What every source promises, held against each: same data in, same series out."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
+from _pytest.mark import ParameterSet
 
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import build, kinds
 from afdp_exporter.sources import Source, ask
+from trial.graphite_like import GraphiteLike
 
 STEP = timedelta(seconds=60)
 # The data end an hour or two ago, and never at midnight: VictoriaMetrics looks for the sample of that very instant in
@@ -48,22 +51,54 @@ def _victoria_metrics(request: pytest.FixtureRequest, series: list[Series]) -> S
     return build("sources", "prometheus", {"url": f"{server.url}/"}, "")
 
 
-HOLDERS = {
-    "recording": _recording,
-    "prometheus": _prometheus,
-    "prometheus of VictoriaMetrics": _victoria_metrics,
-}
+def _graphite_like(_: pytest.FixtureRequest, series: list[Series]) -> Source:
+    return GraphiteLike(series)
+
+
+def _promql(name: str, service: str | None) -> str:
+    return name if service is None else f'{name}{{service="{service}"}}'
+
+
+def _tags(name: str, service: str | None) -> dict[str, object]:
+    return {"target": name, "where": {} if service is None else {"service": service}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A source, how it is made to hold series, how it is asked for those of a name and service, what it refuses."""
+
+    name: str
+    make: Callable[[pytest.FixtureRequest, list[Series]], Source]
+    query: Callable[[str, str | None], str | dict[str, object]] = _promql
+    refused: str | dict[str, object] = "up{"
+    real: bool = True
+
+
+ROWS = (
+    Row("recording", _recording, real=False),
+    Row("prometheus", _prometheus),
+    Row("prometheus of VictoriaMetrics", _victoria_metrics),
+    Row("(trial)", _graphite_like, query=_tags, refused={"metric": "up"}, real=False),
+)
+
+
+def params(rows: Iterable[Row]) -> list[ParameterSet]:
+    return [pytest.param(row, marks=[pytest.mark.real] if row.real else [], id=row.name) for row in rows]
 
 
 def test_every_kind_is_held_to_the_contract() -> None:
-    assert {name.split()[0] for name in HOLDERS} == set(kinds("sources"))
+    assert {row.name.split()[0] for row in ROWS} - {"(trial)"} == set(kinds("sources"))
 
 
-@pytest.fixture(
-    params=[pytest.param(name, marks=[pytest.mark.real] if name != "recording" else []) for name in HOLDERS]
-)
-def hold(request: pytest.FixtureRequest) -> Holder:
-    return lambda series: HOLDERS[request.param](request, series)
+@pytest.fixture(params=params(ROWS))
+def row(request: pytest.FixtureRequest) -> Row:
+    chosen: Row = request.param
+    return chosen
+
+
+@pytest.fixture
+def hold(request: pytest.FixtureRequest, row: Row) -> Holder:
+    return lambda series: row.make(request, series)
 
 
 _numbers = count()
@@ -89,10 +124,10 @@ def series(name: str, values: list[float] | Floats, **labels: str) -> Series:
     return Series(metric=name, labels=labels, times=points(len(values)), values=np.asarray(values, dtype=np.float64))
 
 
-async def test_what_was_recorded_comes_back(hold: Holder, name: str) -> None:
+async def test_what_was_recorded_comes_back(hold: Holder, row: Row, name: str) -> None:
     values = [0.3, -0.0125, 1234.5, 0.0, 3.14159, -7.0, 65536.0, np.inf]  # VictoriaMetrics rounds wider ranges
     source = hold([series(name, values, service="cart")])
-    (found,) = await ask(source, name, {}, window(8), STEP)
+    (found,) = await ask(source, row.query(name, None), {}, window(8), STEP)
     assert (found.metric, dict(found.labels), found.warnings) == (name, {"service": "cart"}, ())
     assert found.values.tolist() == values
     assert found.times.tolist() == points(8).tolist()
@@ -100,10 +135,10 @@ async def test_what_was_recorded_comes_back(hold: Holder, name: str) -> None:
     assert not found.times.flags.writeable
 
 
-async def test_series_are_told_apart_by_labels_of_any_characters(hold: Holder, name: str) -> None:
+async def test_series_are_told_apart_by_labels_of_any_characters(hold: Holder, row: Row, name: str) -> None:
     labels = ["plain", "é\U0001f600", "a,b", 'a"b', "a'b", "a\\b", "a\nb", "{}", "NA", " "]
     source = hold([series(name, [index], service=label) for index, label in enumerate(labels)])
-    found = await ask(source, name, {}, window(1), STEP)
+    found = await ask(source, row.query(name, None), {}, window(1), STEP)
     assert {each.labels["service"]: each.values[0] for each in found} == dict(zip(labels, range(10), strict=True))
 
 
@@ -117,6 +152,7 @@ SELECTED = {
 }
 
 
+@pytest.mark.parametrize("row", params(row for row in ROWS if row.query is _promql), indirect=True)
 @pytest.mark.parametrize(("matcher", "selected"), SELECTED.items())
 async def test_a_selector_selects_the_same_everywhere(
     hold: Holder, name: str, matcher: str, selected: list[str]
@@ -126,64 +162,95 @@ async def test_a_selector_selects_the_same_everywhere(
     assert sorted(each.labels.get("service", "none") for each in found) == selected
 
 
-async def test_a_long_gap_stays_a_gap(hold: Holder, name: str) -> None:
+async def test_a_long_gap_stays_a_gap(hold: Holder, row: Row, name: str) -> None:
     values = np.arange(90.0)
     values[30:60] = np.nan
     source = hold([series(name, values)])
-    (found,) = await ask(source, name, {}, window(90), STEP)
+    (found,) = await ask(source, row.query(name, None), {}, window(90), STEP)
     recorded = ~np.isnan(values)
     assert found.values[recorded].tolist() == values[recorded].tolist()
     assert np.isnan(found.values[40:60]).all()  # from ten minutes on; servers may fill up to five
 
 
-async def test_a_series_that_ends_early_or_starts_late_has_gaps_there(hold: Holder, name: str) -> None:
+async def test_a_series_that_ends_early_or_starts_late_has_gaps_there(hold: Holder, row: Row, name: str) -> None:
     early, late = series(name, np.full(90, np.nan), at="early"), series(name, np.full(90, np.nan), at="late")
     early.values[:30], late.values[60:] = 1, 2
     source = hold([early, late])
-    first, second = await ask(source, name, {}, window(90), STEP)
+    first, second = await ask(source, row.query(name, None), {}, window(90), STEP)
     assert (first.labels["at"], second.labels["at"]) == ("early", "late")
     assert np.isnan(first.values[40:]).all()
     assert np.isnan(second.values[:60]).all()
     assert (first.times == second.times).all()
 
 
-async def test_a_window_is_answered_on_the_multiples_of_the_step_inside_it(hold: Holder, name: str) -> None:
+async def test_a_window_is_answered_on_the_multiples_of_the_step_inside_it(hold: Holder, row: Row, name: str) -> None:
     source = hold([series(name, np.arange(120.0))])
-    (found,) = await ask(source, name, {}, window(100, early=17, late=31), STEP)
+    (found,) = await ask(source, row.query(name, None), {}, window(100, early=17, late=31), STEP)
     assert found.times.tolist() == points(100).tolist()
     assert found.values.tolist() == list(range(20, 120))
-    (coarse,) = await ask(source, name, {}, window(101, late=31), timedelta(minutes=5))
+    (coarse,) = await ask(source, row.query(name, None), {}, window(101, late=31), timedelta(minutes=5))
     assert (coarse.times % 300 == 0).all()
     assert coarse.values.tolist() == [119 - (END - at) / 60 for at in coarse.times]
 
 
-async def test_a_range_beyond_what_a_server_gives_at_once_comes_in_one_piece(hold: Holder, name: str) -> None:
+async def test_a_range_beyond_what_a_server_gives_at_once_comes_in_one_piece(hold: Holder, row: Row, name: str) -> None:
     values = np.arange(23_456.0)
     source = hold([series(name, values)])
-    (found,) = await ask(source, name, {}, window(23_456), STEP)
+    (found,) = await ask(source, row.query(name, None), {}, window(23_456), STEP)
     assert (found.values == values).all()
 
 
-async def test_what_is_not_there_is_an_empty_list(hold: Holder, name: str) -> None:
+async def test_what_is_not_there_is_an_empty_list(hold: Holder, row: Row, name: str) -> None:
     source = hold([series(name, [1], service="a")])
-    assert await ask(source, f"{name}_absent", {}, window(10), STEP) == []
-    assert await ask(source, f'{name}{{service="b"}}', {}, window(10), STEP) == []
+    assert await ask(source, row.query(f"{name}_absent", None), {}, window(10), STEP) == []
+    assert await ask(source, row.query(name, "b"), {}, window(10), STEP) == []
     long_ago = Window(start=datetime.fromtimestamp(END - 90_000, UTC), end=datetime.fromtimestamp(END - 86_400, UTC))
-    assert await ask(source, name, {}, long_ago, STEP) == []
+    assert await ask(source, row.query(name, None), {}, long_ago, STEP) == []
 
 
-async def test_what_is_not_promql_is_refused(hold: Holder, name: str) -> None:
+async def test_what_is_not_its_language_is_refused_before_anything_is_asked(hold: Holder, row: Row, name: str) -> None:
     with pytest.raises(SourceRefused):
-        await ask(hold([series(name, [1])]), f"{name}{{", {}, window(10), STEP)
+        hold([series(name, [1])]).prepare(row.refused)
+
+
+VALUES = ["a", "a*", "[ab]", "a.b", "?", 'a"b', "a\\b", "{{service}}", "$service", "é"]
+
+
+async def test_a_value_selects_its_own_series_and_nothing_else(hold: Holder, row: Row, name: str) -> None:
+    source = hold([series(name, [place], service=value) for place, value in enumerate(VALUES)])
+    query = source.prepare(row.query(name, "{{service}}" if row.query is _tags else "$service"))
+    assert query.variables == {"service"}
+    found = await source.fetch([query.bind({"service": value}) for value in VALUES], window(1), STEP)
+    assert [[each.values[0] for each in answer] for answer in found if isinstance(answer, list)] == [
+        [place] for place in range(len(VALUES))
+    ]
+    with pytest.raises(SourceRefused, match="service"):
+        query.bind({})
+
+
+async def test_an_answer_stands_for_each_query_in_its_order_and_one_that_fails_for_itself(
+    hold: Holder, row: Row, name: str
+) -> None:
+    source = hold([series(name, [1], service="a"), series(name, [2], service="b")])
+    asked = [source.prepare(row.query(name, each)).bind({}) for each in ("b", "absent", "a", "b")]
+    found = await source.fetch(asked, window(1), STEP)
+    assert [[each.values[0] for each in answer] for answer in found if isinstance(answer, list)] == [[2], [], [1], [2]]
+    assert source.settles_after >= timedelta(0)
+    assert source.queries_per_call >= 1
+    await source.reach()
 
 
 @pytest.mark.parametrize("step", [timedelta(0), timedelta(seconds=-60), timedelta(milliseconds=1500)])
-async def test_a_step_that_is_no_whole_number_of_seconds_is_refused(hold: Holder, name: str, step: timedelta) -> None:
+async def test_a_step_that_is_no_whole_number_of_seconds_is_refused(
+    hold: Holder, row: Row, name: str, step: timedelta
+) -> None:
     with pytest.raises(SourceRefused, match="whole number of seconds"):
-        await ask(hold([series(name, [1])]), name, {}, window(10), step)
+        await ask(hold([series(name, [1])]), row.query(name, None), {}, window(10), step)
 
 
-async def test_a_window_without_a_point_of_the_grid_is_refused_and_never_empty(hold: Holder, name: str) -> None:
+async def test_a_window_without_a_point_of_the_grid_is_refused_and_never_empty(
+    hold: Holder, row: Row, name: str
+) -> None:
     between = Window(start=datetime.fromtimestamp(END + 1, UTC), end=datetime.fromtimestamp(END + 59, UTC))
     with pytest.raises(SourceRefused, match="no multiple of 60 s"):
-        await ask(hold([series(name, [1])]), name, {}, between, STEP)
+        await ask(hold([series(name, [1])]), row.query(name, None), {}, between, STEP)
