@@ -27,7 +27,7 @@ from afdp_exporter.config import Config
 from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.gate.settings import GateSettings, settings_of
-from afdp_exporter.handlers import tls
+from afdp_exporter.handlers import gate_callers, tls
 from afdp_exporter.handlers.connections import listening
 from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
 from afdp_exporter.handlers.passwords import Passwords
@@ -96,6 +96,7 @@ def make_app(
         external=external,
     )
     add_routes(app, external.prefix)
+    gate_callers.prepare(app)
     app.on_response_prepare.append(secure)
     app.cleanup_ctx.append(showing)
     app.cleanup_ctx.append(watching)

@@ -17,7 +17,7 @@ from afdp_exporter.handlers.answers import NO_FORMS, Unsupported, from_error, pr
 from afdp_exporter.handlers.pages.rendering import problem_page, wants_page
 from afdp_exporter.handlers.passwords import TooMany
 from afdp_exporter.handlers.reading import LARGEST_BODY
-from afdp_exporter.handlers.routes import route_of
+from afdp_exporter.handlers.routes import Route, route_of
 from afdp_exporter.handlers.state import STATE
 from afdp_exporter.handlers.webhooks import sender_of
 
@@ -40,16 +40,16 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if kind is not None:
             request.app[STATE].instruments.annotations.rejected(kind, reason)
         level = log.error if isinstance(error, StoreError) or answered.status == 500 else log.info
-        level("refused", method=request.method, path=request.path, status=answered.status, reason=reason)
+        level("refused", method=request.method, path=_shown(request), status=answered.status, reason=reason)
         return _as_asked(request, answered, str(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        detail = f"{request.method} {request.path}: {error.reason}"
+        detail = f"{request.method} {_shown(request)}: {error.reason}"
         return _as_asked(request, problem(HTTPStatus(error.status), detail, headers=allow), detail)
     except Exception:
-        log.exception("request failed", method=request.method, path=request.path)
+        log.exception("request failed", method=request.method, path=_shown(request))
         detail = "this could not be done; the log says more"
         return _as_asked(request, problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail), detail)
 
@@ -93,7 +93,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     door = Door(tokens=rules.tokens, users=rules.users, hashes=web.basic_auth_users, passwords=state.passwords)
     scope = route.scope if route is not None else None
-    await door.admit(request.headers.get("Authorization"), scope, address=request.remote or "", now=state.clock())
+    await door.admit(_credential(request, route), scope, address=request.remote or "", now=state.clock())
     return await handler(request)
 
 
@@ -107,6 +107,22 @@ async def secure(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "afdp-exporter"
     for name, value in request.app[STATE].web.now().http_server_config.headers.items():
         response.headers[name] = value
+
+
+def _credential(request: web.Request, route: Route | None) -> str | None:
+    """The header `Authorization`, or the token that a tool with no choice of headers sends in its own place."""
+    given = request.headers.get("Authorization")
+    if given is None and route is not None:
+        own = next((request.headers[name] for name in route.keys if name in request.headers), None)
+        token = own if own is not None else request.match_info.get("token")
+        given = None if token is None else f"Bearer {token}"
+    return given
+
+
+def _shown(request: web.Request) -> str:
+    """The path as it may be logged: a token in it may not."""
+    token = request.match_info.get("token")
+    return request.path if not token else request.path.replace(token, "***")
 
 
 def _check_origin(request: web.Request) -> None:

@@ -14,6 +14,7 @@ from afdp_exporter.handlers import (
     events,
     exposition,
     gate,
+    gate_callers,
     lifecycle,
     planning,
     tables,
@@ -41,6 +42,7 @@ class Route:
     kind: str | None = None
     signed: bool = False
     largest_body: int = LARGEST_BODY
+    keys: tuple[str, ...] = ()  # headers that may carry the token in place of Authorization, for tools with their own
 
 
 def _open(path: str, handler: Handler) -> Route:
@@ -55,8 +57,13 @@ def _annotate(method: str, path: str, handler: Handler, kind: str | None = None)
     return Route(method=method, path=path, handler=handler, scope=Scope.ANNOTATE, kind=kind)
 
 
-def _gate(method: str, path: str, handler: Handler) -> Route:
-    return Route(method=method, path=path, handler=handler, scope=Scope.GATE)
+_DATADOG = ("DD-APPLICATION-KEY", "DD-API-KEY")
+
+
+def _gate(
+    method: str, path: str, handler: Handler, *, keys: tuple[str, ...] = (), largest_body: int = LARGEST_BODY
+) -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.GATE, keys=keys, largest_body=largest_body)
 
 
 def _administer(method: str, path: str, handler: Handler) -> Route:
@@ -106,6 +113,10 @@ ROUTES = (
     _read("/api/v1/windows", planning.windows),
     _read("/api/v1/patterns", planning.patterns),
     _gate("GET", "/api/v1/gate", gate.get),
+    _gate("POST", "/webhooks/flagger/{hook}/{token}", gate_callers.flagger),
+    _gate("POST", "/judge", gate_callers.judge, largest_body=gate_callers.LARGEST_JUDGEMENT),
+    _gate("POST", "/api/v2/deployments/gates/evaluation", gate_callers.evaluate, keys=_DATADOG),
+    _gate("GET", "/api/v2/deployments/gates/evaluation/{id}", gate_callers.evaluation, keys=_DATADOG),
     _read("/api/v1/automation", automation.automation),
     _administer("PUT", "/api/v1/automation/{service}", automation.allow),
     _administer("POST", "/api/v1/automation/pause", automation.pause),

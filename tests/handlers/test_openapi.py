@@ -133,7 +133,8 @@ async def test_who_is_locked_out_is_told_as_described(start: Callable[..., Any])
 
 
 async def test_a_store_that_cannot_work_is_told_as_described(start: Callable[..., Any], tmp_path: Path) -> None:
-    ended = await SQLiteStore.open(tmp_path / "ended.db")
+    (tmp_path / "ended").mkdir()
+    ended = await SQLiteStore.open(tmp_path / "ended" / "ended.db")
     client = await start(held=ended)
     await ended.close()
     bodies = {"POST": {"service": "checkout"}, "PATCH": {"note": "x"}, "GET": None}
