@@ -16,9 +16,12 @@ from rich.table import Table
 
 from afdp_exporter import config
 from afdp_exporter.detectors.level import LEAST_HISTORY
+from afdp_exporter.detectors.scatter import usual_scatter
 from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, FeedError, SourceError
 from afdp_exporter.feeds import Feed
+from afdp_exporter.impact.case import ImpactSettings
 from afdp_exporter.impact.trust import LEAST_SIZED
+from afdp_exporter.impact.worth import worth_of
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
 from afdp_exporter.proposals.fitting import fit
@@ -42,7 +45,8 @@ class Answer:
 
     `smallest_change` is the smallest lasting change that is seen after `seen_after_seconds`, in the metric's own unit;
     `false_alarms` is how many of the `placebos` deployments that never were and could be judged would have been blamed.
-    `not_yet` says what is missing where nothing can be judged yet.
+    `worth` is the smallest change that matters, in the metric's own unit. `not_yet` says what is missing where nothing
+    can be judged yet.
     """
 
     service: str
@@ -54,6 +58,7 @@ class Answer:
     placebos: int | None = None
     smallest_change: float | None = None
     seen_after_seconds: float | None = None
+    worth: float | None = None
     scrape_interval_seconds: float | None = None
     not_yet: str | None = None
     warnings: tuple[str, ...] = ()
@@ -238,10 +243,16 @@ async def _one(
         points=int(present.size),
         latest=float(present[-1]) if present.size else None,
         sparkline=sparkline(series.values),
+        worth=_worth(metric, present, watched.settings.impact),
         scrape_interval_seconds=fitting.scraped.total_seconds() if fitting.scraped else None,
         warnings=series.warnings + series.notes + fitting.warnings,
     )
     return answer if trust is None else _trusted(answer, trust, now)
+
+
+def _worth(metric: Metric, values: Floats, settings: ImpactSettings) -> float | None:
+    level = float(np.median(values)) if values.size else None
+    return worth_of(metric, level=level, scatter=usual_scatter(values), settings=settings)
 
 
 def _wrong(metric: Metric, values: dict[str, str], problem: str) -> Answer:
@@ -285,11 +296,19 @@ def sparkline(values: Floats, width: int = 24) -> str:
 
 def _show(answers: Iterable[Answer]) -> None:
     caption = (
-        "false alarms: placebo deployments that were blamed; "
-        "min. detectable change: the smallest lasting one that is found four times of five"
+        "false alarms: placebo deployments that were blamed; min. detectable change: the smallest lasting one that is "
+        "found four times of five; matters from: no success as long as a harmful change so large cannot be ruled out"
     )
     table = Table(box=None, caption=caption)
-    for name in ("service", "metric", "latest", "the last day", "false alarms", "min. detectable change"):
+    for name in (
+        "service",
+        "metric",
+        "latest",
+        "the last day",
+        "false alarms",
+        "min. detectable change",
+        "matters from",
+    ):
         table.add_column(name, no_wrap=True)
     table.add_column("note", overflow="fold")
     for answer in answers:
@@ -300,9 +319,10 @@ def _show(answers: Iterable[Answer]) -> None:
             answer.sparkline,
             f"{answer.false_alarms} of {answer.placebos}" if answer.placebos else "",
             _detectable(answer),
+            "" if answer.worth is None else _size(answer.metric, answer.worth),
             answer.problem or "; ".join((*filter(None, (answer.not_yet,)), *answer.warnings)),
         )
-    Console(width=max(Console().width, 160)).print(table)
+    Console(width=max(Console().width, 180)).print(table)
 
 
 def _detectable(answer: Answer) -> str:
@@ -310,9 +330,12 @@ def _detectable(answer: Answer) -> str:
         return ""
     if answer.smallest_change is None:
         return "none found" if answer.placebos >= LEAST_SIZED else "not known yet"
-    size = answer.smallest_change
     after = format_duration(timedelta(seconds=answer.seen_after_seconds or 0.0))
-    return f"{format_change(answer.metric, Estimate(low=size, median=size, high=size))} after {after}"
+    return f"{_size(answer.metric, answer.smallest_change)} after {after}"
+
+
+def _size(metric: str, size: float) -> str:
+    return format_change(metric, Estimate(low=size, median=size, high=size))
 
 
 def _advice(answers: Iterable[Answer], asked: timedelta) -> str:

@@ -36,7 +36,9 @@ async def predict(request: web.Request) -> web.Response:
     now = state.clock()
     planned = read_deployment(body, now=now, new_id=str(uuid.uuid4()))
     prediction = await state.planner.predict(planned, state.rules.plans, now)
-    return answer(prediction_json(prediction) | {"deployment": deployment_json(planned)})
+    found = prediction_json(prediction)
+    warnings = [*state.rules.watched.warnings(planned.service), *found["warnings"]]
+    return answer(found | {"warnings": warnings, "deployment": deployment_json(planned)})
 
 
 async def windows(request: web.Request) -> web.Response:

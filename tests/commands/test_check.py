@@ -132,10 +132,12 @@ def test_with_history_placebos_are_judged_and_the_latest_has_its_unit(start: Sta
     (answer,) = json.loads(found.stdout)
     assert answer["placebos"] > 5
     assert answer["smallest_change"] > 0
+    assert 0 < answer["worth"] < answer["latest"]
     assert answer["not_yet"] is None
     assert found.exit_code == 0
     text = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}, "--quick").output
     assert "min. detectable change" in text
+    assert "matters from" in text
     assert "/s" in text
 
 

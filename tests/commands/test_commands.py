@@ -114,3 +114,27 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 def test_kinds_are_listed() -> None:
     assert run("kinds").output.splitlines()[0].startswith("sources: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("init", "--output=-"),
+        ("predict", "--service=x", "--tries=2"),
+        ("annotate", "--service=x", "--tries=2", "--fail"),
+    ],
+)
+def test_what_is_not_reached_is_named_and_no_library_speaks(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "http://127.0.0.1:9"
+    monkeypatch.setattr("sys.argv", ["afdp", *command, f"--url={url}"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    (line,) = told.err.splitlines()
+    assert line.startswith("afdp")
+    assert f"{url}" in line
+    assert "no connection" in line

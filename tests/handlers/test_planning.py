@@ -146,3 +146,9 @@ async def test_the_coming_hours_are_ranked(seasoned: ClientSession) -> None:
 @pytest.mark.parametrize("query", ["", "?service=api&hours=0", "?service=api&hours=x", "?service=api&ours=3"])
 async def test_windows_need_a_service_and_a_number_of_hours(client: ClientSession, query: str) -> None:
     assert (await client.get(f"/api/v1/windows{query}")).status in {400, 422}
+
+
+async def test_a_prediction_for_a_service_that_is_not_configured_says_so(start: Callable[..., Any]) -> None:
+    client = await start(services=[{"name": "checkout"}])
+    found = await (await client.post("/api/v1/predictions", json={"service": "chekout"})).json()
+    assert found["warnings"][0] == "The service chekout is not known; did you mean checkout? Known: checkout."
