@@ -5,10 +5,13 @@ side only. The same statistic is taken at every earlier instant, and only what t
 """
 
 from dataclasses import dataclass
+from math import hypot
 
 import numpy as np
+from scipy.special import stdtrit
 
 from afdp_exporter.detectors.grid import Grid, running_totals
+from afdp_exporter.detectors.long_run import more_scatter
 from afdp_exporter.detectors.robust import highest_by_window, median, quantile
 from afdp_exporter.model import Floats
 
@@ -21,6 +24,8 @@ LEAST = 20  # earlier instants
 COMMON = 0.95  # quantile of the highest excursion in windows of history
 JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
 FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
+FLAT = 3.8  # rarity of the first one that a series without any has: a single point is none yet
+SURE = 4.0  # standard errors, and deviations of single values
 CHANCE = 0.037  # the share of placebos whose rarity exceeds 1; beyond that it falls off with its square
 
 
@@ -28,7 +33,8 @@ CHANCE = 0.037  # the share of placebos whose rarity exceeds 1; beyond that it f
 class Excursion:
     """An excursion from position `begin` to before `end`, in the mean `height` above the `level` before it.
 
-    `error` is what nine in ten stretches of the history, as long as it, differ from the level before them. `rarity` is
+    `error` is what nine in ten stretches of the history, as long as it, differ from the level before them, with what
+    the values inside scatter more than those. `rarity` is
     its height in units of what the highest excursions of the history reach.
     """
 
@@ -52,7 +58,8 @@ class Excursion:
 def excursion(grid: Grid) -> Excursion | None:
     """The most unusual excursion that begins when the deployment may answer for it.
 
-    None where its height is no further from the level before it than such stretches are by themselves.
+    None where its height is no further from the level before it than such stretches are by themselves, or where the
+    level did not come back.
     """
     if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return None
@@ -63,20 +70,22 @@ def excursion(grid: Grid) -> Excursion | None:
         for length in LENGTHS
         if length <= max(2, grid.n_after // 4) and length + 2 * SIDE <= grid.deployed // 3
     ]
-    rarity, begin, length = max((each for each in found if each is not None), default=(0.0, 0, 0))
+    rarity, _, begin, length = max((each for each in found if each is not None), default=(0.0, 0.0, 0, 0))
     if rarity <= 0.0:
         return None
-    begin, end = _edges(grid, begin, begin + length)
+    stretch = begin + length
+    begin, end = _edges(grid, begin, stretch)
     level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
     height, error = _mean(totals, begin, end) - level, _error(grid, totals, end - begin)
-    if abs(height) <= error:
+    if abs(height) <= error or _stayed(grid, min(stretch, end), level, height):
         return None
+    inside = more_scatter(grid.values, grid.deployed, begin, end)
     return Excursion(
         begin=begin,
         end=end,
         level=level,
         height=height,
-        error=error,
+        error=hypot(error, float(stdtrit(inside.freedom, 0.95)) * inside.error),
         rarity=rarity / SINGLE if end - begin == 1 else rarity,
     )
 
@@ -97,6 +106,16 @@ def _edges(grid: Grid, begin: int, end: int) -> tuple[int, int]:
     return first, peak + 1 + int(back[0]) if len(back) else grid.n
 
 
+def _stayed(grid: Grid, end: int, level: float, height: float) -> bool:
+    """Whether what follows scatters more than any before and keeps away from the level: then only that stands out."""
+    rest = grid.values[end:]
+    if len(rest) < SIDE or more_scatter(grid.values, grid.deployed, end, grid.n).error == 0.0:
+        return False
+    away = (float(rest.mean()) - level) / height
+    scatter = float(rest.std()) / abs(height)
+    return away > SURE * scatter / np.sqrt(len(rest)) and away + SURE * scatter > 1.0
+
+
 def _error(grid: Grid, totals: Floats, length: int) -> float:
     """The 90 % point of how far stretches of the history are from the mean of the values before them."""
     at = np.arange(BEFORE, grid.deployed - length)
@@ -110,8 +129,8 @@ def _mean(totals: Floats, begin: int, end: int) -> float:
     return float(totals[end] - totals[begin]) / (end - begin)
 
 
-def _rarest(grid: Grid, totals: Floats, length: int, jitter: float) -> tuple[float, int, int] | None:
-    """Rarity, position and length of the highest excursion of one length in the deployment's window."""
+def _rarest(grid: Grid, totals: Floats, length: int, jitter: float) -> tuple[float, float, int, int] | None:
+    """Rarity, strength, position and length of the highest excursion of one length in the deployment's window."""
     height = _standing_out(totals, length, grid.n)
     first, last = max(grid.deployed - 1 - SIDE, 0), min(grid.last_onset - SIDE, len(height) - 1)
     past = height[: max(grid.deployed - length - 2 * SIDE + 1, 0)]
@@ -120,10 +139,11 @@ def _rarest(grid: Grid, totals: Floats, length: int, jitter: float) -> tuple[flo
         return None
     highest = highest_by_window(past, window)
     usual = max(quantile(highest, COMMON), jitter)
-    if usual <= 0.0:
-        return None
     best = first + int(np.argmax(height[first : last + 1]))
-    return float(height[best]) / usual / (1.0 + FEW / (2 * len(highest))), best + SIDE, length
+    if height[best] <= 0.0:
+        return None
+    beyond = float(height[best]) / usual / (1.0 + FEW / (2 * len(highest))) if usual > 0.0 else FLAT
+    return beyond, float(height[best] * length**0.5), best + SIDE, length
 
 
 def _standing_out(totals: Floats, length: int, n: int) -> Floats:

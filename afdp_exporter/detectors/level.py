@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
 from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, despike, running_totals, smooth
+from afdp_exporter.detectors.long_run import Scatter, lopsided, more_scatter
 from afdp_exporter.detectors.robust import median, quantiles
 from afdp_exporter.model import Floats
 
@@ -24,6 +25,7 @@ BLOCKS = 5  # of cross-validation
 PENALTY = 3.0  # ridge, divided by the number of independent windows
 OUTLIER = 2.5  # Huber 1964, in robust deviations
 CLIP = 8.0  # of a predictor, in robust deviations
+RARELY = 0.3  # of its root mean square: what is mostly 0 has no robust deviation
 ROUNDS = 2  # of reweighting
 QUANTILES = np.array([0.68, 0.90, 0.95])
 MIDDLE = np.array([0.5])
@@ -36,8 +38,9 @@ class Level:
     """The change of the level in standardised units, and what it is measured against.
 
     `p_value` is two-sided, from a t distribution with `freedom` degrees; `error` is its scale: the robust deviation of
-    the same statistic at the placebo instants. The mean of `forward` steps, of which the first `gap` are left out, is
-    compared with the mean of `back` steps before the deployment.
+    the same statistic at the placebo instants, and what the values after the deployment scatter more than any before.
+    The mean of `forward` steps, of which the first `gap` are left out, is compared with the mean of `back` steps before
+    the deployment.
     """
 
     change: float
@@ -75,7 +78,9 @@ def step_at(grid: Grid, onset: int) -> Level | None:
     forward = np.array([[min(at_onset.n_after, int(SHARE_OF_HISTORY * onset))]], dtype=np.int64)
     if forward[0, 0] < 3:
         return None
-    once = _Designs(forward=forward, back=np.full_like(forward, 3), gap=np.zeros_like(forward))
+    before = grid.values[: grid.deployed]
+    back = forward if lopsided(before) else np.full_like(forward, 3)  # three values hold none of what is rare
+    once = _Designs(forward=forward, back=back, gap=np.zeros_like(forward))
     return _measure(at_onset, once, onset_known=True)
 
 
@@ -110,14 +115,18 @@ def _measure(grid: Grid, designs: _Designs, *, onset_known: bool) -> Level | Non
     ways = _Designs(forward=designs.forward[enough], back=designs.back[enough], gap=designs.gap[enough])
     first, last = first[enough], last[enough]
     at = _placebos(grid, first, last)
-    totals = running_totals(despike(grid.values) if onset_known else smooth(grid.values))
+    calm = grid.values if lopsided(grid.values[: grid.deployed]) else (despike if onset_known else smooth)(grid.values)
+    totals = running_totals(calm)
     change = _change(totals, ways, at)
     columns = _predictors(grid, totals, ways, at, np.where(used[enough], looks_back[enough], 0))
     if onset_known:
         columns += _drift_after(totals, ways, at)
     predictors = np.stack(columns, axis=1)
     independent = (last - first)[:, 0] / ways.forward[:, 0] + 2.0
-    return _choose(ways, change, predictors, independent)
+    found = _choose(ways, change, predictors, independent)
+    if not onset_known:
+        return found  # a step or a drift in it would pass for scatter
+    return _with_scatter(found, more_scatter(calm, grid.deployed, grid.deployed, grid.deployed + found.forward))
 
 
 def _placebos(grid: Grid, first: Ints, last: Ints) -> Ints:
@@ -173,7 +182,7 @@ def _days_before(grid: Grid, totals: Floats, ways: _Designs, at: Ints, base: Flo
     return [same, np.where(count > 0, average, same), base - _mean(totals, yesterday - ways.back, yesterday)]
 
 
-def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Floats) -> Level | None:
+def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Floats) -> Level:
     """Forecast with every way, keep the one whose placebo errors are smallest, and measure with it."""
     scaled = np.ascontiguousarray(_scaled(predictors).swapaxes(1, 2))
     learned, y = scaled[:, :-1], change[:, :-1]
@@ -200,11 +209,21 @@ def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Flo
     )  # fmt: skip
 
 
+def _with_scatter(found: Level, more: Scatter) -> Level:
+    """The level with what the values after the deployment add to the placebos' error (Welch and Satterthwaite)."""
+    if more.error == 0.0:
+        return found
+    variances = found.error**2, more.error**2
+    error = sum(variances) ** 0.5
+    freedom = error**4 / (variances[0] ** 2 / found.freedom + variances[1] ** 2 / more.freedom)
+    return replace(found, error=error, freedom=freedom, p_value=float(2.0 * stdtr(freedom, -abs(found.change) / error)))
+
+
 def _scaled(predictors: Floats) -> Floats:
     """Predictors (ways, predictors, instants) in units of their own robust deviation, clipped."""
     learned = predictors[..., :-1]
     deviation = 1.4826 * quantiles(np.abs(learned), MIDDLE)[0][..., None]
-    deviation = np.maximum(deviation, 1e-3 * np.sqrt((learned**2).mean(axis=-1, keepdims=True)))
+    deviation = np.maximum(deviation, RARELY * np.sqrt((learned**2).mean(axis=-1, keepdims=True)))
     return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
 
 

@@ -14,6 +14,7 @@ from afdp_exporter.impact.sensitivity import minimum_detectable_effect
 from afdp_exporter.model import Attribution
 from afdp_exporter.wording.history import short_history
 
+FURTHEST = 100  # times as far as usual: beyond that the usual is hardly known
 LIKELY = 0.5  # share of the posterior from which on an onset lies in the deployment's window
 
 
@@ -32,12 +33,10 @@ def too_short(grid: Grid) -> Finding:
 
 def level_shift(evidence: Evidence) -> Finding:
     figures = _figures(evidence if evidence.step is None else replace(evidence, level=evidence.step))
-    figure = figures["change"] / max(evidence.level.error * evidence.grid.scale, 1e-300)
+    times = abs(figures["change"]) / max(evidence.level.error * evidence.grid.scale, 1e-300)
+    far = f"{times:.1f} times" if times <= FURTHEST else f"more than {FURTHEST} times"
     alone = "" if evidence.grid.control is not None else "; without a control a common cause cannot be excluded"
-    reason = (
-        f"its level moved when the deployment came and stayed, {abs(figure):.1f} times as far as it usually moves "
-        f"by itself{alone}"
-    )
+    reason = f"its level moved when the deployment came and stayed, {far} as far as it usually moves by itself{alone}"
     lasting = evidence.grid.time(evidence.grid.n) - evidence.grid.time(evidence.onset.position)
     return Finding(
         attributed=True, verdict=Attribution.ATTRIBUTED, reason=reason, shape="level",

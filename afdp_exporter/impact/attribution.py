@@ -13,6 +13,7 @@ from afdp_exporter.detectors.excursion import Excursion
 from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, prepare
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.onset import around
+from afdp_exporter.detectors.repetition import without_repeats
 from afdp_exporter.detectors.spread import Spread, spread
 from afdp_exporter.impact.answers import (
     common_cause,
@@ -59,8 +60,8 @@ def judge(
     the onset may come (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
     query takes a rate: a dip no longer than that, while instances are replaced, is no loss. What follows the
     `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same minutes of earlier
-    days did, by the clock of the `time_zone`. Raises ValueError only for arrays
-    whose shapes do not fit together.
+    days did, by the clock of the `time_zone`. Repetitions of the last sample are no measurements. Raises ValueError
+    only for arrays whose shapes do not fit together.
     """
     at, raw = _array(times, "times"), _array(values, "values")
     other = None if control is None else _array(control, "control")
@@ -70,6 +71,7 @@ def judge(
     if len(at) > 1 and not (at[1:] > at[:-1]).all():
         order = np.argsort(at, kind="stable")
         at, raw, other = at[order], raw[order], None if other is None else other[order]
+    raw = without_repeats(at, raw)
     asked = _Asked(
         deployed_at=float(deployed_at),
         finished_at=finished_at,

@@ -14,7 +14,7 @@ from afdp_exporter.detectors.robust import median
 
 UNUSUAL = 0.1  # p-value of the level: what the series does by itself more often is blamed on nobody
 COMMON = 0.4  # share of the step that the control makes too, from which on a common cause is suspected
-NEAR = 6  # steps compared on either side of the onset
+NEAR = (6, 24)  # steps compared on either side of the onset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -140,14 +140,17 @@ def moved_along(evidence: Evidence, control: Grid | None) -> bool:
     """Whether the control made a good part of the same step, as a share of its level, at the same time."""
     if control is None or control.n != evidence.grid.n:
         return False
-    own, other = (_step_share(grid, evidence.onset.position) for grid in (evidence.grid, control))
-    return own != 0.0 and other / own >= COMMON
+    for near in NEAR:
+        own, other = (_step_share(grid, evidence.onset.position, near) for grid in (evidence.grid, control))
+        if own != 0.0 and other / own >= COMMON:
+            return True
+    return False
 
 
-def _step_share(grid: Grid, position: int) -> float:
-    """The step right at a position, as a share of the level before it."""
-    before = median(grid.values[max(0, position - NEAR) : position])
-    after = median(grid.values[position : position + NEAR])
+def _step_share(grid: Grid, position: int, near: int) -> float:
+    """The step at a position, as a share of the level before it; so many steps are compared on either side."""
+    before = median(grid.values[max(0, position - near) : position])
+    after = median(grid.values[position : position + near])
     level_before = abs(grid.centre + grid.scale * before)
     return (after - before) * grid.scale / level_before if level_before > 0 else 0.0
 

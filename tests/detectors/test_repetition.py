@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afdp_exporter.detectors.repetition import rhythm
+from afdp_exporter.detectors.repetition import rhythm, without_repeats
 
 
 @given(st.integers(1, 12), st.integers(0, 11), st.integers(0, 2**32 - 1))
@@ -32,3 +32,27 @@ def test_series_of_different_rhythms_keep_the_finest(other: int) -> None:
 def test_a_count_that_rarely_changes_says_nothing_about_it() -> None:
     replicas = np.repeat([2.0, 3.0, 2.0, 4.0], [120, 60, 240, 180])
     assert rhythm([replicas]) is None
+
+
+@pytest.mark.parametrize("step", [15.0, 30.0, 60.0])
+def test_a_last_sample_that_the_server_repeats_is_counted_once(step: float) -> None:
+    values = np.random.default_rng(5).normal(size=500)
+    repeats = int(300.0 / step)
+    times = step * np.arange(500 + repeats)
+    measured = without_repeats(times, np.concatenate([values, np.full(repeats, values[-1])]))
+    assert np.array_equal(measured[:500], values)
+    assert np.isnan(measured[500:]).all()
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        np.zeros(20),  # an outage: the series has never been at zero
+        np.full(40, 5.0),  # longer than any lookback
+        np.repeat([4.0, 6.0], 3),  # a gauge that often stays
+    ],
+)
+def test_what_is_measured_again_and_again_stays(end: np.ndarray) -> None:
+    before = np.repeat(np.random.default_rng(6).integers(3, 8, 200).astype(float), 3)
+    values = np.concatenate([before, end])
+    assert np.array_equal(without_repeats(15.0 * np.arange(len(values)), values), values)
