@@ -131,6 +131,7 @@ def _automation(app: web.Application, *, store: Store, planner: Planner, clock: 
         clock=clock,
         told=lambda deployment: app[STATE].told(deployment),  # noqa: PLW0108 - the state comes after this
         moved=lambda action: app[STATE].instruments.gate.acted(action),  # noqa: PLW0108
+        booked=lambda action: app[STATE].instruments.gate.booked(action),  # noqa: PLW0108
     )
     canaries = Canaries(
         store=store,

@@ -17,6 +17,7 @@ from afdp_exporter.automation.ways import Way, way_for
 from afdp_exporter.errors import ActionError, ActionRefused, Conflict
 from afdp_exporter.executors import Order, Plan
 from afdp_exporter.gate.ladder import HIGHEST
+from afdp_exporter.gate.prevented import prevented, usual_duration
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     Action,
@@ -46,6 +47,8 @@ _TOGETHER = 3  # more services than that which do harm at once have a common cau
 _EFFECT = timedelta(minutes=30)  # in which the metrics have to be back
 _STALE = timedelta(hours=1)  # after which what was proposed is not begun any more
 _EVERYWHERE = "*"
+_BOOKED = 100_000  # actions whose money is counted after a start
+_PAST = 200  # measured deployments of the service
 _EXPECTED = frozenset({ActionState.PROPOSED, ActionState.AWAITING_APPROVAL})
 
 
@@ -60,6 +63,7 @@ class Actions:
     clock: Callable[[], datetime]
     told: Callable[[Deployment], None]
     moved: Callable[[Action], None]
+    booked: Callable[[Action], None]
     _news: set[str] = field(default_factory=set)
 
     async def consider(self, decision: GateDecision) -> Action | None:
@@ -120,6 +124,8 @@ class Actions:
 
     async def recover(self) -> None:
         """After a start: what was begun is looked up in its target, and never begun again."""
+        for booked in await self.store.automation.actions(limit=_BOOKED):
+            self.booked(booked)
         for action in await self.store.automation.actions(only_open=True):
             if action.state is ActionState.CLAIMED:
                 await self._move(action, ActionState.PROPOSED, "a restart came before anything was begun")
@@ -253,10 +259,16 @@ class Actions:
         impact = await self.store.impact(action.deployment_id)
         begun = next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
         late = self.clock() - begun > _EFFECT
-        if _is_back(impact):
-            await self._move(action, ActionState.VERIFIED, "the metrics are back")
+        if impact is not None and _is_back(impact):
+            await self._move(
+                action, ActionState.VERIFIED, "the metrics are back", **await self._worth(impact, deployment)
+            )
         elif late:
-            await self._move(action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}")
+            spent = self.settings(action.service).rollback_cost
+            await self._move(
+                action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}",
+                spent=spent, currency=impact.costs[0].currency if impact is not None and impact.costs else None,
+            )  # fmt: skip
         elif way is not None:
             try:
                 shown = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
@@ -265,6 +277,19 @@ class Actions:
                 return
             if shown is False:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
+
+    async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
+        """The loss that the rollback has surely spared, for the books."""
+        past = await self.store.history(before=deployment.started_at, service=deployment.service, limit=_PAST)
+        spared = prevented(
+            impact,
+            usual=usual_duration(past),
+            repair_time=self.settings(deployment.service).repair_time,
+            reached=deployment.traffic_ratio or 1.0,
+        )
+        if spared is None:
+            return {}
+        return {"prevented": spared.amount, "currency": spared.currency, "arithmetic": spared.sentence}
 
     async def _record(self, action: Action, deployment: Deployment) -> None:
         """The rollback is a deployment of its own, and the bad one was rolled back."""
@@ -304,6 +329,7 @@ class Actions:
         moved = await self.store.automation.move(action.id, frozenset({action.state}), change)
         log.info("action", id=moved.id, state=moved.state, reason=reason)
         self.moved(moved)
+        self.booked(moved)
         return moved
 
 
@@ -344,8 +370,6 @@ def _was_begun(action: Action) -> bool:
     return any(entry.state is ActionState.STARTED for entry in action.trail)
 
 
-def _is_back(impact: Impact | None) -> bool:
+def _is_back(impact: Impact) -> bool:
     """Whether every harm that was found is over."""
-    if impact is None or impact.harm is None:
-        return False
-    return impact.harm.state in {ShiftState.RECOVERED, ShiftState.REPLACED}
+    return impact.harm is not None and impact.harm.state in {ShiftState.RECOVERED, ShiftState.REPLACED}

@@ -197,6 +197,10 @@ def action_json(action: Action) -> dict[str, Any]:
         "approved_by": action.approved_by,
         "request": dict(action.request),
         "answer": dict(action.answer),
+        "prevented_cost": action.prevented,
+        "automation_cost": action.spent,
+        "currency": action.currency,
+        "arithmetic": action.arithmetic,
         "trail": [asdict(entry) for entry in action.trail],
     }
 

@@ -31,6 +31,18 @@ class Gate(Collector):
         self._actions = Counter(
             "afdp_actions", "Steps of actions: how many came into a state.", ("executor", "state"), registry=registry
         )
+        self._prevented = Counter(
+            "afdp_prevented_cost",
+            "Money that rollbacks have surely spared, at its lower point, once the metrics were back.",
+            ("service", "environment", "currency"),
+            registry=registry,
+        )
+        self._spent = Counter(
+            "afdp_automation_cost",
+            "Money that automation itself has cost.",
+            ("service", "environment", "currency", "reason"),
+            registry=registry,
+        )
         registry.register(self)
 
     def asked(self, caller: str, decision: GateDecision) -> None:
@@ -46,6 +58,15 @@ class Gate(Collector):
     def acted(self, action: Action) -> None:
         """An action came into its state."""
         self._actions.labels(action.executor, action.state).inc()
+
+    def booked(self, action: Action) -> None:
+        """What an action was worth, or cost, is known."""
+        if action.currency is None:
+            return
+        if action.prevented is not None:
+            self._prevented.labels(action.service, action.environment, action.currency).inc(action.prevented)
+        if action.spent is not None:
+            self._spent.labels(action.service, action.environment, action.currency, "wrong_rollback").inc(action.spent)
 
     def took(self, seconds: float) -> None:
         """An answer took that long."""

@@ -65,5 +65,8 @@ class Action:
     approved_by: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
-    verified_at: datetime | None = None
+    prevented: float | None = None  # money at its lower point, booked once the metrics are back
+    spent: float | None = None  # money that a wrong action cost
+    currency: str | None = None
+    arithmetic: str | None = None  # how the amount comes about, as a sentence
     trail: tuple[TrailEntry, ...] = ()

@@ -106,6 +106,7 @@ def acting(store: SQLiteStore) -> Callable[..., Actions]:
         return Actions(
             store=store, gatekeeper=gatekeeper, ways=lambda: (Way(name="k8s", kind="x", executor=target, scope=scope),),
             settings=lambda _: GateSettings(), clock=lambda: now, told=lambda _: None, moved=lambda _: None,
+            booked=lambda _: None,
         )  # fmt: skip
 
     return made

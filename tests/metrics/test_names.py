@@ -119,6 +119,13 @@ def _of_deployments(told: Instruments) -> None:
 
 
 def _of_the_gate(told: Instruments) -> None:
+    told.gate.booked(
+        Action(
+            id="a2", deployment_id="d2", service="checkout", environment="production", kind="rollback",
+            executor="cluster", state=ActionState.VERIFIED, level=5, reason="slower", decided_at=NOON,
+            prevented=100.0, spent=10.0, currency="USD",
+        )
+    )  # fmt: skip
     told.gate.acted(
         Action(
             id="a1", deployment_id="d1", service="checkout", environment="production", kind="rollback",
