@@ -2,13 +2,17 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from afdp_exporter.model import Series
+from afdp_exporter.config import read
+from afdp_exporter.model import Attribution, Deployment, Outcome, Series, Status, Window
+from afdp_exporter.watching.analysis import assess, question_of
+from afdp_exporter.watching.evidence import Unobserved, gather
 from real_parts.fixtures import Start
 from real_parts.servers import Prometheus
 from shipped import ROOT
@@ -34,12 +38,19 @@ def queries(path: Path) -> list[str]:
 
 
 def never_failed() -> list[Series]:
-    """An hour of a service that never answered with a 5xx."""
-    times = np.arange(NOW - 3600, NOW, SCRAPE) + 4.0
+    """An hour and a half of a service that never answered with a 5xx."""
+    times = np.arange(NOW - 5400, NOW, SCRAPE) + 4.0
+    chance = np.random.default_rng(11)
+    visits = chance.normal(1.0, 0.02, times.size)
     names = [("http_requests_total", {"code": "200"}, 5.0), ("shop_revenue_usd_total", {}, 0.2)]
     names += [("http_request_duration_seconds_bucket", {"le": le}, 5.0 * share) for le, share in BUCKETS]
     return [
-        Series(metric=name, labels={"service": "quiet"} | labels, times=times, values=rate * (times - times[0]))
+        Series(
+            metric=name,
+            labels={"service": "quiet"} | labels,
+            times=times,
+            values=np.cumsum(SCRAPE * rate * visits * chance.normal(1.0, 0.001, times.size)),
+        )
         for name, labels, rate in names
     ]
 
@@ -60,6 +71,35 @@ def test_each_answers_for_a_service_that_never_failed_at_every_step(start: Start
             assert np.isfinite(value)
             assert (value == 0) is ("5.." in query)
     assert [query for query in asked if "5.." in query]
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("file", ["deploy/docker/afdp.yml", "deploy/kubernetes/afdp.yml"])
+async def test_a_healthy_deployment_of_a_service_that_never_failed_is_a_success(
+    start: Start, tmp_path: Path, file: str
+) -> None:
+    prometheus = start(Prometheus(tmp_path / "prometheus"))
+    prometheus.remote_write(never_failed())
+    shipped = yaml.safe_load((ROOT / file).read_text("utf-8"))
+    sources = [{"kind": "prometheus", "url": prometheus.url}]
+    watched = read({"sources": sources} | {key: shipped[key] for key in ("metrics", "policy")}).watched
+    began = datetime.fromtimestamp(NOW - 1800, UTC)
+    deployment = Deployment(
+        id="d",
+        service="quiet",
+        environment="production",
+        started_at=began,
+        finished_at=began + timedelta(seconds=30),
+        status=Status.SUCCEEDED,
+        received_at=began,
+    )
+    window = Window(start=began - timedelta(hours=1), end=began + timedelta(minutes=20))
+    evidence = await gather(deployment, window, watched=watched, observer=Unobserved(), now=window.end)
+    question = question_of(deployment, evidence, others=(), now=window.end, watched=watched)
+    impact = assess(question)
+    verdicts = {shift.metric: shift.verdict for shift in impact.shifts}
+    assert verdicts["error_ratio"] is Attribution.NO_EFFECT
+    assert impact.outcome is Outcome.SUCCESS, impact.outcome_reason
 
 
 def test_each_rate_covers_four_scrapes_and_no_more() -> None:
