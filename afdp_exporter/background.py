@@ -27,6 +27,7 @@ from afdp_exporter.watching.watch import Watcher
 
 log = structlog.get_logger(__name__)
 
+_RECEIVERS_SECONDS = 15.0
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
 _STABILITY_SECONDS = 60.0  # at most once in that time, when something was measured, and
@@ -60,7 +61,7 @@ async def showing(app: web.Application) -> AsyncIterator[None]:
 async def watching(app: web.Application) -> AsyncIterator[None]:
     """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
     state = app[STATE]
-    await state.store.set_receivers(state.rules.receivers)
+    receivers = _receivers(state) if not await _receivers_kept(state) else None
     measured = asyncio.Event()
     measured.set()
     telling = _telling(state)
@@ -89,12 +90,30 @@ async def watching(app: web.Application) -> AsyncIterator[None]:
         _replaying(state),
         _judging(state, measured),
         state.reloading.run(),
+        *([receivers] if receivers is not None else []),
     )
     async with AsyncExitStack() as working:
         for work in works:
             await working.enter_async_context(_working(state, work))
         yield
     await state.workers.closed()
+
+
+async def _receivers_kept(state: State) -> bool:
+    try:
+        await state.store.set_receivers(state.rules.receivers)
+    except StoreError as error:
+        log.error("store does not answer", error=str(error))
+        return False
+    return True
+
+
+async def _receivers(state: State) -> None:
+    """Keep who is told, once the store can be written to."""
+    while True:
+        await asyncio.sleep(_RECEIVERS_SECONDS)
+        if await _receivers_kept(state):
+            return
 
 
 def _looking(state: State, followers: "_Followers") -> Rounds:
@@ -271,7 +290,7 @@ async def _glance(state: State) -> None:
     try:
         backlog = await state.store.backlog(state.clock())
         told.looks.waiting(backlog.count, backlog.oldest_due_at)
-        told.process.stored(await state.store.size_bytes())
+        told.process.stored(await state.store.size_bytes(), writable=state.store.writable)
         told.notifications.waiting(await state.store.pending_notices())
     except StoreError as error:
         log.error("store does not answer", error=str(error))

@@ -260,7 +260,7 @@ async def until_ended(state: State, signals: Signals) -> None:
             signals.reload.clear()
             state.reloading.call()
         if not state.store.healthy:
-            raise StoreError("the store's writer has ended; a new start may help")
+            raise StoreError("the store's file was moved away, or its writer has ended; a new start may help")
         for task in state.background:
             if task.done():
                 task.result()

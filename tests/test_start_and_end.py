@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -175,6 +176,47 @@ def test_a_folder_that_cannot_be_had_is_named(folder: Path, kind: str) -> None:
         command(folder, f"--storage.path={place}"), capture_output=True, text=True, timeout=120, check=False
     )
     assert str(where) in refused(done)
+
+
+@pytest.fixture
+def disk(folder: Path) -> Iterator[Path]:
+    """A file system of 8 MB for what is kept."""
+    where = folder / "data"
+    where.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(where)], check=False).returncode:
+        pytest.skip("no right to mount")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["can only be read", "is full"])
+def test_a_start_on_a_disk_that_takes_nothing_serves_what_is_kept_and_says_so(
+    folder: Path, run: Callable[..., subprocess.Popen[str]], disk: Path, full: bool
+) -> None:
+    body = json.dumps({"service": "shop", "id": "kept"}).encode()
+    first = run(command(folder))
+    urllib.request.urlopen(f"{address(first)}/api/v1/deployments", body, timeout=30).close()
+    assert ended(first)[0] == 0
+    if full:
+        with (disk / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    second = run(command(folder))
+    url = address(second)
+    with urllib.request.urlopen(f"{url}/api/v1/deployments/kept", timeout=30) as answer:
+        assert json.load(answer)["deployment"]["service"] == "shop"
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        urllib.request.urlopen(f"{url}/api/v1/deployments", body.replace(b"kept", b"new"), timeout=30)
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    assert "afdp_store_writable 0.0" in page
+    assert 'deployment_id="kept"' in page
+    with urllib.request.urlopen(f"{url}/-/ready", timeout=30) as answer:
+        assert answer.status == 200
+    status, said, _ = ended(second)
+    assert (status, "Traceback" in said) == (0, False)
 
 
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:

@@ -26,6 +26,11 @@ class Process:
             registry=registry,
         )
         self._store_size = Gauge("afdp_store_size_bytes", "What the store takes on disk.", registry=registry)
+        self._store_writable = Gauge(
+            "afdp_store_writable",
+            "Whether the store takes in anything; 0 after a start on a disk that is full or can only be read.",
+            registry=registry,
+        )
         self._lag = Histogram("afdp_event_loop_lag_seconds", "How late a timer was.", buckets=_LAGS, registry=registry)
 
     def reloaded(self, at: datetime | None) -> None:
@@ -34,9 +39,10 @@ class Process:
         if at is not None:
             self._reloaded_at.set(at.timestamp())
 
-    def stored(self, size_bytes: int) -> None:
-        """The store takes so much on disk."""
+    def stored(self, size_bytes: int, *, writable: bool) -> None:
+        """The store takes so much on disk, and takes in more or not."""
         self._store_size.set(size_bytes)
+        self._store_writable.set(writable)
 
     def lagged(self, seconds: float) -> None:
         """A timer of the event loop was that late."""

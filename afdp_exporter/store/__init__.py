@@ -174,6 +174,10 @@ class Store(Protocol):
         """The gate's part of the store."""
 
     @property
+    def writable(self) -> bool:
+        """Whether it takes in anything now; if not, it may later, and what it holds is read."""
+
+    @property
     def healthy(self) -> bool:
         """Whether it can still take in anything."""
 

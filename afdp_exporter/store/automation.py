@@ -13,7 +13,7 @@ from afdp_exporter.model import Action, ActionState, Deployment, GateDecision, L
 from afdp_exporter.store.connection import Connection, Row
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import to_time, to_us, whole
-from afdp_exporter.store.writer import Writer
+from afdp_exporter.store.writer import LateWriter, Writer
 
 _decision = TypeAdapter(GateDecision)
 _action = TypeAdapter(Action)
@@ -48,7 +48,7 @@ _MOVE = "UPDATE actions SET state = :state, document = :document WHERE id = :id"
 class SQLiteAutomation:
     """An `AutomationStore` in the file that a `SQLiteStore` holds."""
 
-    def __init__(self, writer: Writer, readers: Readers) -> None:
+    def __init__(self, writer: Writer | LateWriter, readers: Readers) -> None:
         self._writer = writer
         self._readers = readers
 

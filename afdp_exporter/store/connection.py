@@ -23,6 +23,7 @@ Row: TypeAlias = sqlite3.Row
 SQLError: TypeAlias = sqlite3.Error
 
 _APPLICATION_ID = 0x41464450  # "AFDP" in the file's header
+_LITTLE = 256 * 1024  # bytes; SQLite's own files beside a store take that much
 _BUSY_SECONDS = 5.0
 _FULL = {"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"}
 _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
@@ -99,8 +100,41 @@ def open_writer(path: Path) -> Connection:
 
 def open_reader(path: Path) -> Connection:
     """A connection that can only read; the file is there already. Raises StoreError."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
     with translated(path):
-        return _connect(f"{path.absolute().as_uri()}?mode=ro")
+        connection = _connect(uri)
+        try:
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        except SQLError:
+            connection.close()
+            if _has_log(path):
+                raise
+            connection = _connect(f"{uri}&immutable=1")  # where even SQLite's own files beside it cannot be made
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        return connection
+
+
+def why_not_written(path: Path, error: StoreError) -> StoreError | None:
+    """Why a store that is there can be read and not written to, for now; None where something else is wrong with it."""
+    if isinstance(error, StoreDamaged) or not path.exists() or not path.stat().st_size:
+        return None
+    disk = os.statvfs(path.parent)
+    if disk.f_flag & os.ST_RDONLY:
+        return StoreError(f"{path.parent} can only be read; nothing is taken in until it can be written to")
+    if isinstance(error, StoreFull) or disk.f_bavail * disk.f_frsize < _LITTLE:
+        return StoreFull(f"{path.parent}: no space is left; nothing is taken in until there is some")
+    return None
+
+
+def is_current(connection: Connection) -> bool:
+    """Whether the schema is today's, so that a store that cannot be brought up to date can be read as it is."""
+    known = {migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))}
+    return known == {str(row["name"]) for row in connection.execute("SELECT name FROM _sqlite_migrations")}
+
+
+def _has_log(path: Path) -> bool:
+    log = path.with_name(f"{path.name}-wal")
+    return log.exists() and log.stat().st_size > 0
 
 
 def _connect(uri: str) -> Connection:

@@ -19,6 +19,7 @@ class Readers:
     """Runs reads; each sees everything that was acknowledged before it began."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._free: SimpleQueue[Connection] = SimpleQueue()
         for _ in range(_THREADS):
             self._free.put(open_reader(path))
@@ -30,6 +31,13 @@ class Readers:
         if self._closed:
             raise StoreError("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+
+    def renew(self) -> None:
+        """Open the file anew, once reads under way have ended: it is written to from now on. Raises StoreError."""
+        fresh = [open_reader(self._path) for _ in range(_THREADS)]
+        for connection in fresh:
+            self._free.get().close()
+            self._free.put(connection)
 
     def close(self) -> None:
         """Wait for reads that are under way, and let go of the file."""

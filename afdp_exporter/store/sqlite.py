@@ -3,10 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
+
+from afdp_exporter.errors import StoreError
 from afdp_exporter.model import (
     Annotation,
     Announcement,
@@ -47,23 +50,29 @@ from afdp_exporter.store.automation import SQLiteAutomation
 from afdp_exporter.store.connection import (
     Connection,
     check_version,
+    is_current,
     lock,
     make_private,
+    open_reader,
     open_writer,
     size_on_disk,
     translated,
+    why_not_written,
 )
 from afdp_exporter.store.readers import Readers
 from afdp_exporter.store.rows import deployment_values
 from afdp_exporter.store.salt import salt
-from afdp_exporter.store.writer import Writer
+from afdp_exporter.store.writer import LateWriter, Writer
+
+log = structlog.get_logger(__name__)
 
 
 class SQLiteStore:
     """A `Store` in a file. One process holds it; every operation that has answered survives a crash and a power cut."""
 
-    def __init__(self, path: Path, lock_descriptor: int, writer: Writer, readers: Readers) -> None:
+    def __init__(self, path: Path, lock_descriptor: int, writer: Writer | LateWriter, readers: Readers) -> None:
         self._path = path
+        self._file = path.stat().st_ino
         self._lock = lock_descriptor
         self._writer = writer
         self._readers = readers
@@ -75,15 +84,29 @@ class SQLiteStore:
 
         With `folder` its folder is made, too.
 
-        Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken or not ours.
+        On a disk that is full or can only be read, a store that is there is read; what would be written is refused
+        until it can be. Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken
+        or not ours.
         """
         held, connection, readers = await asyncio.to_thread(_open, path, folder)
+        if isinstance(connection, StoreError):
+            log.error("the store is only read", error=str(connection))
+            late = LateWriter(connection, lambda: _open_writer(path), readers.renew)
+            return cls(path, held, late, readers)
         return cls(path, held, Writer(connection), readers)
 
     @property
+    def writable(self) -> bool:
+        """Whether it takes in anything now."""
+        return self._writer.writes
+
+    @property
     def healthy(self) -> bool:
-        """Whether it can still take in anything."""
-        return self._writer.alive
+        """Whether it can still take in anything, and its file is where it was."""
+        try:
+            return self._writer.alive and self._path.stat().st_ino == self._file
+        except OSError:
+            return False
 
     async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
         """Keep a deployment, its looks and its idempotency key in one transaction; an id or key is taken once."""
@@ -308,19 +331,45 @@ class SQLiteStore:
         os.close(self._lock)
 
 
-def _open(path: Path, folder: bool) -> tuple[int, Connection, Readers]:
+def _open(path: Path, folder: bool) -> tuple[int, Connection | StoreError, Readers]:
     check_version()
     make_private(path, folder=folder)
     with ExitStack() as undo:
         held = lock(path)
         undo.callback(os.close, held)
-        connection = open_writer(path)
-        undo.callback(connection.close)
-        with translated(path):
-            looks.release(connection)
+        try:
+            connection: Connection | StoreError = _open_writer(path)
+        except StoreError as error:
+            refusal = why_not_written(path, error)
+            if refusal is None or not _readable(path):
+                raise
+            connection = refusal
+        if not isinstance(connection, StoreError):
+            undo.callback(connection.close)
         readers = Readers(path)
         undo.pop_all()
     return held, connection, readers
+
+
+def _open_writer(path: Path) -> Connection:
+    connection = open_writer(path)
+    try:
+        with translated(path):
+            looks.release(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _readable(path: Path) -> bool:
+    """Whether a store that cannot be written to now can be read as it is."""
+    try:
+        connection = open_reader(path)
+    except StoreError:
+        return False
+    with closing(connection):
+        return is_current(connection)
 
 
 def _keep(connection: Connection, impact: Impact | None, drawn: Sequence[Course]) -> None:

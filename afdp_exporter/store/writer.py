@@ -14,6 +14,7 @@ from afdp_exporter.store.connection import Connection, SQLError, translate
 T = TypeVar("T")
 
 _BATCH = 256
+_BETWEEN_TRIES = 5.0  # seconds until a file that could not be written to is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,11 @@ class Writer:
         self._ending = threading.Lock()  # between taking in a job and ending, so that none is left without an answer
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write now."""
+        return self.alive
 
     @property
     def alive(self) -> bool:
@@ -118,6 +124,57 @@ class Writer:
     def _tell(self, answers: list[_Answer]) -> None:
         with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
             self._loop.call_soon_threadsafe(_resolve, answers)
+
+
+class LateWriter:
+    """Stands for a writer while the file cannot be written to: refuses, and tries now and then whether it can be.
+
+    `opened` is called with the connection once it can; what it raises leaves everything as it was.
+    """
+
+    def __init__(
+        self, refusal: StoreError, open_connection: Callable[[], Connection], opened: Callable[[], None]
+    ) -> None:
+        self._refusal = refusal
+        self._open = open_connection
+        self._opened = opened
+        self._writer: Writer | None = None
+        self._trying = asyncio.Lock()
+        self._tried = float("-inf")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still write, or may later."""
+        return self._writer is None or self._writer.alive
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write now."""
+        return self._writer is not None
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """As `Writer.write`."""
+        if self._writer is None:
+            async with self._trying:
+                await self._try()
+        if self._writer is None:
+            raise type(self._refusal)(str(self._refusal))
+        return await self._writer.write(work)
+
+    def close(self) -> None:
+        """As `Writer.close`."""
+        if self._writer is not None:
+            self._writer.close()
+
+    async def _try(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._writer is not None or now - self._tried < _BETWEEN_TRIES:
+            return
+        self._tried = now
+        with suppress(StoreError):
+            connection = await asyncio.to_thread(self._open)
+            await asyncio.to_thread(self._opened)
+            self._writer = Writer(connection)
 
 
 def _resolve(answers: list[_Answer]) -> None:

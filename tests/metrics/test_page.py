@@ -325,7 +325,7 @@ def _whole() -> Iterator[Instruments]:
     told.looks.looked("attributed", 0.2)
     told.process.reloaded(NOON)
     told.process.lagged(0.001)
-    told.process.stored(1)
+    told.process.stored(1, writable=True)
     told.looks.waiting(1, NOON)
     yield told
 
@@ -347,7 +347,8 @@ def test_every_name_that_is_promised_for_deployments_and_the_exporter_is_there()
         afdp_source_query_duration_seconds_bucket afdp_source_query_failures_total afdp_annotations_received_total
         afdp_annotations_rejected_total afdp_analyses_total afdp_analysis_duration_seconds_bucket
         afdp_analyses_pending afdp_oldest_pending_analysis_timestamp_seconds afdp_config_last_reload_successful
-        afdp_config_last_reload_success_timestamp_seconds afdp_store_size_bytes afdp_series_dropped_total
+        afdp_config_last_reload_success_timestamp_seconds afdp_store_size_bytes afdp_store_writable
+        afdp_series_dropped_total
         afdp_event_loop_lag_seconds_bucket process_resident_memory_bytes
     """
     assert set(promised.split()) <= set(samples(told.render()[0]))

@@ -1,16 +1,44 @@
 """No space left: what was accepted is kept, what comes is refused, and there is no need to start again afterwards."""
 
+import asyncio
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from afdp_exporter.errors import StoreFull
+from afdp_exporter.errors import StoreError, StoreFull
 from afdp_exporter.model import Deployment
 from afdp_exporter.store.connection import open_writer
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.store.writer import Writer
+
+CRASH = """
+import os, sys
+from sqlite_utils.utils import sqlite3
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("UPDATE deployments SET actor = 'crashed'")
+connection.commit()
+os._exit(0)
+"""
+
+
+def run(*arguments: str) -> None:
+    subprocess.run(arguments, check=True)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets the loop's clock go on."""
+    loop_time, ahead = asyncio.BaseEventLoop.time, [0.0]
+    monkeypatch.setattr(asyncio.BaseEventLoop, "time", lambda loop: loop_time(loop) + ahead[0])
+
+    def go_on(seconds: float) -> None:
+        ahead[0] += seconds
+
+    return go_on
 
 
 @pytest.fixture
@@ -55,6 +83,61 @@ async def test_a_full_disk_refuses_what_comes_and_keeps_what_it_acknowledged(
     again = await SQLiteStore.open(small_disk / "store.db")
     assert {one.id for one in (await again.deployments(limit=20_000)).deployments} == {*acked, "after"}
     await again.close()
+
+
+async def filled(path: Path, deployment: Callable[..., Deployment]) -> None:
+    """A store with one deployment, closed."""
+    store = await SQLiteStore.open(path)
+    await store.record(deployment("kept"), ())
+    await store.close()
+
+
+@pytest.mark.parametrize("crashed", [False, True], ids=["after an end", "after a crash"])
+async def test_a_start_on_a_full_disk_serves_reads_and_takes_in_again_once_there_is_space(
+    small_disk: Path, deployment: Callable[..., Deployment], later: Callable[[float], None], crashed: bool
+) -> None:
+    path, ballast = small_disk / "store.db", small_disk / "ballast"
+    await filled(path, deployment)
+    if crashed:
+        run(sys.executable, "-c", CRASH, str(path))
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    store = await SQLiteStore.open(path)
+    assert store.healthy
+    assert store.writable is crashed  # its own files beside it are there, then
+    assert (await store.deployment("kept")).id == "kept"
+    with pytest.raises(StoreFull, match="no space is left"):
+        await store.record(deployment("refused"), ())
+    ballast.unlink()
+    later(6.0)
+    assert (await store.record(deployment("after"), ())).created
+    assert store.writable
+    assert {one.id for one in (await store.deployments()).deployments} == {"kept", "after"}
+    await store.close()
+
+
+async def test_a_start_on_a_disk_that_can_only_be_read_serves_reads_and_refuses_the_rest(
+    small_disk: Path, deployment: Callable[..., Deployment], later: Callable[[float], None]
+) -> None:
+    path = small_disk / "store.db"
+    await filled(path, deployment)
+    run("mount", "-o", "remount,ro", str(small_disk))
+    store = await SQLiteStore.open(path)
+    assert not store.writable
+    assert (await store.deployment("kept")).id == "kept"
+    with pytest.raises(StoreError, match="can only be read"):
+        await store.record(deployment("refused"), ())
+    run("mount", "-o", "remount,rw", str(small_disk))
+    later(6.0)
+    assert (await store.record(deployment("after"), ())).created
+    await store.close()
+
+
+async def test_nothing_is_made_on_a_disk_that_can_only_be_read(small_disk: Path) -> None:
+    run("mount", "-o", "remount,ro", str(small_disk))
+    with pytest.raises(StoreError, match="Read-only file system"):
+        await SQLiteStore.open(small_disk / "new" / "store.db", folder=True)
 
 
 async def test_a_file_that_may_not_grow_refuses_one_operation_and_takes_the_next_smaller_one(path: Path) -> None:
