@@ -6,15 +6,21 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
 
 from afdp_exporter.commands.demo import COMMAND
+from afdp_exporter.demo.effects import Effect
+from afdp_exporter.demo.shop import METRICS, REVENUE
+from afdp_exporter.demo.world import World, make_world
 from real_parts.fixtures import Start
 from real_parts.servers import Prometheus
 from real_parts.waiting import until
@@ -23,7 +29,8 @@ from shipped.dashboards import FILES, load, queries
 from shipped.names import NOT_IN_THE_DEMO, named
 
 AFDP = [sys.executable, "-m", "afdp_exporter"]
-END = "--end=2026-11-24T09:40:00Z"
+NOW = datetime(2026, 11, 24, 9, 40, tzinfo=UTC)
+END = f"--end={NOW.isoformat()}"
 
 
 class Running:
@@ -119,6 +126,33 @@ def test_it_leaves_nothing_behind(once: Running) -> None:
     assert list(once.temporary.iterdir()) == []
 
 
+def test_what_is_being_lost_now_is_what_goes_on_by_the_planted_truth(serving: Running) -> None:
+    with urllib.request.urlopen(f"{serving.url}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    exposed: defaultdict[str, list[tuple[str, float]]] = defaultdict(list)
+    for sample in (sample for family in families for sample in family.samples):
+        exposed[sample.name].append((sample.labels.get("deployment_id", ""), sample.value))
+    low, median, high = (
+        sum(value for _, value in exposed[f"afdp_cost_per_hour{end}"]) for end in ("_lower", "", "_upper")
+    )
+    world = make_world(NOW, seed=3)
+    going_on = {effect.deployment_id for effect in lasting(world)}
+    truth = sum(-effect.size if effect.metric == REVENUE else effect.size for effect in lasting(world))
+    assert low <= truth <= high
+    assert median == pytest.approx(truth, rel=0.5)
+    assert {name for name, _ in exposed["afdp_cost_per_hour"]} == going_on
+    assert {name for name, value in exposed["afdp_impact_active"] if value == 1} == going_on
+    assert len(exposed["afdp_cost_total"]) > len(exposed["afdp_cost_per_hour"])
+
+
+def lasting(world: World) -> list[Effect]:
+    """The effects on money that go on at the end: those that last, of the last deployment of each service."""
+    last = {deployment.service: deployment.id for deployment in world.deployments}
+    money = {metric.name for metric in METRICS if metric.money is not None}
+    found = [effect for name in last.values() for effect in world.effects(name)]
+    return [effect for effect in found if effect.metric in money and effect.duration is None and not effect.undoes]
+
+
 def test_a_prometheus_that_scrapes_it_answers_every_panel_of_every_dashboard(
     serving: Running, start: Start, tmp_path: Path
 ) -> None:
@@ -134,7 +168,8 @@ def test_a_prometheus_that_scrapes_it_answers_every_panel_of_every_dashboard(
     deployments = "/api/v1/deployments"
     planned = {"service": "api", "status": "planned", "started_at": "2026-11-24T12:00:00Z", "change_types": ["code"]}
     assert tell("POST", deployments, id="next", **planned) == 201
-    assert tell("POST", deployments, id="foretold", **planned) == 201
+    elsewhere = planned | {"environment": "staging"}  # so that it takes the place of no deployment in production
+    assert tell("POST", deployments, id="foretold", **elsewhere) == 201
     assert tell("POST", deployments, version=1) == 422
     until(lambda: prometheus.query('afdp_predicted_risk_ratio{deployment_id="foretold"}'))
     done = {"status": "succeeded", "started_at": "2026-11-24T09:00:00Z", "finished_at": "2026-11-24T09:01:00Z"}

@@ -182,7 +182,7 @@ async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[...,
         while "not read yet" in page:
             page = await (await client.get("/trust", headers={"Accept": "text/html"})).text()
     told = dict(re.findall(r'<th scope="row">([\w-]+)</th><td><span class="badge \w+">([^<]+)<', page))
-    assert told == {"kept": "is read", "no-repository": "away: what only it tells of is not known"}
+    assert told == {"kept": "is read", "no-repository": "away: what only it reports is not known"}
 
 
 @pytest.mark.usefixtures("small")
@@ -191,5 +191,5 @@ async def test_the_page_of_trust_tells_what_was_measured_and_what_was_not(
 ) -> None:
     page = await read("/trust")
     assert "nothing can be judged yet" in page
-    assert "Looks without an answer</dt><dd>" in page
+    assert "Overdue checks</dt><dd>" in page
     assert (await client.get("/trust", headers={"Accept": "text/html"})).headers["Cache-Control"] == "no-store"
