@@ -129,7 +129,7 @@ def canary(rng: np.random.Generator) -> Figures:
     unseen = not shift.moved
     return {
         "unseen and called success": float(unseen and outcome is Outcome.SUCCESS),
-        "unseen, and said so": None if not unseen else float("share of the traffic" in shift.reason),
+        "unseen, and said so": None if not unseen else float("of the traffic" in shift.reason),
         "25 %: found": None if share < 0.2 else float(shift.moved),
     }
 

@@ -5,9 +5,9 @@ Each deployment in reach of an onset gets a share of the blame by Bayes' rule: w
 fits a reaction to it: none before it, every second one within a sample of its rollout, the others fading over the
 minutes after, slower for users and money than for machines. Where something downstream moved and nothing of a
 deployment's own service that explains it, that speaks against this deployment: four of five such shifts would have been
-seen. It counts only where it is known of each of them, so that the reports of all give the same shares. What came and
-went explains nothing that stays. Shifts that began together are one event and are weighed jointly; what followed on
-them shares their blame.
+seen. It counts where it is known of each of them, so that the reports of all give the same shares; until then no
+deployment is blamed that would not be with it. What came and went explains nothing that stays. Shifts that began
+together are one event and are weighed jointly; what followed on them shares their blame.
 
 How likely an onset is falls off exponentially on either side of the likeliest instant, as it does for a changepoint in
 noise (Hinkley 1970, Yao 1987), so that a long tail of its range on one side takes nothing from the other.
@@ -66,11 +66,18 @@ def shared_blame(shifts: Iterable[Shift], case: Case) -> Blame:
     candidates = [case.deployment, *others]
     judged = [shift for shift in all_shifts if shift.moved or shift.verdict is Attribution.NO_EFFECT]
     shares: dict[str, dict[str, float]] = {}
+    unexplained = set[str]()
     for event in _events(moved, case):
         share = _posterior(event, candidates, judged, case)
         shares |= {shift.metric: share for shift in event}
+        if _unexplained(event, candidates, judged, case):
+            unexplained |= {shift.metric for shift in event}
     weighed = tuple(
-        _judged(shift, shares[shift.metric], others, mended, case) if shift.metric in shares else shift
+        _judged(
+            shift, shares[shift.metric], others, mended, case, doubt=_UNSEEN if shift.metric in unexplained else 1.0
+        )
+        if shift.metric in shares
+        else shift
         for shift in all_shifts
     )
     return Blame(shifts=weighed, rivals=_rivals(shares, others))
@@ -159,6 +166,13 @@ def _posterior(
     raised = {name: exp(weight - top) for name, weight in weights.items()}
     total = sum(raised.values())
     return {name: weight / total for name, weight in raised.items()}
+
+
+def _unexplained(event: Sequence[Shift], candidates: Sequence[Deployment], judged: Sequence[Shift], case: Case) -> bool:
+    """Whether nothing of this service explains an event, and it is not known whether that is so for the others."""
+    known = _known(candidates, judged, case)
+    roots = [shift for shift in event if _began_together(event[0], shift, case)]
+    return len(known) < len(candidates) and _comes_from_nowhere(roots, known[case.deployment.id], case)
 
 
 def _known(candidates: Sequence[Deployment], judged: Sequence[Shift], case: Case) -> dict[str, list[Shift]]:
@@ -258,12 +272,15 @@ def _judged(
     others: Sequence[Deployment],
     mended: Deployment | None,
     case: Case,
+    *,
+    doubt: float,
 ) -> Shift:
+    """A shift with this deployment's share of the blame; `doubt` is what its odds may have to be multiplied by."""
     mine = share[case.deployment.id]
     named = case.settings.named_share_ratio
     if _returned(shift, mended, case):
         return _certain(shift, mended, case)
-    if mine >= named:
+    if doubt * mine / (doubt * mine + 1.0 - mine) >= named:
         return replace(shift, attribution_ratio=_times(shift.attribution_ratio, mine))
     strongest = max(others, key=lambda other: share[other.id])
     ratio = _times(shift.attribution_ratio, mine)

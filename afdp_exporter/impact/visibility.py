@@ -36,7 +36,8 @@ def _visible(shift: Shift, case: Case) -> Shift:
         reason = f"even a complete loss would not be seen: the smallest change that would is {ratio:.0%} of its level"
         return _unseen(shift, reason)
     if own is not None and own >= _WORTH_SAYING:
-        return replace(shift, reason=f"{shift.reason}; a lasting change shows from {own:.0%} of its level on")
+        of = "" if share == 1.0 else f" of the new version, which has {share:.0%} of the traffic,"
+        return replace(shift, reason=f"{shift.reason}; a lasting change{of} shows from {own:.0%} of its level on")
     return shift
 
 

@@ -201,3 +201,17 @@ def test_a_rate_shows_a_step_late_and_puts_it_down_to_nobody_sooner(
     smoothed = replace(scene, smoothed={SHARED.name: 5 * MINUTE})
     assert shared_blame([shift(SHARED, 5)], smoothed).shifts[0].verdict is Attribution.NOT_DISTINGUISHABLE
     assert shared_blame([shift(SHARED, 2)], smoothed).shifts[0].verdict is Attribution.ATTRIBUTED
+
+
+def test_what_nothing_of_its_own_explains_is_put_down_to_it_only_once_the_rivals_report_is_known(
+    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+) -> None:
+    scene = case(metrics=(OWN, REVENUE), others=(rival(deploy, -9),))
+    quiet, loss = shift(OWN, None, verdict=Attribution.NO_EFFECT), shift(REVENUE, 2)
+    unknown = shared_blame([quiet, loss], scene)
+    assert unknown.shifts[1].verdict is Attribution.NOT_DISTINGUISHABLE
+    known = replace(scene, reports={"d2": report("d2", quiet)})
+    shared = shared_blame([quiet, loss], known)
+    assert shared.rivals[0].share_ratio == pytest.approx(unknown.rivals[0].share_ratio)
+    settled = replace(scene, reports={"d2": report("d2", shift(OWN, -8))})
+    assert shared_blame([quiet, loss], settled).shifts[1].verdict is not Attribution.ATTRIBUTED
