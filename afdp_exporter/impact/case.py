@@ -55,6 +55,7 @@ class ImpactSettings:
     severe_ratio: Ratio = 0.5  # a metric that is worse by this share of its level: a failure
     severe_user_ratio: Ratio = 0.2  # the same for users and income that are lost
     severe_points: Ratio = 0.1  # the same for metrics that are ratios themselves, in absolute terms
+    severe_from_zero: Annotated[float, Field(gt=0)] = 1.0  # ... and for others whose level was zero, in their own unit
     worth_ratio: Ratio = 0.1  # the smallest change that matters, as a share of the level: without one of the metric
     worth_points: Ratio = 0.01  # of metrics that are ratios themselves so much at least, in absolute terms
     named_share_ratio: Ratio = 0.7  # the share of the blame from which on one of several deployments is named

@@ -186,6 +186,8 @@ def _severe(shift: Shift, settings: ImpactSettings) -> bool:
         return False
     if shift.metric.endswith("_ratio"):
         return abs(shift.change or 0.0) >= settings.severe_points
+    if shift.before == 0.0:
+        return abs(shift.change or 0.0) >= settings.severe_from_zero
     felt = shift.layer in {Layer.USER, Layer.BUSINESS} and shift.worse is Worse.DOWN
     limit = settings.severe_user_ratio if felt else settings.severe_ratio
     return abs(shift.change_ratio or 0.0) >= limit

@@ -6,6 +6,7 @@ Both are measured, not derived: placebo deployments are judged at instants of th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Replay:
     """A series on which placebo deployments are judged as real ones would be: with so much history, so long after.
 
     `times` (n,) Unix seconds, a `step` apart, `values` (n,), NaN where there is a gap, `control` (n,) or None; `step`,
-    `history` and `after` in seconds.
+    `history` and `after` in seconds; `zone` is the clock by which days are compared.
     """
 
     times: Floats
@@ -48,6 +49,7 @@ class Replay:
     step: float
     history: float
     after: float
+    zone: tzinfo = UTC
 
     def instants(self, deployments: Sequence[float], most: int) -> Floats:
         """Up to `most` evenly spaced instants at which a placebo can be judged, clear of `deployments` (Unix seconds).
@@ -78,7 +80,7 @@ class Replay:
         times = self.times[seen]
         values = self.values[seen] + np.where(times >= instant, step_by, 0.0)
         control = None if self.control is None else self.control[seen]
-        found = judge(times, values, instant, control=control, step=self.step)
+        found = judge(times, values, instant, control=control, step=self.step, time_zone=self.zone)
         return None if _says_nothing(found) else found
 
 

@@ -95,6 +95,7 @@ async def measure(
         step=step.total_seconds(),
         history=settings.history.total_seconds(),
         after=_LOOK.total_seconds(),
+        zone=watched.zone,
     )
     starts = tuple(deployment.started_at.timestamp() for deployment in known)
     early = max(_EARLY_LOOK, _EARLY_STEPS * step)

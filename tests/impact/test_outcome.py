@@ -127,6 +127,18 @@ def test_the_rules_limits_are_settings(shift: Callable[..., Shift], case: Callab
     assert decide([worse], strict).outcome is Outcome.FAILURE
 
 
+@pytest.mark.parametrize(
+    ("change", "size", "outcome"),
+    [(0.4, 1.0, Outcome.DEGRADATION), (5.0, 1.0, Outcome.FAILURE), (0.4, 0.2, Outcome.FAILURE)],
+)
+def test_from_a_level_of_zero_a_rise_is_severe_by_its_size(
+    shift: Callable[..., Shift], case: Callable[..., Case], change: float, size: float, outcome: Outcome
+) -> None:
+    errors = replace(LATENCY, name="errors_per_second")
+    worse = shift(errors, 1, change, before=0.0, after=change, change_ratio=None)
+    assert decide([worse], case(settings=ImpactSettings(severe_from_zero=size))).outcome is outcome
+
+
 def test_what_was_not_measured_is_unknown_and_what_is_doubtful_is_named(
     shift: Callable[..., Shift], case: Callable[..., Case]
 ) -> None:
