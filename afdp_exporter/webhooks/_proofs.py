@@ -2,11 +2,12 @@
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import orjson
 from standardwebhooks import Webhook
@@ -14,6 +15,11 @@ from standardwebhooks import Webhook
 _WINDOW = timedelta(minutes=5)  # of Standard Webhooks: what is signed earlier or later is a replay
 _HASHES = {"sha224", "sha256", "sha384", "sha512"}
 _MOST = 16  # signatures of one delivery
+_BODY = "{body}"
+_TIMES = {"t", "timestamp"}
+_NAMES = {"v0", "v1", "v2", "sha1", "sha256", "sha512", "signature", *_TIMES}
+
+Encoding: TypeAlias = Literal["hex", "base64"]
 
 
 class Proof(Protocol):
@@ -37,18 +43,47 @@ class Signature:
         return _equal(given, expected) and known
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HMACSignature:
+    """An HMAC in a header, alone or after `v1=`, `sha256=` and the like; several, divided by commas.
+
+    `signed` is what it is made of: the body, or the body with the time that `timestamp_header` holds, else the part
+    `t` or `timestamp` of the signature's own header. A time that is signed lies within five minutes.
+    """
+
+    header: str
+    algorithm: str = "sha256"
+    encoding: Encoding = "hex"
+    signed: str = _BODY
+    timestamp_header: str | None = None
+
+    def holds(self, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:
+        """One of them is that of what was sent, and it was sent now."""
+        parts = [_part(each) for each in headers.get(self.header, "").split(",")[:_MOST]]
+        timed = "{timestamp}" in self.signed
+        moment = headers.get(self.timestamp_header or "") or next((text for name, text in parts if name in _TIMES), "")
+        text = self.signed.replace("{timestamp}", moment if timed else "").encode("utf-8", "surrogatepass")
+        before, _, after = text.partition(_BODY.encode())
+        made = hmac.new(secret.encode(), before + body + after, self.algorithm)
+        expected = made.hexdigest() if self.encoding == "hex" else base64.b64encode(made.digest()).decode()
+        matches = [_equal(text, expected) for name, text in parts if name not in _TIMES]
+        return any(matches) and (not timed or _is_now(moment, now))
+
+
 @dataclass(frozen=True, slots=True)
-class VersionedSignature:
-    """The HMAC-SHA256 of the body in a header: hex, alone or after `v1=` or `sha256=`; several, divided by commas."""
+class SignedDigest:
+    """A JSON Web Signature (HS256) in a header, whose claim `sha256` is the digest of the body: Netlify."""
 
     header: str
 
     def holds(self, headers: Mapping[str, str], body: bytes, secret: str, now: datetime) -> bool:  # noqa: ARG002
-        """One of them is that of the body."""
-        expected = hmac.new(secret.encode(), body, "sha256").hexdigest()
-        given = [each.strip() for each in headers.get(self.header, "").split(",")[:_MOST]]
-        matches = [_equal(each.removeprefix("v1=").removeprefix("sha256="), expected) for each in given]
-        return any(matches)
+        """It is made with the secret, and of this body."""
+        head, _, rest = headers.get(self.header, "").partition(".")
+        claims, _, signature = rest.partition(".")
+        made = hmac.new(secret.encode(), f"{head}.{claims}".encode("utf-8", "surrogatepass"), "sha256").digest()
+        is_made = _equal(signature, base64.urlsafe_b64encode(made).decode().rstrip("="))
+        is_of_body = _equal(str(_claims(claims).get("sha256", "")), hashlib.sha256(body).hexdigest())
+        return is_made and is_of_body and _claims(head).get("alg") == "HS256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +154,28 @@ class FirstPresent:
         """The chosen one holds."""
         chosen = next((proof for header, proof in self.by_header.items() if header in headers), self.otherwise)
         return chosen is not None and chosen.holds(headers, body, secret, now)
+
+
+def _part(text: str) -> tuple[str, str]:
+    """The name before the sign =, where it is one that stands there, and the text."""
+    name, sign, rest = text.strip().partition("=")
+    return (name, rest) if sign and name in _NAMES else ("", text.strip())
+
+
+def _is_now(moment: str, now: datetime) -> bool:
+    """Unix seconds or milliseconds, not long ago and not ahead."""
+    if not moment.isascii() or not moment.isdigit() or len(moment) > 13:
+        return False
+    seconds = int(moment) / (1000 if len(moment) == 13 else 1)
+    return abs(now.timestamp() - seconds) <= _WINDOW.total_seconds()
+
+
+def _claims(encoded: str) -> Mapping[str, object]:
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _password(encoded: str) -> str:

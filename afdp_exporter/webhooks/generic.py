@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from jsonpath_ng import JSONPath
 from jsonpath_ng.exceptions import JSONPathError
@@ -15,7 +15,7 @@ from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Told
 from afdp_exporter.webhooks._payload import digest, read_json
-from afdp_exporter.webhooks._proofs import Credential, Proof, Token, VersionedSignature
+from afdp_exporter.webhooks._proofs import Credential, HMACSignature, Proof, SignedDigest, Token
 
 _ORIGIN = ("service", "environment", "repository", "application", "namespace", "cluster", "image", "pipeline", "ref")
 _WORDS = ("version", "previous_version", "commit", "actor", "team", "url", "description")
@@ -40,18 +40,24 @@ Path: TypeAlias = Annotated[JSONPath, BeforeValidator(_path)]
 class Generic:
     """`fields`, `traits` and `labels` are JSON paths by name; `states` translates the sender's words for its states.
 
-    A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by the HMAC-SHA256
-    of its body in `signature_header`, as hex after `sha256=` or `v1=`, or alone.
+    A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by a signature in
+    `signature_header`: the HMAC of what `signed` says, or with the encoding `jws` a JSON Web Signature. `name` tells
+    several such senders apart.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "generic"
     fields: Mapping[str, Path]
     states: Mapping[str, State] = field(default_factory=dict)
     traits: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
     labels: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
     token_header: str | None = None
     signature_header: str | None = None
+    signature_algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
+    signature_encoding: Literal["hex", "base64", "jws"] = "hex"
+    signed: str = "{body}"
+    timestamp_header: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.fields if name not in _FIELDS]
@@ -61,12 +67,24 @@ class Generic:
             raise ValueError("fields.id and fields.status are needed: which deployment, and how it stands")
         if self.token_header is not None and self.signature_header is not None:
             raise ValueError("only one of token_header and signature_header can hold")
+        if self.signed.count("{body}") != 1:
+            raise ValueError("signed has to hold {body} once; {timestamp} may stand there, too")
+        if self.timestamp_header is not None and "{timestamp}" not in self.signed:
+            raise ValueError("a timestamp_header that is not signed proves nothing: signed has to hold {timestamp}")
 
     @property
     def proof(self) -> Proof:
         """As the settings say."""
-        if self.signature_header is not None:
-            return VersionedSignature(self.signature_header.lower())
+        if self.signature_header is not None and self.signature_encoding == "jws":
+            return SignedDigest(self.signature_header.lower())
+        if self.signature_header is not None and self.signature_encoding != "jws":
+            return HMACSignature(
+                header=self.signature_header.lower(),
+                algorithm=self.signature_algorithm,
+                encoding=self.signature_encoding,
+                signed=self.signed,
+                timestamp_header=self.timestamp_header and self.timestamp_header.lower(),
+            )
         return Credential() if self.token_header is None else Token(self.token_header.lower())
 
     def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
@@ -82,7 +100,7 @@ class Generic:
         times = {name: _time(name, found[name]) for name in _TIMES if name in found}
         return [
             Announcement(
-                sender="generic",
+                sender=self.name,
                 key=str(found["id"]),
                 event=str(found["event"]) if "event" in found else digest(status, times.get("at")),
                 status=status,

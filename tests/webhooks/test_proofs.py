@@ -12,17 +12,18 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks import Webhook as StandardWebhook
 
+from afdp_exporter.errors import ConfigError
 from afdp_exporter.settings import build, parse
 from afdp_exporter.webhooks import Secrets, Sender
 from afdp_exporter.webhooks._proofs import (
     Credential,
     FirstPresent,
+    HMACSignature,
     InBody,
     Proof,
     Signature,
     StandardWebhooks,
     Token,
-    VersionedSignature,
 )
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -75,10 +76,10 @@ def basic(user: str, password: str) -> str:
         (FirstPresent({"a": Token("a"), "b": Token("b")}), {"b": "s3cret"}, True),
         (FirstPresent({"a": Token("a"), "b": Token("b")}), {"a": "", "b": "s3cret"}, False),
         (FirstPresent({"a": Token("a")}), {}, False),
-        (VersionedSignature("s"), {"s": f"v2=abc, {signed('sha256').replace('sha256=', 'v1=')}"}, True),
-        (VersionedSignature("s"), {"s": signed("sha256")[7:]}, True),
-        (VersionedSignature("s"), {"s": "v1="}, False),
-        (VersionedSignature("s"), {}, False),
+        (HMACSignature(header="s"), {"s": f"v2=abc, {signed('sha256').replace('sha256=', 'v1=')}"}, True),
+        (HMACSignature(header="s"), {"s": signed("sha256")[7:]}, True),
+        (HMACSignature(header="s"), {"s": "v1="}, False),
+        (HMACSignature(header="s"), {}, False),
         (FirstPresent({"a": Token("a")}, otherwise=Token("b")), {"b": "s3cret"}, True),
         (HUB, {"x-hub-signature-256": "sha256=é"}, False),
         (HUB, {"x-hub-signature-256": "sha256=\udcff"}, False),
@@ -188,3 +189,84 @@ def test_during_a_rotation_the_old_and_the_new_secret_let_in_and_afterwards_only
 def test_a_block_without_a_secret_that_keeps_people_out_is_refused(block: dict[str, Any]) -> None:
     with pytest.raises((ValidationError, Exception), match=r"secret|exist"):
         parse(Secrets, block, "webhooks[0]")
+
+
+def generic(**settings: object) -> Proof:
+    fields = {"id": "$.id", "status": "$.status"}
+    found: Proof = build("webhooks", "generic", {"fields": fields, "signature_header": "X-Sig", **settings}, "").proof
+    return found
+
+
+SENT = b'{"id": 1}'
+STAMP = str(int(NOON.timestamp()))
+
+
+def made(algorithm: str, text: bytes = SENT, secret: bytes = b"s3cret") -> hmac.HMAC:
+    return hmac.new(secret, text, algorithm)
+
+
+def jws(body: bytes, secret: bytes = b"s3cret", algorithm: str = "HS256") -> str:
+    def encoded(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+    head = encoded(f'{{"alg":"{algorithm}","typ":"JWT"}}'.encode())
+    claims = encoded(f'{{"iss":"netlify","sha256":"{hashlib.sha256(body).hexdigest()}"}}'.encode())
+    return f"{head}.{claims}.{encoded(made('sha256', f'{head}.{claims}'.encode(), secret).digest())}"
+
+
+TIMED = {"signed": "{timestamp}.{body}"}
+OWN_TIME = made("sha256", f"{STAMP}.".encode() + SENT).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("settings", "headers", "holds"),
+    [
+        ({"signature_algorithm": "sha1"}, {"x-sig": made("sha1").hexdigest()}, True),
+        ({"signature_algorithm": "sha1"}, {"x-sig": "sha1=" + made("sha1").hexdigest()}, True),
+        ({"signature_algorithm": "sha1"}, {"x-sig": made("sha256").hexdigest()}, False),
+        ({}, {"x-sig": made("sha1").hexdigest()}, False),
+        ({"signature_algorithm": "sha512"}, {"x-sig": "sha512=" + made("sha512").hexdigest()}, True),
+        ({"signature_encoding": "base64"}, {"x-sig": base64.b64encode(made("sha256").digest()).decode()}, True),
+        ({"signature_encoding": "base64"}, {"x-sig": "v1=" + base64.b64encode(made("sha256").digest()).decode()}, True),
+        ({"signature_encoding": "base64"}, {"x-sig": made("sha256").hexdigest()}, False),
+        (TIMED, {"x-sig": f"timestamp={STAMP},signature={OWN_TIME}"}, True),
+        (TIMED, {"x-sig": f"t={STAMP}, v1={OWN_TIME}"}, True),
+        (TIMED, {"x-sig": f"t={int(STAMP) + 1}, v1={OWN_TIME}"}, False),
+        (TIMED, {"x-sig": OWN_TIME}, False),
+        (TIMED | {"timestamp_header": "X-Time"}, {"x-sig": OWN_TIME, "x-time": STAMP}, True),
+        (TIMED | {"timestamp_header": "X-Time"}, {"x-sig": OWN_TIME, "x-time": "now"}, False),
+        ({"signature_encoding": "jws"}, {"x-sig": jws(SENT)}, True),
+        ({"signature_encoding": "jws"}, {"x-sig": jws(SENT + b" ")}, False),
+        ({"signature_encoding": "jws"}, {"x-sig": jws(SENT, b"other")}, False),
+        ({"signature_encoding": "jws"}, {"x-sig": jws(SENT, algorithm="none")}, False),
+        ({"signature_encoding": "jws"}, {"x-sig": "a.b.c"}, False),
+    ],
+)
+def test_a_generic_sender_signs_in_its_own_way(
+    settings: dict[str, str], headers: dict[str, str], *, holds: bool
+) -> None:
+    assert generic(**settings).holds(headers, SENT, "s3cret", NOON) is holds
+    assert not generic(**settings).holds(headers, SENT + b"x", "s3cret", NOON)
+    assert not generic(**settings).holds(headers, SENT, "another", NOON)
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+def test_what_was_signed_more_than_five_minutes_ago_or_ahead_is_a_replay(unit: int) -> None:
+    stamp = str(int(NOON.timestamp()) * unit)
+    signature = made("sha256", f"{stamp}.".encode() + SENT).hexdigest()
+    for minutes, fresh in ((0, True), (4, True), (-4, True), (6, False), (-6, False)):
+        now = NOON + timedelta(minutes=minutes)
+        assert generic(**TIMED).holds({"x-sig": f"t={stamp},v1={signature}"}, SENT, "s3cret", now) is fresh
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"signed": "{timestamp}"}, "hold {body} once"),
+        ({"timestamp_header": "X-Time"}, "proves nothing"),
+        ({"signature_algorithm": "md5"}, "sha1"),
+    ],
+)
+def test_a_signature_that_would_prove_nothing_is_refused(settings: dict[str, str], why: str) -> None:
+    with pytest.raises((ValidationError, ConfigError), match=why.replace("{", r"\{")):
+        generic(**settings)
