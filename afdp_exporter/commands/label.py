@@ -1,0 +1,48 @@
+"""`afdp label`: a human's word on what became of a deployment; it wins over what was measured."""
+
+import json
+import sys
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import click
+
+from afdp_exporter.commands.annotate import Call, plain, refusal, token_of
+from afdp_exporter.errors import CallFailed
+from afdp_exporter.model import Outcome
+
+
+@click.command("label", epilog='Example: afdp label checkout-v2.1.0 success --note "the provider was down"')
+@click.option(
+    "--url", default="http://127.0.0.1:10333", envvar="AFDP_URL", show_envvar=True, show_default=True,
+    help="Where the exporter listens.",
+)  # fmt: skip
+@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN.")
+@click.option("--note", help="Why, in a sentence; shown beside the outcome.")
+@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20))
+@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
+@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.argument("deployment_id")
+@click.argument("outcome", type=click.Choice([word.value for word in Outcome]))
+def label(deployment_id: str, outcome: str, **how: Any) -> None:  # noqa: ANN401 - click's values
+    """Say what became of a deployment: the verdict was wrong, or right."""
+    url, body = how["url"], {"outcome": outcome} | ({"note": how["note"]} if how["note"] is not None else {})
+    address = f"{url.rstrip('/')}/api/v1/deployments/{quote(deployment_id, safe='')}"
+    call = Call(token=token_of(how["token_file"]), timeout=how["timeout"], tries=how["tries"])
+    try:
+        answer = call("PATCH", address, body)
+    except CallFailed as error:
+        _end(plain(error, url))
+    if not answer.ok:
+        _end(refusal(answer, address))
+    stored: dict[str, Any] = json.loads(answer.body)
+    text = f"deployment {stored['id']} of {stored['service']} is labelled {outcome}"
+    click.echo(json.dumps(stored) if how["output"] == "json" else text)
+
+
+def _end(message: str) -> NoReturn:
+    click.echo(f"afdp label: {message}", err=True)
+    sys.exit(1)
+
+
+COMMAND = label
