@@ -22,6 +22,7 @@ from afdp_exporter.handlers import (
 )
 from afdp_exporter.handlers.access import Scope
 from afdp_exporter.handlers.pages import foretold, listing, rendering, runbooks, story, trust
+from afdp_exporter.handlers.pages import gate as gate_page
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.state import STATE
 
@@ -76,6 +77,7 @@ ROUTES = (
     _read("/predictions", foretold.predictions),
     _read("/windows", foretold.windows),
     _read("/patterns", foretold.patterns),
+    _read("/gate", gate_page.gate),
     _read("/trust", trust.trust),
     _open("/runbooks/", runbooks.index),
     _open("/runbooks/{name}", runbooks.runbook),

@@ -152,3 +152,35 @@ async def test_an_answer_is_new_as_soon_as_something_has_changed(start: Callable
         assert changed.status == 200
     async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
         assert (await answer.json())["verdict"] == "rollback"
+
+
+async def test_the_page_shows_decisions_with_their_reasons_and_how_far_automation_goes(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    client = await start()
+    nothing = await (await client.get("/gate")).text()
+    assert "Nobody has asked yet" in nothing
+    await remember(store, deployment(version="<b>v2"), impact(Outcome.FAILURE))
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        assert answer.status == 200
+    page = await (await client.get("/gate")).text()
+    assert "rollback" in page
+    assert "shadow: allow" in page
+    assert "&lt;b&gt;v2" in page
+    assert "<b>v2" not in page
+
+
+async def test_a_person_allows_a_level_stops_everything_and_the_trail_says_who(start: Callable[..., Any]) -> None:
+    client = await start()
+    body = {"level": 4, "by": "ada", "reason": "three good months"}
+    async with client.put("/api/v1/automation/checkout", json=body) as answer:
+        assert answer.status == 200
+    async with client.post("/api/v1/automation/pause", json={"by": "bob"}) as answer:
+        assert (await answer.json())["paused"]["by"] == "bob"
+    async with client.post("/api/v1/automation/resume", json={"by": "bob"}) as answer:
+        assert (await answer.json())["paused"] is None
+    async with client.put("/api/v1/automation/checkout", json={"level": 6, "by": "ada"}) as answer:
+        assert answer.status == 422
+        assert [fault["field"] for fault in (await answer.json())["errors"]] == ["level"]
+    async with client.post("/api/v1/actions/none/approve", json={"by": "ada"}) as answer:
+        assert answer.status == 404

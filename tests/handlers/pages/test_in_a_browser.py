@@ -14,7 +14,7 @@ from afdp_exporter.model import Attribution, Layer, Shift
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MAIN = ("/", "/deployments/d1", "/predictions?service=checkout", "/windows?service=checkout")
-OTHERS = ("/patterns", "/trust", "/nowhere", "/deployments/planned", "/?environment=moon")
+OTHERS = ("/patterns", "/gate", "/trust", "/nowhere", "/deployments/planned", "/?environment=moon")
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 PAYLOADS = (
     "<script>xss()</script>", "<img src=x onerror=xss()>", "<svg onload=xss()>", "<svg/onload=xss()>",

@@ -16,7 +16,15 @@ from afdp_exporter.handlers.routes import ROUTES
 from afdp_exporter.store.sqlite import SQLiteStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-PAGES = ("/", "/deployments/d1", "/predictions?service=checkout", "/windows?service=checkout", "/patterns", "/trust")
+PAGES = (
+    "/",
+    "/deployments/d1",
+    "/predictions?service=checkout",
+    "/windows?service=checkout",
+    "/patterns",
+    "/gate",
+    "/trust",
+)
 
 
 @pytest.mark.usefixtures("small")
