@@ -17,7 +17,7 @@ from afdp_exporter.model import Attribution, Floats, Usual
 
 _BACK = 5  # steps that tell the level once the response is over
 _KNOWN = 0.6  # of the stretch after an earlier deployment that must be known for it to be compared
-_UNLIKELY = 0.01  # p-value from which on a value that starts again has left what is usual
+_UNLIKELY = 0.005  # p-value from which on a value that starts again has left what is usual
 _EACH = 0.2  # of the change, in each third of the time after
 
 
