@@ -8,7 +8,7 @@ from rollout_traces import Row as Traces
 from rollout_traces import cold_caches, leak, uptime
 from weak_spot_rows import ROLLOUT, Figure, Floats, Row, Watch, alike, deployment, grid, impacts, utc
 
-from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Metric, Outcome, Series, Shift, Worse
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Metric, Money, Outcome, Series, Shift, Worse
 from afdp_exporter.watching.analysis import assess, question_of
 from afdp_exporter.watching.evidence import AnalysisSettings, Evidence, Watched
 
@@ -41,6 +41,35 @@ def resets(rng: np.random.Generator) -> Figures:
     row = make(rng, hours=96.0, earlier=int(rng.integers(4, 18)), minutes=62)
     impact, real = _judged(row), _judged(row.raised(0.3))
     return {"attributed": float(impact.shifts[0].verdict is Attribution.ATTRIBUTED), "+30 % found": float(_found(real))}
+
+
+def rate_dip(rng: np.random.Generator) -> Figures:
+    """Requests a second fall for as long as the range of their query is; then with a lasting -30 % beneath."""
+    at = utc(2026, 3, 4, 8) + timedelta(minutes=int(rng.integers(0, 600)), seconds=int(rng.integers(0, 60)))
+    times, window = grid(at, days=3.0), timedelta(minutes=int(rng.choice([1, 2, 5])))
+    level = 50.0 + alike(rng, times.size)
+    since = times - at.timestamp()
+    dips = (since >= 0.0) & (since < window.total_seconds())
+    found = {}
+    for name, left in (("innocent", 1.0), ("real", 0.7)):
+        values = level * np.where(since >= 0.0, left, 1.0) * np.where(dips, rng.uniform(0.0, 0.7), 1.0)
+        found[name] = _of_rate(times, values, at, window)
+    return {
+        "harm or cost": float(found["innocent"].outcome in HARM or bool(found["innocent"].costs)),
+        "-30 % found": float(found["real"].shifts[0].moved),
+    }
+
+
+def _of_rate(times: Floats, values: Floats, at: datetime, window: timedelta) -> Impact:
+    metric = Metric(
+        name="revenue_usd_per_hour", layer=Layer.BUSINESS, query="r", worse=Worse.DOWN,
+        money=Money(currency="USD", per_unit=1.0),
+    )  # fmt: skip
+    now = at + ROLLOUT + timedelta(hours=1)
+    series = Series(metric=metric.name, labels={}, times=times, values=values)
+    evidence = Evidence(metric=metric, series=series, rate_window=window, smoothed_over=window).until(now)
+    watched = Watched(sources={}, metrics=(metric,), settings=AnalysisSettings())
+    return assess(question_of(deployment("d", at), (evidence,), others=(), now=now, watched=watched))
 
 
 def _found(impact: Impact) -> bool:
@@ -175,6 +204,11 @@ ROWS: tuple[Row, ...] = (
         name="metrics that a deployment resets",
         figures=(Figure(name="attributed", most=0.02), Figure(name="+30 % found", least=0.5)),
         once=resets,
+    ),
+    Row(
+        name="dip of rate() while instances are replaced",
+        figures=(Figure(name="harm or cost", most=0.02), Figure(name="-30 % found", least=0.8)),
+        once=rate_dip,
     ),
     Row(
         name="two deployments four minutes apart",
