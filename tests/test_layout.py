@@ -98,3 +98,19 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_unforeseen_errors_are_caught_where_the_architecture_page_says_and_nowhere_else() -> None:
+    def catches_all(module: Path) -> bool:
+        handlers = [node for node in ast.walk(ast.parse(module.read_text())) if isinstance(node, ast.ExceptHandler)]
+        raised = (ast.unparse(each.type) if each.type else "Exception" for each in handlers if not _raises(each))
+        return "Exception" in set(raised)
+
+    def _raises(handler: ast.ExceptHandler) -> bool:
+        """Whether it only cleans up: its last word is a bare `raise`."""
+        last = handler.body[-1]
+        return isinstance(last, ast.Raise) and last.exc is None
+
+    (line,) = re.findall(r"An error that nobody foresaw.*", (ROOT / "docs/architecture.md").read_text())
+    told = set(re.findall(r"`([\w/]+\.py)`", line))
+    assert {str(module.relative_to(PACKAGE)) for module in MODULES if catches_all(module)} == told

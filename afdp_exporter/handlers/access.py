@@ -1,5 +1,6 @@
 """Who may: tokens and users with scopes; deny by default."""
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -92,17 +93,23 @@ class Door:
         """What the credential allows; None where it is not known. A token may also be sent as a password."""
         kind, _, given = header.partition(" ")
         if kind.lower() == "bearer":
-            return _of_token(self.tokens, given.strip(), now)
+            return await self._of_token(given.strip(), now)
         if kind.lower() != "basic":
             return None
         user, colon, password = _decoded(given).partition(":")
         if not colon:
             return None
-        found = _of_token(self.tokens, password, now)
+        found = await self._of_token(password, now)
         if found is None and self.hashes and await self.passwords.fits(self.hashes, user, password, address):
             named = next((known for known in self.users if known.name == user), User(name=user))
             return frozenset(named.scopes)
         return found
+
+    async def _of_token(self, given: str, now: datetime) -> Set[Scope] | None:
+        """As `_of_token`; files of tokens are not read in the event loop."""
+        if any(token.token_file is not None for token in self.tokens):
+            return await asyncio.to_thread(_of_token, self.tokens, given, now)
+        return _of_token(self.tokens, given, now)
 
 
 def _of_token(tokens: Iterable[Token], given: str, now: datetime) -> Set[Scope] | None:

@@ -62,6 +62,7 @@ def _as_asked(request: web.Request, answered: web.Response, detail: str) -> web.
 @web.middleware
 async def limits(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse what is too large or comes in a form that browsers send for strangers, before anything is read."""
+    await request.app[STATE].web.fresh()
     if not request.app[STATE].web.take():
         raise TooMany("more requests than the rate_limit of the web configuration lets in")
     route = route_of(request)
@@ -84,7 +85,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
     Where a sender proves itself by its body, the handler checks that first of all.
     """
     state = request.app[STATE]
-    web, rules = state.web.now(), state.rules
+    web, rules = state.web.known, state.rules
     certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
     if web.tls_server_config is not None and not web.tls_server_config.allows(certificate):
         raise Forbidden("no name of this client certificate is among client_allowed_sans")
@@ -105,7 +106,7 @@ async def secure(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["X-Frame-Options"] = "DENY"
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Server"] = "afdp-exporter"
-    for name, value in request.app[STATE].web.now().http_server_config.headers.items():
+    for name, value in request.app[STATE].web.known.http_server_config.headers.items():
         response.headers[name] = value
 
 

@@ -1,5 +1,6 @@
 """`--web.config.file`, in the format of Prometheus' own exporters: TLS, headers, users, a rate."""
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -87,8 +88,17 @@ class Web:
         self._config = load(path) if path is not None else WebConfig()
         self._bucket = self._limited()
 
+    @property
+    def known(self) -> WebConfig:
+        """What held when it was last looked at."""
+        return self._config
+
+    async def fresh(self) -> WebConfig:
+        """What holds for this request; a volume that is slow holds up no other one."""
+        return self._config if self._path is None else await asyncio.to_thread(self.now)
+
     def now(self) -> WebConfig:
-        """What holds for this request."""
+        """What holds now, read from the disk."""
         stamp = self._stamped()
         if self._path is not None and stamp is not None and stamp != self._stamp:
             self._stamp = stamp

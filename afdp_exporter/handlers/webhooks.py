@@ -1,7 +1,9 @@
 """`/webhooks/{kind}`: what tools tell in their own words."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -34,8 +36,8 @@ async def receive(request: web.Request) -> web.Response:
         raise NotFound(f"no block under webhooks is of the kind {kind!a}")
     body = await read_body(request, LARGEST_EVENT)
     headers = _headers(request)
-    sender = _authenticated(senders, headers, body, state)
-    told = [taken for each in sender.webhook.parse(headers, body) for taken in await _take(state, each)]
+    parsed = await asyncio.to_thread(_parsed, senders, headers, body, state.clock())
+    told = [taken for each in parsed for taken in await _take(state, each)]
     ignored = _ignored(kind, told)
     state.instruments.annotations.ignored(kind, len(ignored))
     events = [event_json(each) for each in told if isinstance(each, Event)]
@@ -55,8 +57,12 @@ def _headers(request: web.Request) -> Headers:
     return {name: ", ".join(request.headers.getall(name)) for name in names}
 
 
-def _authenticated(senders: Iterable[Sender], headers: Headers, body: bytes, state: State) -> Sender:
-    now = state.clock()
+def _parsed(senders: Iterable[Sender], headers: Headers, body: bytes, now: datetime) -> Sequence[Told]:
+    """What a delivery tells, once it has proven itself: secrets may be files, and a body two million bytes."""
+    return list(_authenticated(senders, headers, body, now).webhook.parse(headers, body))
+
+
+def _authenticated(senders: Iterable[Sender], headers: Headers, body: bytes, now: datetime) -> Sender:
     proven = [sender for sender in senders if sender.proves(headers, body, now)]
     if not proven:
         raise Unauthorised("the signature or token of this delivery matches no secret of its kind")
