@@ -31,6 +31,8 @@ from afdp_exporter.model import (
     Phase,
     Prediction,
 )
+from afdp_exporter.wording.money import format_money
+from afdp_exporter.wording.numbers import format_share, format_share_range
 
 ENFORCED_FROM = 3
 """The automation level from which on a gate's verdict is to be obeyed."""
@@ -163,7 +165,7 @@ def _planned(asked: GateInput, settings: GateSettings) -> _Opinion | None:
         reason = f"Nothing is known of {asked.deployment.service} yet: no deployment of it was measured."
         return _Opinion(GateVerdict.UNKNOWN, "prediction", reason)
     risk = prediction.risk
-    figures = f"{risk.median:.0%} (90 % interval {risk.low:.0%} to {risk.high:.0%}, n = {prediction.n})"
+    figures = f"{format_share_range(risk)} (n = {prediction.n})"
     reason = f"The risk of degradation or failure is {figures}."
     if risk.low >= settings.hold_risk_ratio:
         return _Opinion(GateVerdict.HOLD, "prediction", reason)
@@ -225,7 +227,8 @@ def _preview(asked: GateInput, settings: GateSettings) -> _Opinion:
     if asked.confidence is None:
         reason = "Fewer than five earlier previews of this service are known at this age: nothing to compare with."
         return _Opinion(GateVerdict.UNKNOWN, "preview", reason)
-    reason = f"The switch does no harm with a confidence of {asked.confidence:.2f}, from {asked.confidence_n} switches."
+    sure = format_share(asked.confidence)
+    reason = f"The switch does no harm with a confidence of {sure}, from {asked.confidence_n} switches."
     if 1.0 - asked.confidence >= settings.hold_risk_ratio:
         return _Opinion(GateVerdict.HOLD, "preview", reason)
     verdict = GateVerdict.WARN if 1.0 - asked.confidence >= settings.warn_risk_ratio else GateVerdict.ALLOW
@@ -256,8 +259,8 @@ def _money(asked: GateInput, losses: ExpectedLoss | None) -> _Opinion | None:
         return None
     cheapest = min(known, key=lambda verdict: (known[verdict], verdict is not GateVerdict.HOLD))
     said = zip(("going on", "waiting", "going back"), known.values(), strict=True)
-    figures = ", ".join(f"{way} {loss:,.0f}" for way, loss in said)
-    return _Opinion(cheapest, "expected_loss", f"Expected loss in {losses.currency}: {figures}.")
+    figures = ", ".join(f"{way} {format_money(losses.currency, loss)}" for way, loss in said)
+    return _Opinion(cheapest, "expected_loss", f"Expected loss: {figures}.")
 
 
 def _harm_seen(asked: GateInput) -> bool:

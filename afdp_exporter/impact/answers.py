@@ -11,8 +11,9 @@ from afdp_exporter.detectors.spread import Spread
 from afdp_exporter.impact.evidence import UNUSUAL, Evidence
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.impact.sensitivity import minimum_detectable_effect
-from afdp_exporter.model import Attribution
+from afdp_exporter.model import Attribution, Estimate
 from afdp_exporter.wording.history import short_history
+from afdp_exporter.wording.numbers import format_factor, format_number
 
 FURTHEST = 100  # times as far as usual: beyond that the usual is hardly known
 LIKELY = 0.5  # share of the posterior from which on an onset lies in the deployment's window
@@ -34,7 +35,7 @@ def too_short(grid: Grid) -> Finding:
 def level_shift(evidence: Evidence) -> Finding:
     figures = _figures(evidence if evidence.step is None else replace(evidence, level=evidence.step))
     times = abs(figures["change"]) / max(evidence.level.error * evidence.grid.scale, 1e-300)
-    far = f"{times:.1f} times" if times <= FURTHEST else f"more than {FURTHEST} times"
+    far = f"{format_number(times, 2)} times" if times <= FURTHEST else f"more than {FURTHEST} times"
     alone = "" if evidence.grid.control is not None else "; without a control a common cause cannot be excluded"
     reason = f"its level moved when the deployment came and stayed, {far} as far as it usually moves by itself{alone}"
     lasting = evidence.grid.time(evidence.grid.n) - evidence.grid.time(evidence.onset.position)
@@ -77,10 +78,8 @@ def gradual(evidence: Evidence) -> Finding:
 
 
 def scattered(evidence: Evidence, scatter: Spread) -> Finding:
-    reason = (
-        f"its level did not shift, but its spread grew {scatter.ratio:.1f} times "
-        f"[{scatter.low:.1f}, {scatter.high:.1f}]"
-    )
+    grown = format_factor(Estimate(low=scatter.low, median=scatter.ratio, high=scatter.high))
+    reason = f"its level did not shift, but its spread grew {grown} times"
     return Finding(
         attributed=False, verdict=Attribution.INCONCLUSIVE, shape="spread", reason=reason, **_figures(evidence)
     )

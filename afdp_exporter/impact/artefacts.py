@@ -6,11 +6,13 @@ instance keeps itself starts again from zero.
 """
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.model import Attribution, Floats
+from afdp_exporter.wording.durations import format_duration
 
 _BEFORE = 30  # values that tell the level before a dip
 _AFTER = 5  # and that behind it
@@ -80,9 +82,10 @@ def beside_dip(finding: Finding, dip: Dip, window: float) -> Finding:
     """A finding on the bridged values, with the dip where nothing else was found."""
     if finding.verdict is not Attribution.NO_EFFECT:
         return finding
-    lasted = f"{dip.end - dip.begin:.0f} s"
+    over = format_duration(timedelta(seconds=window))
+    lasted = format_duration(timedelta(seconds=dip.end - dip.begin))
     reason = (
-        f"it dipped for {lasted} while instances were replaced, no longer than the {window:.0f} s over which its query "
+        f"it dipped for {lasted} while instances were replaced, no longer than the {over} over which its query "
         f"takes the rate: no loss; {finding.reason}"
     )
     return replace(finding, reason=reason)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from afdp_exporter.model import Attribution, Shift
+from afdp_exporter.wording.numbers import format_p_value
 
 _AT_FACE_VALUE = 0.2  # of the ratio, for what has hardly more evidence than its p-value, ...
 _RARE = 0.01  # ... and the p-value above which it never passes, whatever else moved
@@ -69,7 +70,7 @@ def _p_value(shift: Shift) -> float:
 def _doubtful(shift: Shift, size: int, threshold: float) -> Shift:
     among = f"by itself it would count, among {size} metrics" if size > 1 else "to count by itself"
     reason = (
-        f"{shift.reason}; {among} it needs p <= {threshold:.2g} and has {_p_value(shift):.2g}: "
+        f"{shift.reason}; {among} it needs p <= {format_p_value(threshold)} and has {format_p_value(_p_value(shift))}: "
         f"the history is too short, or the change too small, to tell it from chance"
     )
     return replace(shift, verdict=Attribution.INCONCLUSIVE, reason=reason)

@@ -26,6 +26,7 @@ from afdp_exporter.impact.outcome import remedy
 from afdp_exporter.impact.paths import Paths, reachable
 from afdp_exporter.impact.sequence import ordered
 from afdp_exporter.model import Attribution, Deployment, Floats, Layer, Rival, Shift, Status
+from afdp_exporter.wording.numbers import format_share
 
 _SAME, _CALLED, _OTHER = 1.0, 0.3, 0.05  # how likely a deployment is to move a metric of the same service, of ...
 _UNSEEN = 0.2  # how often the shift in this service that comes before an effect downstream is missed
@@ -285,14 +286,15 @@ def _judged(
     strongest = max(others, key=lambda other: share[other.id])
     ratio = _times(shift.attribution_ratio, mine)
     if share[strongest.id] >= named:
-        reason = f"{_told(strongest)} explains it better (its share of the blame is {share[strongest.id]:.0%})"
+        reason = (
+            f"{_told(strongest)} explains it better (its share of the blame is {format_share(share[strongest.id])})"
+        )
         return replace(shift, verdict=Attribution.NO_EFFECT, attribution_ratio=ratio, reason=reason)
     likely = [other for other in others if share[other.id] >= 0.1] or [strongest]
     who = ", ".join(_told(other) for other in likely)
     count = {1: "two"}.get(len(likely), str(len(likely) + 1))
-    reason = (
-        f"not told apart from {who}: one of these {count} did it (this deployment's share of the blame is {mine:.0%})"
-    )
+    own = format_share(mine)
+    reason = f"not told apart from {who}: one of these {count} did it (this deployment's share of the blame is {own})"
     return replace(shift, verdict=Attribution.NOT_DISTINGUISHABLE, attribution_ratio=ratio, reason=reason)
 
 

@@ -14,6 +14,7 @@ from afdp_exporter.impact.finding import Finding
 from afdp_exporter.impact.likelihood import after_restart as likelihood_of
 from afdp_exporter.impact.sensitivity import minimum_detectable_effect_of
 from afdp_exporter.model import Attribution, Floats, Usual
+from afdp_exporter.wording.numbers import format_number
 
 _BACK = 5  # steps that tell the level once the response is over
 _KNOWN = 0.6  # of the stretch after an earlier deployment that must be known for it to be compared
@@ -145,8 +146,9 @@ def after_restart(found: Habit, earlier: Sequence[float]) -> Finding | None:
         reason = "it starts again with each deployment, and left what is usual then for a part of the time only"
         return Finding(attributed=False, verdict=Attribution.INCONCLUSIVE, reason=reason, **figures)
     grid, far = found.grid, abs(placebos.change) / placebos.error
+    times = format_number(far, 2)
     reason = (
-        f"it starts again with each deployment, and stayed {far:.1f} times as far from what is usual then as it strays "
+        f"it starts again with each deployment, and stayed {times} times as far from what is usual then as it strays "
         f"by itself, as known from {_of(found.usual)}"
     )
     onset = grid.time(grid.deployed)

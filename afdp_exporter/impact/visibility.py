@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from afdp_exporter.impact.case import Case
-from afdp_exporter.model import Attribution, Layer, Shift, Worse
+from afdp_exporter.model import Attribution, Estimate, Layer, Shift, Worse
+from afdp_exporter.wording.metrics import format_change
+from afdp_exporter.wording.numbers import format_share
 
 _WHOLE = 1.0  # the share of its level that a metric can lose at most
 _WORTH_SAYING = 0.05  # of the level
@@ -26,18 +28,21 @@ def _visible(shift: Shift, case: Case) -> Shift:
     share = case.deployment.traffic_ratio or 1.0
     own = None if ratio is None else ratio / share
     if share < 1.0 and _too_large(shift, size / share, own, case):
-        told = "" if own is None else f", {own:.0%} of the level,"
+        told = "" if own is None else f", {format_share(own)} of the level,"
+        whole = Estimate(low=size / share, median=size / share, high=size / share)
         reason = (
-            f"it cannot be seen at this share of the traffic: with {share:.0%} of it in the new version, a change of "
-            f"that version itself shows{told} from {size / share:.3g} on"
+            f"it cannot be seen at this share of the traffic: with {format_share(share)} of it in the new version, "
+            f"a change of that version itself shows{told} from {format_change(shift.metric, whole, shift.before)} on"
         )
         return _unseen(shift, reason)
     if shift.worse is Worse.DOWN and ratio is not None and ratio >= _WHOLE:
-        reason = f"even a complete loss would not be seen: the smallest change that would is {ratio:.0%} of its level"
+        least = format_share(ratio)
+        reason = f"even a complete loss would not be seen: the smallest change that would is {least} of its level"
         return _unseen(shift, reason)
     if own is not None and own >= _WORTH_SAYING:
-        of = "" if share == 1.0 else f" of the new version, which has {share:.0%} of the traffic,"
-        return replace(shift, reason=f"{shift.reason}; a lasting change{of} shows from {own:.0%} of its level on")
+        of = "" if share == 1.0 else f" of the new version, which has {format_share(share)} of the traffic,"
+        shows = f"a lasting change{of} shows from {format_share(own)} of its level on"
+        return replace(shift, reason=f"{shift.reason}; {shows}")
     return shift
 
 
