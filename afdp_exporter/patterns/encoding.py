@@ -10,10 +10,14 @@ import numpy as np
 from afdp_exporter.model import Floats
 from afdp_exporter.patterns.traits import Traits, Value
 
-LEAST = 5
+LEAST = 3
 """A level or a number is looked at once this many cases have it."""
 LEVELS = 12
 """The most frequent levels of one trait that get a column."""
+STEPPED = 15
+"""A number has steps once so many cases have it; before, its size says enough."""
+PAIRED = 5
+"""A product of two columns is looked at once it is something in this many cases."""
 PRODUCTS = 40
 """The most products of two columns."""
 PERIODS = ("night", "early", "morning", "noon", "afternoon", "evening")
@@ -33,7 +37,6 @@ class Column:
     level: str | float = 0.0
     centre: float = 0.0
     scale: float = 1.0
-    logarithmic: bool = False
 
     def of(self, value: Value | None) -> float:
         """The column's entry for a trait's value; what is unknown sits at the mean of a number and is no level."""
@@ -46,7 +49,7 @@ class Column:
             return 0.0
         if self.kind == "above":
             return float(number >= float(self.level)) - self.centre
-        size = (compress(number, logarithmic=self.logarithmic) - self.centre) / self.scale
+        size = (compress(number) - self.centre) / self.scale
         return min(max(size, -3.0), 3.0)
 
 
@@ -106,9 +109,9 @@ def as_number(value: Value | None) -> float | None:
     return None if value is None or isinstance(value, bool | str | frozenset) else float(value)
 
 
-def compress(number: float, *, logarithmic: bool) -> float:
-    """A number on its own scale, or on the scale of its size in powers of ten."""
-    return math.copysign(math.log10(1.0 + abs(number)), number) if logarithmic else number
+def compress(number: float) -> float:
+    """A number on the scale of its size in powers of ten: sizes span many."""
+    return math.copysign(math.log10(1.0 + abs(number)), number)
 
 
 def period(hour: float) -> str:
@@ -143,23 +146,15 @@ def _levels(name: str, sets: Sequence[frozenset[str]]) -> list[Column]:
 def _number(name: str, numbers: Sequence[float]) -> list[Column]:
     if len(numbers) < LEAST or len(set(numbers)) == 1:
         return []
-    logarithmic = is_skewed(numbers)
-    sizes = np.array([compress(number, logarithmic=logarithmic) for number in numbers])
-    middle, upper = (float(np.quantile(numbers, share)) for share in (0.5, 0.75))
+    sizes = np.array([compress(number) for number in numbers])
+    cuts = {float(np.quantile(numbers, share)) for share in (0.5, 0.75)} if len(numbers) >= STEPPED else set()
     steps = [
         Column(name, "above", cut, centre=float(np.mean(np.array(numbers) >= cut)))
-        for cut in sorted({middle, upper})
+        for cut in sorted(cuts)
         if cut > min(numbers)
     ]
     spread = float(sizes.std()) or 1.0
-    return [Column(name, "linear", 0.0, float(sizes.mean()), spread, logarithmic), *steps]
-
-
-def is_skewed(numbers: Sequence[float]) -> bool:
-    """Whether numbers are sizes that span powers of ten, so that their logarithm says more."""
-    array = np.abs(np.array(numbers))
-    typical = float(np.median(array))
-    return typical > 0 and float(array.max()) > 10 * typical
+    return [Column(name, "linear", 0.0, float(sizes.mean()), spread), *steps]
 
 
 def _products(columns: Sequence[Column], table: Floats) -> tuple[tuple[int, int], ...]:
@@ -175,6 +170,6 @@ def _products(columns: Sequence[Column], table: Floats) -> tuple[tuple[int, int]
         for second in other:
             both = table[:, first] * table[:, second]
             support = int(np.count_nonzero(both))
-            if support >= LEAST:
+            if support >= PAIRED:
                 counted.append((-support, first, second))
     return tuple((first, second) for _, first, second in sorted(counted)[:PRODUCTS])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from afdp_exporter.model import Condition, Floats
 from afdp_exporter.patterns.conditions import candidates, mask
-from afdp_exporter.patterns.traits import Traits, told
+from afdp_exporter.patterns.traits import Traits, is_intrinsic
 
 RARE = 0.2
 """What a candidate counts that can only become a hint, against 1 for one that can become a pattern."""
@@ -63,7 +63,7 @@ def survey(rows: Sequence[Traits], least: int, support: int) -> Ground:
     return Ground(
         conditions=tuple(conditions),
         members=_table(members, len(rows)),
-        timed=np.array([not all(told(one.trait) for one in each) for each in conditions], dtype=bool),
+        timed=np.array([not all(is_intrinsic(one.trait) for one in each) for each in conditions], dtype=bool),
         beside=tuple(beside),
         seen=_table(seen, len(rows)),
     )

@@ -2,22 +2,22 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.model import Basis, Case, Floats, Outline
 from afdp_exporter.patterns import responses
-from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
 from afdp_exporter.patterns.intervals import CONFORMAL
-from afdp_exporter.patterns.labels import Labels, failure_labels, trouble_labels
-from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, Severity, chance
+from afdp_exporter.patterns.labels import failure_labels, trouble_labels
+from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, RiskModel, fit_risk
 from afdp_exporter.patterns.sizes import ENOUGH, Response, respond
 from afdp_exporter.patterns.threads import one_thread
-from afdp_exporter.patterns.traits import Traits, case_traits
+from afdp_exporter.patterns.traits import Traits, case_traits, is_intrinsic
 
 OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest cases are learned from: of the service, of its team, of all others."""
@@ -25,6 +25,8 @@ HALF_LIFE = timedelta(days=180)
 """A case this much older than the newest one counts half."""
 EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 1 / 3
 """The prior: this share of changes hurts (DORA's change fail rate of high performers); of those this share fails."""
+CONTEXT = 0.5
+"""How much a trait of the moment counts in what is alike, against 1 for one of the change itself."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
 
@@ -81,8 +83,8 @@ class Model:
     metrics: Mapping[str, Response]
     cost: Response | None
     currency: str | None
-    trouble: Logistic
-    failure: Logistic  # of those that hurt
+    trouble: RiskModel
+    failure: RiskModel  # of those that hurt
     varying: Floats  # the standard deviation of each of the encoder's columns over the cases
     salt: bytes
 
@@ -94,9 +96,13 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
     traits = tuple(case_traits(case, salt=salt) for case in chosen)
     places = [place_of(case) for case in chosen]
     design = _design(traits, places, home)
+    table = design.rows(traits, places)
     lesson = Lesson(
-        table=design.rows(traits, places),
+        table=table,
         groups=design.groups,
+        scales=_kernel_scales(design.encoder, table, design.groups),
+        service=_numbered([place.service for place in places], service),
+        team=_numbered([place.team for place in places], team),
         counts=_counts(chosen),
         own=np.array([place.service == service for place in places], dtype=bool),
     )
@@ -119,8 +125,8 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             metrics=metrics,
             cost=cost,
             currency=name,
-            trouble=_risk(trouble_labels(chosen), lesson, EXPECTED_RISK, severities),
-            failure=_risk(failure_labels(chosen), lesson, EXPECTED_FAILURE),
+            trouble=fit_risk(trouble_labels(chosen), lesson, EXPECTED_RISK, severities),
+            failure=fit_risk(failure_labels(chosen), lesson, EXPECTED_FAILURE),
             varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
         )
@@ -159,10 +165,27 @@ def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in services.items() if name == home.service or count >= LEVELLED))
 
 
-def _risk(labels: Labels, lesson: Lesson, expected: float, severities: Sequence[Severity] = ()) -> Logistic:
-    known = labels.weight > 0
-    counted = replace(lesson, counts=lesson.counts * labels.weight)
-    return chance(labels.happened[known], counted, known, expected, severities)
+def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> Floats:
+    """What turns the encoder's columns into a row of length 1 in the mean, each trait as long as any other; the traits
+    of the moment count CONTEXT. Steps of a number are left out: its linear column says what they say."""
+    columns = encoder.columns
+    used = np.array([column.kind != "above" for column in columns], dtype=bool)
+    spread = table[:, : len(columns)].std(axis=0) if table.size else np.zeros(len(columns))
+    names = [column.trait for column in columns]
+    counts = Counter(name for name, one in zip(names, used, strict=True) if one)
+    weights = {name: 1.0 if is_intrinsic(name) else CONTEXT for name in counts}
+    whole = sum(weight**2 for weight in weights.values())
+    scales = np.zeros(len(groups))
+    for place, name in enumerate(names):
+        if used[place] and spread[place] > 0:
+            scales[place] = weights[name] / (spread[place] * np.sqrt(counts[name] * whole))
+    return scales
+
+
+def _numbered(names: Sequence[str | None], home: str | None) -> NDArray[np.intp]:
+    """A number for each name, 0 for home's."""
+    known = {home: 0}
+    return np.array([known.setdefault(name, len(known)) for name in names], dtype=np.intp)
 
 
 def _basis(places: Sequence[Place], home: Place) -> tuple[Basis, int]:

@@ -17,10 +17,10 @@ from afdp_exporter.model import (
     Prediction,
     Similar,
 )
-from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.conditions import holds
 from afdp_exporter.patterns.intervals import error_at, weighted_points
 from afdp_exporter.patterns.learning import Model, Place
+from afdp_exporter.patterns.risk import RiskModel
 from afdp_exporter.patterns.similarity import similar
 from afdp_exporter.patterns.sizes import Response
 from afdp_exporter.patterns.traits import TROUBLE, traits
@@ -93,7 +93,7 @@ def _moved(response: Response, rows: Floats, shares: Floats) -> Floats:
     return response.scale.back(centre[:, None] + spread[:, None] * errors[None, :])
 
 
-def chance(fit: Logistic, row: Floats) -> Estimate:
+def chance(fit: RiskModel, row: Floats) -> Estimate:
     """A probability with its range."""
     centre, spread = fit.odds(row)
     low, high = expit(centre - REACH * spread), expit(centre + REACH * spread)

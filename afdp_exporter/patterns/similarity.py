@@ -46,7 +46,7 @@ def agreements(one: Traits, other: Traits, spreads: Mapping[str, Column]) -> dic
 def importance(model: Model) -> dict[str, float]:
     """How much each trait was found to matter for risk and cost, 1 for the most telling one."""
     found: dict[str, float] = {}
-    fits = [model.trouble.weights] + ([model.cost.line.weights / model.cost.line.sigma] if model.cost else [])
+    fits = [model.trouble.logistic.weights] + ([model.cost.line.weights / model.cost.line.sigma] if model.cost else [])
     for weights in fits:
         for place, column in enumerate(model.design.encoder.columns):
             effect = abs(float(weights[place + 1])) * float(model.varying[place])
@@ -66,7 +66,7 @@ def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mappi
         size = spreads.get(name)
         if size is None:
             return float(first == second)
-        apart = compress(first, logarithmic=size.logarithmic) - compress(second, logarithmic=size.logarithmic)
+        apart = compress(first) - compress(second)
         return math.exp(-abs(apart) / size.scale)
     if isinstance(one, frozenset) and isinstance(other, frozenset):
         return len(one & other) / len(one | other) if one | other else 1.0

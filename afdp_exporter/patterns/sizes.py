@@ -18,8 +18,9 @@ ENOUGH = 3
 """The fewest cases that a prediction may rest on."""
 EXPECTED_MOVE = 0.3
 """The prior: this share of deployments moves a given figure."""
-MOVE_SPREAD = 2.5
-"""The prior: the spread of the log odds ratio of a trait that matters; a trait can decide whether a figure moves."""
+MOVE_MATTERING, MOVE_SPREAD = 0.4, 2.5
+"""The prior: how many columns of a trait matter, and the spread of the log odds ratio of one that does; a trait can
+decide whether a figure moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def respond(figures: Figures, lesson: Lesson) -> Response | None:
 
 
 def _moves(moved: NDArray[np.bool_], lesson: Lesson, known: NDArray[np.bool_]) -> Logistic:
-    return chance(moved.astype(float), lesson, known, EXPECTED_MOVE, spread=MOVE_SPREAD)
+    return chance(moved.astype(float), lesson, known, EXPECTED_MOVE, matters=MOVE_MATTERING, spread=MOVE_SPREAD)
 
 
 def _own(values: Floats, own: NDArray[np.bool_]) -> Floats:

@@ -75,8 +75,8 @@ def case_traits(case: Case, *, salt: bytes = b"") -> dict[str, Value]:
     return traits(case.deployment, case.context, salt=salt)
 
 
-def told(trait: str) -> bool:
-    """Whether a trait is what the sender said, and not of the time at which it came."""
+def is_intrinsic(trait: str) -> bool:
+    """True for traits of the deployment itself, False for those of the moment."""
     return trait in TOLD or trait.startswith("traits.")
 
 

@@ -118,7 +118,7 @@ def _usual(model: Model) -> list[Traits]:
 
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:
     """What raises or lowers the odds of trouble in each hour against the mean of all hours, where it is much."""
-    shares = (rows - rows.mean(axis=0)) * model.trouble.weights[1:]
+    shares = (rows - rows.mean(axis=0)) * model.trouble.logistic.weights[1:]
     groups = np.array([name.removesuffix(HERE) for name in model.design.groups])
     found: list[list[str]] = [[] for _ in contexts]
     for name in OF_THE_MOMENT:
