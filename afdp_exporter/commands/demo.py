@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import click
@@ -35,7 +36,7 @@ from afdp_exporter.store import Store
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.watch import plan
 from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_share_range
+from afdp_exporter.wording.numbers import format_forecast, format_share_range
 
 _NOWHERE = ("127.0.0.1", 0)  # a port that nobody knows
 _WIDTH = 120  # of tables in a pipe
@@ -189,7 +190,8 @@ def _foretold(world: World, history: list[Measured], console: Console) -> None:
     _say(console, f"\nForetold of {update.name} before it started, from {prediction.n} deployments", style="bold")
     _say(console, f"A risk of {format_share_range(prediction.risk)} of degradation or failure.")
     if prediction.cost is not None:
-        cost = format_money(prediction.cost.currency, prediction.cost.per_hour, per_hour=True)
+        worded = partial(format_money, prediction.cost.currency, per_hour=True)
+        cost = format_forecast(prediction.cost.per_hour, worded)
         _say(console, f"A cost of {cost}.")
     for warning in prediction.warnings:
         _say(console, f"{warning}.")

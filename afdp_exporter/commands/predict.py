@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import partial
 from typing import Any, NoReturn
 
 import click
@@ -10,10 +11,10 @@ from rich.table import Table
 
 from afdp_exporter.commands.annotate import Call, body_of, describing, plain, refusal, token_of
 from afdp_exporter.errors import CallFailed
-from afdp_exporter.model import Estimate
+from afdp_exporter.model import Estimate, Forecast
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_share, format_share_range
+from afdp_exporter.wording.numbers import format_forecast, format_share, format_share_range
 
 
 @click.command(
@@ -44,12 +45,13 @@ def _show(found: dict[str, Any]) -> None:
     click.echo(f"Risk of degradation or failure: {format_share_range(_estimate(found['risk']))} ({rests})")
     if found["cost_per_hour"]:
         cost = found["cost_per_hour"]
-        click.echo(f"Expected loss: {format_money(cost['currency'], _estimate(cost), per_hour=True)}")
+        worded = partial(format_money, cost["currency"], per_hour=True)
+        click.echo(f"Expected loss: {format_forecast(_forecast(cost), worded)}")
     for warning in found["warnings"]:
         click.echo(f"- {warning}")
     metrics, similar = Table("metric", "expected change [5 %, 95 %]"), Table("similar", "alike", "outcome", "why")
     for name, figures in found["metrics"].items():
-        metrics.add_row(display_name(name), format_change(name, _estimate(figures)))
+        metrics.add_row(display_name(name), format_forecast(_forecast(figures), partial(format_change, name)))
     for each in found["similar"]:
         name = f"{each['service']} {each['version'] or each['deployment_id']}"
         similar.add_row(name, format_share(each["similarity_ratio"]), each["outcome"], "; ".join(each["why"]))
@@ -57,6 +59,12 @@ def _show(found: dict[str, Any]) -> None:
     for table in (metrics, similar):
         if table.row_count:
             console.print(table)
+
+
+def _forecast(figures: dict[str, Any]) -> Forecast:
+    moved = figures["if_moved"] and _estimate(figures["if_moved"])
+    low, median, high = figures["low"], figures["median"], figures["high"]
+    return Forecast(low=low, median=median, high=high, chance=figures["chance_ratio"], if_moved=moved)
 
 
 def _estimate(figures: dict[str, Any]) -> Estimate:

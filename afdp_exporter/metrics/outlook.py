@@ -17,6 +17,10 @@ _FAMILIES = {
         "Expected cost per hour of a planned or running deployment.",
         (*_DEPLOYMENT, "currency"),
     ),
+    "afdp_predicted_cost_chance_ratio": (
+        "Chance that a planned or running deployment costs anything.",
+        (*_DEPLOYMENT, "currency"),
+    ),
     "afdp_predicted_failure_ratio": ("Risk that a planned or running deployment fails.", _DEPLOYMENT),
     "afdp_predicted_risk_ratio": ("Risk that a planned or running deployment degrades or fails.", _DEPLOYMENT),
     "afdp_prediction_deployments": (
@@ -130,6 +134,7 @@ def _add_prediction(families: dict[str, GaugeMetricFamily], deployment: Deployme
     if prediction.cost is not None:
         cost = prediction.cost
         _add_range(families["afdp_predicted_cost_per_hour"], [*place, cost.currency], cost.per_hour)
+        families["afdp_predicted_cost_chance_ratio"].add_metric([*place, cost.currency], cost.per_hour.chance)
     families["afdp_predicted_failure_ratio"].add_metric(place, prediction.failure.median)
     _add_range(families["afdp_predicted_risk_ratio"], place, prediction.risk)
     families["afdp_prediction_deployments"].add_metric([*place, prediction.basis], prediction.n)

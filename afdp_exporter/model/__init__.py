@@ -19,7 +19,7 @@ from afdp_exporter.model.deployments import (
     Status,
     Strategy,
 )
-from afdp_exporter.model.figures import Estimate, Floats, Trait, Window
+from afdp_exporter.model.figures import Estimate, Floats, Forecast, Trait, Window
 from afdp_exporter.model.gate import (
     CanaryComparison,
     CanaryVerdict,
@@ -60,6 +60,7 @@ from afdp_exporter.model.learning import (
     Case,
     Condition,
     Context,
+    ExpectedCost,
     Foretold,
     Pattern,
     PatternKind,
@@ -96,9 +97,11 @@ __all__ = [
     "DueNotice",
     "Estimate",
     "Event",
+    "ExpectedCost",
     "ExpectedLoss",
     "Extrapolation",
     "Floats",
+    "Forecast",
     "Foretold",
     "GateDecision",
     "GateMode",

@@ -23,6 +23,15 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast(Estimate):
+    """A figure that may not move at all: the points of both possibilities together, the chance that it moves, and the
+    points of how far it does then."""
+
+    chance: float = 1.0
+    if_moved: Estimate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """A stretch of time, both ends included."""
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from afdp_exporter.model.deployments import Deployment, Occasion, Outcome
-from afdp_exporter.model.figures import Estimate, Trait, Window
-from afdp_exporter.model.impacts import Cost, Decision, Impact, Measured
+from afdp_exporter.model.figures import Estimate, Forecast, Trait, Window
+from afdp_exporter.model.impacts import Decision, Impact, Measured
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,14 @@ class Similar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedCost:
+    """Money that is expected to be lost per hour; a gain is negative."""
+
+    currency: str
+    per_hour: Forecast
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a deployment is expected to do. `risk` is of degradation or failure, `failure` of failure alone."""
 
@@ -72,8 +80,8 @@ class Prediction:
     n: int
     risk: Estimate
     failure: Estimate
-    metrics: Mapping[str, Estimate]
-    cost: Cost | None = None
+    metrics: Mapping[str, Forecast]
+    cost: ExpectedCost | None = None
     similar: tuple[Similar, ...] = ()
     patterns: tuple[str, ...] = ()  # the sentences of those that speak of it and mean harm
     warnings: tuple[str, ...] = ()
@@ -124,7 +132,10 @@ class Slot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows:
-    """The coming hours for a service, the best first; `loss_avoided` is now's expected cost less that of the best."""
+    """The coming hours for a service, the best first; `loss_avoided` is now's expected cost less that of the best.
+
+    Where no hour is known to be better than now, `best` is empty and nothing is avoided.
+    """
 
     service: str
     made_at: datetime
@@ -132,6 +143,7 @@ class Windows:
     best: tuple[Window, ...]
     now: Slot
     loss_avoided: float | None
+    saving: Estimate | None = None  # the loss avoided with its range
     currency: str | None
     basis: Basis
     n: int

@@ -33,6 +33,11 @@ class Logistic:
         variance = ((rows @ self.covariance) * rows).sum(axis=1)
         return rows @ self.weights, np.sqrt(variance)
 
+    def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of the log odds of rows, pair by pair."""
+        gap = with_one(one) - with_one(other)
+        return gap @ self.weights, np.sqrt(((gap @ self.covariance) * gap).sum(axis=1))
+
     def risk(self, table: Floats) -> Floats:
         """The probability of each row, averaged over what is not known (MacKay's probit approximation)."""
         mean, spread = self.odds(table)

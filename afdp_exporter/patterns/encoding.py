@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,9 +76,9 @@ class Encoder:
         return np.hstack([table, table[:, first] * table[:, second]])
 
 
-def learn_columns(rows: Sequence[Traits]) -> Encoder:
-    """The columns that these rows can say something about."""
-    names = sorted({name for row in rows for name in row} - BELONGING)
+def learn_columns(rows: Sequence[Traits], without: Set[str] = frozenset()) -> Encoder:
+    """The columns that these rows can say something about, `without` some traits."""
+    names = sorted({name for row in rows for name in row} - BELONGING - without)
     columns = tuple(column for name in names for column in _columns(name, [row.get(name) for row in rows]))
     encoder = Encoder(columns=columns, means=np.zeros(len(columns)))
     table = encoder.encode(rows)

@@ -71,6 +71,11 @@ class GaussianProcess:
     level: Level
     fits: tuple[_Fit, ...]
 
+    @property
+    def variance(self) -> float:
+        """What all traits of a typical row may do to the log odds together, by the prior, as a variance."""
+        return sum(fit.weight * fit.strength**2 for fit in self.fits)
+
     def odds(self, inputs: Inputs) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the log odds of each row (m,), averaged over the strengths."""
         if not self.fits:
@@ -81,6 +86,25 @@ class GaussianProcess:
         means, variances = (np.array(side) for side in zip(*parts, strict=True))
         mean = shares @ means
         return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
+
+    def contrast(self, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
+        if not self.fits:
+            return np.zeros(one.service.size), np.zeros(one.service.size)
+        shares = np.array([fit.weight for fit in self.fits])
+        parts = [self._contrast(fit, one, other) for fit in self.fits]
+        means, variances = (np.array(side) for side in zip(*parts, strict=True))
+        mean = shares @ means
+        return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
+
+    def _contrast(self, fit: _Fit, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
+        between = _kernel(one, self.inputs, self.level, fit.strength)
+        between -= _kernel(other, self.inputs, self.level, fit.strength)
+        known = linalg.solve_triangular(fit.factor, (between * fit.root).T, lower=True, check_finite=False)
+        apart = ((one.traits - other.traits) ** 2).sum(axis=1)
+        further = ((one.directions - other.directions) ** 2).sum(axis=1)
+        prior = fit.strength**2 * (0.5 * apart + (1.0 - np.exp(-0.5 * apart)) + further)
+        return between @ fit.pull, np.maximum(prior - (known**2).sum(axis=0), 0.0)
 
     def _odds(self, fit: _Fit, inputs: Inputs) -> tuple[Floats, Floats]:
         between = _kernel(inputs, self.inputs, self.level, fit.strength)

@@ -13,10 +13,11 @@ from afdp_exporter.model import Basis, Case, Floats, Outline
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.encoding import Encoder, learn_columns
 from afdp_exporter.patterns.intervals import CONFORMAL
-from afdp_exporter.patterns.labels import failure_labels, trouble_labels
+from afdp_exporter.patterns.labels import Labels, failure_labels, trouble_labels
 from afdp_exporter.patterns.risk import HERE, SERVICE, TEAM_LEVEL, Lesson, RiskModel, fit_risk
 from afdp_exporter.patterns.sizes import ENOUGH, Response, respond
 from afdp_exporter.patterns.threads import one_thread
+from afdp_exporter.patterns.timing import untold
 from afdp_exporter.patterns.traits import Traits, case_traits, is_intrinsic
 
 OWN, TEAM, OTHERS = 400, 150, 150
@@ -95,7 +96,11 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
     chosen = select([case for case in cases if case.impact.measured_at <= now and not case.rollback], home)
     traits = tuple(case_traits(case, salt=salt) for case in chosen)
     places = [place_of(case) for case in chosen]
-    design = _design(traits, places, home)
+    name, labels = responses.currency(chosen), trouble_labels(chosen)
+    costs = responses.costs(chosen, name) if name else None
+    with one_thread():
+        clock = _untold(traits, places, labels, costs)
+    design = _design(traits, places, home, clock)
     table = design.rows(traits, places)
     lesson = Lesson(
         table=table,
@@ -107,11 +112,13 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
         own=np.array([place.service == service for place in places], dtype=bool),
     )
     basis, n = _basis(places, home)
-    name = responses.currency(chosen)
+    happened = np.where(labels.weight > 0, labels.happened, _rate(labels))
     with one_thread():
-        lines = {metric: respond(responses.changes(chosen, metric), lesson) for metric in responses.metrics(chosen)}
+        lines = {
+            metric: respond(responses.changes(chosen, metric), lesson, happened) for metric in responses.metrics(chosen)
+        }
         metrics = {metric: response for metric, response in lines.items() if response is not None}
-        cost = respond(responses.costs(chosen, name), lesson) if name else None
+        cost = respond(costs, lesson, happened) if costs else None
         learned = [*metrics.values(), *([cost] if cost else [])]
         severities = [response.severity for response in learned if response.used >= CONFORMAL]
         return Model(
@@ -125,7 +132,7 @@ def fit(cases: Sequence[Case], *, service: str, team: str | None, now: datetime,
             metrics=metrics,
             cost=cost,
             currency=name,
-            trouble=fit_risk(trouble_labels(chosen), lesson, EXPECTED_RISK, severities),
+            trouble=fit_risk(labels, lesson, EXPECTED_RISK, severities),
             failure=fit_risk(failure_labels(chosen), lesson, EXPECTED_FAILURE),
             varying=lesson.table.std(axis=0) if chosen else np.zeros(lesson.table.shape[1]),
             salt=salt,
@@ -148,12 +155,25 @@ def place_of(case: Case) -> Place:
     return Place(case.deployment.service, case.deployment.team)
 
 
-def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> Design:
+def _untold(
+    traits: Sequence[Traits], places: Sequence[Place], labels: Labels, costs: responses.Figures | None
+) -> frozenset[str]:
+    """What of the clock the cases say nothing about."""
+    encoder = learn_columns(traits)
+    used = [place for place, column in enumerate(encoder.columns) if column.kind != "above"]
+    names = sorted({place.service for place in places})
+    services = np.array([[place.service == name for name in names] for place in places], dtype=float)
+    table = encoder.encode(traits)[:, used]
+    columns = [encoder.columns[place].trait for place in used]
+    return untold(columns, table, services, labels, costs.blamed if costs else None)
+
+
+def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place, clock: frozenset[str]) -> Design:
     services = Counter(place.service for place in places)
     teams = sorted({place.team for place in places if place.team is not None})
     telling = _telling(services, home) if len(services) > 1 else ()
     return Design(
-        encoder=learn_columns(traits),
+        encoder=learn_columns(traits, clock),
         home=home,
         services=telling,
         teams=tuple(teams) if telling and len(teams) > 1 else (),
@@ -163,6 +183,11 @@ def _design(traits: Sequence[Traits], places: Sequence[Place], home: Place) -> D
 def _telling(services: Mapping[str, int], home: Place) -> tuple[str, ...]:
     """The services with a level of their own: the one at home, and those with enough cases to show one."""
     return tuple(sorted(name for name, count in services.items() if name == home.service or count >= LEVELLED))
+
+
+def _rate(labels: Labels) -> float:
+    """How often there was trouble among what is known, with one expected case beside it."""
+    return float((labels.weight @ labels.happened + EXPECTED_RISK) / (labels.weight.sum() + 1.0))
 
 
 def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> Floats:

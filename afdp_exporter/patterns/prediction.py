@@ -2,102 +2,63 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-from scipy.special import expit
-
 from afdp_exporter.model import (
     Basis,
     Context,
-    Cost,
     Deployment,
     Estimate,
-    Floats,
+    ExpectedCost,
+    Forecast,
     Pattern,
     PatternKind,
     Prediction,
     Similar,
 )
 from afdp_exporter.patterns.conditions import holds
-from afdp_exporter.patterns.intervals import error_at, weighted_points
+from afdp_exporter.patterns.joint import chance, event_of, expect
 from afdp_exporter.patterns.learning import Model, Place
-from afdp_exporter.patterns.risk import RiskModel
 from afdp_exporter.patterns.similarity import similar
-from afdp_exporter.patterns.sizes import Response
 from afdp_exporter.patterns.traits import TROUBLE, traits
+from afdp_exporter.patterns.typical import completed, rows_of
 from afdp_exporter.wording.money import format_money, format_money_between
 from afdp_exporter.wording.numbers import format_number, format_share, format_share_range
 
 COLD_CHANGE_RATIO = 0.25
 """The prior: nine of ten changes move a metric by less than this share of its level."""
-REACH = 1.645
-POINTS = np.array([0.05, 0.5, 0.95])
-GRID = (np.arange(100) + 0.5) / 100
+SURE = 0.99
+"""From this chance on a figure is told as one that moves for sure."""
 NOTABLE = 1.5
 """A risk this many times the service's usual one is worth a sentence."""
 
 
 def predict(model: Model, planned: Deployment, context: Context, patterns: Sequence[Pattern] = ()) -> Prediction:
-    """What `planned` would do if it started in `context`; `patterns` that apply are told among the warnings."""
+    """What `planned` would do if it started in `context`, averaged over what is not known of it.
+
+    `patterns` that apply are told among the warnings.
+    """
     known = traits(planned, context, salt=model.salt)
-    place = Place(planned.service, planned.team)
-    row = model.design.rows([known], [place])
-    evidence = similar(model, known, place)
-    risk = chance(model.trouble, row)
+    candidates = completed(model, known)
+    rows = rows_of(model, candidates.traits)
+    evidence = similar(model, known, Place(planned.service, planned.team))
+    risk = chance(model.trouble, rows, candidates.weights, candidates.untold)
+    event = event_of(model.trouble, rows, candidates.weights)
     applying = [pattern for pattern in patterns if all(holds(one, known) for one in pattern.conditions)]
     cold = {name: _cold(level) for name, level in context.levels.items()}
     cost = None
     if model.cost and model.currency:
-        cost = Cost(currency=model.currency, per_hour=expect(model.cost, row))
+        cost = ExpectedCost(currency=model.currency, per_hour=expect(model.cost, event))
     return Prediction(
         deployment_id=planned.id,
         basis=model.basis,
         n=model.n,
         risk=risk,
-        failure=_share_of(chance(model.failure, row), risk),
-        metrics=cold | {name: expect(response, row) for name, response in model.metrics.items()},
+        failure=_share_of(chance(model.failure, rows, candidates.weights, candidates.untold), risk),
+        metrics=cold | {name: expect(response, event) for name, response in model.metrics.items()},
         cost=cost,
         similar=evidence,
         patterns=tuple(pattern.sentence for pattern in applying if _harmful(pattern)),
         warnings=(*_evidence(model, evidence, cost), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
     )
-
-
-def expect(response: Response, row: Floats) -> Estimate:
-    """The 5 %, 50 % and 95 % points of one figure; where it may not move at all, of both possibilities together."""
-    if response.moves is None:
-        points = _moved(response, row, POINTS)[0]
-    else:
-        sizes = _moved(response, row, GRID)[0]
-        chance = float(response.moves.risk(row)[0])
-        weights = [
-            np.full(sizes.size, chance / sizes.size),
-            np.full(response.still.size, (1 - chance) / response.still.size),
-        ]
-        points = weighted_points(np.concatenate([sizes, response.still]), np.concatenate(weights), POINTS)
-    return Estimate(low=float(points[0]), median=float(points[1]), high=float(points[2]))
-
-
-def mean(response: Response, rows: Floats) -> Floats:
-    """The mean of one figure for each row (n,), its noise taken from left-out cases (Duan's smearing)."""
-    sizes = _moved(response, rows, GRID).mean(axis=1)
-    if response.moves is None:
-        return np.asarray(sizes)
-    chance = response.moves.risk(rows)
-    return np.asarray(chance * sizes + (1.0 - chance) * response.still.mean())
-
-
-def _moved(response: Response, rows: Floats, shares: Floats) -> Floats:
-    """These points of the figure where it moves, shape (rows, shares)."""
-    errors = error_at(response.errors, response.line.freedom, shares)
-    centre, spread = response.line.mean(rows), response.line.spread(rows)
-    return response.scale.back(centre[:, None] + spread[:, None] * errors[None, :])
-
-
-def chance(fit: RiskModel, row: Floats) -> Estimate:
-    """A probability with its range."""
-    centre, spread = fit.odds(row)
-    low, high = expit(centre - REACH * spread), expit(centre + REACH * spread)
-    return Estimate(low=float(low[0]), median=float(fit.risk(row)[0]), high=float(high[0]))
 
 
 def _harmful(pattern: Pattern) -> bool:
@@ -106,9 +67,9 @@ def _harmful(pattern: Pattern) -> bool:
     return judged and pattern.kind is PatternKind.PATTERN and pattern.effect.low > 0
 
 
-def _cold(level: float) -> Estimate:
+def _cold(level: float) -> Forecast:
     reach = COLD_CHANGE_RATIO * abs(level)
-    return Estimate(low=-reach, median=0.0, high=reach)
+    return Forecast(low=-reach, median=0.0, high=reach)
 
 
 def _share_of(share: Estimate, whole: Estimate) -> Estimate:
@@ -116,14 +77,18 @@ def _share_of(share: Estimate, whole: Estimate) -> Estimate:
     return Estimate(low=share.low * whole.low, median=share.median * whole.median, high=share.high * whole.high)
 
 
-def _beside(cost: Cost | None) -> str:
-    """What is predicted beside the evidence, where it is a loss."""
-    if cost is None or cost.per_hour.median <= 0:
+def _beside(cost: ExpectedCost | None) -> str:
+    """What is predicted beside the evidence, where it is a loss: its chance, and how much it is then."""
+    size = cost.per_hour.if_moved if cost is not None else None
+    if cost is None or size is None or size.median <= 0:
         return ""
-    return f"; this one is predicted to cost {format_money(cost.currency, cost.per_hour, per_hour=True)}"
+    amount = format_money(cost.currency, size, per_hour=True)
+    if cost.per_hour.chance > SURE:
+        return f"; this one is predicted to cost {amount}"
+    return f"; this one costs something with a chance of {format_share(cost.per_hour.chance)}, and then {amount}"
 
 
-def _evidence(model: Model, evidence: Sequence[Similar], cost: Cost | None) -> list[str]:
+def _evidence(model: Model, evidence: Sequence[Similar], cost: ExpectedCost | None) -> list[str]:
     """What followed the similar deployments, when trouble followed at least half of three or more."""
     if len(evidence) < 3:
         return []

@@ -21,6 +21,8 @@ FOLDS, PLENTY = 5, 300
 """Folds that are left out in turn; with PLENTY of cases the shrinkage hardly depends on any of them."""
 PRIOR_VARIANCE, PRIOR_ROWS = 0.02, 25.0
 """The variance of an effect expected beforehand, in units of the noise's; it counts as much as this many rows tell."""
+TROUBLED, TROUBLED_VARIANCE = "trouble", 4.0
+"""The group of the column that says whether there was trouble: how far a figure moves depends on that."""
 LARGEST_VARIANCE = 1e4
 """The largest variance of an effect in units of the noise's: without any noise an effect would have none."""
 FLAT = 1e-6
@@ -38,6 +40,12 @@ class Linear:
     def mean(self, table: Floats) -> Floats:
         """The expected value of each row."""
         return with_one(table) @ self.weights
+
+    def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of what is expected of rows (n, p - 1) without their last
+        column, which is the same for both."""
+        gap = np.pad(with_one(one) - with_one(other), ((0, 0), (0, 1)))
+        return gap @ self.weights, self.sigma * np.sqrt(((gap @ self.covariance) * gap).sum(axis=1))
 
     def spread(self, table: Floats) -> Floats:
         """The standard deviation of a new case at each row, its own noise included."""
@@ -61,7 +69,8 @@ def ridge(table: Floats, values: Floats, groups: Sequence[str], counts: Floats, 
     group = np.unique(np.array(groups, dtype=str), return_inverse=True)[1]
     total, energy = float(counts.sum()), float(counts @ values**2)
     spread = max(float(counts @ (values - counts @ values / total) ** 2) / max(total - 1.0, 1.0), 1e-12)
-    prior = np.full(group.max(initial=-1) + 1, PRIOR_VARIANCE)
+    names = np.unique(np.array(groups, dtype=str))
+    prior = np.where(names == TROUBLED, TROUBLED_VARIANCE, PRIOR_VARIANCE)
     variances, sigma2 = prior, spread
     weights = covariance = np.zeros(0)
     freedom = 1.0

@@ -28,6 +28,7 @@ from afdp_exporter.patterns.gaussian_process import (
     relevance,
 )
 from afdp_exporter.patterns.labels import Labels
+from afdp_exporter.patterns.regression import TROUBLED
 
 DOUBT = 1.4
 """The standard deviation of the prior's log odds: the 90 % range of a risk of 15 % goes from 1 % to 50 %."""
@@ -41,6 +42,8 @@ MATTERING, MATTERING_HERE, MATTERING_TOGETHER = 0.8, 0.02, 0.005
 """How many columns of a trait matter, how many do so for one service alone, and how likely each product does."""
 ODDS_SPREAD, ODDS_SPREAD_HERE, LEVEL_SPREAD = 1.2, 0.7, 0.3
 """The spread of a log odds ratio that matters, of one for a service alone, and of the levels of services and teams."""
+TROUBLED_SPREAD = 4.0
+"""The spread of the log odds ratio that there was trouble, where a figure moved."""
 TELLING, TELLING_SPREAD = 0.9, 0.5
 """How likely a size tells of the risk, and the spread of the log odds ratio for one standard deviation of its noise."""
 
@@ -82,10 +85,20 @@ class RiskModel:
 
     def odds(self, table: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the log odds of each row of home."""
-        home = np.zeros(table.shape[0], dtype=np.intp)
-        inputs = Inputs(_scaled(table, self.scales), with_one(table) @ self.directions, home, home)
-        (first, doubt), (second, other_doubt) = self.logistic.odds(table), self.process.odds(inputs)
+        (first, doubt), (second, other_doubt) = self.logistic.odds(table), self.process.odds(self._inputs(table))
         return 0.5 * (first + second), 0.5 * (doubt + other_doubt)
+
+    def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of the log odds of rows, pair by pair (n,)."""
+        (first, doubt), (second, other_doubt) = (
+            self.logistic.contrast(one, other),
+            self.process.contrast(self._inputs(one), self._inputs(other)),
+        )
+        return 0.5 * (first + second), 0.5 * (doubt + other_doubt)
+
+    def _inputs(self, table: Floats) -> Inputs:
+        home = np.zeros(table.shape[0], dtype=np.intp)
+        return Inputs(_scaled(table, self.scales), with_one(table) @ self.directions, home, home)
 
     def risk(self, table: Floats) -> Floats:
         """The probability of each row of home, averaged over what is not known (MacKay's probit approximation)."""
@@ -165,6 +178,8 @@ def _prior_odds(expected: float) -> float:
 def _of(group: str, columns: int, trait: tuple[float, float]) -> tuple[float, float]:
     if group in {SERVICE, TEAM_LEVEL}:
         return 1.0, LEVEL_SPREAD
+    if group == TROUBLED:
+        return 1.0, TROUBLED_SPREAD
     if group == TOGETHER:
         return MATTERING_TOGETHER, trait[1]
     if group.endswith(HERE):

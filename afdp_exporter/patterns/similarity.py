@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from afdp_exporter.model import Similar
 from afdp_exporter.patterns import responses
-from afdp_exporter.patterns.encoding import Column, as_number, compress, levels, period
+from afdp_exporter.patterns.encoding import as_number, compress, levels, period
 from afdp_exporter.patterns.learning import Model, Place, place_of
 from afdp_exporter.patterns.traits import Traits, Value
 from afdp_exporter.wording.numbers import format_number
@@ -23,7 +23,7 @@ TELLING = 3
 def similar(model: Model, traits: Traits, place: Place) -> tuple[Similar, ...]:
     """The most similar cases from ALIKE on, the nearest first, with the traits that they share."""
     weights = importance(model)
-    spreads = {column.trait: column for column in model.design.encoder.columns if column.kind == "linear"}
+    spreads = scales_of(model)
     scored = []
     for index, (case, other) in enumerate(zip(model.cases, model.traits, strict=True)):
         shared = agreements(traits, other, spreads)
@@ -37,7 +37,12 @@ def similar(model: Model, traits: Traits, place: Place) -> tuple[Similar, ...]:
     )
 
 
-def agreements(one: Traits, other: Traits, spreads: Mapping[str, Column]) -> dict[str, float]:
+def scales_of(model: Model) -> dict[str, float]:
+    """By number, how far apart its sizes usually lie, in powers of ten."""
+    return {column.trait: column.scale for column in model.design.encoder.columns if column.kind == "linear"}
+
+
+def agreements(one: Traits, other: Traits, spreads: Mapping[str, float]) -> dict[str, float]:
     """How far two deployments agree in each trait that either has, 0 to 1."""
     names = sorted((one.keys() | other.keys()) - {"team"})
     return {name: _agreement(name, one.get(name), other.get(name), spreads) for name in names}
@@ -55,7 +60,7 @@ def importance(model: Model) -> dict[str, float]:
     return {name: max(effect / most, LEAST_WEIGHT) if most > 0 else 1.0 for name, effect in found.items()}
 
 
-def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mapping[str, Column]) -> float:
+def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mapping[str, float]) -> float:
     if one is None or other is None:
         return 0.0
     first, second = as_number(one), as_number(other)
@@ -67,7 +72,7 @@ def _agreement(name: str, one: Value | None, other: Value | None, spreads: Mappi
         if size is None:
             return float(first == second)
         apart = compress(first) - compress(second)
-        return math.exp(-abs(apart) / size.scale)
+        return math.exp(-abs(apart) / size)
     if isinstance(one, frozenset) and isinstance(other, frozenset):
         return len(one & other) / len(one | other) if one | other else 1.0
     return float(levels(one) == levels(other))

@@ -1,7 +1,7 @@
 """What was learned of one figure: how far it moves, and, where it does not always, how often."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from afdp_exporter.model import Floats
 from afdp_exporter.patterns import regression, responses
 from afdp_exporter.patterns.chances import Logistic
 from afdp_exporter.patterns.intervals import CONFORMAL
-from afdp_exporter.patterns.regression import Linear
+from afdp_exporter.patterns.regression import TROUBLED, Linear
 from afdp_exporter.patterns.responses import Figures, Scale
 from afdp_exporter.patterns.risk import Lesson, Severity, chance
 
@@ -39,10 +39,15 @@ class Response:
     used: int
     moves: Logistic | None
     still: Floats
+    usual_trouble: float  # the mean chance of trouble of the cases behind
+
+    def beside(self, rows: Floats, trouble: float) -> Floats:
+        """Rows (m, p) as `line` and `moves` know them, with or without trouble (m, p + 1)."""
+        return np.hstack([rows, np.full((rows.shape[0], 1), trouble - self.usual_trouble)])
 
 
-def respond(figures: Figures, lesson: Lesson) -> Response | None:
-    """Learn one figure; None while fewer than ENOUGH are known.
+def respond(figures: Figures, lesson: Lesson, trouble: Floats) -> Response | None:
+    """Learn one figure beside the chance (n,) that there was `trouble`; None while fewer than ENOUGH are known.
 
     Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
     """
@@ -52,20 +57,30 @@ def respond(figures: Figures, lesson: Lesson) -> Response | None:
     moved = known & figures.moved
     hurdle = ENOUGH <= int(moved.sum()) <= int(known.sum()) - ENOUGH
     used = moved if hurdle else known
-    scale, line = _line(figures.values[used], lesson.table[used], lesson.groups, lesson.counts[used])
+    usual = float(trouble.mean())
+    table, groups = np.hstack([lesson.table, trouble[:, None] - usual]), [*lesson.groups, TROUBLED]
+    scale, line = _line(figures.values[used], table[used], groups, lesson.counts[used])
     scaled = np.where(used, scale.forward(figures.values), np.nan)
-    unseen = regression.unseen(line, lesson.table, scaled, lesson.groups, lesson.counts)
+    unseen = regression.unseen(line, table, scaled, groups, lesson.counts)
     errors = ((scaled - unseen.mean) / unseen.spread)[used]
     return Response(
         scale=scale,
         line=line,
         errors=_own(errors, lesson.own[used]),
-        severity=Severity(unseen.effect, np.append(0.0, line.weights[1:]) / line.sigma),
+        severity=_severity(scaled, used, lesson),
         n=int(known.sum()),
         used=int(used.sum()),
-        moves=_moves(figures.moved[known], lesson, known) if hurdle else None,
+        moves=_moves(figures.moved[known], replace(lesson, table=table, groups=groups), known) if hurdle else None,
         still=_own(figures.values[known & ~moved], lesson.own[known & ~moved]) if hurdle else np.zeros(0),
+        usual_trouble=usual,
     )
+
+
+def _severity(scaled: Floats, used: NDArray[np.bool_], lesson: Lesson) -> Severity:
+    """How far the traits alone move the figure: what teaches the risk must not know whether there was trouble."""
+    line = regression.ridge(lesson.table[used], scaled[used], lesson.groups, lesson.counts[used])
+    unseen = regression.unseen(line, lesson.table, scaled, lesson.groups, lesson.counts)
+    return Severity(unseen.effect, np.append(0.0, line.weights[1:]) / line.sigma)
 
 
 def _moves(moved: NDArray[np.bool_], lesson: Lesson, known: NDArray[np.bool_]) -> Logistic:

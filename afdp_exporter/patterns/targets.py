@@ -46,11 +46,14 @@ class Target:
 
     def scores(self, figures: Floats) -> Floats:
         """Known figures of either kind as tests see them: yes or no as it is, sizes by their normal scores."""
-        if self.rate:
-            return figures
-        _, place, ties = np.unique(figures, return_inverse=True, return_counts=True)
-        ranks = np.cumsum(ties) - (ties - 1) / 2.0
-        return np.asarray(ndtri((ranks[place] - 0.5) / figures.size))
+        return figures if self.rate else normal_scores(figures)
+
+
+def normal_scores(figures: Floats) -> Floats:
+    """Each figure's place among all (n,), as a normal deviate; those alike share theirs."""
+    _, place, ties = np.unique(figures, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(ties) - (ties - 1) / 2.0
+    return np.asarray(ndtri((ranks[place] - 0.5) / figures.size))
 
 
 def targets(cases: Sequence[Case]) -> list[Target]:

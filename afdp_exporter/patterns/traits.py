@@ -48,13 +48,20 @@ def traits(deployment: Deployment, context: Context, *, salt: bytes = b"") -> di
         "actor": pseudonym(deployment.actor, salt) if deployment.actor else None,
         "version_jump": version_jump(deployment.previous_version, deployment.version),
         "traffic_ratio": deployment.traffic_ratio,
+    }
+    given = {name: value for name, value in sorted(deployment.traits.items()) if name != "version_jump"}  # known above
+    found |= {f"traits.{name}": value for name, value in given.items()}
+    return _present(found) | state_traits(context) | moment_traits(context)
+
+
+def state_traits(context: Context) -> dict[str, Value]:
+    """The traits of what the service has been through by the moment."""
+    found: dict[str, Value | None] = {
         "hours_since_last": context.since_last.total_seconds() / 3600 if context.since_last else None,
         "in_flight": float(context.in_flight),
         "recent_trouble_ratio": _trouble(context),
     }
-    given = {name: value for name, value in sorted(deployment.traits.items()) if name != "version_jump"}  # known above
-    found |= {f"traits.{name}": value for name, value in given.items()}
-    return _present(found) | moment_traits(context)
+    return _present(found)
 
 
 def moment_traits(context: Context) -> dict[str, Value]:

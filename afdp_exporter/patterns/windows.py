@@ -1,31 +1,39 @@
 """The coming hours for a service: what a deployment of its usual kind would risk and cost in each of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 import numpy as np
-from scipy.special import expit
 
 from afdp_exporter.model import Basis, Context, Estimate, Floats, Occasion, Slot, Window, Windows
+from afdp_exporter.patterns.joint import chance, event_of, mean
 from afdp_exporter.patterns.learning import Model
-from afdp_exporter.patterns.prediction import REACH, mean
 from afdp_exporter.patterns.risk import HERE
 from afdp_exporter.patterns.threads import one_thread
-from afdp_exporter.patterns.traits import OF_THE_MOMENT, Traits, moment_traits
+from afdp_exporter.patterns.traits import OF_THE_MOMENT, moment_traits, state_traits
+from afdp_exporter.patterns.typical import completed, rows_of
 from afdp_exporter.patterns.wording import moment_words
 from afdp_exporter.wording.money import format_money
 from afdp_exporter.wording.numbers import format_number, format_share
 
 HOUR = timedelta(hours=1)
-USUAL = 20
-"""How many of the service's newest deployments stand for its usual ones."""
 NEAR = 0.1
 """Hours within this share of the way from the best to the worst count as equally good."""
 BEST = 3
+REACH = 1.645
 TELLING = 1.25
 """A factor on the odds that is worth a reason."""
-FLAT = 1.05
-"""Below this ratio of the worst to the best hour there is no best one."""
+FLAT = 0.05
+"""Below this share of now's risk or cost a gain is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What may be deployed in each hour: the rows that the fits know (hours, m, p), and their weights (m,)."""
+
+    table: Floats
+    weights: Floats
 
 
 def forecast(
@@ -37,10 +45,13 @@ def forecast(
     calendar: Sequence[Occasion] = (),
     holidays: Mapping[date, str] | None = None,
     load: Sequence[float] | None = None,
+    state: Context | None = None,
+    delay_cost_per_hour: float = 0.0,
 ) -> Windows:
     """Rank the coming `hours` by expected cost, or by risk while no cost is known; those riskier than now come last.
 
-    `load` is the ratio of each hour.
+    `load` is the ratio of each hour, `state` what the service has been through by now. An hour is named the best where
+    the range of its saving is above none, and where it saves more than waiting costs.
     """
     first = _next_hour(now)
     starts = [one.astimezone(zone) for one in (now, *(first + HOUR * ahead for ahead in range(hours - 1)))]
@@ -55,65 +66,97 @@ def forecast(
         for place, start in enumerate(starts)
     ]
     with one_thread():
-        slots = _slots(model, starts, contexts)
-    current = slots[0]
-    ranked = sorted(slots, key=lambda slot: (_is_riskier(slot, current), _value(slot), slot.start))
-    best = ranked[0]
-    avoided = None
-    if current.cost_per_hour is not None and best.cost_per_hour is not None:
-        avoided = current.cost_per_hour - best.cost_per_hour
+        slots, rows = _slots(model, starts, contexts, state)
+        current = slots[0]
+        order = sorted(range(len(slots)), key=lambda place: _rank(slots[place], current))
+        saving = _saving(model, slots, rows, order[0])
+    ranked = [slots[place] for place in order]
+    better = saving is not None and _is_worth_it(model, slots, delay_cost_per_hour, saving)
     return Windows(
         service=model.home.service,
         made_at=now,
         slots=tuple(ranked),
-        best=_best(slots),
+        best=_best(slots) if better else (),
         now=current,
-        loss_avoided=avoided,
+        loss_avoided=saving.median if better and saving and current.cost_per_hour is not None else None,
+        saving=saving if better and current.cost_per_hour is not None else None,
         currency=model.currency,
         basis=model.basis,
         n=model.n,
-        sentence=_sentence(model, slots, best, avoided),
+        sentence=_sentence(model, ranked[0], current, saving if better else None, _best(slots)[0]),
     )
+
+
+def _rank(slot: Slot, current: Slot) -> tuple[bool, float, datetime]:
+    return _is_riskier(slot, current), _value(slot), slot.start
+
+
+def _saving(model: Model, slots: Sequence[Slot], rows: Candidates, best: int) -> Estimate | None:
+    """How much better the best hour is expected to be than now, per hour of loss or, while no cost is known, in risk,
+    with its range; None where the cases do not tell them apart."""
+    gain = _value(slots[0]) - _value(slots[best])
+    if gain <= FLAT * abs(_value(slots[0])):
+        return None
+    ours, theirs = rows.table[0], rows.table[best]
+    gaps = [model.trouble.contrast(ours, theirs)]
+    if model.cost and slots[0].cost_per_hour is not None:
+        gaps.append(model.cost.line.contrast(ours, theirs))
+    certainty = max(float(rows.weights @ mean) / max(float(rows.weights @ doubt), 1e-9) for mean, doubt in gaps)
+    if certainty <= REACH:
+        return None
+    low, high = (gain * (1.0 + sign * REACH / certainty) for sign in (-1.0, 1.0))
+    return Estimate(low=low, median=gain, high=high)
+
+
+def _is_worth_it(model: Model, slots: Sequence[Slot], delay_cost_per_hour: float, saving: Estimate) -> bool:
+    """Whether waiting for the best hour saves more, over as long as a loss usually lasts, than the delay costs."""
+    if not delay_cost_per_hour or slots[0].cost_per_hour is None:
+        return True
+    best = min(slots, key=lambda slot: _rank(slot, slots[0]))
+    wait = (best.start - slots[0].start) / HOUR
+    return saving.median * _usual_hours(model) > delay_cost_per_hour * wait
+
+
+def _usual_hours(model: Model) -> float:
+    """How long a loss usually lasted, in hours; one where none is known to have ended."""
+    lasted = [
+        cost.duration / HOUR
+        for case in model.cases
+        for cost in case.impact.costs
+        if cost.currency == model.currency and cost.duration is not None and cost.ended
+    ]
+    return float(np.median(lasted)) if lasted else 1.0
 
 
 def _next_hour(now: datetime) -> datetime:
     return now.replace(minute=0, second=0, microsecond=0) + HOUR
 
 
-def _slots(model: Model, starts: Sequence[datetime], contexts: Sequence[Context]) -> list[Slot]:
-    usual = _usual(model)
-    moments = [moment_traits(context) for context in contexts]
-    rows = [{**traits, **moment} for moment in moments for traits in usual]
-    table = model.design.rows(rows, [model.home] * len(rows))
-    shape = (len(moments), len(usual))
-    centre, spread = model.trouble.odds(table)
-    low, median, high = (
-        points.reshape(shape).mean(axis=1)
-        for points in (expit(centre - REACH * spread), model.trouble.risk(table), expit(centre + REACH * spread))
-    )
-    costs = mean(model.cost, table).reshape(shape).mean(axis=1) if model.cost else None
-    reasons = _reasons(model, table.reshape(*shape, -1).mean(axis=1), contexts)
-    return [
-        Slot(
-            start=start,
-            end=_next_hour(start),
-            risk=Estimate(low=float(low[place]), median=float(median[place]), high=float(high[place])),
-            cost_per_hour=float(costs[place]) if costs is not None else None,
-            reasons=reasons[place],
+def _slots(
+    model: Model, starts: Sequence[datetime], contexts: Sequence[Context], state: Context | None
+) -> tuple[list[Slot], Candidates]:
+    """Each hour, were a deployment of the service's usual kind begun in it, in the state that the service is in now."""
+    moments = [moment_traits(context) | state_traits(state or context) for context in contexts]
+    usual = completed(model, moments[0])
+    changes = [{name: value for name, value in each.items() if name not in moments[0]} for each in usual.traits]
+    table = rows_of(model, [change | moment for moment in moments for change in changes])
+    rows = Candidates(table.reshape(len(moments), len(changes), -1), usual.weights)
+    costs = None
+    if model.cost:
+        event = event_of(model.trouble, table, np.tile(rows.weights, len(moments)))
+        costs = mean(model.cost, event).reshape(len(moments), -1) @ rows.weights
+    reasons = _reasons(model, np.einsum("hcp,c->hp", rows.table, rows.weights), contexts)
+    known: dict[bytes, Estimate] = {}
+    slots = []
+    for place, start in enumerate(starts):
+        same = rows.table[place].tobytes()
+        if same not in known:
+            known[same] = chance(model.trouble, rows.table[place], rows.weights, usual.untold)
+        cost = float(costs[place]) if costs is not None else None
+        slots.append(
+            Slot(start=start, end=_next_hour(start), risk=known[same], cost_per_hour=cost, reasons=reasons[place])
         )
-        for place, start in enumerate(starts)
-    ]
-
-
-def _usual(model: Model) -> list[Traits]:
-    """The traits of the service's newest deployments without those of their moments; nothing known: an empty one."""
-    own = [
-        traits
-        for case, traits in zip(model.cases, model.traits, strict=True)
-        if case.deployment.service == model.home.service
-    ]
-    newest = (own or list(model.traits))[-USUAL:]
-    return [{name: value for name, value in traits.items() if name not in OF_THE_MOMENT} for traits in newest] or [{}]
+    return slots, rows
 
 
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:
@@ -154,14 +197,13 @@ def _best(slots: Sequence[Slot]) -> tuple[Window, ...]:
     return tuple(Window(start=stretch[0].start, end=stretch[-1].end) for stretch in ordered[:BEST])
 
 
-def _sentence(model: Model, slots: Sequence[Slot], best: Slot, avoided: float | None) -> str:
-    current, stretch = slots[0], _best(slots)[0]
+def _sentence(model: Model, best: Slot, current: Slot, saving: Estimate | None, stretch: Window) -> str:
     basis = f"(n = {model.n})" if model.basis is not Basis.COLD else "(nothing known yet: a prior)"
-    if max(_value(slot) for slot in slots) <= FLAT * max(_value(best), 1e-12):
+    if saving is None:
         return f"No coming hour is known to be better than another {basis}"
     when = f"{stretch.start:%A %d %B %H:%M} to {stretch.end:%A %H:%M}"
     risks = f"a risk of {format_share(best.risk.median)} against {format_share(current.risk.median)} now"
-    if avoided is None or model.currency is None or avoided <= 0:
+    if current.cost_per_hour is None or model.currency is None:
         return f"Best: {when}, with {risks} {basis}"
-    less = format_money(model.currency, avoided, per_hour=True)
+    less = format_money(model.currency, saving, per_hour=True)
     return f"Best: {when}, with {risks}; {less} less is expected to be lost {basis}"

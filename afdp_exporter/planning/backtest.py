@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from afdp_exporter.impact.trust import FalseAlarms
 from afdp_exporter.model import Deployment, Foretold, Look, LookState, Measured, Pattern, Prediction, Status, Window
 from afdp_exporter.patterns import Model
-from afdp_exporter.planning.forecast import NEARBY, as_planned, foresee, learn, lessons, patterns_of, rank
+from afdp_exporter.planning.forecast import NEARBY, as_planned, foresee, learn, lessons, patterns_of, rank, usual_of
 from afdp_exporter.planning.outlook import patterns_json, prediction_json, windows_json
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.planning.scoreboard import scoreboard_json
@@ -190,7 +190,10 @@ class _Walk:
         windows = {}
         for service in sorted({each.service for each in self._history.deployments}):
             model = await self._learned(learn, known, calendar, service, plans.teams.get(service), end)
-            windows[service] = windows_json(rank(model, _WEEK, calendar, end))
+            around = self._around(usual_of(service, (), end), end)
+            delay = plans.settings.delay_cost_per_hour
+            ranked = rank(model, _WEEK, calendar, end, around, delay_cost_per_hour=delay)
+            windows[service] = windows_json(ranked)
         patterns = await self._learned(patterns_of, known, calendar)
         alarms = await self._false_alarms()
         return {

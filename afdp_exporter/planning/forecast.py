@@ -105,10 +105,42 @@ def as_planned(deployment: Deployment) -> Deployment:
     return replace(deployment, status=Status.PLANNED, finished_at=None, labelled_outcome=None, note=None)
 
 
-def rank(model: Model, hours: int, known: Calendar, now: datetime) -> Windows:
-    """The coming hours for the service that a model knows. Pure."""
-    occasions, found = known.occasions, known.holidays
-    return forecast(model, now=now, zone=known.zone, hours=hours, calendar=occasions, holidays=found)
+def rank(
+    model: Model,
+    hours: int,
+    known: Calendar,
+    now: datetime,
+    around: Sequence[Measured],
+    *,
+    delay_cost_per_hour: float = 0.0,
+) -> Windows:
+    """The coming hours for the service that a model knows; `around` are the newest deployments by now. Pure."""
+    usual = usual_of(model.home.service, around, now)
+    past = {each.deployment.id: each for each in _outlines(around)}
+    return forecast(
+        model,
+        now=now,
+        zone=known.zone,
+        hours=hours,
+        calendar=known.occasions,
+        holidays=known.holidays,
+        state=_context(usual, [each.deployment for each in around], past, known),
+        delay_cost_per_hour=delay_cost_per_hour,
+    )
+
+
+def usual_of(service: str, around: Sequence[Measured], now: datetime) -> Deployment:
+    """A planned deployment of a service of which nothing else is known, where its newest one went."""
+    own = [each.deployment for each in around if each.deployment.service == service]
+    newest = max(own, key=lambda each: each.started_at, default=None)
+    return Deployment(
+        id="usual",
+        service=service,
+        environment=newest.environment if newest else "production",
+        status=Status.PLANNED,
+        started_at=now,
+        received_at=now,
+    )
 
 
 def _impacts(history: Sequence[Measured]) -> dict[str, Impact]:

@@ -51,14 +51,16 @@ class Foresight:
     audience: Audience
     plans: Callable[[], Plans]
     clock: Callable[[], datetime]
-    _told: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
+    _waiting: dict[str, None] = field(default_factory=dict)  # ids in the order in which they came, each once
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def told(self, deployment: Deployment) -> None:
         """A deployment was recorded or changed."""
         if not _is_ahead(deployment):
             self.audience.over(deployment.id)
         if deployment.planned or self.clock() - deployment.started_at <= _FRESH:
-            self._told.put_nowait(deployment.id)
+            self._waiting[deployment.id] = None
+            self._changed.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -70,12 +72,21 @@ class Foresight:
         while True:
             try:
                 async with asyncio.timeout(patience):
-                    deployment_id = await self._told.get()
+                    deployment_id = await self._next()
             except TimeoutError:
                 await self.refresh()
                 patience = _REFRESH_SECONDS
             else:
                 await _quietly(self._foretell(deployment_id))
+
+    async def _next(self) -> str:
+        """The deployment that waits for the longest; told again meanwhile, it is predicted once."""
+        while not self._waiting:
+            self._changed.clear()
+            await self._changed.wait()
+        deployment_id = next(iter(self._waiting))
+        del self._waiting[deployment_id]
+        return deployment_id
 
     async def refresh(self) -> None:
         """Rank the coming hours of each service, and tell what was learned and how well predictions came true."""

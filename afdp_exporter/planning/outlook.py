@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from afdp_exporter.model import Condition, Estimate, Pattern, Prediction, Similar, Slot, Windows
+from afdp_exporter.model import Condition, Estimate, Forecast, Pattern, Prediction, Similar, Slot, Windows
 from afdp_exporter.watching.report import estimate_json, number_json, time_json
 
 
@@ -14,8 +14,8 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
         "deployment_id": prediction.deployment_id,
         "basis": prediction.basis.value,
         "n": prediction.n,
-        "metrics": {name: estimate_json(estimate) for name, estimate in prediction.metrics.items()},
-        "cost_per_hour": estimate_json(cost.per_hour) | {"currency": cost.currency} if cost else None,
+        "metrics": {name: _forecast(estimate) for name, estimate in prediction.metrics.items()},
+        "cost_per_hour": _forecast(cost.per_hour) | {"currency": cost.currency} if cost else None,
         "risk_ratio": number_json(prediction.risk.median),
         "risk": estimate_json(prediction.risk),
         "failure_ratio": number_json(prediction.failure.median),
@@ -55,10 +55,17 @@ def windows_json(windows: Windows) -> dict[str, Any]:
         "sentence": windows.sentence,
         "best": [{"start": time_json(window.start), "end": time_json(window.end)} for window in windows.best],
         "loss_avoided": number_json(windows.loss_avoided),
+        "saving": estimate_json(windows.saving) if windows.saving else None,
         "currency": windows.currency,
         "now": _slot(windows.now),
         "hours": [_slot(slot) for slot in windows.slots],
     }
+
+
+def _forecast(figure: Forecast) -> dict[str, Any]:
+    """The points of a figure, the chance that it moves at all, and its points if it does."""
+    moved = estimate_json(figure.if_moved) if figure.if_moved else None
+    return estimate_json(figure) | {"chance_ratio": number_json(figure.chance), "if_moved": moved}
 
 
 def _slot(slot: Slot) -> dict[str, Any]:

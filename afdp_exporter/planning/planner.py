@@ -5,21 +5,30 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import TypeAlias
 
 import structlog
+from cachetools import LRUCache
 
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
 from afdp_exporter.patterns import Model, fit, mine
+from afdp_exporter.patterns.learning import Place
 from afdp_exporter.patterns.mining import newest
 from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, rank, taught
+from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, rank, taught, usual_of
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
 from afdp_exporter.workers import Workers
 
 log = structlog.get_logger(__name__)
+
+Pool: TypeAlias = tuple[str | None, str | None]
+"""Whose cases a model is learned from: a service, None for all of which nothing was recorded, and a team."""
+_MODELS = 500
+"""The most models that are kept; the one that was not asked for the longest goes first."""
 
 
 async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
@@ -41,7 +50,7 @@ class Planner:
     def __init__(self, *, store: Store, workers: Workers) -> None:
         self._store = store
         self._workers = workers
-        self._models: dict[tuple[str, str | None], Model] = {}
+        self._models: LRUCache[Pool, Model] = LRUCache(maxsize=_MODELS)
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
         self._measured = asyncio.Event()
@@ -77,15 +86,17 @@ class Planner:
 
     async def predict(self, planned: Deployment, plans: Plans, now: datetime) -> Prediction:
         """What a planned deployment is expected to do."""
-        model = await self._model(planned.service, planned.team or plans.teams.get(planned.service), plans, now)
+        model = await self._model(planned.service, planned.team, plans, now)
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
         return await asyncio.to_thread(foresee, model, planned, around, plans.calendar(now), found)
 
     async def windows(self, service: str, hours: int, plans: Plans, now: datetime) -> Windows:
         """The coming hours for a service, ranked."""
-        model = await self._model(service, plans.teams.get(service), plans, now)
-        return await asyncio.to_thread(rank, model, hours, plans.calendar(now), now)
+        model = await self._model(service, None, plans, now)
+        around = await surroundings(self._store, usual_of(service, (), now))
+        delay = plans.settings.delay_cost_per_hour
+        return await asyncio.to_thread(rank, model, hours, plans.calendar(now), now, around, delay_cost_per_hour=delay)
 
     async def patterns(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         """What was learned about all services."""
@@ -96,25 +107,29 @@ class Planner:
         return self._patterns
 
     async def _model(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
-        if (service, team) not in self._models:
+        """What was learned for a service; services of which nothing was ever recorded share what their pool taught."""
+        team = team or plans.teams.get(service)
+        known = any(service == each for each, _ in await self._store.places())
+        pool = (service if known else None, team)
+        if pool not in self._models:
             async with self._learning:
-                if (service, team) not in self._models:
-                    self._models[service, team] = await self._fit(service, team, plans, now)
-        return self._models[service, team]
+                if pool not in self._models:
+                    self._models[pool] = await self._fit(pool, plans, now)
+        return replace(self._models[pool], home=Place(service, team))
 
     async def _renew(self, plans: Plans, now: datetime) -> None:
         """What rests on a service's own cases stays in use until that service was measured."""
         news = set(self._news)
         services = {(await self._store.deployment(each)).service for each in news}
-        for (service, team), known in tuple(self._models.items()):
-            if service in services or known.basis is not Basis.SERVICE:
-                model = await self._fit(service, team, plans, now)
-                self._models[service, team] = model
+        for pool, known in tuple(self._models.items()):
+            if pool[0] in services or known.basis is not Basis.SERVICE:
+                self._models[pool] = await self._fit(pool, plans, now)
         self._news -= news
         if self._patterns is not None:
             self._patterns = await self._mine(plans, now)
 
-    async def _fit(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
+    async def _fit(self, pool: Pool, plans: Plans, now: datetime) -> Model:
+        service, team = pool[0] or "", pool[1]
         cases = await self._cases(lambda past: taught(past, service, team, now), plans, now)
         deadline = plans.settings.deadline
         return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)

@@ -37,6 +37,7 @@ class PlanningSettings:
     holidays: Annotated[str, AfterValidator(_country)] | None = None
     cases: Annotated[int, Field(ge=10, le=100_000)] = 3000
     deadline: Duration = timedelta(seconds=60)
+    delay_cost_per_hour: Annotated[float, Field(ge=0)] = 0.0  # what an hour of waiting costs, in the metrics' currency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

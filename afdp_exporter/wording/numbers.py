@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, isfinite, log10
 
-from afdp_exporter.model import Estimate
+from afdp_exporter.model import Estimate, Forecast
+
+_SURE = 0.99  # from this chance on a figure moves for sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,3 +119,10 @@ def _whole_percent(ratio: float) -> str:
     if 0.995 <= ratio < 1:
         return "over 99"
     return f"{100 * ratio:.0f}"
+
+
+def format_forecast(size: Forecast, told: Callable[[Estimate], str]) -> str:
+    """A figure that may not move at all: the chance that it does, and how far then; `told` words a size."""
+    if size.if_moved is None or size.chance >= _SURE:
+        return told(size)
+    return f"{format_share(size.chance)}: {told(size.if_moved)}"

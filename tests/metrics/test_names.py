@@ -18,6 +18,8 @@ from afdp_exporter.model import (
     Cost,
     Deployment,
     Estimate,
+    ExpectedCost,
+    Forecast,
     GateDecision,
     GateMode,
     GateVerdict,
@@ -49,6 +51,7 @@ TEXTS = [ROOT / "README.md", *(path for place in PLACES for path in sorted(place
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SHARE = Estimate(low=0.1, median=0.2, high=0.3)
+LIKELY = Forecast(low=SHARE.low, median=SHARE.median, high=SHARE.high)
 
 
 def test_every_metric_is_documented_in_one_place_and_nothing_else_is() -> None:
@@ -153,8 +156,8 @@ def _of_what_is_expected(told: Instruments) -> None:
         n=12,
         risk=SHARE,
         failure=SHARE,
-        metrics={"latency_seconds": SHARE},
-        cost=Cost(currency="USD", per_hour=SHARE),
+        metrics={"latency_seconds": LIKELY},
+        cost=ExpectedCost(currency="USD", per_hour=LIKELY),
         patterns=("On Mondays it costs twice as much",),
     )
     told.outlook.predicted(planned, prediction)

@@ -8,8 +8,7 @@ import numpy as np
 from planted_worlds import LATENCY, World, world
 
 from afdp_exporter.model import Attribution, Case, ChangeType, Floats
-from afdp_exporter.patterns.learning import Place, fit
-from afdp_exporter.patterns.traits import traits
+from afdp_exporter.patterns import fit, predict
 
 SEEN = 40
 OFTEN = 0.3
@@ -46,12 +45,8 @@ def chances(cases: list[Case]) -> Floats:
     """How likely each case after those seen is to move latency."""
     home = cases[SEEN].deployment
     model = fit(cases[:SEEN], service=home.service, team=home.team, now=home.started_at)
-    moves = model.metrics[LATENCY].moves
-    assert moves is not None
-    later = [(case.deployment, case.context) for case in cases[SEEN:]]
-    known = [traits(deployment, context, salt=model.salt) for deployment, context in later]
-    places = [Place(deployment.service, deployment.team) for deployment, _ in later]
-    return moves.risk(model.design.rows(known, places))
+    expected = [predict(model, case.deployment, case.context).metrics[LATENCY] for case in cases[SEEN:]]
+    return np.array([each.chance for each in expected])
 
 
 def is_migration(case: Case) -> bool:

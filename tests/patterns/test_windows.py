@@ -42,7 +42,10 @@ def test_the_loss_avoided_is_nows_less_the_best_ones(ranked: Windows) -> None:
     assert ranked.loss_avoided == pytest.approx(ranked.now.cost_per_hour - (ranked.slots[0].cost_per_hour or 0.0))
     assert ranked.loss_avoided > 0
     assert ranked.currency == "USD"
-    assert "an hour less is expected to be lost" in ranked.sentence
+    assert ranked.saving is not None
+    assert 0 < ranked.saving.low < ranked.saving.median < ranked.saving.high
+    assert ranked.saving.median == ranked.loss_avoided
+    assert "less is expected to be lost" in ranked.sentence
 
 
 def test_a_risk_has_its_range(ranked: Windows) -> None:

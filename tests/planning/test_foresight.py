@@ -12,6 +12,7 @@ from afdp_exporter.model import (
     Basis,
     Deployment,
     Estimate,
+    Forecast,
     Foretold,
     Impact,
     Layer,
@@ -47,7 +48,7 @@ def prediction(name: str, risk: float, low: float, high: float) -> Prediction:
         n=20,
         risk=Estimate(low=risk / 2, median=risk, high=min(1.0, 2 * risk)),
         failure=Estimate(low=0.0, median=risk / 4, high=risk),
-        metrics={"latency_seconds": Estimate(low=low, median=(low + high) / 2, high=high)},
+        metrics={"latency_seconds": Forecast(low=low, median=(low + high) / 2, high=high)},
     )
 
 
@@ -115,7 +116,7 @@ async def test_what_is_told_long_after_the_fact_is_not_foretold(store: SQLiteSto
     audience = Told()
     seeing = foresight(store, workers, audience)
     seeing.told(deployment(start=NOW - 2 * HOUR, status=Status.SUCCEEDED))
-    assert seeing._told.empty()
+    assert not seeing._waiting
 
 
 async def test_after_a_start_the_hours_are_ranked_although_nothing_new_is_told(
@@ -191,3 +192,13 @@ def test_a_human_has_the_last_word_on_what_happened() -> None:
     found = score("api", [corrected])
     assert found is not None
     assert found.brier == 0
+
+
+async def test_a_deployment_that_is_told_again_and_again_is_predicted_once(
+    store: SQLiteStore, workers: Workers
+) -> None:
+    seeing = foresight(store, workers, Told())
+    for name in ("d1", "d2", "d1", "d1"):
+        seeing.told(deployment(name))
+    assert [await seeing._next(), await seeing._next()] == ["d1", "d2"]
+    assert not seeing._waiting

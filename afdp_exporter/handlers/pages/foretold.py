@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -19,6 +20,7 @@ from afdp_exporter.pictures.ranges import bars
 from afdp_exporter.pictures.week import SHADES, week
 from afdp_exporter.tracking.intake import read_deployment
 from afdp_exporter.wording.metrics import format_change
+from afdp_exporter.wording.numbers import format_forecast
 
 _HOURS = 168
 _WORDS = ("service", "environment", "version", "team", "strategy", "started_at")
@@ -102,7 +104,7 @@ def _rows(prediction: Prediction) -> list[dict[str, object]]:
     return [
         {
             "metric": name,
-            "told": format_change(name, estimate, signed=True),
+            "told": format_forecast(estimate, partial(format_change, name, signed=True)),
             "bar": bars([estimate])[0],
             "clear": _is_clear(estimate),
         }

@@ -7,11 +7,29 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from afdp_exporter.impact.status import cost_figures, harm_status
-from afdp_exporter.model import Attribution, Basis, Cost, Deployment, Estimate, Measured, Outcome, Shift, stated
+from afdp_exporter.model import (
+    Attribution,
+    Basis,
+    Cost,
+    Deployment,
+    Estimate,
+    ExpectedCost,
+    Measured,
+    Outcome,
+    Shift,
+    stated,
+)
 from afdp_exporter.wording.durations import format_duration
 from afdp_exporter.wording.metrics import display_name, format_change
 from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_factor, format_number, format_p_value, format_share, format_share_range
+from afdp_exporter.wording.numbers import (
+    format_factor,
+    format_forecast,
+    format_number,
+    format_p_value,
+    format_share,
+    format_share_range,
+)
 
 _OUTCOMES = {
     Outcome.SUCCESS: "No harm",
@@ -127,6 +145,11 @@ def cost_told(cost: Cost) -> str:
     return format_money(cost.currency, size, per_hour=True)
 
 
+def expected_cost(cost: ExpectedCost) -> str:
+    """What is expected to be lost an hour: the chance that anything is, and how much then; a gain says so."""
+    return format_forecast(cost.per_hour, lambda size: cost_told(Cost(currency=cost.currency, per_hour=size)))
+
+
 def in_words(sentence: str, metrics: Iterable[str]) -> str:
     """A sentence in which these metrics are called as people call them."""
     names = "|".join(re.escape(name) for name in sorted(metrics, key=len, reverse=True))
@@ -226,6 +249,7 @@ FILTERS: Mapping[str, Any] = {
     "iso": iso,
     "changed": changed,
     "cost_told": cost_told,
+    "expected_cost": expected_cost,
     "share": format_share,
     "share_range": format_share_range,
     "in_words": in_words,
