@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from afdp_exporter.model import Announcement, Change, Ignored
+from afdp_exporter.model import Annotation, Announcement, Change, Ignored
 
 _LATELY = timedelta(minutes=10)
 
@@ -28,7 +28,16 @@ class Reached:
     present: bool = True
 
 
-Step: TypeAlias = Announcement | Change | Ignored | Reached
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An annotation as Grafana has it, chosen by one of these tags; `by` is who wrote it. Its words are read later."""
+
+    annotation: Annotation
+    tags: tuple[str, ...]
+    by: str | None = None
+
+
+Step: TypeAlias = Announcement | Change | Ignored | Marked | Reached
 
 
 class Feed(Protocol):

@@ -1,24 +1,21 @@
 """Grafana: annotations with certain tags, by polling its API."""
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from afdp_exporter.feeds import Reached, Since, Step, walk
+from afdp_exporter.feeds import Marked, Reached, Since, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.http_config import Address
-from afdp_exporter.model import Announcement, Origin, Status
+from afdp_exporter.model import Annotation
 
 _OVERLAP = timedelta(hours=1)  # an annotation may be written after what it tells of
 _LIMIT = 1000
-_PAIR = re.compile(r"(\w[\w.-]*)\s*[:=]\s*(.+)")
 _MARKUP = re.compile(r"<[^>]*>")
-_VERSION = {"version", "tag", "release"}
-_COMMIT = {"commit", "sha", "revision"}
 
 
 class _Annotation(BaseModel):
@@ -48,8 +45,7 @@ class Grafana(Polled):
         async with self.asking(self.url, {"Authorization": f"Bearer {token}"} if token else {}) as api:
             for tag in self.tags:
                 async for annotation in self._tagged(api, tag, first, since.now):
-                    for step in _told(annotation, self.tags):
-                        yield step
+                    yield Marked(_read(annotation, since.now), self.tags, by=annotation.login or None)
         yield Reached(since.now.isoformat())
 
     async def _tagged(self, api: Api, tag: str, first: datetime, last: datetime) -> AsyncIterator[_Annotation]:
@@ -70,35 +66,19 @@ class Grafana(Polled):
             end = oldest
 
 
-def _told(annotation: _Annotation, chosen: Iterable[str]) -> list[Step]:
-    """Its time, and its end where it marks a span."""
-    tags = annotation.tags or []
-    pairs = {found[1].lower(): found[2].strip() for tag in tags if (found := _PAIR.fullmatch(tag.strip()))}
-    bare = [tag for tag in tags if not _PAIR.fullmatch(tag.strip()) and tag not in set(chosen)]
-    words: dict[str, Any] = {
-        "sender": "grafana",
-        "key": str(annotation.id),
-        "origin": Origin(
-            service=pairs.get("service"),
-            environment=pairs.get("environment") or pairs.get("env"),
-            application=pairs.get("app") or pairs.get("application"),
-            namespace=pairs.get("namespace"),
-            labels={**pairs, **dict.fromkeys(bare, "true")},
-        ),
-        "version": next((text for name, text in pairs.items() if name in _VERSION), None),
-        "commit": next((text for name, text in pairs.items() if name in _COMMIT), None),
-        "actor": annotation.login or None,
-        "description": _MARKUP.sub("", annotation.text).strip() or None,
-    }
-    begun = datetime.fromtimestamp(annotation.time / 1000, UTC)
-    end = annotation.timeEnd or annotation.time
-    if end <= annotation.time:
-        return [Announcement(event="annotation", status=Status.SUCCEEDED, at=begun, **words)]
-    over = datetime.fromtimestamp(end / 1000, UTC)
-    return [
-        Announcement(event="begun", status=Status.STARTED, at=begun, **words),
-        Announcement(event="over", status=Status.SUCCEEDED, at=over, **words),
-    ]
+def _read(found: _Annotation, now: datetime) -> Annotation:
+    """With its end where it marks a span."""
+    at = datetime.fromtimestamp(found.time / 1000, UTC)
+    end = found.timeEnd if found.timeEnd is not None and found.timeEnd > found.time else None
+    return Annotation(
+        id=found.id,
+        at=at,
+        until=None if end is None else datetime.fromtimestamp(end / 1000, UTC),
+        text=_MARKUP.sub("", found.text).strip(),
+        tags=tuple(found.tags or ()),
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def _ms(time: datetime) -> int:

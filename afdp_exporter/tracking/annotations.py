@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from afdp_exporter.fields import fitting_link, read_status
+from afdp_exporter.fields import fitting_labels, fitting_link, read_status
 from afdp_exporter.model import Annotation, Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 
@@ -69,7 +69,7 @@ def announced(annotation: Annotation, settings: AnnotationSettings, key: str) ->
         sender=SENDER,
         key=key,
         event=f"{key}:{annotation.at.isoformat()}:{annotation.text}",
-        origin=_origin(words, {"tags": " ".join(sorted(tag for tag in plain if not _PAIR.fullmatch(tag)))}),
+        origin=_origin(words, _labels(annotation.tags)),
         at=finished_at or annotation.at,
         status=status or Status.SUCCEEDED,
         started_at=annotation.at if finished_at else None,
@@ -96,6 +96,13 @@ def _words(tags: tuple[str, ...], *, flux: bool) -> dict[str, str]:
         if name in _NAMES:
             found.setdefault(_NAMES[name], pair[2])
     return found
+
+
+def _labels(tags: tuple[str, ...]) -> dict[str, str]:
+    """What rules see of the tags: each pair by its name, each other one as `true`, and these together as `tags`."""
+    pairs = {found[1]: found[2] for tag in tags if (found := _PAIR.fullmatch(tag))}
+    bare = [tag.strip().lower() for tag in tags if not _PAIR.fullmatch(tag)]
+    return fitting_labels({**dict.fromkeys(bare, "true"), **pairs, "tags": " ".join(sorted(bare))})
 
 
 def _origin(words: Mapping[str, str], labels: Mapping[str, str]) -> Origin:

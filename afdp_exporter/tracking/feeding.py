@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
 
 from afdp_exporter.errors import BadInput, FeedError, StoreError
-from afdp_exporter.feeds import Feed, Reached, Since
+from afdp_exporter.feeds import Feed, Marked, Reached, Since
 from afdp_exporter.model import Announcement, Change, Deployment, Ignored
 from afdp_exporter.store import Announced, Store
 from afdp_exporter.tracking import reception
+from afdp_exporter.tracking.annotations import AnnotationSettings, announced
 from afdp_exporter.tracking.mapping import Rule
 from afdp_exporter.watching.watch import Schedule
 
@@ -105,8 +106,10 @@ class Feeding:
                 else:
                     await self._take(name, step)
 
-    async def _take(self, name: str, told: Announcement | Change | Ignored) -> bool:
+    async def _take(self, name: str, told: Announcement | Change | Ignored | Marked) -> bool:
         """Receive it; whether it began a deployment that was not known."""
+        if isinstance(told, Marked):
+            told = _announced(told)
         if isinstance(told, Change):
             for deployment in await self.store.describe(told):
                 self.audience.described(deployment)
@@ -127,3 +130,12 @@ class Feeding:
         if taken.changed:
             self.audience.taken(told, taken)
         return taken.created
+
+
+def _announced(marked: Marked) -> Announcement | Ignored:
+    """What an annotation says, read as one that was sent to us."""
+    annotation = marked.annotation
+    found = announced(annotation, AnnotationSettings(deployment_tags=marked.tags), str(annotation.id))
+    if isinstance(found, Ignored):
+        return found
+    return replace(found, actor=found.actor or marked.by)

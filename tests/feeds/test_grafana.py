@@ -60,6 +60,19 @@ async def test_tags_say_what_was_deployed(server: Grafana, grafana: Feed, listen
     assert (api.service, api.commit, str(api.status)) == ("api", "abc", "succeeded")
 
 
+async def test_its_words_are_those_of_annotations_that_are_sent(
+    server: Grafana, grafana: Feed, listening: Listening
+) -> None:
+    """One parser: an annotation is the same deployment, whether it is pushed or polled."""
+    server.mark(START, "deploy", "stage:staging", "repo:acme/mail", "revision:v7", "status: failed", "team=till")
+    server.mark(START, "deploy", "afdp", "service:mail")
+    assert await listening.catch_up(grafana) == 1
+    (found,) = await listening.deployments()
+    assert (found.service, found.environment, found.version, found.commit) == ("mail", "staging", "v7", None)
+    assert (str(found.status), found.team) == ("failed", "till")
+    assert any("written by afdp-exporter" in reason for reason in listening.ear.ignored)
+
+
 async def test_more_than_one_answer_holds_are_all_told(server: Grafana, grafana: Feed, listening: Listening) -> None:
     for number in range(1203):
         server.mark(START + timedelta(seconds=30 * number), "deploy", f"service:s{number % 7}")
