@@ -47,7 +47,7 @@ async def test_a_script_that_writes_at_the_start_and_patches_the_end_tells_of_on
     assert [told[word] for word in words] == expected
     assert (told["started_at"], told["finished_at"]) == ("2026-03-02T11:55:00Z", "2026-03-02T12:00:00Z")
     report = await (await client.get(f"/api/v1/deployments/{told['id']}")).json()
-    assert report["looks"][0]["due_at"] == "2026-03-02T12:02:00Z"
+    assert report["looks"][0]["due_at"] == "2026-03-02T12:04:00Z"
     kept = await (await client.get(f"{PATH}/{number}")).json()
     assert kept == {
         "id": number,
