@@ -94,6 +94,7 @@ class Hour:
 
     async def report(self, deployment_id: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/v1/deployments/{deployment_id}")
+        assert answer.status == 200, await answer.text()
         return dict(await answer.json())
 
     def one(self, query: str) -> float:
