@@ -58,9 +58,9 @@ class GateRule:
 class ExpectedLoss:
     """The money that each way to go on is expected to cost, in one currency; None where it is not known."""
 
-    promote: float | None
-    hold: float | None
-    rollback: float | None
+    promote: float | None = None
+    hold: float | None = None
+    rollback: float | None = None
     currency: str
 
 
@@ -107,8 +107,8 @@ class Extrapolation:
     """What a canary's effect costs an hour at full traffic."""
 
     traffic_ratio: float
-    cost_per_hour: Estimate | None
-    currency: str | None
+    cost_per_hour: Estimate | None = None
+    currency: str | None = None
     carry_over: CarryOver
     not_linear: bool = False
 
@@ -131,14 +131,14 @@ class GateDecision:
 
     service: str
     environment: str
-    version: str | None
-    deployment_id: str | None
+    version: str | None = None
+    deployment_id: str | None = None
     phase: Phase
     verdict: GateVerdict
     enforced_verdict: GateVerdict
     mode: GateMode
     level: int
-    confidence_ratio: float | None
+    confidence_ratio: float | None = None
     reasons: tuple[str, ...]
     decided_by: str
     decided_at: datetime
@@ -191,7 +191,7 @@ class Rollout:
 
     deployment_id: str
     as_of: datetime
-    traffic_ratio: float | None
+    traffic_ratio: float | None = None
     comparisons: tuple[CanaryComparison, ...]
     full: Mapping[str, Estimate] = field(default_factory=dict)
     extrapolation: Extrapolation | None = None

@@ -55,7 +55,7 @@ class Similar:
 
     deployment_id: str
     service: str
-    version: str | None
+    version: str | None = None
     started_at: datetime
     similarity_ratio: float
     why: tuple[str, ...]

@@ -9,10 +9,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afdp_exporter.model import Deployment, Impact, Look, LookState
+from afdp_exporter.model import Announcement, Deployment, Impact, Look, LookState, Prediction
+from afdp_exporter.model.actions import Action
+from afdp_exporter.model.gate import GateDecision, Rollout
 from afdp_exporter.store.sqlite import SQLiteStore
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,3 +85,25 @@ def test_any_deployment_look_and_impact_come_back_exactly(path: Path) -> None:
 
         check()
         runner.run(store.close())
+
+
+@pytest.mark.parametrize("kept", [Action, Announcement, GateDecision, Impact, Prediction, Rollout])
+def test_what_may_be_unknown_may_be_missing_in_a_document(kept: type) -> None:
+    """Documents leave out what is None, so that a field without a default would read as damage."""
+    seen: set[type] = set()
+    required: list[str] = []
+
+    def look_at(kind: object) -> None:
+        for inner in typing.get_args(kind):
+            look_at(inner)
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in seen:
+            seen.add(kind)
+            hints = typing.get_type_hints(kind)
+            for entry in dataclasses.fields(kind):
+                has_default = entry.default is not dataclasses.MISSING
+                if type(None) in typing.get_args(hints[entry.name]) and not has_default:
+                    required.append(f"{kind.__name__}.{entry.name}")
+                look_at(hints[entry.name])
+
+    look_at(kept)
+    assert required == []
