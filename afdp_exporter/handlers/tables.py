@@ -9,8 +9,9 @@ from afdp_exporter.fields import Name
 from afdp_exporter.handlers.answers import answer
 from afdp_exporter.handlers.reading import read_query
 from afdp_exporter.handlers.state import STATE
+from afdp_exporter.impact.status import harm_status
 from afdp_exporter.impact.story import headline
-from afdp_exporter.model import Impact, Measured
+from afdp_exporter.model import Estimate, Impact, Measured
 from afdp_exporter.planning.outlook import similar_json
 from afdp_exporter.watching.report import number_json, time_json
 
@@ -65,9 +66,16 @@ def _story(measured: Measured, impact: Impact) -> dict[str, Any]:
         "outcome": measured.decision.outcome.value,
         "headline": headline(measured),
         "story": " ".join(impact.story),
-        "cost_per_hour_low": number_json(cost.per_hour.low) if cost else None,
-        "cost_per_hour": number_json(cost.per_hour.median) if cost else None,
-        "cost_per_hour_high": number_json(cost.per_hour.high) if cost else None,
+        "status": harm_status(impact, deployment.started_at),
+        "measured_at": time_json(impact.measured_at),
+        **_range("cost_per_hour", cost.per_hour if cost and not cost.ended else None),
+        **_range("cost_total", cost.total if cost else None),
         "currency": cost.currency if cost else None,
         "seen_before": impact.seen_before.count,
     }
+
+
+def _range(name: str, amount: Estimate | None) -> dict[str, float | None]:
+    """A figure with its range as three columns, empty where it is not known or, of an hour, no longer lost."""
+    ends = (amount.low, amount.median, amount.high) if amount is not None else (None, None, None)
+    return dict(zip((f"{name}_low", name, f"{name}_high"), map(number_json, ends), strict=True))

@@ -1,5 +1,6 @@
 """Rows for Grafana's JSON data sources."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +16,14 @@ from afdp_exporter.model import (
     Estimate,
     Impact,
     Layer,
+    Look,
+    LookState,
     Outcome,
     Shift,
+    ShiftState,
     Worse,
 )
+from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 from remembering import remember
 
@@ -79,10 +84,34 @@ async def test_stories_come_as_rows_the_newest_first_with_their_cost_and_its_ran
     newest = answer["rows"][0]
     assert newest["story"] == "Latency rose by 15 ms [12, 18]. It costs $1,200 an hour."
     assert (newest["cost_per_hour_low"], newest["cost_per_hour"], newest["cost_per_hour_high"]) == (950, 1200, 1460)
+    assert (newest["cost_total"], newest["status"]) == (None, None)
     assert newest["headline"].startswith("api v-new (06:00): ")
     await client.patch("/api/v1/deployments/new", json={"outcome": "success", "note": "planned"})
     answer = await (await client.get("/api/v1/tables/stories", params={"limit": 1})).json()
     assert [(row["deployment_id"], row["outcome"]) for row in answer["rows"]] == [("new", "success")]
+
+
+async def test_what_is_over_costs_nothing_an_hour_and_keeps_its_total(
+    client: ClientSession, store: SQLiteStore
+) -> None:
+    at = NOW - 30 * HOUR
+    await slower(store, "blip", 30)
+    known = await store.impact("blip")
+    assert known is not None
+    (shift,), (cost,) = known.shifts, known.costs
+    back = replace(shift, state=ShiftState.RECOVERED, recovered_at=at + HOUR)
+    total = Estimate(low=340, median=390, high=440)
+    look = Look(deployment_id="blip", after=2 * HOUR, due_at=at + 2 * HOUR)
+    await store.amend("blip", lambda known: Amendment(deployment=known, looks=(look,)))
+    over = replace(known, measured_at=look.due_at, shifts=(back,), costs=(replace(cost, total=total, ended=True),))
+    await store.finish_look(replace(look, state=LookState.DONE), over)
+    answer = await (await client.get("/api/v1/tables/stories")).json()
+    as_described(answer, "StoryRows")
+    (row,) = answer["rows"]
+    assert (row["cost_per_hour_low"], row["cost_per_hour"], row["cost_per_hour_high"]) == (None,) * 3
+    assert (row["cost_total_low"], row["cost_total"], row["cost_total_high"]) == (340, 390, 440)
+    assert row["status"] == "over after 1 hour, $390 [$340, $440] in all"
+    assert row["measured_at"] == "2026-03-01T08:00:00Z"
 
 
 async def test_similar_deployments_come_as_rows_without_the_one_that_is_asked_for(
