@@ -55,6 +55,12 @@ class Answer:
         until = _date(text)
         return None if until is None else self.until(str(until))
 
+    @property
+    def date(self) -> datetime | None:
+        """When it was sent by the server's own clock, to the second; None where it does not say."""
+        sent = _date(self.headers.get("Date", ""))
+        return None if sent is None else datetime.fromtimestamp(sent, UTC)
+
     def until(self, instant: str | None) -> float | None:
         """The seconds until an instant (Unix seconds) by the server's own clock, so that ours may be wrong."""
         sent = _date(self.headers.get("Date", ""))

@@ -87,6 +87,7 @@ class Case:
     elsewhere: Mapping[str, tuple[Shift, ...]] = field(default_factory=dict)
     zone: tzinfo = UTC
     before: Impact | None = None
+    skew: timedelta = timedelta(0)
     joint: frozenset[str] = frozenset()
     reports: Mapping[str, Impact] = field(default_factory=dict)
     settings: ImpactSettings = ImpactSettings()

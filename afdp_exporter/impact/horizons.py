@@ -24,12 +24,20 @@ _SILENT = frozenset({Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY}
 
 
 def as_judged(case: Case) -> Case:
-    """The case as far as its metrics are judged: a day, and not beyond the next deployment of the service."""
-    ends = successor(case)
-    last = case.deployment.ended_at + LONGEST
+    """The case as far as its metrics are judged: a day, and not beyond the next deployment of the service.
+
+    Where the clock of the series is not that of the deployment, the rollout may have been at either time.
+    """
+    ahead, behind = max(case.skew, timedelta(0)), min(case.skew, timedelta(0))
+    ends, deployment = successor(case), case.deployment
+    last = deployment.ended_at + ahead + LONGEST
     if ends is not None:
-        last = min(last, ends.started_at - timedelta.resolution)
-    return replace(case, now=min(case.now, last))
+        last = min(last, ends.started_at + behind - timedelta.resolution)
+    if case.skew:
+        deployment = replace(
+            deployment, started_at=deployment.started_at + behind, finished_at=deployment.ended_at + ahead
+        )
+    return replace(case, deployment=deployment, now=min(case.now, last), skew=timedelta(0))
 
 
 def earlier(case: Case) -> tuple[Case, ...]:

@@ -23,6 +23,13 @@ class Queries:
             "afdp_source_query_failures", "Queries without answer.", ["source", "reason"], registry=registry
         )
 
+        self._skew = Gauge(
+            "afdp_source_clock_skew_seconds",
+            "By how much the source's clock is ahead of the exporter's, as of its last answer; negative: behind it.",
+            ["source"],
+            registry=registry,
+        )
+
     def queried(self, source: str, seconds: float) -> None:
         """A source answered a query."""
         self._up.labels(source).set(1)
@@ -33,6 +40,11 @@ class Queries:
         self._up.labels(source).set(not isinstance(error, SourceUnavailable))
         self._failures.labels(source, error.reason).inc()
 
+    def skewed(self, source: str, seconds: float) -> None:
+        """By so much the clock of a source is ahead of ours."""
+        self._skew.labels(source).set(seconds)
+
     def changed(self) -> None:
         """Other sources may be asked from now on: nothing is known of any until it is asked."""
         self._up.clear()
+        self._skew.clear()

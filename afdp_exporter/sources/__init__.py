@@ -5,11 +5,12 @@ text or a mapping, as the configuration has it; nothing outside of this package 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeAlias
 
 from afdp_exporter.errors import SourceError
-from afdp_exporter.model import Deployment, Series, Window
+from afdp_exporter.model import Deployment, Floats, Series, Window
 
 Fetched: TypeAlias = list[Series] | SourceError
 """The series that a query selects, or why there is no answer; an empty list: there is no such series."""
@@ -47,6 +48,19 @@ class Query(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Freshness:
+    """On how new samples the points of an answer rest: a server may repeat its last sample for minutes.
+
+    `newest` (n,) are the Unix seconds of the newest sample at `times` (n,), NaN where there is none; `answered_at` is
+    the server's own clock, None where it does not tell.
+    """
+
+    times: Floats
+    newest: Floats
+    answered_at: datetime | None = None
+
+
 class Source(Protocol):
     """Where series come from: a frozen dataclass of settings with these methods."""
 
@@ -77,6 +91,10 @@ class Source(Protocol):
         source answered and has no such series. What went wrong is an answer, too: SourceUnavailable where asking again
         may help, SourceRefused where it cannot; nothing is raised.
         """
+        ...
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """On how new samples the answer to a query rests; None where it repeats none, or where that cannot be known."""
         ...
 
     async def reach(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Window
-from afdp_exporter.sources import Bound, Fetched, Query, Source
+from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source
 
 _BETWEEN_PROBES = 15.0  # seconds
 
@@ -46,6 +46,10 @@ class Breaker:
     async def reach(self) -> None:
         """As the source."""
         await self._source.reach()
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """As the source; unknown while it is away."""
+        return None if self._away is not None else await self._source.freshness(asked, window, step)
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`; without asking while the source is away."""

@@ -14,7 +14,7 @@ from pydantic import Field
 from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Query, Source
+from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source
 from afdp_exporter.sources._grid import grid, on_grid
 
 _REMEMBERED = 128 * 1024**2  # bytes of values
@@ -62,6 +62,10 @@ class Frugal:
     def settles_after(self) -> timedelta:
         """That of the source."""
         return self._source.settles_after
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the source
+        """Unknown: in the past no sample is on its way."""
+        return None
 
     def prepare(self, query: str | Mapping[str, Any]) -> Query:
         """As the source."""

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import promql_parser
 
 from afdp_exporter.errors import SourceRefused
+from afdp_exporter.model import Window
+from afdp_exporter.sources import Bound, Freshness
 
 _TOKEN = re.compile(
     r"""(?P<regex>[=!]~\s*)?(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<bare>\$[a-zA-Z_]\w*)|(?P<comment>\#[^\n]*)""",
@@ -82,8 +84,29 @@ class SpeaksPromQL:
             raise SourceRefused("bad_query", "a query in PromQL is a text")
         return prepared(query)
 
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - for others
+        """As `Source.freshness`: what is at hand repeats nothing."""
+        return None
+
     async def reach(self) -> None:
         """As `Source.reach`: what is at hand always answers."""
+
+
+def selectors(query: str) -> tuple[str, ...]:
+    """The selectors of raw samples of a query without variables, each once; those of another time are left out."""
+    found: dict[str, None] = {}
+
+    def visit(expression: promql_parser.Expr) -> bool:
+        if isinstance(expression, promql_parser.MatrixSelector):
+            expression = expression.vector_selector
+        if isinstance(expression, promql_parser.VectorSelector):
+            text = expression.prettify()
+            if not _ELSEWHEN.search(text):
+                found[text] = None
+        return True
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return tuple(found)
 
 
 @lru_cache(maxsize=1024)

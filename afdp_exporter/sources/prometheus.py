@@ -20,13 +20,15 @@ from afdp_exporter.http_client import Answer, Client, tried
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, _envelope
+from afdp_exporter.sources import Bound, Fetched, Freshness, _envelope
 from afdp_exporter.sources._grid import grid
-from afdp_exporter.sources._promql import SpeaksPromQL
+from afdp_exporter.sources._promql import SpeaksPromQL, selectors
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
 _PROBE = 10.0  # seconds
+_LONGEST_LOOKBACK = 3600.0  # seconds for which a server repeats a sample, at most
+_SELECTORS = 4  # of a query, whose time stamps are asked for
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-type", "host"}
@@ -70,6 +72,25 @@ class Prometheus(SpeaksPromQL):
         `secret_file`, `native_histogram`, `http_503` and the like, or the API's own word (`bad_data`, `execution`).
         """
         return list(await asyncio.gather(*(self._fetched(each.text, window, step) for each in asked)))
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """As `Source.freshness`: by the time stamps of the query's own selectors; the newest of them counts."""
+        try:
+            points = grid(window, step)[-_POINTS:]
+            newest, answered_at = np.full(len(points), np.nan), None
+            for selector in selectors(asked.text)[:_SELECTORS]:
+                async with self._slots:
+                    question = f"max(timestamp({selector}))"
+                    answer = await self._call(question, points, step.total_seconds(), self.timeout.total_seconds())
+                for series in _series([_body(answer)], points, step.total_seconds()):
+                    newest = np.fmax(newest, series.values)
+                answered_at = answer.date
+        except (CallFailed, SourceError):
+            return None  # whoever asks for the values themselves is told why
+        behind = points - newest
+        if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():
+            newest = np.full(len(points), np.nan)  # these are no time stamps: the server does not know the function
+        return None if answered_at is None and np.isnan(newest).all() else Freshness(points, newest, answered_at)
 
     async def reach(self) -> None:
         """As `Source.reach`."""

@@ -5,10 +5,12 @@ An `Analyst` fetches what the question needs, has each metric judged in a worker
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from math import isfinite
 from typing import Any
+
+import numpy as np
 
 from afdp_exporter.detectors.scatter import usual_scatter
 from afdp_exporter.impact import Finding, judge
@@ -16,6 +18,7 @@ from afdp_exporter.impact.case import Case
 from afdp_exporter.impact.conclusion import Early, conclude, standing
 from afdp_exporter.impact.course import course
 from afdp_exporter.impact.family import settle
+from afdp_exporter.impact.gaps import missing_after
 from afdp_exporter.impact.horizons import LONGEST, as_judged, earlier
 from afdp_exporter.impact.peers import common_course
 from afdp_exporter.impact.recovery import Recovery, recovery
@@ -31,11 +34,15 @@ from afdp_exporter.workers import Workers
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A metric of which nothing is known that may be known later: `away` where its source answers nothing at all."""
+    """A metric of which more may be known later: `away` where its source answers nothing at all.
+
+    `late` is how long to wait for samples that are on their way.
+    """
 
     metric: str
     reason: str
     away: bool
+    late: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,8 @@ class Analyst:
         deployment = await self.store.deployment(look.deployment_id)
         window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
         evidence = await gather(deployment, window, watched=watched, observer=self.observer, now=now)
+        skew = max((each.skew for each in evidence), key=abs, default=timedelta(0))
+        window = replace(window, end=window.end + max(skew, timedelta(0)))
         others = await self.store.between(window.start, window.end)
         question = question_of(
             deployment,
@@ -163,6 +172,7 @@ def question_of(
         smoothed={each.metric.name: each.smoothed_over for each in evidence if each.smoothed_over is not None},
         calendar=tuple(event for event in watched.calendar if event.concerns(deployment.service)),
         before=before,
+        skew=max((each.skew for each in evidence), key=abs, default=timedelta(0)),
         zone=watched.zone,
         settings=watched.settings.impact,
     )
@@ -277,7 +287,7 @@ def together(judged: Judged, case: Case) -> Impact:
     case = replace(case, elsewhere=judged.elsewhere, joint=judged.joint)
     early = [
         Early(
-            after=sooner.now - case.deployment.ended_at,
+            after=sooner.now - sooner.deployment.ended_at,
             shifts=standing(each.shifts, replace(sooner, elsewhere=each.elsewhere, joint=frozenset())).shifts,
         )
         for each, sooner in zip(judged.early, earlier(as_judged(case)), strict=True)
@@ -286,12 +296,15 @@ def together(judged: Judged, case: Case) -> Impact:
 
 
 def missing(evidence: Iterable[Evidence]) -> tuple[Missing, ...]:
-    """The metrics that are worth asking again."""
+    """The metrics that are worth asking again: what could not be asked, and primary ones whose samples come late."""
     return tuple(
-        Missing(each.metric.name, each.problem or "", away=each.cause is Cause.AWAY)
+        Missing(
+            each.metric.name, each.problem or "its newest samples have not come yet",
+            away=each.cause is Cause.AWAY, late=each.late,
+        )
         for each in evidence
-        if each.cause in {Cause.AWAY, Cause.FAILED}
-    )
+        if each.cause in {Cause.AWAY, Cause.FAILED} or (each.late is not None and each.metric.primary)
+    )  # fmt: skip
 
 
 def account(question: Question, window: Window, judged: Judged) -> Mapping[str, object]:
@@ -307,12 +320,19 @@ def account(question: Question, window: Window, judged: Judged) -> Mapping[str, 
                 "warnings": [] if each.series is None else list(each.series.warnings),
                 "notes": [] if each.series is None else list(each.series.notes),
                 "problem": each.problem,
+                "newest": None if each.series is None else _newest(each.series),
                 "judged": _figures(judged.answers.get(each.metric.name)),
             }
             for each in question.evidence
         },
         "deployments_in_history": len(question.case.others),
     }
+
+
+def _newest(series: Series) -> str | None:
+    """When the newest sample is of."""
+    known = series.times[np.isfinite(series.values)]
+    return datetime.fromtimestamp(float(known[-1]), UTC).isoformat() if len(known) else None
 
 
 def _figures(answer: tuple[Finding, float | None] | None) -> Mapping[str, object]:
@@ -335,7 +355,9 @@ def _weigh(case: Case, gathered: Sequence[Evidence]) -> Judged:
             shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
             continue
         answers[metric.name] = asking.judged(told, told.series, within=respond_within(metric, shifts, case))
-        shift = shift_of(answers[metric.name][0], metric, told.series.warnings)
+        shift = asking.as_far_as_measured(
+            shift_of(answers[metric.name][0], metric, told.series.warnings), told, told.series
+        )
         shifts.append(replace(shift, scatter=asking.scatter(told.series)))
     moved = [shift for shift in settle(shifts, case.settings.false_discovery_ratio) if shift.moved]
     watched = dict.fromkeys(service for shift in moved for service in evidence[shift.metric].peers)
@@ -352,7 +374,8 @@ class _Asking:
     """The judgements of one case: what all series are asked alike is made ready once."""
 
     def __init__(self, case: Case) -> None:
-        self._deployed_at = case.deployment.started_at.timestamp()
+        self._deployed, self._until = case.deployment.started_at, case.now
+        self._deployed_at = self._deployed.timestamp()
         self._alike = {
             "deployed_at": self._deployed_at,
             "finished_at": case.deployment.ended_at.timestamp(),
@@ -384,6 +407,16 @@ class _Asking:
             if late.attributed or (late.verdict.moved and not near.verdict.moved):
                 return late, within
         return near, None
+
+    def as_far_as_measured(self, shift: Shift, evidence: Evidence, series: Series) -> Shift:
+        """The shift, unknown where too little was measured after the deployment to say that there is none."""
+        if shift.moved or shift.verdict not in {Attribution.NO_EFFECT, Attribution.INCONCLUSIVE}:
+            return shift
+        if shift.verdict is Attribution.INCONCLUSIVE and shift.change is None:
+            return shift
+        step = evidence.step or self._step
+        reason = missing_after(series.times, series.values, self._deployed, self._until, step)
+        return shift if reason is None else unknown_shift(evidence.metric, reason)
 
     def scatter(self, series: Series) -> float | None:
         """How far the values of a series strayed before the deployment."""

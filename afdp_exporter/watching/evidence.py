@@ -8,6 +8,7 @@ from enum import StrEnum
 from time import perf_counter
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
+import numpy as np
 from pydantic import Field
 
 from afdp_exporter.detectors.repetition import EACH, Rhythm, rhythm
@@ -16,8 +17,13 @@ from afdp_exporter.impact.case import ImpactSettings
 from afdp_exporter.impact.peers import witnesses
 from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Query, Source, values_of
+from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, values_of
 from afdp_exporter.wording.names import unknown_service
+
+LATEST = timedelta(minutes=15)  # by which samples may come late: what is older has ended
+LARGEST_SKEW = timedelta(minutes=15)  # between our clock and a source's: what is more is another time altogether
+LEAST_SKEW = timedelta(seconds=5)
+LEAST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +95,9 @@ class Observer(Protocol):
     def query_failed(self, source: str, error: SourceError) -> None:
         """A source did not answer a query."""
 
+    def skewed(self, source: str, seconds: float) -> None:
+        """By so much the clock of a source is ahead of ours."""
+
 
 class Unobserved:
     """Nobody watches how the sources answer."""
@@ -98,6 +107,9 @@ class Unobserved:
 
     def query_failed(self, source: str, error: SourceError) -> None:
         """Told to nobody; what could not be fetched is in the report."""
+
+    def skewed(self, source: str, seconds: float) -> None:
+        """Told to nobody."""
 
 
 class Cause(StrEnum):
@@ -114,7 +126,9 @@ class Evidence:
 
     `per_service` says that its query asks for the deployment's own service, `rate_window` over how long its values are
     rates of counters, `smoothed_over` over how long each of them looks back. `step` is that of the series, where their
-    source has samples less often than it was asked for.
+    source has samples less often than it was asked for. `late` is how long to wait for the samples
+    that are still on their way, `skew` by how much the clock of the source is ahead of ours: a deployment may be of
+    either.
     """
 
     metric: Metric
@@ -127,6 +141,8 @@ class Evidence:
     rate_window: timedelta | None = None
     smoothed_over: timedelta | None = None
     step: timedelta | None = None
+    late: timedelta | None = None
+    skew: timedelta = timedelta(0)
 
     @property
     def rhythm(self) -> Rhythm | None:
@@ -165,7 +181,11 @@ async def gather(
     known, since every source is away.
     """
     asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer, now=now)
-    found = await asking.gather(watched.metrics_of(deployment))
+    metrics = watched.metrics_of(deployment)
+    known = await asking.freshness(metrics)
+    skew = asking.skew(known)
+    asking = replace(asking, window=replace(window, end=window.end + max(skew, timedelta(0))), now=now + skew)
+    found = [asking.as_fresh(each, known.get(each.metric.name), skew) for each in await asking.gather(metrics)]
     if found and all(each.cause is Cause.AWAY for each in found):
         raise SourceUnavailable("away", found[0].problem or "")
     return await asyncio.to_thread(in_their_rhythms, found, watched.settings.step)
@@ -192,6 +212,54 @@ class _Asking:
     watched: Watched
     observer: Observer
     now: datetime
+
+    async def freshness(self, metrics: Sequence[Metric]) -> dict[str, Freshness]:
+        """On how new samples the answers for each metric will rest, since shortly before the deployment."""
+        start = max(self.deployment.started_at - LATEST, self.window.start)
+        window, values = Window(start=start, end=self.window.end + LARGEST_SKEW), values_of(self.deployment)
+        began = perf_counter()
+
+        async def one(metric: Metric) -> Freshness | None:
+            source = self.watched.source_of(metric)[1]
+            try:
+                asked = source.prepare(metric.query).bind(values)
+            except SourceRefused:
+                return None  # whoever asks for the values themselves is told why
+            known = await source.freshness(asked, window, self.watched.settings.step)
+            if known is None or known.answered_at is None:
+                return known
+            return replace(known, answered_at=known.answered_at - timedelta(seconds=perf_counter() - began))
+
+        found = await asyncio.gather(*map(one, metrics))
+        return {metric.name: known for metric, known in zip(metrics, found, strict=True) if known is not None}
+
+    def skew(self, known: Mapping[str, Freshness]) -> timedelta:
+        """By how much the clocks of the sources are ahead of ours: the largest, as far as it can be one of a clock."""
+        largest = timedelta(0)
+        for metric in self.watched.metrics_of(self.deployment):
+            answer = known.get(metric.name)
+            if answer is None or answer.answered_at is None:
+                continue
+            skew = answer.answered_at - self.now
+            self.observer.skewed(self.watched.source_of(metric)[0], skew.total_seconds())
+            if LEAST_SKEW <= abs(skew) <= LARGEST_SKEW and abs(skew) > abs(largest):
+                largest = skew
+        return largest
+
+    def as_fresh(self, evidence: Evidence, known: Freshness | None, skew: timedelta) -> Evidence:
+        """Without the points that only repeat an older sample, and how long to wait for what is on its way."""
+        source = self.watched.source_of(evidence.metric)[1]
+        late = max(self.window.end + source.settles_after - self.now, timedelta(0)) or None
+        if known is None or evidence.series is None or np.isnan(known.newest).all():
+            return replace(evidence, late=late, skew=skew)
+        newest = np.unique(known.newest[np.isfinite(known.newest)])
+        spacing = float(np.median(np.diff(newest))) if len(newest) > 2 else 0.0
+        reach = 1.1 * max(self.watched.settings.step.total_seconds(), spacing)
+        behind = self.window.end.timestamp() - float(newest[-1])
+        answered = (known.answered_at or self.now).timestamp()
+        if behind > 2 * reach and answered - float(newest[-1]) <= LATEST.total_seconds():
+            late = max(late or LEAST_WAIT, min(max(timedelta(seconds=behind), LEAST_WAIT), LONGEST_WAIT))
+        return replace(evidence, series=_without_repeats(evidence.series, known, reach), late=late, skew=skew)
 
     async def gather(self, metrics: Sequence[Metric]) -> list[Evidence]:
         """All metrics and their controls at once, then the other services where a metric has no control."""
@@ -271,6 +339,20 @@ class _Asking:
         if len(failed) < len(found):
             self.observer.queried(name, perf_counter() - started)
         return found
+
+
+def _without_repeats(series: Series, known: Freshness, reach: float) -> Series:
+    """The series with gaps where no sample is as new as `reach` seconds, or it is that of the point before.
+
+    A series that has samples less often than it is asked for repeats each of them in its own rhythm, which is taken
+    out later.
+    """
+    each = reach <= 1.1 * float(np.median(np.diff(known.times)))
+    repeated = np.concatenate([[False], (np.diff(known.newest) == 0) & each])
+    place = np.minimum(np.searchsorted(known.times, series.times), len(known.times) - 1)
+    inside = known.times[place] == series.times
+    fresh = ~inside | ((series.times - known.newest[place] < reach) & ~repeated[place])
+    return replace(series, values=np.where(fresh, series.values, np.nan))
 
 
 def _only(answer: Fetched, asked: Bound) -> Series | SourceError:

@@ -172,13 +172,16 @@ class Watcher:
         known = {each.metric for each in shifts if each.verdict is not Attribution.INCONCLUSIVE}
         kept = known.isdisjoint(each.metric for each in answer.missing)
         found, drawn = (answer.impact, answer.courses) if kept else (None, ())
-        await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), wait, found, drawn)
+        late = [each.late for each in answer.missing if each.late is not None and not each.away]
+        until = self._clock() + (max(late) if late else retry_after(look.attempts))
+        await self._store.postpone_look(look, until, wait, found, drawn)
         return kept
 
 
 def _what_to_wait_for(answer: Answer, attempts: int) -> str | None:
-    """Why a look is worth another try: a source is away, or a query has not failed often enough to be given up."""
-    waited = [each for each in answer.missing if each.away or attempts + 1 < _QUERY_TRIES]
+    """Why a look is worth another try: a source is away, samples come late, or a query has not failed often enough."""
+    missing = answer.missing
+    waited = [each for each in missing if each.away or each.late is not None or attempts + 1 < _QUERY_TRIES]
     return f"{waited[0].metric}: {waited[0].reason}" if waited else None
 
 

@@ -199,6 +199,7 @@ def _of_what_is_expected(told: Instruments) -> None:
 def _of_itself(told: Instruments) -> None:
     told.queries.queried("prometheus", 0.01)
     told.queries.query_failed("prometheus", SourceUnavailable("timeout", "away"))
+    told.queries.skewed("prometheus", 2.0)
     told.annotations.received("api")
     told.annotations.rejected("api", "invalid")
     told.annotations.ignored("github", 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
-from afdp_exporter.sources import Bound, Fetched
+from afdp_exporter.sources import Bound, Fetched, Freshness
 from afdp_exporter.sources._grid import grid, on_grid
 
 _KNOWN = {"service", "environment", "version"}
@@ -104,6 +104,10 @@ class GraphiteLike:
                 if not np.isnan(values).all():
                     found.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return found
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """As `Source.freshness`."""
+        return None
 
     async def reach(self) -> None:
         """As `Source.reach`."""

@@ -32,6 +32,9 @@ class Notes:
     def query_failed(self, source: str, error: SourceError) -> None:
         self.failed.append(error)
 
+    def skewed(self, source: str, seconds: float) -> None:
+        """Only the answers count here."""
+
 
 def good(form: dict[str, str]) -> dict[str, object]:
     times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))

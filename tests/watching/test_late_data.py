@@ -1,0 +1,202 @@
+"""Nothing is said of samples that are missing, late, or only repeated, whatever the clocks say."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from afdp_exporter import config
+from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.analysis import Analyst, Answer
+from afdp_exporter.watching.watch import Schedule, Watcher, plan
+from afdp_exporter.workers import Workers
+from loopback import Serve, matrix
+
+MINUTE = timedelta(minutes=1)
+START = datetime(2026, 3, 2, 14, tzinfo=UTC)
+SCHEDULE = Schedule(looks=(4 * MINUTE, 10 * MINUTE, 20 * MINUTE))
+LOOKBACK = 300.0
+
+
+@dataclass
+class Server:
+    """A Prometheus whose clock is `skew` ahead of ours, which has samples `lag` late and repeats them for 5 minutes.
+
+    One sample a minute of a latency of 200 ms that is `effect` higher from the instant of the deployment on.
+    """
+
+    clock: Callable[[], datetime]
+    lag: timedelta = timedelta(0)
+    skew: timedelta = timedelta(0)
+    effect: float = 0.0
+    ends: datetime = datetime.max.replace(tzinfo=UTC)  # by its own clock
+    skews: list[float] = field(default_factory=list)
+
+    def now(self) -> datetime:
+        return self.clock() + self.skew
+
+    @property
+    def newest(self) -> float:
+        """When the newest sample is of that has come."""
+        return float(np.floor(min(self.now() - self.lag, self.ends).timestamp() / 60) * 60)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))  # type: ignore[arg-type]
+        sample = np.minimum(np.floor(times / 60) * 60, self.newest)
+        there = times - sample <= LOOKBACK
+        values = sample if "timestamp" in str(form["query"]) else self.values(sample)
+        pairs = [[at, repr(float(value))] for at, value in zip(times[there], values[there], strict=True)]
+        found = matrix(*([{"metric": {}, "values": pairs}] if pairs else []))
+        return web.json_response(found, headers={"Date": format_datetime(self.now().astimezone(UTC), usegmt=True)})
+
+    def values(self, at: np.ndarray) -> np.ndarray:
+        noise = np.sin(at * 12.9898) * 43758.5453
+        true = (START + self.skew).timestamp()
+        return 0.2 + 0.006 * (noise - np.floor(noise) - 0.5) + self.effect * (at >= true)
+
+
+class Notes:
+    """What was seen of the source and the looks."""
+
+    def __init__(self) -> None:
+        self.skews: list[float] = []
+
+    def queried(self, source: str, seconds: float) -> None:
+        pass
+
+    def query_failed(self, source: str, error: Exception) -> None:
+        raise AssertionError(error)
+
+    def skewed(self, source: str, seconds: float) -> None:
+        self.skews.append(seconds)
+
+    def looked(self, verdict: str, seconds: float) -> None:
+        pass
+
+    def measured(self, impact: Impact) -> None:
+        pass
+
+
+async def nothing(look: Look, now: datetime) -> tuple[Look, ...]:
+    """No other deployment is looked at again."""
+    return ()
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(scope="module")
+def workers() -> Workers:
+    return Workers(1)
+
+
+@dataclass
+class Run:
+    """One deployment, watched until nothing is left to do; `said` is each outcome with the server's newest sample."""
+
+    store: SQLiteStore
+    workers: Workers
+    serve: Serve
+
+    async def __call__(self, name: str, **settings: object) -> tuple[list[tuple[Outcome, float]], Notes]:
+        now = [START]
+        server = Server(clock=lambda: now[0], **settings)  # type: ignore[arg-type]
+        url = await self.serve(server.answer)
+        metric = {"name": "latency_seconds", "layer": "technical", "worse": "up", "query": "latency_seconds"}
+        source = {"name": "prometheus", "kind": "prometheus", "url": url}
+        watched = config.read({"sources": [source], "metrics": [metric]}).watched
+        watched = replace(watched, settings=replace(watched.settings, history=timedelta(days=1)))
+        notes, said = Notes(), list[tuple[Outcome, float]]()
+        analyst = Analyst(watched=lambda: watched, store=self.store, workers=self.workers, observer=notes)
+
+        async def look_at(look: Look, at: datetime) -> Answer:
+            answer = await analyst.conclude(await analyst.weigh(look, at))
+            said.append((answer.impact.outcome, server.newest))
+            return answer
+
+        deployment = Deployment(
+            id=name, service=name, environment="production", started_at=START, finished_at=START, received_at=START
+        )
+        await self.store.record(deployment, plan(deployment, SCHEDULE, START))
+        watcher = Watcher(
+            store=self.store,
+            analyse=look_at,
+            schedule=lambda: SCHEDULE,
+            follow_up=nothing,
+            observer=notes,
+            clock=lambda: now[0],
+            at_once=lambda: 1,
+        )
+        while (due := await self.store.next_look_at()) is not None and due < START + timedelta(hours=2):
+            now[0] = max(due, now[0])
+            while await watcher.work():
+                pass
+        return said, notes
+
+
+@pytest.fixture
+def run(store: SQLiteStore, workers: Workers, serve: Serve) -> Run:
+    return Run(store, workers, serve)
+
+
+CASES = [(lag, skew, effect) for lag in (0, 4, 10) for skew in (-10, -4, 0, 4, 10) for effect in (0.0, 0.08)]
+EVERY = [
+    (lag, skew, effect)
+    for lag in (0, 1, 2, 3, 4, 5, 6, 7, 8, 10)
+    for skew in (-10, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 10)
+    for effect in (0.0, 0.08)
+]
+
+
+async def check(run: Run, lag: float, skew: float, effect: float) -> None:
+    name = f"s{lag}-{skew}-{effect}"
+    said, notes = await run(name, lag=lag * MINUTE, skew=skew * MINUTE, effect=effect)
+    fresh = START.timestamp() + 60.0
+    assert not [(outcome, newest) for outcome, newest in said if outcome is Outcome.SUCCESS and newest < fresh]
+    assert abs(notes.skews[-1] - 60 * skew) <= 5
+    outcome, _ = said[-1]
+    assert {look.state for look in await run.store.looks(name)} >= {LookState.DONE}
+    assert outcome is (Outcome.SUCCESS if effect == 0 else Outcome.DEGRADATION)
+
+
+@pytest.mark.parametrize(("lag", "skew", "effect"), CASES)
+async def test_no_success_is_said_of_samples_from_before_the_deployment(
+    run: Run, lag: float, skew: float, effect: float
+) -> None:
+    await check(run, lag, skew, effect)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lag", "skew", "effect"), EVERY)
+async def test_no_success_is_said_of_samples_from_before_the_deployment_whatever_lag_and_skew(
+    run: Run, lag: float, skew: float, effect: float
+) -> None:
+    await check(run, lag, skew, effect)
+
+
+@pytest.mark.parametrize("minutes", [0, 1, 4, 9, 15])
+async def test_samples_that_stop_after_the_rollout_are_no_success_and_the_wait_for_them_ends(
+    run: Run, minutes: int
+) -> None:
+    said, _ = await run(f"stop{minutes}", ends=START + minutes * MINUTE)
+    assert said[-1][0] is Outcome.UNKNOWN
+    impact = await run.store.impact(f"stop{minutes}")
+    assert impact is not None
+    assert "its data ends" in impact.shifts[0].reason or "points after" in impact.shifts[0].reason
+    assert all(look.state is LookState.DONE for look in await run.store.looks(f"stop{minutes}"))
+
+
+async def test_a_clock_that_jumps_ahead_gets_no_answer_before_there_is_data(run: Run) -> None:
+    said, _ = await run("jump", skew=-timedelta(hours=1), lag=timedelta(0))
+    assert all(newest >= START.timestamp() + 60 for outcome, newest in said if outcome is Outcome.SUCCESS)
