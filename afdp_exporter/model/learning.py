@@ -97,7 +97,7 @@ class Condition:
 
 
 class PatternKind(StrEnum):
-    """A pattern rests on 15 cases or more and was confirmed by the newest of them; a hint on 5 or more."""
+    """A pattern rests on 15 cases or more and was confirmed by the newest of them; a hint on 4 or more."""
 
     PATTERN = "pattern"
     HINT = "hint"

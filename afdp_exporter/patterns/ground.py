@@ -38,9 +38,9 @@ class Ground:
         return np.asarray(shares / shares.mean())
 
 
-def survey(rows: Sequence[Traits], least: int, support: int) -> Ground:
+def survey(rows: Sequence[Traits], least: int) -> Ground:
     """Every candidate that at least `least` rows meet; of a pair, as many must meet one half and not the other."""
-    singles = candidates(rows, least, support)
+    singles = candidates(rows, least)
     masks = [mask(one, rows) for one in singles]
     seen = list(masks)
     known: dict[str, int] = {}

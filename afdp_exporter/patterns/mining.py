@@ -1,8 +1,9 @@
 """Cases -> patterns: what follows under which conditions, stated only where chance is an unlikely author.
 
 Conditions enter one after the other, the most telling first, each tested beside all that were accepted before, so that
-nothing is told twice and a trait that only accompanies another is not blamed. After each step Benjamini-Hochberg over
-everything that is left decides whether there is a next one.
+nothing is told twice and a trait that only accompanies another is not blamed: what says nothing more beside one other
+condition, which still says something beside it, travels with that one and is passed over. After each step
+Benjamini-Hochberg over everything that is left decides whether there is a next one.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from afdp_exporter.patterns.targets import COST, OUTCOME, Target, targets
 from afdp_exporter.patterns.threads import one_thread
 from afdp_exporter.patterns.traits import case_traits
 
-SUPPORT, HINTED = 15, 5
+SUPPORT, HINTED = 15, 4
 """Cases that a pattern rests on at least; fewer, down to HINTED, make a hint."""
 DISCOVERY_RATE = 0.05
 NEWEST = 1000
@@ -30,6 +31,8 @@ EVENTS = 5
 """How many cases that differ from the usual figure a condition needs for itself (Vittinghoff and McCulloch, "Relaxing
 the rule of ten events per variable", American Journal of Epidemiology 165, 2007): eight costs among 150 deployments
 without any are soon told apart by conditions that have nothing to do with them."""
+SUSPECT, NOTHING = 0.01, 0.1
+"""A condition with a p below the first may be what another one only travels with, which has one above the second."""
 MOST = 40
 """The most patterns that are looked for."""
 
@@ -73,6 +76,20 @@ class _Search:
         """The effect of a candidate beside the others."""
         others = self.members[:, self.others(candidate)]
         return effect(self.figures(candidate), self.members[:, candidate], others, self.services, rate=self.target.rate)
+
+    def travels(self, candidate: int) -> bool:
+        """Whether a candidate says nothing more beside one other condition, which says something beside it."""
+        own = {one.trait for one in self.ground.conditions[candidate]}
+        column, known = self.members[:, [candidate]], self._background(self.others(candidate))
+        for other, conditions in enumerate(self.ground.conditions):
+            if self._alone[other] >= SUSPECT or own & {one.trait for one in conditions}:
+                continue
+            rival = self.members[:, [other]]
+            if weigh(self._scores_of(candidate), column, known.beside(rival)).p[0] <= NOTHING:
+                continue
+            if weigh(self._scores_of(other), rival, known.beside(column)).p[0] < SUSPECT:
+                return True
+        return False
 
     def unexplained(self, candidate: int, accepted: Sequence[int]) -> Floats:
         """What of a candidate's scores is left beside the services and those accepted (n,)."""
@@ -119,7 +136,7 @@ class _Search:
 def mine(cases: Sequence[Case], *, dependent: bool = False, salt: bytes = b"") -> tuple[Pattern, ...]:
     """Everything that the cases support, the surest first; `dependent` asks for Benjamini-Yekutieli, as gates do."""
     chosen = newest([case for case in cases if not case.rollback])
-    ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED, SUPPORT)
+    ground = survey([case_traits(case, salt=salt) for case in chosen], HINTED)
     names = sorted({case.deployment.service for case in chosen})
     services = np.array([[case.deployment.service == name for name in names] for case in chosen], dtype=float)
     with one_thread():
@@ -144,6 +161,7 @@ def _search(searches: Sequence[_Search], ground: Ground, *, dependent: bool) -> 
             break
         search, candidate = searches[best // len(ground.conditions)], best % len(ground.conditions)
         counts = _large_enough(search, candidate) and _certain(search.measure(candidate))
+        counts = counts and not search.travels(candidate)
         if counts:
             found.append((search, candidate, float(q[best])))
         search.settle(candidate, accept=counts)

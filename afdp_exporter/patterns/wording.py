@@ -6,28 +6,37 @@ from afdp_exporter.model import Condition, Context
 from afdp_exporter.patterns.encoding import period
 from afdp_exporter.wording.numbers import format_number
 
+_VERSIONS = {
+    "major": "major versions",
+    "minor": "minor versions",
+    "patch": "patch versions",
+    "back": "earlier versions",
+    "same": "deployments of the same version",
+}
+
 
 def subject(conditions: Sequence[Condition]) -> str:
     """What conditions speak of: `Deployments during sale events`, `Database changes on Mondays`."""
     kinds = [f"{one.value} changes" for one in conditions if one.trait == "change_types"]
-    rest = [condition(one) for one in conditions if one.trait != "change_types"]
+    kinds += [_VERSIONS[str(one.value)] for one in conditions if one.trait == "version_jump"]
+    rest = [condition(one) for one in conditions if one.trait not in {"change_types", "version_jump"}]
     words = " ".join([" and ".join(kinds) or "deployments", *rest])
     return words[0].upper() + words[1:]
 
 
 def condition(one: Condition) -> str:
-    """A condition as part of a sentence: `on Mondays`, `during sale events`, `with table_rows of 1,000,000 or more`."""
+    """A condition as part of a sentence: `on Mondays`, `during sale events`, `with 1,000,000 table rows or more`."""
     name = one.trait.removeprefix("traits.")
     if one.op in {">=", "<"}:
         value = float(one.value)
         text = f"{value:,.0f}" if value.is_integer() else format_number(value)
-        return f"with {name} of {text} or more" if one.op == ">=" else f"with {name} under {text}"
+        words = name.replace("_", " ")
+        return f"with {text} {words} or more" if one.op == ">=" else f"with less than {text} {words}"
     special = {
         "weekday": f"on {one.value}s",
         "event": f"during {one.value} events",
         "hour": f"in the {one.value}" if one.value not in {"night", "noon"} else f"at {one.value}",
         "strategy": f"by {one.value} rollout",
-        "version_jump": f"with a version step {one.value}",
         "holiday": "on public holidays",
     }
     if one.trait in special:

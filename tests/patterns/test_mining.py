@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from planted_shop import shop_cases
 from planted_worlds import LATENCY, NULLS, SESSIONS, START, World, world
 
 from afdp_exporter.model import Attribution, Case, Condition, Cost, Estimate, Outcome, Pattern, PatternKind, Worse
@@ -202,3 +203,24 @@ def test_a_few_costs_are_not_taken_apart_by_many_conditions(steady: World) -> No
     assert DATABASE in told[0].conditions
     assert told[0].multiplier is None
     assert told[0].effect.low > 0
+
+
+def test_what_only_travels_with_a_recorded_cause_is_not_told(steady: World) -> None:
+    def accompanied(case: Case, number: int) -> Case:
+        mostly = holds(DATABASE, case_traits(case)) if number % 6 else number % 12 == 0
+        traits = {**case.deployment.traits, "ticket": mostly}
+        return replace(case, deployment=replace(case.deployment, traits=traits))
+
+    cases = [accompanied(case, number) for number, case in enumerate(steady.cases)]
+    named = {condition.trait for each in mine(cases) for condition in each.conditions}
+    assert "change_types" in named
+    assert "traits.ticket" not in named
+
+
+def test_the_laws_of_the_shop_are_told_from_few_strong_cases() -> None:
+    found = mine(shop_cases(41))
+    conditions = [{(one.trait, str(one.value)) for one in each.conditions} for each in found]
+    assert any(("version_jump", "minor") in each for each in conditions)
+    assert any(("weekday", "Monday") in each for each in conditions)
+    patterns = [each for each in found if each.kind is PatternKind.PATTERN]
+    assert not {"strategy", "actor", "hour"} & {one.trait for each in patterns for one in each.conditions}

@@ -13,8 +13,8 @@ from afdp_exporter.patterns.wording import condition, moment_words, subject
     [
         (Condition(trait="weekday", op="=", value="Monday"), "on Mondays"),
         (Condition(trait="event", op="=", value="sale"), "during sale events"),
-        (Condition(trait="traits.table_rows", op=">=", value=1e6), "with table_rows of 1,000,000 or more"),
-        (Condition(trait="in_flight", op="<", value=2.0), "with in_flight under 2"),
+        (Condition(trait="traits.table_rows", op=">=", value=1e6), "with 1,000,000 table rows or more"),
+        (Condition(trait="in_flight", op="<", value=2.0), "with less than 2 in flight"),
         (Condition(trait="traits.hotfix", op="=", value=True), "with hotfix"),
         (Condition(trait="traits.lane", op="=", value="fast"), "with lane fast"),
         (Condition(trait="hour", op="=", value="night"), "at night"),
@@ -32,7 +32,7 @@ def test_a_kind_of_change_is_what_a_sentence_speaks_of() -> None:
     monday = Condition(trait="weekday", op="=", value="Monday")
     rows = Condition(trait="traits.table_rows", op=">=", value=1e6)
     assert subject([database, monday]) == "Database changes on Mondays"
-    assert subject([rows, monday]) == "Deployments with table_rows of 1,000,000 or more on Mondays"
+    assert subject([rows, monday]) == "Deployments with 1,000,000 table rows or more on Mondays"
 
 
 def test_a_moment_is_named_by_what_it_is() -> None:
