@@ -28,6 +28,7 @@ from afdp_exporter.model import (
 Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of its labels
 
 _STORY = 600  # characters of a story, so that an alert can carry it
+_RATES = frozenset({"afdp_cost_per_hour", "afdp_cost_per_hour_lower", "afdp_cost_per_hour_upper"})
 _OF_DEPLOYMENT = ("deployment_id", "service", "environment")
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_deployment_timestamp_seconds": ("When the deployment started.", ()),
@@ -97,6 +98,16 @@ class _Entry:
     def rank(self) -> tuple[datetime, str]:
         return self.deployment.started_at, self.deployment.id
 
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.deployment.service, self.deployment.environment
+
+    @property
+    def gains(self) -> frozenset[str]:
+        """The currencies in which it gains."""
+        costs = self.impact.costs if self.impact is not None else ()
+        return frozenset(cost.currency for cost in costs if cost.per_hour.median < 0)
+
 
 class Board(Collector):
     """Holds what is shown. Where it gets too much, the deployment that started first goes first.
@@ -141,8 +152,11 @@ class Board(Collector):
         families: dict[str, GaugeMetricFamily] = {}
         with self._lock:
             entries = list(self._entries.values())
+        over = _gains_that_are_over(entries)
         for entry in entries:
             for (name, labels), value in entry.samples.items():
+                if name in _RATES and entry.deployment.id in over and labels[-1] in entry.gains:
+                    continue
                 if name not in families:
                     families[name] = _family(name)
                 families[name].add_metric(labels, value)
@@ -181,6 +195,19 @@ class Board(Collector):
                 self._remove(deployment_id)
                 dropped += len(entry.samples)
         return dropped
+
+
+def _gains_that_are_over(entries: Sequence[_Entry]) -> frozenset[str]:
+    """The deployments whose gain no longer counts as going on.
+
+    The next deployment of the service has taken their place, or the gain only took back the harm of an earlier one.
+    """
+    begun = [entry for entry in entries if entry.deployment.status not in {Status.PLANNED, Status.CANCELLED}]
+    last = {entry.place: entry.deployment.id for entry in sorted(begun, key=lambda entry: entry.rank)}
+    impacts = [entry.impact for entry in entries if entry.impact is not None]
+    fixes = {shift.ended_by for impact in impacts for shift in impact.shifts if shift.harmful}
+    ids = (entry.deployment.id for entry in entries if entry.gains)
+    return frozenset(name for name in ids if name in fixes or name not in last.values())
 
 
 def _family(name: str) -> GaugeMetricFamily:

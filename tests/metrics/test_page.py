@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,29 @@ def test_harm_is_active_while_it_goes_on_and_unjudged_metrics_say_nothing(
     assert [value for _, value in samples(told.render()[0]).get("afdp_impact_active", [])] == (
         [] if active is None else [active]
     )
+
+
+def rates(told: Instruments) -> dict[str, float]:
+    found = samples(told.render()[0]).get("afdp_cost_per_hour", [])
+    return {labels["deployment_id"]: value for labels, value in found}
+
+
+def test_a_gain_goes_on_until_the_next_deployment_and_what_only_takes_back_harm_is_none() -> None:
+    told = instruments()
+    gain = Cost(currency="USD", per_hour=Estimate(low=-600, median=-500, high=-400))
+    loss = Cost(currency="USD", per_hour=Estimate(low=900, median=1200, high=1500))
+    ended = shift(state=ShiftState.RECOVERED, recovered_at=NOON, worse=Worse.UP, ended_by="fix")
+    told.show(deployment("better"), impact("better", costs=(gain,)))
+    assert rates(told) == {"better": -500}
+    told.show(deployment("next", started_at=NOON + timedelta(days=1), status=Status.PLANNED))
+    told.show(deployment("elsewhere", started_at=NOON + timedelta(hours=1), environment="staging"))
+    assert rates(told) == {"better": -500}
+    harm = impact("harm", shift(state=ShiftState.ACTIVE, worse=Worse.UP), costs=(loss,))
+    told.show(deployment("harm", started_at=NOON + timedelta(hours=2)), harm)
+    assert rates(told) == {"harm": 1200}
+    told.show(deployment("fix", started_at=NOON + timedelta(hours=3)), impact("fix", costs=(gain,)))
+    told.measured(impact("harm", ended, costs=(replace(loss, ended=True),)))
+    assert rates(told) == {}
 
 
 def test_what_is_over_costs_nothing_an_hour_any_more_and_keeps_its_total_and_its_end() -> None:
