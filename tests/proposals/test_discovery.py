@@ -16,7 +16,7 @@ from afdp_exporter.demo.shop import SERVICES
 from afdp_exporter.model import Series
 from real_parts.exporter import Exporter
 from real_parts.fixtures import Start
-from real_parts.servers import Alertmanager, NodeExporter, Prometheus
+from real_parts.servers import Alertmanager, NodeExporter, Prometheus, VictoriaMetrics
 from real_parts.shop import Shop
 from real_parts.waiting import until
 
@@ -204,8 +204,11 @@ def counted(service: str, every: float, *, label: str = "job", revenue: float | 
         yield Series(metric=name, labels=labels, times=times, values=rate * (times - times[0]))
 
 
-def test_rates_and_step_follow_the_scrape_interval_of_each_service(start: Start, tmp_path: Path) -> None:
-    prometheus = start(Prometheus(tmp_path / "prometheus"))
+@pytest.mark.parametrize("kind", [Prometheus, VictoriaMetrics])
+def test_rates_and_step_follow_the_scrape_interval_of_each_service(
+    start: Start, tmp_path: Path, kind: type[Prometheus | VictoriaMetrics]
+) -> None:
+    prometheus = start(kind(tmp_path / "server"))
     for service, every in (("often", 5.0), ("usual", 15.0), ("also-usual", 15.0), ("seldom", 60.0)):
         prometheus.remote_write(counted(service, every))
     proposed = yaml.safe_load(afdp("init", f"--url={prometheus.url}", "--output=-").output)
