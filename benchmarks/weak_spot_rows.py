@@ -54,6 +54,7 @@ class Watch:
     layer: Layer = Layer.TECHNICAL
     worse: Worse = Worse.UP
     peers: Mapping[str, Floats] | None = None
+    rate_window: timedelta | None = None
 
     @property
     def metric(self) -> Metric:
@@ -137,4 +138,6 @@ def _evidence(watch: Watch, now: datetime) -> Evidence:
         return Series(metric=watch.name, labels={}, times=watch.times, values=values)
 
     peers = {service: series(values) for service, values in (watch.peers or {}).items()}
-    return Evidence(metric=watch.metric, series=series(watch.values), peers=peers).until(now)
+    return Evidence(metric=watch.metric, series=series(watch.values), peers=peers, rate_window=watch.rate_window).until(
+        now
+    )

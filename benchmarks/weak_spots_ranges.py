@@ -89,7 +89,9 @@ def slowest(rng: np.random.Generator) -> Mapping[str, float | None]:
     ends, begins = np.searchsorted(arrived, times), np.searchsorted(arrived, times - 300.0)
     windows = (took[begin:end] for begin, end in zip(begins, ends, strict=True))
     values = np.array([np.quantile(each, 0.99) if len(each) else np.nan for each in windows])
-    return innocent(shifts([Watch(name="latency_p99_seconds", times=times, values=values)], at))
+    return innocent(
+        shifts([Watch(name="latency_p99_seconds", times=times, values=values, rate_window=timedelta(minutes=5))], at)
+    )
 
 
 def heap(rng: np.random.Generator) -> Mapping[str, float | None]:

@@ -109,11 +109,12 @@ def _edges(grid: Grid, begin: int, end: int) -> tuple[int, int]:
 def _stayed(grid: Grid, end: int, level: float, height: float) -> bool:
     """Whether what follows scatters more than any before and keeps away from the level: then only that stands out."""
     rest = grid.values[end:]
-    if len(rest) < SIDE or more_scatter(grid.values, grid.deployed, end, grid.n).error == 0.0:
+    if len(rest) < SIDE:
         return False
     away = (float(rest.mean()) - level) / height
     scatter = float(rest.std()) / abs(height)
-    return away > SURE * scatter / np.sqrt(len(rest)) and away + SURE * scatter > 1.0
+    keeps_away = away > SURE * scatter / np.sqrt(len(rest)) and away + SURE * scatter > 1.0
+    return keeps_away and more_scatter(grid.values, grid.deployed, end, grid.n).error > 0.0
 
 
 def _error(grid: Grid, totals: Floats, length: int) -> float:

@@ -15,6 +15,7 @@ from afdp_exporter.model import Floats
 USUAL = 0.95  # quantile of the variances of windows of history that a window after has to exceed
 WINDOWS = 120  # of history
 LIKENESS = 0.9  # of neighbours, at most: with more, a window holds too little to tell
+BOUND = 0.25  # of the values at the lowest or the highest: no errors, or success of all
 LOPSIDED = 0.25  # of the mean deviation that medians are away from means
 
 
@@ -46,7 +47,10 @@ def more_scatter(values: Floats, deployed: int, begin: int, end: int) -> Scatter
 
 
 def lopsided(history: Floats) -> bool:
-    """Whether medians of five lose what the mean of the history holds: mostly one value, rarely or never another."""
+    """Whether medians of five lose what the mean of the history holds: it is mostly at a bound, rarely elsewhere."""
+    at_a_bound = max(float((history == history.min()).mean()), float((history == history.max()).mean()))
+    if at_a_bound < BOUND:
+        return False
     mean = history.mean()
     typical = float(np.abs(history - mean).mean())
     return abs(float(smooth(history).mean() - mean)) >= LOPSIDED * typical

@@ -36,6 +36,7 @@ from afdp_exporter.model import Attribution, Floats, Worse
 LEAST_AFTER = 3
 RARE = 1.3  # rarity of an excursion from which on it is reported
 SCATTERED = 0.17  # p-value of a grown spread
+_OF_WINDOW = 0.75  # of the query's window that an excursion shows at least
 DRIFTED = 0.05  # p-value of the level for a gradual change
 
 
@@ -63,14 +64,8 @@ def judge(
     days did, by the clock of the `time_zone`. Repetitions of the last sample are no measurements. Raises ValueError
     only for arrays whose shapes do not fit together.
     """
-    at, raw = _array(times, "times"), _array(values, "values")
-    other = None if control is None else _array(control, "control")
-    if at.shape != raw.shape or (other is not None and other.shape != at.shape):
-        raise ValueError(f"times {at.shape}, values {raw.shape} and control must have the same length")
     Worse(worse)
-    if len(at) > 1 and not (at[1:] > at[:-1]).all():
-        order = np.argsort(at, kind="stable")
-        at, raw, other = at[order], raw[order], None if other is None else other[order]
+    at, raw, other = _in_order(times, values, control)
     raw = without_repeats(at, raw)
     asked = _Asked(
         deployed_at=float(deployed_at),
@@ -79,6 +74,7 @@ def judge(
         step=step,
         respond_within=respond_within,
         zone=time_zone,
+        rate_window=rate_window,
     )
     with np.errstate(all="ignore"):
         growth = increments(at, raw, asked.deployed_at, asked.last_onset)
@@ -101,6 +97,12 @@ class _Asked:
     step: float | None
     respond_within: float | None
     zone: tzinfo
+    rate_window: float | None
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that any excursion lasts: what a query over a window shows stays in it as long as the window is."""
+        return _OF_WINDOW * (self.rate_window or 0.0)
 
     @property
     def last_onset(self) -> float:
@@ -142,10 +144,21 @@ def _judged(at: Floats, raw: Floats, other: Floats | None, asked: _Asked) -> Fin
             evidence = beside_control(
                 evidence, None if ratio is None else weigh(asked.natural(ratio, habit(ratio, asked.earlier)))
             )
-    finding = _decide(evidence)
+    finding = _decide(evidence, asked.shortest)
     finding = beyond_the_clock(finding, evidence, asked.earlier)
     finding = after_a_night(finding, evidence, asked.earlier)
     return finding if found is None else told(finding, found)
+
+
+def _in_order(times: ArrayLike, values: ArrayLike, control: ArrayLike | None) -> tuple[Floats, Floats, Floats | None]:
+    at, raw = _array(times, "times"), _array(values, "values")
+    other = None if control is None else _array(control, "control")
+    if at.shape != raw.shape or (other is not None and other.shape != at.shape):
+        raise ValueError(f"times {at.shape}, values {raw.shape} and control must have the same length")
+    if len(at) > 1 and not (at[1:] > at[:-1]).all():
+        order = np.argsort(at, kind="stable")
+        at, raw, other = at[order], raw[order], None if other is None else other[order]
+    return at, raw, other
 
 
 def _array(data: ArrayLike, name: str) -> Floats:
@@ -187,9 +200,11 @@ def _against_the_level(away: Excursion, evidence: Evidence) -> bool:
     return evidence.p_value < DRIFTED and away.height * evidence.level.change < 0.0
 
 
-def _decide(evidence: Evidence) -> Finding:
+def _decide(evidence: Evidence, shortest: float) -> Finding:
     away = evidence.away
     if away is not None and _against_the_level(away, evidence):
+        away = None
+    if away is not None and (away.end - away.begin) * evidence.grid.step < shortest:
         away = None
     rare = away is not None and away.rarity > RARE
     scatter = None if evidence.attributed else spread(evidence.grid, away if rare else None)

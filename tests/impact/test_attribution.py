@@ -144,3 +144,12 @@ def test_innocent_deployments_are_rarely_blamed_at_any_of_the_looks() -> None:
             for minutes in (2, 5, 10, 15, 30, 60)
         )
     assert blamed <= 4
+
+
+@pytest.mark.parametrize(("window", "verdict"), [(None, "transient"), (60.0, "transient"), (900.0, "no_effect")])
+def test_an_excursion_shorter_than_the_window_of_its_query_is_none(window: float | None, verdict: str) -> None:
+    rng = np.random.default_rng(7)
+    times = 60.0 * np.arange(3000)
+    values = 10.0 + rng.normal(0.0, 0.1, 3000)
+    values[2942:2946] += 5.0
+    assert judge(times, values, times[2940], step=60.0, rate_window=window).verdict == verdict
