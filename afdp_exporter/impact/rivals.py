@@ -90,12 +90,16 @@ def row(case: Case, metric: str) -> tuple[Deployment, ...]:
     Each began before a metric could no longer respond to one of the others. A metric of one service is not the doing of
     services that it does not call. This deployment alone where there are too many: then each is judged by itself.
     """
+    mine, reach = case.deployment, case.short_window
+    farthest = 2 * _MOST_TOGETHER * reach
     able = [
         other
         for other in case.others
-        if _went_out(other, case) and (not _owners(metric, case) or _prior_of(metric, other, case) > _OTHER)
+        if mine.started_at - farthest <= other.started_at <= mine.ended_at + farthest
+        and _went_out(other, case)
+        and (not _owners(metric, case) or _prior_of(metric, other, case) > _OTHER)
     ]
-    found, reach = {case.deployment.id: case.deployment}, case.short_window
+    found = {mine.id: mine}
     while True:
         first, last = min(each.started_at for each in found.values()), max(each.ended_at for each in found.values())
         near = [
