@@ -273,7 +273,7 @@ class Actions:
             try:
                 shown = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
             except ActionError as error:
-                log.warning("rollback not verified", action=action.id, error=str(error))
+                log.debug("target not read", action=action.id, error=str(error))
                 return
             if shown is False:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")

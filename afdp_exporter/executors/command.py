@@ -51,7 +51,7 @@ class Command:
     async def verify(self, plan: Plan) -> bool | None:
         """As `Executor.verify`; without a program for it the metrics alone show it."""
         if not self.verify_after:
-            return True
+            raise ActionUnknown("no program is configured that could say whether it was done")
         done = await run(self._filled(self.verify_after, plan.order), seconds=self.timeout.total_seconds())
         return {0: True, _REFUSED: False}.get(done.status)
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import SecretStr
 
+from afdp_exporter.errors import ActionUnknown
 from afdp_exporter.executors import Order, Plan
 from afdp_exporter.executors._api import Api
 from afdp_exporter.settings import read_secret
@@ -62,9 +63,9 @@ class Webhook(Api):
             request["headers"] = {**plan.request["headers"], **_signed(secret, plan.request)}
         return await self.write(request)
 
-    async def verify(self, plan: Plan) -> bool | None:  # noqa: ARG002 - as all of them
-        """As `Executor.verify`: the metrics alone show it."""
-        return True
+    async def verify(self, plan: Plan) -> bool | None:
+        """As `Executor.verify`: there is nothing to read, so that the metrics alone show it."""
+        raise ActionUnknown(f"{self.url} cannot be asked whether it was done: {plan.sentence}")
 
 
 def _signed(secret: str, request: Mapping[str, Any]) -> dict[str, str]:
