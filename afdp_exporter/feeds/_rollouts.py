@@ -169,15 +169,21 @@ def has_gap(revisions: list[Revision], seen: Seen | None) -> bool:
     return seen is not None and not known.issuperset(range(seen.number + 1, revisions[-1].number))
 
 
-def from_template(kind: Kind, workload: Object, known: list[Revision]) -> list[Revision] | None:
-    """As `present`, with the revision as the workload's own template says it, where nothing else keeps it any more."""
+def from_template(kind: Kind, workload: Object, known: list[Revision], seen: Seen | None) -> list[Revision] | None:
+    """As `present`, with the revision as the workload's own template says it.
+
+    What keeps it may be gone, or has a newer number already, where the workload is behind.
+    """
     mark = marker(kind, workload)
-    if kind.annotation is None or not mark or not mark.isdigit():
+    if kind.annotation is not None:
+        number = int(mark) if mark and mark.isdigit() else 0
+    else:
+        number = seen.number + (seen.marker != mark) if seen is not None else 0
+    if not number:
         return None
-    template = workload["spec"].get("template") or {}
-    own = _of_template(template, number=int(mark), created=None)
+    own = _of_template(workload["spec"].get("template") or {}, number=number, created=None)
     created = next((each.created for each in known if each.digest == own.digest), None)
-    return [*(each for each in known if each.number < own.number), replace(own, created=created)]
+    return [*(each for each in known if each.number < number), replace(own, created=created)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,10 +158,10 @@ class _Walk:
         if mark is None or (seen is not None and seen.marker == mark and seen.over):
             return []
         found = present(kind, workload, self._revisions.of(workload), seen)
-        if found is None or has_gap(found, seen):  # the change of what keeps a revision is still on its way
-            self._revisions.keep(await self._cluster.kept(kind, workload))
-            known = self._revisions.of(workload)
-            found = present(kind, workload, known, seen) or from_template(kind, workload, known)
+        if (seen is None or seen.marker != mark) and (found is None or has_gap(found, seen)):
+            self._revisions.keep(await self._cluster.kept(kind, workload))  # the change of one is still on its way
+            found = present(kind, workload, self._revisions.of(workload), seen)
+        found = found or from_template(kind, workload, self._revisions.of(workload), seen)
         if found is None:
             return []
         sight = Sight(kind=kind, workload=workload, revisions=found, received_at=now, cluster=self._name)
