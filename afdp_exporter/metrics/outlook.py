@@ -43,6 +43,14 @@ _FAMILIES = {
     "afdp_best_window_timestamp_seconds": ("When the best of the coming windows begins.", _PLACE),
     "afdp_prediction_coverage_ratio": ("Share of the predicted 90 % ranges that held what happened.", ("service",)),
     "afdp_prediction_brier_score": ("Mean squared error of the predicted risks: 0 is perfect.", ("service",)),
+    "afdp_prediction_base_rate_ratio": ("Share of the scored deployments that degraded or failed.", ("service",)),
+    "afdp_prediction_skill_ratio": (
+        "How much of the Brier score of always predicting the base rate the predictions save: 1 is perfect, 0 none.",
+        ("service",),
+    ),
+    "afdp_prediction_skill_ratio_lower": ("5 % point of the skill of predictions.", ("service",)),
+    "afdp_prediction_skill_ratio_upper": ("95 % point of the skill of predictions.", ("service",)),
+    "afdp_prediction_risk_range_width_ratio": ("Mean width of the ranges of predicted risks.", ("service",)),
     "afdp_predictions_scored": (
         "Measured deployments behind the prediction scores.",
         ("service",),
@@ -117,6 +125,7 @@ class Outlook(Collector):
                 families["afdp_prediction_coverage_ratio"].add_metric([service], score.covered)
             families["afdp_prediction_brier_score"].add_metric([service], score.brier)
             families["afdp_predictions_scored"].add_metric([service], score.n)
+            _add_skill(families, score)
         return (family for family in families.values() if family.samples)
 
 
@@ -140,6 +149,16 @@ def _add_prediction(families: dict[str, GaugeMetricFamily], deployment: Deployme
     families["afdp_prediction_deployments"].add_metric([*place, prediction.basis], prediction.n)
     for pattern in prediction.patterns:
         families["afdp_pattern_matched"].add_metric([*place, pattern], 1)
+
+
+def _add_skill(families: dict[str, GaugeMetricFamily], score: Score) -> None:
+    families["afdp_prediction_base_rate_ratio"].add_metric([score.service], score.base)
+    if score.skill is not None:
+        families["afdp_prediction_skill_ratio"].add_metric([score.service], score.skill.median)
+        families["afdp_prediction_skill_ratio_lower"].add_metric([score.service], score.skill.low)
+        families["afdp_prediction_skill_ratio_upper"].add_metric([score.service], score.skill.high)
+    if score.width is not None:
+        families["afdp_prediction_risk_range_width_ratio"].add_metric([score.service], score.width)
 
 
 def _add_windows(families: dict[str, GaugeMetricFamily], place: tuple[str, str], ranked: Windows) -> None:

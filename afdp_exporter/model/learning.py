@@ -165,11 +165,23 @@ class Foretold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReliabilityBin:
+    """Of `n` predictions between two risks: the mean that was `predicted`, and the share that `happened`."""
+
+    low: float
+    high: float
+    n: int
+    predicted: float
+    happened: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """How well the predictions for a service came true, over `n` measured deployments.
 
     `covered` is the share of the 90 % ranges (`ranges` of them) that held what happened, `brier` the mean squared
-    error of the predicted risk.
+    error of the predicted risk, `base` the share that happened, `skill` one less the ratio of the Brier score to that
+    of always predicting `base` (None where that is perfect), `width` the mean width of the risks' ranges.
     """
 
     service: str
@@ -177,3 +189,12 @@ class Score:
     brier: float
     ranges: int
     covered: float | None
+    base: float = 0.0
+    skill: Estimate | None = None
+    width: float | None = None
+    reliability: tuple[ReliabilityBin, ...] = ()
+
+    @property
+    def better_than_the_rate(self) -> bool:
+        """Whether the whole range of the skill is above none."""
+        return self.skill is not None and self.skill.low > 0

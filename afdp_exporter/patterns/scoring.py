@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from afdp_exporter.model import Estimate, Floats, Foretold, Outcome, Prediction, Score
+from afdp_exporter.model import Estimate, Floats, Foretold, Outcome, Prediction, ReliabilityBin, Score
 from afdp_exporter.patterns import responses
 from afdp_exporter.patterns.traits import TROUBLE
+
+REACH = 1.645
+EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""The risks between which predictions are held together against what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,35 @@ class Risks:
     def base(self) -> float:
         """The share that happened."""
         return float(np.mean(self.came))
+
+    @property
+    def skill(self) -> Estimate | None:
+        """One less the ratio of the Brier score to that of always saying `base`, with its 90 % range from the
+        differences case by case; None where `base` is never wrong."""
+        constant = self.base * (1.0 - self.base)
+        if constant == 0.0:
+            return None
+        gains = (self.base - self.came) ** 2 - (self.said - self.came) ** 2
+        doubt = REACH * float(gains.std(ddof=1)) / np.sqrt(gains.size) if gains.size > 1 else constant
+        middle = float(gains.mean())
+        low, median, high = ((middle + reach) / constant for reach in (-doubt, 0.0, doubt))
+        return Estimate(low=float(low), median=median, high=min(float(high), 1.0))
+
+    @property
+    def reliability(self) -> tuple[ReliabilityBin, ...]:
+        """What happened after low, middling and high risks; bins of EDGES without any prediction are left out."""
+        place = np.clip(np.searchsorted(EDGES, self.said, side="right") - 1, 0, len(EDGES) - 2)
+        return tuple(
+            ReliabilityBin(
+                low=EDGES[bin_],
+                high=EDGES[bin_ + 1],
+                n=int((place == bin_).sum()),
+                predicted=float(self.said[place == bin_].mean()),
+                happened=float(self.came[place == bin_].mean()),
+            )
+            for bin_ in range(len(EDGES) - 1)
+            if (place == bin_).any()
+        )
 
 
 def risks(foretold: Sequence[Foretold], happened: Set[Outcome], read: Callable[[Prediction], Estimate]) -> Risks | None:
@@ -74,4 +107,8 @@ def score(service: str, foretold: Sequence[Foretold]) -> Score | None:
         brier=found.brier,
         ranges=len(held),
         covered=sum(held) / len(held) if held else None,
+        base=found.base,
+        skill=found.skill,
+        width=float(np.mean([one.prediction.risk.high - one.prediction.risk.low for one in told])),
+        reliability=found.reliability,
     )

@@ -107,7 +107,9 @@ class Foresight:
         self.audience.learned(await self.planner.patterns(plans, now))
         services = sorted({service for service, _ in places})
         scores = [score(service, await self.store.came_true(service)) for service in services]
-        self.audience.scored(found for found in scores if found is not None)
+        known = [found for found in scores if found is not None]
+        self.planner.scored(known)
+        self.audience.scored(known)
 
 
 def _is_ahead(deployment: Deployment) -> bool:

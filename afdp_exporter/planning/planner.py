@@ -4,7 +4,7 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeAlias
@@ -13,7 +13,7 @@ import structlog
 from cachetools import LRUCache
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Windows
+from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Score, Windows
 from afdp_exporter.patterns import Model, fit, mine
 from afdp_exporter.patterns.learning import Place
 from afdp_exporter.patterns.mining import newest
@@ -21,12 +21,15 @@ from afdp_exporter.patterns.moment import RECENT
 from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, rank, taught, usual_of
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
+from afdp_exporter.wording.numbers import format_share
 from afdp_exporter.workers import Workers
 
 log = structlog.get_logger(__name__)
 
 Pool: TypeAlias = tuple[str | None, str | None]
 """Whose cases a model is learned from: a service, None for all of which nothing was recorded, and a team."""
+SCORED = 15
+"""From so many scored predictions on it is said that they are no better than the service's rate."""
 _MODELS = 500
 """The most models that are kept; the one that was not asked for the longest goes first."""
 
@@ -38,6 +41,15 @@ async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
     known = {planned.id, *(each.deployment.id for each in own)}
     nearby = await store.between(start - NEARBY, start)
     return [*own, *(Measured(deployment=each) for each in nearby if each.id not in known)]
+
+
+def with_skill(prediction: Prediction, score: Score | None) -> Prediction:
+    """The prediction, with the service's rate where predictions of it were no better than that so far."""
+    if score is None or score.n < SCORED or score.better_than_the_rate:
+        return prediction
+    rate = f"{format_share(score.base)} of {score.n} deployments degraded or failed"
+    warning = f"Predictions for this service were no better than the service's rate so far: {rate}"
+    return replace(prediction, warnings=(warning, *prediction.warnings))
 
 
 class Planner:
@@ -53,8 +65,13 @@ class Planner:
         self._models: LRUCache[Pool, Model] = LRUCache(maxsize=_MODELS)
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
+        self._scores: dict[str, Score] = {}
         self._measured = asyncio.Event()
         self._learning = asyncio.Lock()  # one fit at a time: the other workers are for looks; what is known never waits
+
+    def scored(self, scores: Iterable[Score]) -> None:
+        """So well did the predictions of these services come true."""
+        self._scores = {score.service: score for score in scores}
 
     def measured(self, deployment_id: str) -> None:
         """There is something new to learn."""
@@ -89,7 +106,8 @@ class Planner:
         model = await self._model(planned.service, planned.team, plans, now)
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
-        return await asyncio.to_thread(foresee, model, planned, around, plans.calendar(now), found)
+        prediction = await asyncio.to_thread(foresee, model, planned, around, plans.calendar(now), found)
+        return with_skill(prediction, self._scores.get(planned.service))
 
     async def windows(self, service: str, hours: int, plans: Plans, now: datetime) -> Windows:
         """The coming hours for a service, ranked."""

@@ -7,6 +7,7 @@ from typing import Any
 from afdp_exporter.model import Foretold, Outcome
 from afdp_exporter.patterns.scoring import Risks, costs_held, ranges_held, risks
 from afdp_exporter.patterns.traits import TROUBLE
+from afdp_exporter.watching.report import estimate_json
 
 NOMINAL = 0.9
 """What a range from the 5 % to the 95 % point promises to hold."""
@@ -26,8 +27,13 @@ def scoreboard_json(foretold: Sequence[Foretold]) -> dict[str, Any]:
             "cost_per_hour": _share(costs_held(foretold)),
         },
         "risk": _brier(risks(foretold, TROUBLE, lambda prediction: prediction.risk)),
+        "risk_range_width": _mean([one.prediction.risk.high - one.prediction.risk.low for one in foretold]),
         "failure": _brier(risks(foretold, {Outcome.FAILURE}, lambda prediction: prediction.failure)),
     }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _share(held: Sequence[bool]) -> dict[str, Any]:
@@ -40,10 +46,22 @@ def _brier(found: Risks | None) -> dict[str, Any]:
     That share is known in hindsight only: no constant does better.
     """
     if found is None:
-        return {"brier_score": None, "base_rate_brier_score": None, "base_rate_ratio": None, "n": 0}
+        return {
+            "brier_score": None,
+            "base_rate_brier_score": None,
+            "base_rate_ratio": None,
+            "skill": None,
+            "reliability": [],
+            "n": 0,
+        }
     return {
         "brier_score": found.brier,
         "base_rate_brier_score": found.base * (1 - found.base),
         "base_rate_ratio": found.base,
+        "skill": estimate_json(found.skill) if found.skill else None,
+        "reliability": [
+            {"low": one.low, "high": one.high, "n": one.n, "predicted": one.predicted, "happened": one.happened}
+            for one in found.reliability
+        ],
         "n": found.said.size,
     }

@@ -193,7 +193,7 @@ def _of_what_is_expected(told: Instruments) -> None:
             )
         ]
     )
-    told.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9)])
+    told.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9, skill=SHARE, width=0.3)])
 
 
 def _of_itself(told: Instruments) -> None:

@@ -26,7 +26,7 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.patterns import score
 from afdp_exporter.planning.foresight import Foresight
-from afdp_exporter.planning.planner import Planner, surroundings
+from afdp_exporter.planning.planner import Planner, surroundings, with_skill
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.workers import Workers
@@ -202,3 +202,19 @@ async def test_a_deployment_that_is_told_again_and_again_is_predicted_once(
         seeing.told(deployment(name))
     assert [await seeing._next(), await seeing._next()] == ["d1", "d2"]
     assert not seeing._waiting
+
+
+def test_predictions_no_better_than_the_services_rate_say_so_with_that_rate() -> None:
+    outcomes = [Outcome.DEGRADATION if number % 4 == 0 else Outcome.SUCCESS for number in range(40)]
+    useless = score("api", [foretold(f"d{n}", 0.25, each, 0.0) for n, each in enumerate(outcomes)])
+    sharp = score("api", [foretold(f"d{n}", 0.05 + 0.85 * (n % 4 == 0), each, 0.0) for n, each in enumerate(outcomes)])
+    assert useless is not None
+    assert sharp is not None
+    assert not useless.better_than_the_rate
+    assert sharp.skill is not None
+    assert sharp.skill.low > 0.6
+    assert [(one.n, one.happened) for one in sharp.reliability] == [(30, 0.0), (10, 1.0)]
+    planned = prediction("d1", 0.4, -1, 1)
+    assert with_skill(planned, sharp) == planned
+    (warning,) = with_skill(planned, useless).warnings
+    assert warning.endswith("no better than the service's rate so far: 25 % of 40 deployments degraded or failed")

@@ -9,6 +9,7 @@ from aiohttp import web
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.state import STATE, State
 from afdp_exporter.metrics import Instruments
+from afdp_exporter.model import Estimate
 from afdp_exporter.planning.scoreboard import NOMINAL
 
 
@@ -29,6 +30,8 @@ class _Scored:
     n: int
     coverage: float | None
     brier: float | None
+    base: float | None
+    skill: Estimate | None
 
 
 async def trust(request: web.Request) -> web.Response:
@@ -67,8 +70,17 @@ def _alarms(state: State) -> list[_Alarms]:
 def _scores(told: Instruments) -> list[_Scored]:
     coverage = _by(told, "afdp_prediction_coverage_ratio", "service")
     brier = _by(told, "afdp_prediction_brier_score", "service")
+    base = _by(told, "afdp_prediction_base_rate_ratio", "service")
+    skill, low, high = (_by(told, f"afdp_prediction_skill_ratio{end}", "service") for end in ("", "_lower", "_upper"))
     return [
-        _Scored(service=service, n=int(n), coverage=coverage.get(service), brier=brier.get(service))
+        _Scored(
+            service=service,
+            n=int(n),
+            coverage=coverage.get(service),
+            brier=brier.get(service),
+            base=base.get(service),
+            skill=Estimate(low=low[service], median=skill[service], high=high[service]) if service in skill else None,
+        )
         for service, n in sorted(_by(told, "afdp_predictions_scored", "service").items())
     ]
 
