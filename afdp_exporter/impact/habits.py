@@ -102,13 +102,13 @@ def _beyond(shift: Shift, alike: list[Shift], compared: int) -> Shift:
     change = (shift.change or 0.0) - usual
     own = 0.0 if shift.high is None or shift.low is None else (shift.high - shift.low) / 2.0
     reach = (half**2 + own**2) ** 0.5
-    figures = {"usual": known, "change": change, "low": change - reach, "high": change + reach}
+    further = replace(shift, usual=known, change=change, change_ratio=_ratio(change, shift))
     if abs(change) > reach and change * usual > 0.0:
         reason = f"{shift.reason}; further than usual for this service, as after {k} of {compared} earlier deployments"
-        return replace(shift, reason=reason, change_ratio=_ratio(change, shift), **figures)
+        return replace(further, reason=reason, low=change - reach, high=change + reach)
     reason = f"usual for this service: the same followed {k} of {compared} earlier deployments"
     return replace(
-        shift,
+        further,
         verdict=Attribution.NO_EFFECT,
         reason=reason,
         p_value=None,
@@ -119,8 +119,8 @@ def _beyond(shift: Shift, alike: list[Shift], compared: int) -> Shift:
         duration=None,
         recovered_at=None,
         shape=None,
-        change_ratio=_ratio(change, shift),
-        **figures,
+        low=None,  # it came and went: how far such heights differ is no range of what has stayed
+        high=None,
     )
 
 
