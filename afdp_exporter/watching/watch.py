@@ -170,7 +170,8 @@ class Watcher:
         before = await self._store.impact(look.deployment_id)
         shifts = before.shifts if before is not None else ()
         known = {each.metric for each in shifts if each.verdict is not Attribution.INCONCLUSIVE}
-        kept = known.isdisjoint(each.metric for each in answer.missing)
+        unknown = {each.metric for each in answer.impact.shifts if each.verdict is Attribution.INCONCLUSIVE}
+        kept = known.isdisjoint(unknown & {each.metric for each in answer.missing})
         found, drawn = (answer.impact, answer.courses) if kept else (None, ())
         late = [each.late for each in answer.missing if each.late is not None and not each.away]
         until = self._clock() + (max(late) if late else retry_after(look.attempts))
