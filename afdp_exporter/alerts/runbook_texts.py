@@ -18,7 +18,7 @@ def names() -> tuple[str, ...]:
 def title_of(name: str) -> str:
     """What an alert means, in one sentence: the bold beginning of its runbook."""
     lead = next(line for line in _text(name).splitlines() if line.startswith("**"))
-    return lead.split("**")[1]
+    return lead.split("**")[1].replace("`", "")
 
 
 @cache
