@@ -9,7 +9,7 @@ from afdp_exporter.detectors.grid import Grid
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.spread import Spread
 from afdp_exporter.impact.evidence import UNUSUAL, Evidence
-from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.finding import Compared, Finding
 from afdp_exporter.impact.sensitivity import minimum_detectable_effect
 from afdp_exporter.model import Attribution, Estimate
 from afdp_exporter.wording.history import short_history
@@ -121,6 +121,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
         "minimum_detectable_effect": visible,
         "minimum_detectable_ratio": visible / abs(level) if level else None,
         "n_history": grid.deployed,
+        "compared": Compared(gap=measured.gap, forward=measured.forward),
         "account": {
             "step_seconds": grid.step,
             "placebo_error": measured.error * grid.scale,

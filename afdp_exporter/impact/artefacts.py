@@ -126,8 +126,7 @@ def increments(times: Floats, values: Floats, deployed_at: float, until: float) 
 
 def of_counter(finding: Finding) -> Finding:
     """A finding on increments, as one on the counter: its mean over the stretch that was compared moved so far."""
-    forward = finding.account.get("forward_steps")
-    factor = (forward + 1) / 2.0 if isinstance(forward, int) else 1.0
+    factor = (finding.compared.forward + 1) / 2.0 if finding.compared is not None else 1.0
 
     def on_counter(figure: float | None) -> float | None:
         return None if figure is None else figure * factor

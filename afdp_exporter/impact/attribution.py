@@ -57,14 +57,14 @@ def judge(
     """Judge whether a deployment shifted a metric; pure, and silent about data that cannot tell.
 
     `times` are Unix seconds (n,) and `values` float64 (n,), NaN where there is a gap, in any order. `control` (n,) is
-    what the deployment cannot have touched, at the same times. `respond_within` is how many seconds after the rollout
-    the onset may come (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
+    what the deployment cannot have touched, at the same times. `worse` (up, down, either) decides on `harmful` alone: a
+    change for the better is looked for alike. `respond_within` is how many seconds after the rollout the onset may come
+    (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
     query takes a rate: a dip no longer than that, while instances are replaced, is no loss. What follows the
     `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same minutes of earlier
     days did, by the clock of the `time_zone`. Repetitions of the last sample are no measurements. Raises ValueError
     only for arrays whose shapes do not fit together.
     """
-    Worse(worse)
     at, raw, other = _in_order(times, values, control)
     raw = without_repeats(at, raw)
     asked = _Asked(
@@ -81,10 +81,17 @@ def judge(
         dip = None
         if rate_window is not None:
             raw, dip = without_dip(at, raw, asked.deployed_at, finished_at, rate_window)
-    if growth is not None:
-        return of_counter(_judged(at, growth, other, asked))
-    finding = _judged(at, raw, other, asked)
-    return finding if dip is None or rate_window is None else beside_dip(finding, dip, rate_window)
+    finding = _judged(at, raw, other, asked) if growth is None else of_counter(_judged(at, growth, other, asked))
+    if growth is None and dip is not None and rate_window is not None:
+        finding = beside_dip(finding, dip, rate_window)
+    return _directed(finding, Worse(worse))
+
+
+def _directed(finding: Finding, worse: Worse) -> Finding:
+    """The finding, with whether its change goes where it hurts."""
+    if not finding.change or worse is Worse.EITHER:
+        return finding
+    return replace(finding, harmful=(finding.change > 0) is (worse is Worse.UP))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,14 +143,13 @@ def _shown_after(grid: Grid) -> int:
 
 def _stretch(finding: Finding, grid: Grid, shown: int) -> _Stretch | None:
     """The stretch whose mean the finding speaks of: from the onset on, where it has one."""
-    forward, gap = (finding.account.get(name) for name in ("forward_steps", "gap_steps"))
     figures = (finding.change, finding.low, finding.high)
-    if not isinstance(forward, int) or not isinstance(gap, int) or any(figure is None for figure in figures):
+    if finding.compared is None or any(figure is None for figure in figures):
         return None
-    begin, end = gap, forward
+    begin, end = finding.compared.gap, finding.compared.forward
     if finding.onset is not None:
         begin = round((finding.onset - grid.start) / grid.step) - grid.deployed
-        end = begin + forward
+        end = begin + finding.compared.forward
         if finding.verdict == Attribution.TRANSIENT and finding.duration_seconds is not None:
             end = begin + round(finding.duration_seconds / grid.step)
     begin, end = max(begin, 0), min(end, grid.n_after)

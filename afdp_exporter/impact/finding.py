@@ -6,6 +6,14 @@ from dataclasses import dataclass, field
 from afdp_exporter.model import Attribution, Usual
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The steps after the deployment that are compared with those before: `gap` are left out, `forward` count."""
+
+    gap: int
+    forward: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What one metric did after a deployment, and whether the deployment did it.
@@ -17,8 +25,9 @@ class Finding:
     did it", None where nothing was measured. `minimum_detectable_effect` is the smallest lasting change that four
     checks of five would find, `minimum_detectable_ratio` the same as a share of the mean level of the history. `usual`
     is what follows the deployments of this service alike: the other figures then give what goes beyond it. `n_history`
-    counts the points before the deployment, and `account` holds the settings and the intermediate figures of this one
-    analysis.
+    counts the points before the deployment. `harmful` says whether the change goes where it hurts, None where there is
+    no change or no such direction. `account` is for the audit trail alone: the settings and the intermediate figures of
+    this one analysis.
     """
 
     attributed: bool
@@ -44,4 +53,6 @@ class Finding:
     minimum_detectable_ratio: float | None = None
     usual: Usual | None = None
     n_history: int = 0
+    compared: Compared | None = None
+    harmful: bool | None = None
     account: Mapping[str, float | int | str | None] = field(default_factory=dict)

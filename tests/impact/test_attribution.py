@@ -153,3 +153,18 @@ def test_an_excursion_shorter_than_the_window_of_its_query_is_none(window: float
     values = 10.0 + rng.normal(0.0, 0.1, 3000)
     values[2942:2946] += 5.0
     assert judge(times, values, times[2940], step=60.0, rate_window=window).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("worse", "change", "harmful"),
+    [("up", 8.0, True), ("up", -8.0, False), ("down", -8.0, True), ("down", 8.0, False), ("either", 8.0, None)],
+)
+def test_a_change_is_harmful_where_its_metric_hurts_and_found_all_the_same(
+    worse: str, change: float, harmful: bool | None
+) -> None:
+    times = 60.0 * np.arange(3000)
+    values = np.random.default_rng(5).normal(100, 1, times.size) + np.where(times >= 60 * 2900, change, 0.0)
+    finding = judge(times, values, 60 * 2900.0, worse=worse)
+    assert finding.attributed
+    assert finding.harmful is harmful
+    assert finding.compared is not None
