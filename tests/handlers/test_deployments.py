@@ -258,7 +258,7 @@ async def test_an_exporter_that_is_not_reached_is_named_with_its_address_and_not
     serve: Serve,
 ) -> None:
     away = await annotate("http://127.0.0.1:9", "--service=checkout")
-    assert away.output == "afdp annotate: http://127.0.0.1:9 cannot be reached: no connection\n"
+    assert away.output == "afdp annotate: http://127.0.0.1:9 cannot be reached: no connection: Connection refused\n"
     schemeless = await annotate("127.0.0.1:9", "--service=checkout")
     assert schemeless.output == (
         "afdp annotate: 127.0.0.1:9 is no address of an exporter: it begins with http:// or https://\n"

@@ -30,4 +30,7 @@ async def test_what_cannot_be_asked_ends_with_one_line_and_status_1(client: Clie
     assert refused.exit_code == 1
     assert "started_at: a time with its offset is expected" in refused.stderr
     away = await predict("http://127.0.0.1:9", "--service=checkout")
-    assert (away.exit_code, away.stderr) == (1, "afdp predict: http://127.0.0.1:9 cannot be reached: no connection\n")
+    assert (away.exit_code, away.stderr) == (
+        1,
+        "afdp predict: http://127.0.0.1:9 cannot be reached: no connection: Connection refused\n",
+    )
