@@ -21,7 +21,6 @@ from afdp_exporter.model import Case, Context, Occasion, OccasionKind, Pattern, 
 from afdp_exporter.patterns import fit, forecast, mine, predict, responses
 from afdp_exporter.patterns.evidence import background, weigh
 from afdp_exporter.patterns.learning import Model, place_of
-from afdp_exporter.patterns.prediction import chance
 from afdp_exporter.patterns.targets import targets
 from afdp_exporter.patterns.traits import TROUBLE, case_traits
 
@@ -98,7 +97,7 @@ def _at_home(case: Case, service: str) -> Case:
 
 def _risk(model: Model, case: Case) -> float:
     row = model.design.rows([case_traits(case)], [place_of(case)])
-    return chance(model.trouble, row).median
+    return float(model.trouble.risk(row)[0])
 
 
 def auc(values: np.ndarray, happened: np.ndarray) -> float:
