@@ -1,4 +1,4 @@
-"""The first user's hour in its own time, 50 minutes: processes, scrapes, commands and checks as they are."""
+"""The first user's hour in its own time, an hour long: processes, scrapes, commands and checks as they are."""
 
 import subprocess
 import sys
