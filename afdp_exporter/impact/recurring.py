@@ -7,7 +7,7 @@ from typing import Any
 from scipy.special import ndtri
 
 from afdp_exporter.detectors.recurrence import Recurrence, beside_days, recurrences
-from afdp_exporter.impact.evidence import Evidence
+from afdp_exporter.impact.evidence import UNUSUAL, Evidence
 from afdp_exporter.impact.finding import Finding
 from afdp_exporter.impact.likelihood import after_restart as against_placebos
 from afdp_exporter.model import Attribution
@@ -21,7 +21,8 @@ _APART = 0.05  # p-value below which a change in the first minutes of a day stan
 
 def beyond_the_clock(finding: Finding, evidence: Evidence, earlier: Sequence[float]) -> Finding:
     """The finding without what the same minutes of earlier days did as well; `earlier` deployments in Unix seconds."""
-    if not finding.verdict.moved:
+    unusual = finding.verdict is Attribution.NO_EFFECT and finding.p_value < UNUSUAL
+    if not (finding.verdict.moved or unusual):
         return finding
     found = [
         (usual, begin, end)
@@ -34,6 +35,8 @@ def beyond_the_clock(finding: Finding, evidence: Evidence, earlier: Sequence[flo
     measured = {"gap_steps": begin - evidence.grid.deployed, "forward_steps": end - evidence.grid.deployed}
     finding = replace(finding, account={**finding.account, **measured})
     goes_beyond = surest.p_value < _BEYOND and abs(surest.excess) >= _MORE * abs(surest.change)
+    if goes_beyond and unusual:
+        return finding
     return _beyond(finding, evidence, surest) if goes_beyond else _usual(finding, evidence, surest)
 
 
