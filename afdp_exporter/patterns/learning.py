@@ -28,6 +28,9 @@ EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 1 / 3
 """The prior: this share of changes hurts (DORA's change fail rate of high performers); of those this share fails."""
 CONTEXT = 0.5
 """How much a trait of the moment counts in what is alike, against 1 for one of the change itself."""
+RARE = 0.2
+"""The smallest standard deviation that a column of the kernel is scaled by: a level that few cases have makes a row no
+longer than a twentieth of the cases would."""
 LEVELLED = 10
 """A service with this many cases has a level of its own."""
 
@@ -203,7 +206,7 @@ def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> Fl
     scales = np.zeros(len(groups))
     for place, name in enumerate(names):
         if used[place] and spread[place] > 0:
-            scales[place] = weights[name] / (spread[place] * np.sqrt(counts[name] * whole))
+            scales[place] = weights[name] / (max(spread[place], RARE) * np.sqrt(counts[name] * whole))
     return scales
 
 
