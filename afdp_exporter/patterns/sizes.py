@@ -18,6 +18,8 @@ ENOUGH = 3
 """The fewest cases that a prediction may rest on."""
 EXPECTED_MOVE = 0.3
 """The prior: this share of deployments moves a given figure."""
+CLEAR = 2.0
+"""The largest standard deviation of what sizes say of the risk, in units of their noise: it may be next to none."""
 MOVE_MATTERING, MOVE_SPREAD = 0.4, 2.5
 """The prior: how many columns of a trait matter, and the spread of the log odds ratio of one that does; a trait can
 decide whether a figure moves."""
@@ -80,7 +82,8 @@ def _severity(scaled: Floats, used: NDArray[np.bool_], lesson: Lesson) -> Severi
     """How far the traits alone move the figure: what teaches the risk must not know whether there was trouble."""
     line = regression.ridge(lesson.table[used], scaled[used], lesson.groups, lesson.counts[used])
     unseen = regression.unseen(line, lesson.table, scaled, lesson.groups, lesson.counts)
-    return Severity(unseen.effect, np.append(0.0, line.weights[1:]) / line.sigma)
+    share = 1.0 / max(float(unseen.effect.std()) / CLEAR, 1.0)
+    return Severity(share * unseen.effect, share * np.append(0.0, line.weights[1:]) / line.sigma)
 
 
 def _moves(moved: NDArray[np.bool_], lesson: Lesson, known: NDArray[np.bool_]) -> Logistic:
