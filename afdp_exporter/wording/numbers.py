@@ -82,7 +82,7 @@ def decimal_place(low: float, middle: float, high: float) -> int:
     """
     width = high - low
     if isfinite(width) and width > 0:
-        place = floor(log10(width / 5.5))
+        place = floor(log10(width) - log10(5.5))
         step = 10.0**place
         return place - any(step / 20 < abs(end) <= step / 2 for end in (low, high))
     return _leading_place(middle) - 2

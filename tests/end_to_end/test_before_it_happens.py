@@ -136,7 +136,7 @@ async def test_a_risky_deployment_is_told_before_and_while_it_happens_and_mutes_
         assert exporter.curl("/api/v1/deployments", body)[0] == 201
     before = receiver.wait_for(lambda path, body: path == "/chat" and "is planned for" in str(body))
     (message,) = before["attachments"]
-    assert message["title"] == "api in production: A deployment is likely to do harm."
+    assert message["title"] == "api in production: A deployment has a high predicted risk or cost."
     assert "api v2.0 in production (deployment migration) is planned for" in message["text"]
     assert "past deployments (basis: service)" in message["text"]
     assert re.search(r"Expected loss: \d+ USD an hour \[\d+, \d+\]", message["text"]), message["text"]

@@ -78,7 +78,8 @@ class Surprised(SQLiteStore):
 async def test_what_nobody_expected_is_a_problem_without_details(
     start: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = await Surprised.open(tmp_path / "surprised.db")
+    (tmp_path / "surprised").mkdir()
+    store = await Surprised.open(tmp_path / "surprised" / "surprised.db")
     client = await start(held=store)
     answer = await client.get("/api/v1/deployments")
     assert (answer.status, answer.content_type) == (500, "application/problem+json")

@@ -18,6 +18,15 @@ NOT_IN_THE_DEMO = frozenset(
 )
 """What panels show that a running demo has no data for; other tests have them answered."""
 
+WHERE_AN_HOUR_MATTERS = frozenset(
+    {
+        "afdp_best_window_timestamp_seconds",
+        "afdp_best_window_risk_ratio",
+        "afdp_best_window_loss_avoided_per_hour",
+    }
+)
+"""Names that have no series as long as no hour is known to be better, as in our worlds without a law of time."""
+
 _NAME = re.compile(r"\bafdp_[a-z0-9_]+")
 _PARTS = {"counter": "_total", "info": "_info"}
 _OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
