@@ -137,6 +137,9 @@ async def test_a_place_that_the_server_has_forgotten_is_listed_anew(
         await cluster.forget()
         await ear.until(lambda: len(ear.heard) == 12)
     assert len(await listening.lives()) == 6
+    begun = [each for each in cluster.requests if "?limit" in each and "continue" not in each]
+    paged = [each for each in begun if "deployments?" in each or "replicasets?" in each]
+    assert len(paged) >= 3  # each once, and anew the one of which a page was forgotten
 
 
 async def test_a_bookmark_moves_the_place_from_which_a_watch_goes_on(
