@@ -272,7 +272,7 @@ def _softened(opinion: _Opinion | None, asked: GateInput, settings: GateSettings
     """The guard rails that keep a strong verdict back."""
     if opinion is None or opinion.verdict not in {GateVerdict.ROLLBACK, GateVerdict.HOLD}:
         return opinion
-    cost = _cost(asked)
+    cost, _ = _priced(asked)
     if cost is not None and opinion.rule != "freeze" and 0.0 <= cost.high < settings.ignore_below_per_hour:
         reason = f"{opinion.reason} It costs less than what is worth a stop."
         return replace(opinion, verdict=GateVerdict.WARN, reason=reason)
@@ -289,7 +289,7 @@ def _softened(opinion: _Opinion | None, asked: GateInput, settings: GateSettings
 
 def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
     """One step ahead: go on until a person would have gone back, wait until the next check, or go back now."""
-    cost, currency = _cost(asked), _currency(asked)
+    cost, currency = _priced(asked)
     if cost is None or currency is None:
         return None
     harm = expected_positive(cost)
@@ -318,24 +318,15 @@ def expected_positive(estimate: Estimate) -> float:
     return upper + lower
 
 
-def _cost(asked: GateInput) -> Estimate | None:
+def _priced(asked: GateInput) -> tuple[Estimate | None, str | None]:
+    """What it costs an hour and in which currency, by the nearest evidence there is."""
     if asked.extrapolation is not None:
-        return asked.extrapolation.cost_per_hour
+        return asked.extrapolation.cost_per_hour, asked.extrapolation.currency
     if asked.impact is not None and asked.impact.costs:
-        return asked.impact.costs[0].per_hour
+        return asked.impact.costs[0].per_hour, asked.impact.costs[0].currency
     if asked.prediction is not None and asked.prediction.cost is not None:
-        return asked.prediction.cost.per_hour
-    return None
-
-
-def _currency(asked: GateInput) -> str | None:
-    if asked.extrapolation is not None:
-        return asked.extrapolation.currency
-    if asked.impact is not None and asked.impact.costs:
-        return asked.impact.costs[0].currency
-    if asked.prediction is not None and asked.prediction.cost is not None:
-        return asked.prediction.cost.currency
-    return None
+        return asked.prediction.cost.per_hour, asked.prediction.cost.currency
+    return None, None
 
 
 def _confidence(asked: GateInput) -> float | None:
