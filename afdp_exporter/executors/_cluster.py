@@ -60,3 +60,16 @@ def runs(template: Mapping[str, Any], version: str | None) -> bool:
     tags = {image.rpartition("@")[2].rpartition(":")[2] for image in images(template)}
     bare = version.removeprefix("v")
     return bool({version, bare, f"v{bare}"} & (named | tags))
+
+
+def revision(found: Mapping[str, Any], annotation: str) -> int:
+    """The number of a revision by the annotation that holds it; 0 where there is none."""
+    text = (found["metadata"].get("annotations") or {}).get(annotation, "0")
+    return int(text) if str(text).isdigit() else 0
+
+
+def without_label(template: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A pod template without the label that a controller adds to tell its revisions apart."""
+    metadata = dict(template.get("metadata") or {})
+    labels = {key: text for key, text in (metadata.get("labels") or {}).items() if key != name}
+    return {**template, "metadata": {**metadata, "labels": labels}}

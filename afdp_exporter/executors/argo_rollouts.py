@@ -6,7 +6,7 @@ from typing import Any
 
 from afdp_exporter.errors import ActionRefused
 from afdp_exporter.executors import Order, Plan
-from afdp_exporter.executors._cluster import Cluster, images, runs
+from afdp_exporter.executors._cluster import Cluster, images, revision, runs, without_label
 
 _REVISION = "rollout.argoproj.io/revision"
 _HASH = "rollouts-pod-template-hash"
@@ -70,11 +70,12 @@ class ArgoRollouts(Cluster):
             if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
         ]
         current = int((found["metadata"].get("annotations") or {}).get(_REVISION, 0))
-        before = sorted((each for each in owned if 0 < _revision(each) < current), key=_revision, reverse=True)
+        by_revision = sorted(owned, key=lambda each: revision(each, _REVISION), reverse=True)
+        before = [each for each in by_revision if 0 < revision(each, _REVISION) < current]
         target = next((each for each in before if runs(each["spec"]["template"], order.previous_version)), None)
         if target is None:
             raise ActionRefused(f"{path} has no earlier revision of {order.previous_version or 'another version'}")
-        template = _without_hash(target["spec"]["template"])
+        template = without_label(target["spec"]["template"], _HASH)
         patch = [
             {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]},
             {"op": "replace", "path": "/spec/template", "value": template},
@@ -82,23 +83,12 @@ class ArgoRollouts(Cluster):
         request = {
             "method": "PATCH", "path": path, "content_type": "application/json-patch+json", "body": patch,
         }  # fmt: skip
-        said = f"{path} back to revision {_revision(target)} ({', '.join(images(template))})"
+        said = f"{path} back to revision {revision(target, _REVISION)} ({', '.join(images(template))})"
         return Plan(order=order, sentence=said, request=request, seen={"revision": current})
 
 
 def _held(found: Mapping[str, Any]) -> dict[str, str]:
     return {"resourceVersion": found["metadata"]["resourceVersion"]}
-
-
-def _revision(owned: Mapping[str, Any]) -> int:
-    text = (owned["metadata"].get("annotations") or {}).get(_REVISION, "0")
-    return int(text) if str(text).isdigit() else 0
-
-
-def _without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = dict(template.get("metadata") or {})
-    labels = {name: text for name, text in (metadata.get("labels") or {}).items() if name != _HASH}
-    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 PLUGIN = ArgoRollouts

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from afdp_exporter.errors import ActionRefused
 from afdp_exporter.executors import Order, Plan
-from afdp_exporter.executors._cluster import Cluster, images, runs
+from afdp_exporter.executors._cluster import Cluster, images, revision, runs, without_label
 
 _REVISION = "deployment.kubernetes.io/revision"
+_HASH = "pod-template-hash"
 _KEPT = {  # annotations of the Deployment itself that its revision does not overwrite
     "kubectl.kubernetes.io/last-applied-configuration",
     _REVISION,
@@ -69,14 +70,14 @@ class Kubernetes(Cluster):
 
     async def _undo(self, path: str, found: Mapping[str, Any], order: Order) -> Plan:
         owned = await self._owned(path, found, "replicasets")
-        by_revision = sorted(owned, key=lambda each: _revision(each["metadata"]), reverse=True)
-        current = _revision(found["metadata"])
-        before = [each for each in by_revision if 0 < _revision(each["metadata"]) < current]
+        by_revision = sorted(owned, key=lambda each: revision(each, _REVISION), reverse=True)
+        current = revision(found, _REVISION)
+        before = [each for each in by_revision if 0 < revision(each, _REVISION) < current]
         target = next((each for each in before if runs(each["spec"]["template"], order.previous_version)), None)
         if target is None:
             raise ActionRefused(f"{path} has no earlier revision of {order.previous_version or 'another version'}")
-        template = _without_hash(target["spec"]["template"])
-        if template == _without_hash(found["spec"]["template"]):
+        template = without_label(target["spec"]["template"], _HASH)
+        if template == without_label(found["spec"]["template"], _HASH):
             raise ActionRefused(f"{path}: the revision before is the same")
         own = {name: text for name, text in (found["metadata"].get("annotations") or {}).items() if name in _KEPT}
         theirs = {
@@ -90,7 +91,7 @@ class Kubernetes(Cluster):
         back = ", ".join(images(template))
         return Plan(
             order=order,
-            sentence=f"{path} back to revision {_revision(target['metadata'])} ({back})",
+            sentence=f"{path} back to revision {revision(target, _REVISION)} ({back})",
             request=_patch(path, patch, "application/json-patch+json"),
             seen={"revision": current, "resource_version": found["metadata"]["resourceVersion"]},
         )
@@ -132,17 +133,6 @@ class Kubernetes(Cluster):
 
 def _patch(path: str, body: object, content_type: str) -> dict[str, Any]:
     return {"method": "PATCH", "path": path, "content_type": content_type, "body": body}
-
-
-def _revision(metadata: Mapping[str, Any]) -> int:
-    text = (metadata.get("annotations") or {}).get(_REVISION, "0")
-    return int(text) if str(text).isdigit() else 0
-
-
-def _without_hash(template: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = dict(template.get("metadata") or {})
-    labels = {name: text for name, text in (metadata.get("labels") or {}).items() if name != "pod-template-hash"}
-    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 PLUGIN = Kubernetes
