@@ -1,266 +1,207 @@
-"""What an app does besides answering: it watches, tells, learns, foresees, replays placebos, and shows all that."""
+"""What an app does besides answering: it follows what changes, does what is due, and shows both."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 from aiohttp import web
 
-from afdp_exporter.automation.actions import Actions
-from afdp_exporter.errors import AFDPError, StoreError
-from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.metrics import Instruments
-from afdp_exporter.model import Announcement, Deployment, Impact, Look
-from afdp_exporter.planning.planner import Planner
-from afdp_exporter.store import Announced
-from afdp_exporter.tracking.feeding import Feeding
-from afdp_exporter.watching.analysis import Analyst, Answer
-from afdp_exporter.watching.dispatch import Dispatcher
-from afdp_exporter.watching.remedies import looks_again
-from afdp_exporter.watching.rounds import Rounds
-from afdp_exporter.watching.stability import stabilities
-from afdp_exporter.watching.trust import alarms_by_metric
-from afdp_exporter.watching.watch import Watcher
+from afdp_exporter.errors import StoreError
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.job_kinds import (
+    ACT,
+    APPROVE,
+    FOLLOW,
+    HOUSEKEEPING,
+    LEARN,
+    OWN,
+    PLACEBO,
+    REFRESH,
+    STABILITY,
+    feeds,
+    single,
+)
+from afdp_exporter.model import Deployment, Event, MeasuredDeployment
+from afdp_exporter.planning.refresher import is_ahead
+from afdp_exporter.store import NewJob, StoredChange
+from afdp_exporter.store.follow_ups import (
+    ACTION,
+    APPROVAL,
+    AT_ONCE,
+    DEPLOYMENT,
+    EVENT,
+    FALSE_ALARMS,
+    IMPACT,
+    PREDICT,
+    PREDICTION,
+    ROLLOUT,
+)
 
 log = structlog.get_logger(__name__)
 
-_RECEIVERS_SECONDS = 15.0
+_FOLLOWED_BY = {ACTION: ACT, APPROVAL: APPROVE}
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_AGAIN_SECONDS = 15.0  # until a store that takes nothing in is tried again
 _TICK = 1.0  # seconds
 _TICKS_PER_GLANCE = 5  # at the store, for its size and its backlog
-_STABILITY_SECONDS = 60.0  # at most once in that time, when something was measured, and
-_LABEL_SECONDS = 900.0  # after that time in any case: people label outcomes
-_REPLAY_SECONDS = 6 * 3600.0
-_FIRST_REPLAY_SECONDS = 60.0  # as long as nothing is known to have been deployed
-_YOUNG_REPLAY_SECONDS = 900.0  # as long as there is too little history for any placebo
-_REPLAYED_PLACES = 20  # services whose series are replayed, so that it stays a matter of minutes
 
 
-async def show_all(state: State) -> None:
-    """Fill `/metrics` from the store."""
+async def show_all(state: AppContext) -> None:
+    """Fill `/metrics` from the store, and take the events that were reported into account."""
     exposure = state.rules.exposure
     state.instruments.expose(exposure)
-    await state.recall()
-    for measured in await state.store.recent(exposure.deployments_per_service):
+    state.happened.clear()
+    take_into_account(state, await state.store.events.overlapping(_EVER, _NEVER))
+    recent = await state.store.history.recent(exposure.deployments_per_service)
+    for measured in recent:
         state.instruments.show(measured.deployment, measured.impact)
+        await _show_rollout(state, measured.deployment)
+    await _show_predictions(state, [each.deployment for each in recent])
+    await _show_false_alarms(state)
 
 
-async def showing(app: web.Application) -> AsyncIterator[None]:
-    """Fill `/metrics` from the store, and keep what it tells of the process itself up to date."""
+async def _show_predictions(state: AppContext, deployments: Sequence[Deployment]) -> None:
+    """Show what is expected of those that are planned or running, whichever process has predicted it."""
+    ahead = {each.id: each for each in deployments if is_ahead(each)}
+    for deployment_id, prediction in (await state.store.results.predictions(tuple(ahead))).items():
+        state.instruments.outlook.predicted(ahead[deployment_id], prediction)
+
+
+async def _show_false_alarms(state: AppContext) -> None:
+    """Show how often innocent times are blamed, whichever process has replayed them, and count with that."""
+    found = await state.store.automation.false_alarms()
+    for metric, (blamed, judged) in found.items():
+        state.instruments.looks.replayed(metric, blamed=blamed, placebos=judged)
+    state.gatekeeper.levels.false_alarms = found
+
+
+async def _show_rollout(state: AppContext, deployment: Deployment) -> None:
+    """Show how a new version under way does beside the one before it, whichever process has compared them."""
+    if not state.following.take(deployment):
+        return
+    rollout = await state.store.automation.rollout(deployment.id)
+    if rollout is not None:
+        state.instruments.rollouts.show(deployment, rollout)
+
+
+def take_into_account(state: AppContext, events: Iterable[Event]) -> None:
+    """These events, too, as they stand in the store."""
+    state.happened.update((event.id, event.calendar_entry) for event in events)
+    state.rules = state.rules.during(state.happened.values())
+    state.instruments.events.show(state.rules.plans.occasions)
+    state.gatekeeper.changed()
+
+
+async def serve_metrics(app: web.Application) -> AsyncIterator[None]:
+    """Fill `/metrics` from the store, follow what changes there, and keep what it says of the process up to date."""
     state = app[STATE]
+    await state.follower.begin()
     await show_all(state)
-    await _glance(state)
+    await _sample_store(state)
     state.ready = True
-    async with _working(state, _tick(state)):
+    async with _working(state, _measure_loop_lag(state)), _working(state, state.follower.run()):
         yield
     state.ready = False
 
 
-async def watching(app: web.Application) -> AsyncIterator[None]:
-    """Answer due looks and learn from them as long as the app runs; what is under way then is due at the next start."""
+async def run_jobs(app: web.Application) -> AsyncIterator[None]:
+    """Do what is due as long as the app runs; what is under way at its end is due at the next start."""
     state = app[STATE]
-    receivers = _receivers(state) if not await _receivers_kept(state) else None
-    measured = asyncio.Event()
-    measured.set()
-    telling = _telling(state)
-
-    comparing = Rounds(state.canaries.work, clock=state.clock, next_at=state.canaries.next_at)
-
-    acting = Rounds(state.actions.work, clock=state.clock, next_at=state.actions.next_at)
-    await state.actions.recover()
-    looking = _looking(state, _Followers(state.instruments, state.planner, telling, measured, state.actions, acting))
-
-    def due() -> None:
-        looking.wake()
-        comparing.wake()
-        acting.wake()
-        telling.wake()
-
-    state.due = due
-    works = (
-        looking.run(),
-        telling.run(),
-        comparing.run(),
-        acting.run(),
-        _feeding(state),
-        state.planner.run(lambda: state.rules.plans, state.clock, state.foresight.refresh),
-        state.foresight.run(),
-        _replaying(state),
-        _judging(state, measured),
-        state.reloading.run(),
-        *([receivers] if receivers is not None else []),
-    )
-    async with AsyncExitStack() as working:
-        for work in works:
-            await working.enter_async_context(_working(state, work))
+    await state.actions.recall()
+    await state.leadership.campaign()
+    async with AsyncExitStack() as stack:
+        for work in (_jobs(state), _own_jobs(state), state.leadership.run(), state.reloading.run()):
+            await stack.enter_async_context(_working(state, work))
         yield
-    await state.workers.closed()
+    await state.compute.close()
 
 
-async def _receivers_kept(state: State) -> bool:
-    try:
-        await state.store.set_receivers(state.rules.receivers)
-    except StoreError as error:
-        log.error("store does not answer", error=str(error))
-        return False
-    return True
+async def analysing(app: web.Application) -> AsyncIterator[None]:
+    """Answer due looks for those who serve."""
+    state = app[STATE]
+    async with _working(state, state.runner.run()), _working(state, state.reloading.run()):
+        yield
+    await state.compute.close()
 
 
-async def _receivers(state: State) -> None:
-    """Keep who is told, once the store can be written to."""
+async def _jobs(state: AppContext) -> None:
+    """Have everything that recurs begin anew, once the store takes it in, and do what is due from then on."""
     while True:
-        await asyncio.sleep(_RECEIVERS_SECONDS)
-        if await _receivers_kept(state):
-            return
-
-
-def _looking(state: State, followers: "_Followers") -> Rounds:
-    """Answer the looks that are due."""
-    analyst = Analyst(
-        watched=lambda: state.rules.watched,
-        store=state.store,
-        workers=state.workers,
-        observer=state.instruments.queries,
-    )
-
-    async def look_at(look: Look, at: datetime) -> Answer:
-        return await analyst.conclude(await analyst.weigh(look, at))
-
-    async def follow_up(look: Look, at: datetime) -> tuple[Look, ...]:
-        within = state.rules.watched.settings.impact.remedy_within
-        return await looks_again(look, store=state.store, within=within, now=at)
-
-    watcher = Watcher(
-        store=state.store,
-        analyse=look_at,
-        schedule=lambda: state.rules.schedule,
-        observer=followers,
-        clock=state.clock,
-        at_once=lambda: 2 * state.rules.watched.settings.workers,
-        follow_up=follow_up,
-    )
-    return Rounds(watcher.work, clock=state.clock, next_at=state.store.next_look_at)
-
-
-def _telling(state: State) -> Rounds:
-    """Tell receivers what has happened."""
-    dispatcher = Dispatcher(
-        store=state.store,
-        receivers=lambda: state.rules.receivers,
-        observer=state.instruments.notifications,
-        clock=state.clock,
-        external=state.external,
-    )
-    return Rounds(dispatcher.work, clock=state.clock)
-
-
-async def _feeding(state: State) -> None:
-    """Follow the feeds, anew when a reload has changed them."""
-    feeding = Feeding(
-        store=state.store,
-        rules=lambda: state.rules.mapping,
-        schedule=lambda: state.rules.schedule,
-        audience=_Listeners(state),
-        clock=state.clock,
-    )
-    while True:
-        feeds = state.rules.feeds
-        state.instruments.annotations.feeds_changed()
-        async with _working(state, feeding.follow(feeds)):
-            while state.rules.feeds == feeds:  # noqa: ASYNC110 - a reload swaps the rules, and tells nobody
-                await asyncio.sleep(_TICK)
-
-
-@dataclass(frozen=True, slots=True)
-class _Listeners:
-    """Who listens to the feeds: everything that a deployment told over HTTP reaches, too."""
-
-    state: State
-
-    def taken(self, announcement: Announcement, announced: Announced) -> None:
-        self.state.instruments.annotations.received(announcement.sender)
-        if announced.deployment is not None:
-            self.state.told(announced.deployment)
-
-    def described(self, deployment: Deployment) -> None:
-        self.state.told(deployment)
-
-    def left_out(self, feed: str, reason: str) -> None:
-        self.state.instruments.annotations.ignored(feed, 1)
-        log.info("event ignored", feed=feed, reason=reason)
-
-    def fed(self, feed: str, *, well: bool) -> None:
-        self.state.instruments.annotations.fed(feed, well=well)
-
-
-async def _replaying(state: State) -> None:
-    """Measure now and then, on the series that are watched here, how often an innocent deployment is blamed."""
-    while True:
-        pause = _FIRST_REPLAY_SECONDS
-        watched, now = state.rules.watched, state.clock()
         try:
-            recent = await state.store.recent(1)
-            places = [(each.deployment.service, each.deployment.environment) for each in recent][:_REPLAYED_PLACES]
-            known = await state.store.between(now - 2 * watched.settings.history, now)
-            found = await alarms_by_metric(watched, places, known, workers=state.workers, now=now)
-        except AFDPError as error:
-            log.warning("false alarms not measured", error=str(error))
-        else:
-            for metric, alarms in found.items():
-                state.instruments.looks.replayed(metric, blamed=alarms.count, placebos=alarms.n)
-                state.gatekeeper.levels.false_alarms[metric] = (alarms.count, alarms.n)
-            if places:
-                known_yet = not found or any(alarms.n for alarms in found.values())
-                pause = _REPLAY_SECONDS if known_yet else _YOUNG_REPLAY_SECONDS
-        await asyncio.sleep(pause)
-
-
-async def _judging(state: State, measured: asyncio.Event) -> None:
-    """Tell how stable the deployments of each service are."""
-    while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LABEL_SECONDS):
-                await measured.wait()
-        measured.clear()
-        try:
-            state.instruments.stability.show(await stabilities(state.store, state.clock()))
-            await state.gatekeeper.levels.refresh(state.clock())
-            state.instruments.gate.show_levels(
-                {place: found.level for place, found in state.gatekeeper.levels.all().items()}
-            )
-            state.gatekeeper.changed()
+            await state.store.notices.set_receivers(state.rules.receivers)
+            ahead = [NewJob(kind=PREDICT, key=each, due_at=AT_ONCE) for each in await state.refresher.ahead()]
+            await state.store.jobs.enqueue(*single(FOLLOW, ACT, APPROVE, HOUSEKEEPING, PLACEBO), *feeds(state), *ahead)
+            break
         except StoreError as error:
-            log.error("stability not measured", error=str(error))
-        await asyncio.sleep(_STABILITY_SECONDS)
+            log.error("store does not answer", error=str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+    await state.runner.run()
 
 
-@dataclass(frozen=True, slots=True)
-class _Followers:
-    """Who follows the looks: `/metrics` shows them, receivers are told, planning and stability follow from them."""
+async def _own_jobs(state: AppContext) -> None:
+    """What fills the memory of this process, whichever others share the store: its jobs are its own."""
+    await state.own_jobs.enqueue(*single(REFRESH, STABILITY))
+    await state.own_runner.run()
 
-    instruments: Instruments
-    planner: Planner
-    telling: Rounds
-    new: asyncio.Event
-    actions: Actions
-    acting: Rounds
 
-    def looked(self, verdict: str, seconds: float) -> None:
-        self.instruments.looks.looked(verdict, seconds)
+async def follow(state: AppContext, changes: Sequence[StoredChange]) -> None:
+    """Bring what is held in memory in line with what has changed in the store, and have done what follows."""
+    kinds = {(change.kind, change.id) for change in changes}
+    changed = {kind for kind, _ in kinds}
+    if EVENT in changed:
+        take_into_account(state, await state.store.events.of([each for kind, each in kinds if kind == EVENT]))
+    follows = {_FOLLOWED_BY[kind] for kind in changed & _FOLLOWED_BY.keys()} | (
+        {APPROVE} if state.rules.lines else set()
+    )
+    if FALSE_ALARMS in changed:
+        await _show_false_alarms(state)
+        follows.add(STABILITY)
+    about = {each for kind, each in kinds if kind in {DEPLOYMENT, IMPACT, PREDICTION, ROLLOUT}}
+    known = await state.store.history.of(tuple(about))
+    for measured in known:
+        follows |= _shown(state, measured, {kind for kind, each in kinds if each == measured.deployment.id})
+        if (ROLLOUT, measured.deployment.id) in kinds:
+            await _show_rollout(state, measured.deployment)
+    await _show_predictions(state, [each.deployment for each in known if (PREDICTION, each.deployment.id) in kinds])
+    for action_id in (each for kind, each in kinds if kind == ACTION):
+        state.instruments.gate.booked(await state.store.automation.action(action_id))
+    await _enqueue(state, follows)
 
-    def measured(self, impact: Impact) -> None:
-        self.instruments.measured(impact)
-        self.planner.measured(impact.deployment_id)
-        self.telling.wake()
-        self.new.set()
-        self.actions.measured(impact.deployment_id)
-        self.acting.wake()
+
+async def _enqueue(state: AppContext, follows: set[str]) -> None:
+    own, shared = follows & OWN, follows - OWN
+    if own:
+        await state.own_jobs.enqueue(*single(*own))
+        state.own_runner.wake()
+    if shared:
+        await state.store.jobs.enqueue(*single(*shared))
+    state.runner.wake()
+
+
+def _shown(state: AppContext, measured: MeasuredDeployment, changed: set[str]) -> set[str]:
+    """Show a deployment as it is now; which jobs follow from what changed of it."""
+    deployment, impact = measured.deployment, measured.impact
+    state.gatekeeper.changed(deployment.service)
+    follows = set[str]()
+    if DEPLOYMENT in changed:
+        state.instruments.show(deployment, impact)
+        if not is_ahead(deployment):
+            state.instruments.outlook.over(deployment.id)
+        if state.following.take(deployment):
+            follows.add(FOLLOW)
+    elif impact is not None:
+        state.instruments.measured(impact)
+    if IMPACT in changed:
+        state.planner.measured(deployment.id)
+        follows |= {LEARN, STABILITY}
+    return follows
 
 
 @asynccontextmanager
-async def _working(state: State, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+async def _working(state: AppContext, work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Have work done in the background that only ends with the app."""
     task = asyncio.create_task(work)
     state.background.add(task)
@@ -273,7 +214,7 @@ async def _working(state: State, work: Coroutine[None, None, None]) -> AsyncIter
             await task
 
 
-async def _tick(state: State) -> None:
+async def _measure_loop_lag(state: AppContext) -> None:
     loop = asyncio.get_running_loop()
     ticks = 0
     while True:
@@ -282,15 +223,15 @@ async def _tick(state: State) -> None:
         state.instruments.process.lagged(max(loop.time() - planned, 0))
         ticks += 1
         if ticks % _TICKS_PER_GLANCE == 0:
-            await _glance(state)
+            await _sample_store(state)
 
 
-async def _glance(state: State) -> None:
-    told = state.instruments
+async def _sample_store(state: AppContext) -> None:
+    shown = state.instruments
     try:
-        backlog = await state.store.backlog(state.clock())
-        told.looks.waiting(backlog.count, backlog.oldest_due_at)
-        told.process.stored(await state.store.size_bytes(), writable=state.store.writable)
-        told.notifications.waiting(await state.store.pending_notices())
+        backlog = await state.store.looks.backlog(state.clock())
+        shown.looks.waiting(backlog.count, backlog.oldest_due_at)
+        shown.process.stored(await state.store.size_bytes(), writable=state.store.writable)
+        shown.notifications.waiting(await state.store.notices.pending())
     except StoreError as error:
         log.error("store does not answer", error=str(error))

@@ -1,4 +1,4 @@
-"""What a deployment changes, told by the paths of its files and by its version: traits to learn from."""
+"""What a deployment changes, by the paths of its files and by its version: traits to learn from."""
 
 import re
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class ChangedFile:
     removed: int | None = None
 
 
-def traits_of(files: Iterable[ChangedFile]) -> dict[str, Trait]:
+def change_features(files: Iterable[ChangedFile]) -> dict[str, Trait]:
     """How much is changed, and how many files of each kind that matters: only kinds that are there."""
     every = {file.path: file for file in files}
     counts: dict[str, float] = {}
@@ -50,7 +50,7 @@ def traits_of(files: Iterable[ChangedFile]) -> dict[str, Trait]:
     return found | {name: float(sum(each)) for name, each in known.items() if each}
 
 
-def types_of(files: Iterable[ChangedFile]) -> tuple[ChangeType, ...]:
+def change_types(files: Iterable[ChangedFile]) -> tuple[ChangeType, ...]:
     """What kinds of change these files are; documents and tests are none."""
     found = set()
     for file in list(files)[:_MOST]:

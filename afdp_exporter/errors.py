@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree.
 
 AFDPError
-├── ConfigError          the configuration file is wrong; names the place
+├── ConfigError          the configuration file is wrong; every fault at once, by place
 ├── BadInput             a body or a parameter is wrong; every fault at once, by field
 │   └── Malformed            the body cannot be read at all
 ├── NotFound             no such thing
@@ -14,8 +14,9 @@ AFDPError
 │   ├── QueryFailed          it answers others, and not this query: asking again a few times may help
 │   └── SourceRefused        the question itself is wrong: asking again cannot help
 ├── CallFailed           a server that was called over HTTP gave no usable answer
-├── FeedError            a system that knows of deployments did not tell of them
+├── FeedError            a system that knows of deployments did not report them
 ├── StoreError           the store cannot do its work
+│   ├── LeaseLost            another process does this job by now: nothing is kept of what this one does for it
 │   ├── StoreFull            no space left; accepted again once there is
 │   └── StoreDamaged         the file is no store of ours, or broken
 ├── SecretUnreadable     a file that holds a secret or a certificate cannot be used now
@@ -42,10 +43,13 @@ class Fault:
 
 
 class ConfigError(AFDPError):
-    """The configuration cannot be used: `where` is its place, such as `sources[0].urll`."""
+    """The configuration cannot be used: `where` is the place, such as `sources[0].urll`; `others` are wrong as well."""
 
-    def __init__(self, where: str, message: str) -> None:
-        super().__init__(f"{where}: {message}" if where else message)
+    def __init__(self, where: str, message: str, *others: Fault) -> None:
+        self.faults = (Fault(where, message), *others)
+        super().__init__(
+            "\n".join(f"{each.field}: {each.message}" if each.field else each.message for each in self.faults)
+        )
         self.where = where
         self.message = message
 
@@ -119,7 +123,7 @@ class CallFailed(AFDPError):
 
 
 class FeedError(AFDPError):
-    """A system that knows of deployments did not tell of them; `wait` is in how many seconds it wants to be asked."""
+    """A system that knows of deployments did not report them; `wait` is in how many seconds it wants to be asked."""
 
     def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message)
@@ -128,6 +132,10 @@ class FeedError(AFDPError):
 
 class StoreError(AFDPError):
     """The store cannot do its work."""
+
+
+class LeaseLost(StoreError):
+    """A job is held by another process by now, or is done: nothing is kept of what is written for it."""
 
 
 class StoreFull(StoreError):
@@ -169,3 +177,9 @@ class ActionUnknown(ActionError):
 
 class AnalysisError(AFDPError):
     """An analysis ended without an answer."""
+
+
+def last_words(error: AFDPError) -> str:
+    """What the command line says of an error that ends it: a line, or one for each fault."""
+    lines = str(error).splitlines()
+    return f"afdp: {error}" if len(lines) < 2 else "\n  ".join([f"afdp: {len(lines)} faults:", *lines])

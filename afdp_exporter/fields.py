@@ -1,4 +1,4 @@
-"""The fields of what is told: times, names, links, states. Read strictly, or made to fit where nobody can mend them."""
+"""The fields of what is reported: times, names, links, states. Read strictly, or made to fit."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Annotated, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from afdp_exporter.model import ChangeType, Status, Strategy, Trait
 
@@ -131,19 +139,47 @@ def _unique(words: tuple[ChangeType, ...]) -> tuple[ChangeType, ...]:
     return tuple(dict.fromkeys(words))
 
 
-Time: TypeAlias = Annotated[datetime, PlainValidator(read_time)]
-Name: TypeAlias = Annotated[str, Field(max_length=128), AfterValidator(_line)]
-Word: TypeAlias = Annotated[str, Field(max_length=256), AfterValidator(_line)]
+_TIME = "RFC 3339, or Unix seconds, milliseconds, microseconds or nanoseconds, told apart by their magnitude."
+_STATE = (
+    f"{', '.join(Status)}; the usual spellings of CI tools (success, failure, running, in_progress, pending, canceled, "
+    "...) are read as these."
+)
+
+Time: TypeAlias = Annotated[
+    datetime,
+    PlainValidator(read_time),
+    WithJsonSchema({"type": ["string", "number"], "minimum": 0, "description": _TIME}),
+]
+Name: TypeAlias = Annotated[str, Field(max_length=128, json_schema_extra={"minLength": 1}), AfterValidator(_line)]
+Word: TypeAlias = Annotated[str, Field(max_length=256, json_schema_extra={"minLength": 1}), AfterValidator(_line)]
 Text: TypeAlias = Annotated[str, Field(max_length=8192), AfterValidator(_text)]
-Identifier: TypeAlias = Annotated[str, AfterValidator(_id)]
-Link: TypeAlias = Annotated[str, Field(max_length=2048), AfterValidator(read_link)]
-State: TypeAlias = Annotated[Status, PlainValidator(read_status)]
+Identifier: TypeAlias = Annotated[str, AfterValidator(_id), Field(json_schema_extra={"pattern": f"^{ID.pattern}$"})]
+Link: TypeAlias = Annotated[
+    str,
+    Field(
+        max_length=2048,
+        json_schema_extra={
+            "pattern": "^https?://[A-Za-z0-9]",
+            "description": "An http or https link without a user or a password.",
+        },
+    ),
+    AfterValidator(read_link),
+]
+State: TypeAlias = Annotated[
+    Status, PlainValidator(read_status), WithJsonSchema({"type": "string", "description": _STATE})
+]
 Way: TypeAlias = Annotated[Strategy, BeforeValidator(_strategy)]
 Changes: TypeAlias = Annotated[tuple[ChangeType, ...], AfterValidator(_unique)]
 Ratio: TypeAlias = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Traits: TypeAlias = Annotated[dict[Name, Annotated[Any, PlainValidator(_trait)]], Field(max_length=64)]
+_Trait: TypeAlias = Annotated[
+    Any, PlainValidator(_trait), WithJsonSchema({"type": ["number", "string", "boolean"], "maxLength": 512})
+]
+Traits: TypeAlias = Annotated[dict[Name, _Trait], Field(max_length=64)]
 Labels: TypeAlias = Annotated[
-    dict[Annotated[str, AfterValidator(_label)], Annotated[str, Field(max_length=512), AfterValidator(_plain)]],
+    dict[
+        Annotated[str, AfterValidator(_label), Field(json_schema_extra={"pattern": f"^{_LABEL.pattern}$"})],
+        Annotated[str, Field(max_length=512), AfterValidator(_plain)],
+    ],
     Field(max_length=64),
 ]
 

@@ -3,22 +3,26 @@
 import asyncio
 import os
 import re
+import socket
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Annotated, ClassVar
 
 import aiohttp
 import stamina
+from pydantic import Field
 
 from afdp_exporter.errors import CallFailed, SecretUnreadable
-from afdp_exporter.http_config import TLSConfig
+from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers, is_link_local
+from afdp_exporter.settings import STRICT, Duration
 
 _CHUNK = 65_536
-_ERROR_BYTES = 65_536  # of an answer that only tells of an error
+_ERROR_BYTES = 65_536  # of an answer that only reports an error
 _BUSY = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -71,8 +75,16 @@ class Answer:
 class Client:
     """Calls to one server; connections are kept as long as calls are under way, and files are read anew after that."""
 
-    def __init__(self, tls: TLSConfig | None = None, *, connections: int = 4, trust_env: bool = False) -> None:
+    def __init__(
+        self,
+        tls: TLSConfig | None = None,
+        *,
+        connections: int = 4,
+        trust_env: bool = False,
+        allow_link_local: bool = False,
+    ) -> None:
         self._tls = tls or TLSConfig()
+        self._allow_link_local = allow_link_local
         self._connections = connections
         self._trust_env = trust_env  # proxies and passwords of the environment
         self._session: aiohttp.ClientSession | None = None
@@ -96,7 +108,7 @@ class Client:
         data: bytes | None = None,
         params: Sequence[tuple[str, str]] = (),
     ) -> Answer:
-        """One answer of at most `most` bytes within so many seconds; of one that tells of an error its beginning.
+        """One answer of at most `most` bytes within so many seconds; of one that reports an error its beginning.
 
         Raises CallFailed, of which `reason` is `timeout`, `connection`, `tls`, `too_large`, `malformed` or `address`.
         """
@@ -140,7 +152,8 @@ class Client:
         async with self._opening:
             if self._session is None:
                 context = await asyncio.to_thread(self._tls.context)  # reads files
-                connector = aiohttp.TCPConnector(ssl=context, limit=self._connections)
+                opened = None if self._allow_link_local else _socket
+                connector = aiohttp.TCPConnector(ssl=context, limit=self._connections, socket_factory=opened)
                 self._session = aiohttp.ClientSession(
                     connector=connector,
                     auto_decompress=False,
@@ -148,6 +161,62 @@ class Client:
                     timeout=aiohttp.ClientTimeout(),
                 )
             return self._session
+
+
+class _LinkLocal(OSError):
+    """An address of this link alone, as it stands in the configuration or as the name service gives it."""
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket for an address that may be called, whatever name led to it. Raises _LinkLocal."""
+    family, kind, protocol, _, target = address
+    if is_link_local(str(target[0])):
+        raise _LinkLocal
+    return socket.socket(family, kind, protocol)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server at `url`; the blocks are those of Prometheus' own `http_config`. `timeout` is for one call."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    url: Address
+    timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=10)
+    basic_auth: BasicAuth | None = None
+    authorization: Authorization | None = None
+    tls_config: TLSConfig = TLSConfig()
+    http_headers: Mapping[str, Header] = field(default_factory=dict)
+    allow_link_local: bool = False
+
+    def __post_init__(self) -> None:
+        if self.basic_auth is not None and self.authorization is not None:
+            raise ValueError("at most one of basic_auth and authorization can stand")
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        most: int,
+        data: bytes | None = None,
+        params: Sequence[tuple[str, str]] = (),
+        more: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """One answer of at most `most` bytes to one call, with `more` headers than those of the settings.
+
+        Raises CallFailed, and SecretUnreadable before anything is sent.
+        """
+        known = headers(self.basic_auth or self.authorization, self.http_headers)
+        return await Client(self.tls_config, allow_link_local=self.allow_link_local).call(
+            method,
+            self.url + path,
+            headers={**(more or {}), **known},
+            data=data,
+            params=params,
+            seconds=self.timeout.total_seconds(),
+            most=most,
+        )
 
 
 async def tried(
@@ -237,6 +306,8 @@ def _explained(error: Exception) -> CallFailed:
         error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError
     ):
         cause = getattr(error, "os_error", error)
+        if isinstance(cause, _LinkLocal):
+            return CallFailed("address", "a link-local or metadata address is not called: see allow_link_local")
         number = getattr(cause, "errno", None)
         words = os.strerror(number) if number and number > 0 else type(cause).__name__
         return CallFailed("connection", f"no connection: {_plain(words)}", again=True)

@@ -4,10 +4,13 @@ import base64
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
+from threading import Lock
 from typing import Annotated, ClassVar
 from urllib.parse import urlsplit
 
+from cachetools import LRUCache
 from pydantic import AfterValidator, FilePath, SecretStr
 
 from afdp_exporter.errors import SecretUnreadable
@@ -25,6 +28,21 @@ def _address(url: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 """Where an API begins, without its last slash."""
+
+
+_METADATA = frozenset(map(ip_address, ("100.100.100.200", "168.63.129.16", "fd00:ec2::254")))
+_NAT64 = ip_network("64:ff9b::/96")
+
+
+def is_link_local(host: str) -> bool:
+    """Whether an address is of this link alone, where clouds hand out their machines' credentials; a name is not."""
+    try:
+        found = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or (IPv4Address(int(found) & 0xFFFFFFFF) if found in _NAT64 else found)
+    return found.is_link_local or found in _METADATA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +64,8 @@ class BasicAuth:
 
     def header(self) -> str:
         """The value of the header `Authorization`, its files read anew."""
-        user = self.username if self.username_file is None else _read(None, self.username_file)
-        pair = f"{user}:{_read(self.password, self.password_file)}"
+        user = self.username if self.username_file is None else read_text(None, self.username_file)
+        pair = f"{user}:{read_text(self.password, self.password_file)}"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
@@ -69,7 +87,7 @@ class Authorization:
 
     def header(self) -> str:
         """The value of the header `Authorization`, its file read anew."""
-        return f"{self.type.strip()} {_read(self.credentials, self.credentials_file)}"
+        return f"{self.type.strip()} {read_text(self.credentials, self.credentials_file)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +103,7 @@ class Header:
     def value(self) -> str:
         """All values, its files read anew."""
         given = [each.get_secret_value() for each in (*self.values, *self.secrets)]
-        return ", ".join([*given, *(_read(None, file) for file in self.files)])
+        return ", ".join([*given, *(read_text(None, file) for file in self.files)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +123,23 @@ class TLSConfig:
             raise ValueError("cert_file and key_file belong together")
 
     def context(self) -> ssl.SSLContext:
-        """As asyncio takes it. Raises SecretUnreadable where a file does not fit."""
+        """As asyncio takes it; the same one until a file has changed. Raises SecretUnreadable where one does not fit.
+
+        To read the well-known authorities takes 40 ms and a megabyte.
+        """
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
-            if self.cert_file is not None:
-                context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
+            known = self, *map(_state_of, (*_authorities(self.ca_file), self.cert_file, self.key_file))
+            with _reading:
+                if known not in _contexts:
+                    _contexts[known] = self._read()
+                return _contexts[known]
         except OSError as error:  # ssl.SSLError is one
             raise SecretUnreadable(f"tls_config cannot be used: {error.strerror or type(error).__name__}") from None
+
+    def _read(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.ca_file)
+        if self.cert_file is not None:
+            context.load_cert_chain(self.cert_file, self.key_file, password=lambda: "")
         if self.insecure_skip_verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
@@ -129,6 +157,26 @@ class TLSConfig:
         return (str(self.cert_file), str(self.key_file)) if self.cert_file and self.key_file else None
 
 
+_contexts: LRUCache[tuple[object, ...], ssl.SSLContext] = LRUCache(maxsize=64)
+_reading = Lock()
+
+
+def _authorities(file: Path | None) -> tuple[Path | None, ...]:
+    """The file or folder of those who are trusted."""
+    if file is not None:
+        return (file,)
+    found = ssl.get_default_verify_paths()
+    return tuple(Path(each) if each else None for each in (found.cafile, found.capath))
+
+
+def _state_of(file: Path | None) -> tuple[int, ...] | None:
+    """What differs once a file was written or put in the place of another. Raises OSError where there is none."""
+    if file is None:
+        return None
+    state = file.stat()
+    return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size
+
+
 def headers(authorization: BasicAuth | Authorization | None, more: Mapping[str, Header]) -> dict[str, str]:
     """The headers of the next request. Raises SecretUnreadable when a file of one cannot be read."""
     found = {name: header.value() for name, header in more.items()}
@@ -137,7 +185,8 @@ def headers(authorization: BasicAuth | Authorization | None, more: Mapping[str, 
     return found
 
 
-def _read(value: SecretStr | None, file: Path | None) -> str:
+def read_text(value: SecretStr | None, file: Path | None) -> str:
+    """A secret, its file read anew. Raises SecretUnreadable."""
     try:
         return read_secret(value, file) or ""
     except OSError as error:

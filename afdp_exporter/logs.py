@@ -15,6 +15,7 @@ LEVELS = ("debug", "info", "warn", "error")
 
 def set_up(level: str, form: str) -> None:
     """Send every log line of this process, also those of libraries, to stderr. Call it once, before anything logs."""
+    sys.warnoptions.append("ignore:resource_tracker")  # a process of Python's own would write it on our stderr its way
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),

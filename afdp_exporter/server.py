@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,31 +20,42 @@ from aiohttp import web
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
 from afdp_exporter.automation.actions import Actions
+from afdp_exporter.automation.approvals import Approvals
 from afdp_exporter.automation.canaries import Canaries
+from afdp_exporter.automation.following import Following
 from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.automation.greens import Greens
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.background import show_all, showing, watching
+from afdp_exporter.background import analysing, follow, run_jobs, serve_metrics, show_all
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config
-from afdp_exporter.errors import AFDPError, StoreError
+from afdp_exporter.errors import AFDPError, StoreError, last_words
 from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.gate.settings import GateSettings, settings_of
-from afdp_exporter.handlers import gate_callers, tls
-from afdp_exporter.handlers.connections import listening
-from afdp_exporter.handlers.middleware import authentication, limits, problems, secure
+from afdp_exporter.handlers import tls
+from afdp_exporter.handlers.connections import Place, host_of, listening
+from afdp_exporter.handlers.context import STATE, AppContext, RuntimeConfig
+from afdp_exporter.handlers.load import Load
+from afdp_exporter.handlers.middleware import authentication, limits, own_writes, problems, secure
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import add_routes
-from afdp_exporter.handlers.state import EVER, NEVER, STATE, Rules, State
-from afdp_exporter.handlers.web_config import Web
-from afdp_exporter.metrics import Instruments
-from afdp_exporter.planning.foresight import Foresight
+from afdp_exporter.handlers.web_config import ReloadingWebConfig
+from afdp_exporter.job_kinds import APPROVE, FEED, LEARN, feeds, kinds, own_kinds, single
+from afdp_exporter.jobs.follower import Follower
+from afdp_exporter.jobs.leadership import Leadership
+from afdp_exporter.jobs.runner import Runner
+from afdp_exporter.metrics import SelfMetrics
 from afdp_exporter.planning.planner import Planner
-from afdp_exporter.planning.plans import Plans
+from afdp_exporter.planning.refresher import PredictionRefresher
 from afdp_exporter.reloading import Applier, Reloading
-from afdp_exporter.store import Store
-from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.tracking.annotating import Annotating
-from afdp_exporter.workers import Workers
+from afdp_exporter.store import JobStore, Store
+from afdp_exporter.store.follow_ups import CHECK
+from afdp_exporter.store.memory import MemoryStore
+from afdp_exporter.store.opening import open_store
+from afdp_exporter.tracking.annotation_ingestion import AnnotationIngest
+from afdp_exporter.watching.evidence import MonitoringConfig
+from afdp_exporter.wording.times import use_time_zone
 
 log = structlog.get_logger(__name__)
 
@@ -63,53 +75,95 @@ def make_app(
     store: Store,
     clock: Callable[[], datetime] = now,
     load: Callable[[], Config] | None = None,
-    web_config: Web | None = None,
+    web_config: ReloadingWebConfig | None = None,
     external: External = NOT_KNOWN,
+    names: Iterable[str] = (),
+    analyses_only: bool = False,
 ) -> web.Application:
-    """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store."""
-    instruments = Instruments(config.policy.exposure)
+    """The whole exporter as an app; `load` reads the configuration anew for a reload. The caller closes the store.
+
+    `names` are those of this machine under which it may be asked where neither tokens nor users are configured. With
+    `analyses_only` it answers due looks, and shows how it goes.
+    """
+    instruments = SelfMetrics(config.policy.exposure)
     instruments.process.reloaded(clock())
-    app = web.Application(middlewares=[problems, limits, authentication], client_max_size=LARGEST_BODY)
+    app = web.Application(middlewares=[problems, limits, authentication, own_writes], client_max_size=LARGEST_BODY)
 
     def reloaded(well: bool) -> None:
         instruments.process.reloaded(clock() if well else None)
 
-    workers = Workers(config.policy.analysis.workers)
-    planner = Planner(store=store, workers=workers)
-
-    def plans() -> Plans:
-        return app[STATE].rules.plans
-
-    app[STATE] = State(
+    compute = open_compute(workers=config.policy.analysis.workers)
+    planner = Planner(store=store, compute=compute)
+    app[STATE] = AppContext(
         store=store,
         instruments=instruments,
         clock=clock,
         rules=_rules(config),
-        web=web_config or Web(),
+        web=web_config or ReloadingWebConfig(),
         passwords=Passwords(monotonic),
-        workers=workers,
+        compute=compute,
         planner=planner,
-        foresight=Foresight(planner=planner, store=store, audience=instruments.outlook, plans=plans, clock=clock),
-        **_automation(app, store=store, planner=planner, clock=clock),
+        refresher=_refresher(app, instruments, planner=planner, store=store, clock=clock),
+        **_automation(app, store=store, planner=planner, clock=clock, external=external),
         reloading=Reloading(load or (lambda: config), _appliers(app), reloaded),
-        due=lambda: None,
+        runner=Runner(store, clock=clock),
+        **_own_work(clock),
+        leadership=_leadership(store, instruments),
+        follower=Follower(store, lambda changes: follow(app[STATE], changes)),
+        load=Load(instruments.refusals.refused),
         external=external,
+        names=frozenset(name.lower() for name in (external.host, *names) if name),
     )
-    add_routes(app, external.prefix)
-    gate_callers.prepare(app)
+    _give_work(app[STATE], analyses_only=analyses_only)
+    add_routes(app, external.prefixes, all_of_them=not analyses_only)
     app.on_response_prepare.append(secure)
-    app.cleanup_ctx.append(showing)
-    app.cleanup_ctx.append(watching)
+    app.cleanup_ctx.extend((serve_metrics, analysing if analyses_only else run_jobs))
     return app
+
+
+class _OwnWork(TypedDict):
+    own_jobs: JobStore
+    own_runner: Runner
+
+
+def _own_work(clock: Callable[[], datetime]) -> _OwnWork:
+    """Jobs that are kept in memory, since what they fill is there, too."""
+    own = MemoryStore()
+    return {"own_jobs": own.jobs, "own_runner": Runner(own, clock=clock)}
+
+
+def _leadership(store: Store, instruments: SelfMetrics) -> Leadership:
+    """Of showing the deployments on `/metrics`."""
+    leadership = Leadership(store, "metrics")
+    instruments.process.leads("metrics", lambda: leadership.leads)
+    return leadership
+
+
+def _give_work(state: AppContext, *, analyses_only: bool) -> None:
+    """The kinds of jobs that this process does."""
+    state.runner.add(*(kind for kind in kinds(state) if not analyses_only or kind.name == CHECK))
+    state.own_runner.add(*own_kinds(state))
+
+
+def _refresher(
+    app: web.Application, instruments: SelfMetrics, *, planner: Planner, store: Store, clock: Callable[[], datetime]
+) -> PredictionRefresher:
+    """Predicts, by the calendar and the teams that hold at that moment."""
+    return PredictionRefresher(
+        planner=planner, store=store, audience=instruments.outlook, plans=lambda: app[STATE].rules.plans, clock=clock
+    )
 
 
 class _Automation(TypedDict):
     gatekeeper: Gatekeeper
-    canaries: Canaries
+    following: Following
     actions: Actions
+    approvals: Approvals
 
 
-def _automation(app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime]) -> _Automation:
+def _automation(
+    app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime], external: External
+) -> _Automation:
     """What decides and acts; its settings are those of the configuration at the moment of a question."""
 
     def settings(service: str) -> GateSettings:
@@ -129,23 +183,64 @@ def _automation(app: web.Application, *, store: Store, planner: Planner, clock: 
         ways=lambda: app[STATE].rules.ways,
         settings=settings,
         clock=clock,
-        told=lambda deployment: app[STATE].told(deployment),  # noqa: PLW0108 - the state comes after this
         moved=lambda action: app[STATE].instruments.gate.acted(action),  # noqa: PLW0108
         booked=lambda action: app[STATE].instruments.gate.booked(action),  # noqa: PLW0108
     )
-    canaries = Canaries(
+    return {
+        "gatekeeper": gatekeeper,
+        "following": _following(app, store, settings, planner, clock),
+        "actions": actions,
+        "approvals": _approvals(app, gatekeeper, settings, clock, external),
+    }
+
+
+def _following(
+    app: web.Application,
+    store: Store,
+    settings: Callable[[str], GateSettings],
+    planner: Planner,
+    clock: Callable[[], datetime],
+) -> Following:
+    """Compares what runs beside the stable version."""
+
+    def watched() -> MonitoringConfig:
+        return app[STATE].rules.watched
+
+    canaries = Canaries(store=store, watched=watched, settings=settings)
+    greens = Greens(store=store, planner=planner, watched=watched, plans=lambda: app[STATE].rules.plans)
+
+    return Following(
         store=store,
-        watched=lambda: app[STATE].rules.watched,
+        comparers=(canaries, greens),
+        clock=clock,
+        gone=lambda deployment_id: app[STATE].instruments.rollouts.forget(deployment_id),  # noqa: PLW0108
+    )
+
+
+def _approvals(
+    app: web.Application,
+    gatekeeper: Gatekeeper,
+    settings: Callable[[str], GateSettings],
+    clock: Callable[[], datetime],
+    external: External,
+) -> Approvals:
+    """Calls back who waits for a verdict."""
+    return Approvals(
+        store=gatekeeper.store,
+        gatekeeper=gatekeeper,
+        lines=lambda: app[STATE].rules.lines,
+        rules=lambda: app[STATE].rules.mapping,
         settings=settings,
         clock=clock,
-        shown=lambda deployment, _: actions.measured(deployment.id),
+        external=external,
+        reported=lambda kind, result: app[STATE].instruments.gate.called_back(kind, result),  # noqa: PLW0108
     )
-    return {"gatekeeper": gatekeeper, "canaries": canaries, "actions": actions}
 
 
-def _rules(config: Config) -> Rules:
+def _rules(config: Config) -> RuntimeConfig:
+    use_time_zone(config.policy.planning.zone)
     policy = config.policy
-    return Rules(
+    return RuntimeConfig(
         tokens=config.tokens,
         users=config.users,
         schedule=policy.schedule,
@@ -153,13 +248,16 @@ def _rules(config: Config) -> Rules:
         watched=config.watched,
         plans=config.plans,
         receivers=config.notify,
-        annotating=Annotating(settings=policy.annotations, rules=config.mapping, schedule=policy.schedule),
+        annotating=AnnotationIngest(settings=policy.annotations, rules=config.mapping, schedule=policy.schedule),
         mapping=config.mapping,
         senders=config.senders,
         calendar=config.calendar,
         feeds=config.feeds,
         gates=policy.gates,
         ways=config.rollback,
+        retention=policy.retention,
+        grafana_url=policy.alerts.grafana_url,
+        lines=config.approvals,
     )
 
 
@@ -167,15 +265,23 @@ def _appliers(app: web.Application) -> tuple[Applier, ...]:
     """What a new configuration changes, in this order: what can fail comes first."""
 
     async def receivers(config: Config) -> None:
-        await app[STATE].store.set_receivers(config.notify)
+        await app[STATE].store.notices.set_receivers(config.notify)
 
     async def rules(config: Config) -> None:
-        events = await app[STATE].store.events(EVER, NEVER)
-        app[STATE].rules = _rules(config).during(events)
+        state, before = app[STATE], app[STATE].rules
+        state.rules = _rules(config).during(state.happened.values())
+        if state.rules.feeds != before.feeds:
+            state.instruments.annotations.feeds_changed()
+            await state.runner.restart(FEED)
+            await state.store.jobs.enqueue(*feeds(state))
 
     async def work(config: Config) -> None:
-        app[STATE].workers.resize(config.policy.analysis.workers)
+        app[STATE].compute.resize(config.policy.analysis.workers)
         app[STATE].planner.forget()
+        await app[STATE].store.jobs.enqueue(*single(APPROVE))
+        await app[STATE].own_jobs.enqueue(*single(LEARN))
+        app[STATE].runner.wake()
+        app[STATE].own_runner.wake()
 
     async def shown(_: Config) -> None:
         app[STATE].instruments.queries.changed()
@@ -185,38 +291,40 @@ def _appliers(app: web.Application) -> tuple[Applier, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """How an exporter is served: the flags of `afdp serve`."""
+class ServeOptions:
+    """How an exporter is served: the flags of `afdp serve`; `storage` is the URL of its store."""
 
     config_file: Path
-    host: str
-    port: int
-    storage: Path
-    web_config: Web | None = None
+    addresses: Sequence[Place]
+    storage: str
+    web_config: ReloadingWebConfig | None = None
     external: External = External()
+    connections_of_address: int = 50
+    analyses_only: bool = False
 
 
-def run(serving: Serving) -> NoReturn:
+def run(serving: ServeOptions) -> NoReturn:
     """Serve as `serve`, and end the process at once after it: no thread that hangs in a system call is waited for."""
     status = 0
     try:
         asyncio.Runner().run(serve(serving))
     except AFDPError as error:
-        sys.stderr.write(f"afdp: {error}\n")
+        sys.stderr.write(f"{last_words(error)}\n")
         status = 1
     logging.shutdown()
     os._exit(status)
 
 
-async def serve(serving: Serving) -> None:
+async def serve(serving: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT; whatever was accepted by then is on disk. Raises AFDPError where it cannot."""
-    signals = heed_signals()
+    signals = install_signal_handlers()
     config = configuration.load(serving.config_file)
-    web_config = serving.web_config or Web()
+    web_config = serving.web_config or ReloadingWebConfig()
     block = web_config.now().tls_server_config
-    if serving.host not in _LOOPBACK and not config.tokens and not web_config.now().basic_auth_users:
-        log.warning("only this machine may record deployments: configure tokens", host=serving.host)
-    store = await SQLiteStore.open(serving.storage / DATABASE, folder=True)
+    public = [host for host in map(host_of, serving.addresses) if host not in _LOOPBACK]
+    if public and not config.tokens and not web_config.now().basic_auth_users:
+        log.warning("only this machine may record deployments: configure tokens", host=", ".join(public))
+    store = await open_store(serving.storage, make=True)
     try:
         app = make_app(
             config,
@@ -224,11 +332,15 @@ async def serve(serving: Serving) -> None:
             load=lambda: configuration.load(serving.config_file),
             web_config=web_config,
             external=serving.external,
+            analyses_only=serving.analyses_only,
+            names=(*map(host_of, serving.addresses), socket.gethostname(), await asyncio.to_thread(socket.getfqdn)),
         )
         context = await asyncio.to_thread(tls.serving, block) if block else None
-        async with listening(app, serving.host, serving.port, tls=context) as address:
-            log.info("listening", address=address, version=__version__)
-            await until_ended(app[STATE], signals)
+        of_address = serving.connections_of_address
+        async with listening(app, serving.addresses, tls=context, of_address=of_address) as urls:
+            for url in urls:
+                log.info("listening", address=url, version=__version__)
+            await serve_until_stopped(app[STATE], signals)
             log.info("ending")
     finally:
         await store.close()
@@ -243,7 +355,7 @@ class Signals:
     reload: asyncio.Event
 
 
-def heed_signals() -> Signals:
+def install_signal_handlers() -> Signals:
     """From now on signals set the events that are given back."""
     found = Signals(ended=asyncio.Event(), reload=asyncio.Event())
     loop = asyncio.get_running_loop()
@@ -253,7 +365,7 @@ def heed_signals() -> Signals:
     return found
 
 
-async def until_ended(state: State, signals: Signals) -> None:
+async def serve_until_stopped(state: AppContext, signals: Signals) -> None:
     """Wait for the end, and reload when asked to. Raises what a part raised that must not end."""
     while not signals.ended.is_set():
         if signals.reload.is_set():

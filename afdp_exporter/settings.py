@@ -3,15 +3,18 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
+from difflib import get_close_matches
 from importlib.metadata import metadata
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, SecretStr, TypeAdapter, ValidationError
+from packaging.requirements import Requirement
+from pydantic import BeforeValidator, ConfigDict, SecretStr, TypeAdapter, ValidationError, WithJsonSchema
 
 from afdp_exporter.errors import ConfigError, Fault
 
@@ -41,7 +44,11 @@ def parse_duration(text: object) -> timedelta:
         raise ValueError("this duration is too long") from error
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": r"^(\d+(ms|[ywdhms]))+$", "examples": ["30s", "5m", "1h30m", "7d"]}),
+]
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
@@ -54,6 +61,30 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
         raise ConfigError(str(path), f"is not YAML: {_place(error)}{_without_values(error.problem)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:  # whose words may hold what stands in the file
         raise ConfigError(str(path), f"is not YAML: {type(error).__name__}") from None
+
+
+def line_of(path: Path, place: str) -> int | None:
+    """The line, from 1, at which a place such as `metrics[0].query` stands in a YAML file, else the block around it.
+
+    None where nothing of it is found.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), _Strict)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    line = None
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", place):
+        if isinstance(node, yaml.MappingNode) and name:
+            found = next(((key, value) for key, value in node.value if key.value == name), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and index and int(index) < len(node.value):
+            node = node.value[int(index)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
 
 
 class _Strict(yaml.SafeLoader):
@@ -100,28 +131,103 @@ def read_secret(value: SecretStr | None, file: Path | None) -> str | None:
 
 def faults(error: ValidationError) -> list[Fault]:
     """Everything that is wrong, one entry a field; the refused values are left out, since they may be secrets."""
-    found = []
-    for entry in error.errors(include_url=False, include_input=False, include_context=False):
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"]).lstrip(".")
-        message = entry["msg"].removeprefix("Value error, ")
-        if entry["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-            message = "unknown key"
-        found.append(Fault(field=place, message=message))
-    return found
+    return [
+        Fault(field=_dotted(entry["loc"]), message=_worded(entry["type"], entry["msg"]))
+        for entry in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def _dotted(place: Sequence[int | str]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+
+
+def _worded(kind: str, message: str) -> str:
+    """A fault in words that name no class of ours and none of a library."""
+    if kind in {"unexpected_keyword_argument", "extra_forbidden"}:
+        return "unknown key"
+    if kind in _WORDS:
+        return _WORDS[kind]
+    return re.sub(r"^(Value error, |Input should be (?=\S))", lambda found: _ROOTS[found[0]], message)
+
+
+_ROOTS = {"Value error, ": "", "Input should be ": "should be "}
+_WORDS = {
+    "missing": "is missing",
+    "missing_argument": "is missing",
+    "dataclass_type": "a block of keys is expected",
+    "dict_type": "a block of keys is expected",
+    "mapping_type": "a block of keys is expected",
+    "list_type": "a list is expected",
+    "tuple_type": "a list is expected",
+    "string_type": "text is expected",
+    "bool_type": "true or false is expected",
+    "bool_parsing": "true or false is expected",
+    "int_type": "a whole number is expected",
+    "int_parsing": "a whole number is expected",
+    "int_from_float": "a whole number is expected",
+    "float_type": "a number is expected",
+    "float_parsing": "a number is expected",
+}
 
 
 def parse(kind: type[T], block: object, where: str) -> T:
-    """Check `block` against the dataclass `kind`. Raises ConfigError with the place of the first fault."""
+    """Check `block` against the dataclass `kind`. Raises ConfigError with every fault, unknown keys first."""
     try:
         return TypeAdapter(kind).validate_python(block)
     except ValidationError as error:
-        found = faults(error)
-        first = next((fault for fault in found if fault.message == "unknown key"), found[0])  # the cause of the others
-        place = f"{where}.{first.field}" if where and first.field else where or first.field
-        if first.message == "unknown key" and "." not in first.field and is_dataclass(kind):
-            known = ", ".join(entry.name for entry in fields(kind) if entry.init)
-            raise ConfigError(place, f"unknown key; known: {known}") from None
-        raise ConfigError(place, first.message) from None
+        entries = error.errors(include_url=False, include_input=False, include_context=False)
+        found = [_told(kind, entry["loc"], fault) for entry, fault in zip(entries, faults(error), strict=True)]
+        unknown = [fault for fault in found if fault.message.startswith("unknown key")]
+        meant = {(_parent(fault.field), name) for fault in unknown for name in _meant(fault.message)}
+        others = [  # a key that is written wrongly is also missing: that is said once
+            each for each in found if each not in unknown and (_parent(each.field), _leaf(each.field)) not in meant
+        ]
+        first, *rest = [replace(each, field=_within(where, each.field)) for each in (*unknown, *others)]
+        raise ConfigError(first.field, first.message, *rest) from None
+
+
+def _told(kind: type, place: Sequence[int | str], fault: Fault) -> Fault:
+    """A fault as it is; an unknown key with those that are known, and the one that was probably meant."""
+    known = _keys(kind, place[:-1]) if fault.message == "unknown key" else []
+    if not known:
+        return fault
+    near = get_close_matches(str(place[-1]), known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return Fault(fault.field, f"unknown key; known: {', '.join(known)}{hint}")
+
+
+def _keys(kind: Any, place: Sequence[int | str]) -> list[str]:  # noqa: ANN401 - any annotation
+    """The keys of the block at a place within a dataclass; none where no block is there."""
+    if get_origin(kind) is Annotated or get_origin(kind) in {Union, UnionType}:
+        return next(filter(None, (_keys(each, place) for each in get_args(kind))), [])
+    if place and isinstance(place[0], int):
+        return next(filter(None, (_keys(each, place[1:]) for each in get_args(kind))), [])
+    if get_origin(kind) is not None and issubclass(get_origin(kind), Mapping):
+        return _keys(get_args(kind)[1], place[1:]) if place else []
+    if not is_dataclass(kind):
+        return []
+    if not place:
+        return [entry.name for entry in fields(kind) if entry.init]
+    return _keys(get_type_hints(kind, include_extras=True).get(str(place[0])), place[1:])
+
+
+def _meant(message: str) -> list[str]:
+    return re.findall(r"did you mean (\w+)\?", message)
+
+
+def _parent(place: str) -> str:
+    return place.rpartition(".")[0]
+
+
+def _leaf(place: str) -> str:
+    return place.rpartition(".")[2]
+
+
+_FOR_DEVELOPERS = frozenset({"dev", "docs", "fuzz", "test"})
+
+
+def _within(where: str, place: str) -> str:
+    return f"{where}.{place}" if where and place and place[0] != "[" else where + place
 
 
 def kinds(package: str) -> list[str]:
@@ -137,7 +243,9 @@ def build(package: str, kind: object, block: Mapping[str, Any], where: str) -> A
     """
     known = kinds(package)
     if not isinstance(kind, str) or kind not in known:
-        raise ConfigError(f"{where}.kind", f"unknown kind {kind!r}; known: {', '.join(known)}")
+        near = get_close_matches(str(kind), known, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"{where}.kind", f"unknown kind {kind!r}; known: {', '.join(known)}{hint}")
     try:
         plugin = importlib.import_module(f"afdp_exporter.{package}.{kind}").PLUGIN
     except ModuleNotFoundError as error:
@@ -148,7 +256,16 @@ def build(package: str, kind: object, block: Mapping[str, Any], where: str) -> A
 
 
 def _remedy(kind: str, module: str) -> str:
-    """How to get what a plugin imports: by its extra, where it has one."""
-    extras = metadata("afdp-exporter").get_all("Provides-Extra") or []
-    package = f"'afdp-exporter[{kind}]'" if kind in extras else module.partition(".")[0]
-    return f"pip install {package}"
+    """How to get what a plugin imports: by the extra of its name or the one that holds it, where there is one."""
+    described, package = metadata("afdp-exporter"), module.partition(".")[0]
+    extras = [extra.replace("-", "_") for extra in described.get_all("Provides-Extra") or []]
+    asked = [Requirement(each) for each in described.get_all("Requires-Dist") or []]
+    holding = [
+        extra
+        for extra in extras
+        if extra not in _FOR_DEVELOPERS
+        for each in asked
+        if each.name.replace("-", "_") == package and each.marker and each.marker.evaluate({"extra": extra})
+    ]
+    found = kind if kind in extras else next(iter(holding), None)
+    return f"pip install 'afdp-exporter[{found}]'" if found else f"pip install {package}"

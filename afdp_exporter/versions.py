@@ -1,9 +1,12 @@
-"""Versions, as people tag what they deploy: numbered (PEP 440, semantic versions) or by the calendar."""
+"""Versions, as people tag what they deploy: numbered (PEP 440, semantic versions), by the calendar, or by a commit."""
 
 import re
 
 from packaging.version import InvalidVersion, Version
 
+_DOTTED = re.compile(r"\d\.\d")
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_SHORT = 7  # characters of a commit, as people write it
 _LONGEST = 100  # characters; what is longer is no version
 _RUN = re.compile(r"(\d{9})\d+")  # of digits: more of them are no number that anybody compares
 _NAMED = re.compile(r"(?:^|.*?[-_/])v?(?=\d)", re.IGNORECASE)  # `v2.1`, `api-v2.1`, `release/2.1`
@@ -58,3 +61,16 @@ def _read(text: str | None) -> tuple[bool, Version] | None:
 def _three(version: Version) -> tuple[int, int, int]:
     first, second, third = (*version.release, 0, 0, 0)[:3]
     return first, second, third
+
+
+def version_of(ref: str | None, commit: str | None) -> str | None:
+    """A tag such as `v1.4.0` itself, else the commit, short where it is a whole one; else the ref."""
+    name = (ref or "").removeprefix("refs/tags/")
+    if _DOTTED.search(name):
+        return name
+    return shortened(commit) or ref
+
+
+def shortened(commit: str | None) -> str | None:
+    """The first characters of a whole commit; anything else as it is."""
+    return commit[:_SHORT] if commit and _COMMIT.fullmatch(commit) else commit

@@ -22,29 +22,29 @@ from rich.table import Table
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.effects import Effect, Shape
 from afdp_exporter.demo.telemetry import Key, telemetry
-from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.model import (
+    CalendarEntry,
+    CalendarEntryKind,
     Deployment,
     Impact,
     Layer,
-    Occasion,
-    OccasionKind,
     Outcome,
     Series,
     ShiftState,
     Status,
 )
 from afdp_exporter.settings import parse_duration
-from afdp_exporter.watching.analysis import Question, assess
-from afdp_exporter.watching.evidence import Evidence
+from afdp_exporter.watching.analysis import AnalysisInput, assess
+from afdp_exporter.watching.evidence import MetricData
 
 START = datetime(2026, 9, 7, tzinfo=UTC)
 DAYS = 42
 HISTORY = timedelta(days=7)
 CHECKS = "5m,10m,15m,30m,60m,4h,24h"
 MINUTE = timedelta(minutes=1)
-NO_SALE = Occasion(
-    name="none", kind=OccasionKind.SALE, start=START - timedelta(days=99), end=START - timedelta(days=98)
+NO_SALE = CalendarEntry(
+    name="none", kind=CalendarEntryKind.SALE, start=START - timedelta(days=99), end=START - timedelta(days=98)
 )
 LAG = {Layer.TECHNICAL: 0, Layer.SYSTEM: 0, Layer.USER: 4, Layer.BUSINESS: 10}
 SIZES = {  # as a share of the mean; of ratios in points
@@ -147,12 +147,12 @@ def check(world: World, deployment: Deployment, after: timedelta, before: Impact
         inside = (found.times >= start.timestamp()) & (found.times <= now.timestamp())
         return replace(found, times=found.times[inside], values=found.values[inside])
 
-    case = Case(
-        deployment=deployment, metrics=metrics, step=shop.STEP, now=now, services=services, before=before,
+    case = AnalysisContext(
+        deployment=deployment, metrics=metrics, step=shop.STEP, now=now, services=services, previous=before,
         others=tuple(other for other in world.deployments if other is not deployment and other.started_at <= now),
     )  # fmt: skip
-    evidence = (Evidence(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
-    return assess(Question(case=case, evidence=tuple(evidence)))
+    evidence = (MetricData(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
+    return assess(AnalysisInput(case=case, evidence=tuple(evidence)))
 
 
 def count(world: World, deployment: Deployment, checks: list[Impact], tally: Counter[str]) -> None:

@@ -19,16 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import SourceError
 from afdp_exporter.impact import judge
 from afdp_exporter.model import Deployment, Floats, Layer, Look, Metric, Outcome, Series, Window
 from afdp_exporter.settings import build
-from afdp_exporter.sources import Source, _envelope, ask
-from afdp_exporter.sources._grid import grid
+from afdp_exporter.sources import Source, _prometheus_json, ask, grid
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Analyst
-from afdp_exporter.watching.evidence import AnalysisSettings, Watched
-from afdp_exporter.workers import Workers
+from afdp_exporter.watching.evidence import AnalysisSettings, MonitoringConfig
 from real_parts.servers import Prometheus
 
 STEP = timedelta(seconds=60)
@@ -112,12 +111,12 @@ def _latency(seed: int, times: Floats, deployed: float) -> Floats:
 async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[float, int]:
     """Analyses a second as `afdp serve` makes them, with store and worker processes; and how many told of harm."""
     metric = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency_seconds{service="$service"}')
-    watched = Watched(
+    watched = MonitoringConfig(
         sources={"prometheus": world.source}, metrics=(metric,), settings=AnalysisSettings(history=history)
     )
     store = await SQLiteStore.open(folder)
-    workers = Workers(watched.settings.workers)
-    analyst = Analyst(watched=lambda: watched, store=store, workers=workers, observer=Silent())
+    compute = open_compute(workers=watched.settings.workers)
+    analyst = Analyst(watched=lambda: watched, store=store, compute=compute, observer=Silent())
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(deployment: Deployment) -> bool:
@@ -128,13 +127,13 @@ async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[fl
 
     try:
         for deployment in world.deployments:
-            await store.record(deployment, ())
+            await store.deployments.record(deployment, ())
         await asyncio.gather(*map(one, world.deployments[:AT_ONCE]))  # the worker processes are up
         started = time.perf_counter()
         found = await asyncio.gather(*map(one, world.deployments))
         return len(found) / (time.perf_counter() - started), sum(found)
     finally:
-        workers.close()
+        await compute.close()
         await store.close()
 
 
@@ -147,7 +146,7 @@ async def by_stage(world: World, watch: Stopwatch) -> None:
         with watch.stage("server"):
             body = _bare(world, query)
         with watch.stage("parse"):
-            _envelope.to_series(*_envelope.read(body), grid(world.window, STEP), STEP.total_seconds())
+            _prometheus_json.to_series(*_prometheus_json.read(body), grid(world.window, STEP), STEP.total_seconds())
         with watch.stage("judge"):
             judge(series.times, series.values, deployment.started_at.timestamp(), step=STEP.total_seconds())
 

@@ -19,7 +19,7 @@ from attribution_cases import COUNTS, Case, Recorded, cases, families, generate,
 from scipy import stats
 
 from afdp_exporter.impact import judge
-from afdp_exporter.impact.family import highest
+from afdp_exporter.impact.multiple_testing import bh_threshold
 
 Row = tuple[str, float, str, bool]
 Answer = dict[str, object]
@@ -132,7 +132,7 @@ def together(series: list[Recorded], seed: int, count: int) -> list[Row]:
         false, power, any_blamed = [], [], []
         for family in families(series, seed, count, shifted=shifted):
             answers = [ours(case) for case in family]
-            passing = highest([float(each["p_value"]) for each in answers], 0.1)
+            passing = bh_threshold([float(each["p_value"]) for each in answers], 0.1)
             blamed = [n for n, each in enumerate(answers) if each["attributed"] and each["p_value"] <= passing]
             false.append(sum(number >= shifted for number in blamed) / max(len(blamed), 1))
             power.append(sum(number < shifted for number in blamed) / max(shifted, 1))

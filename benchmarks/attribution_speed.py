@@ -2,8 +2,9 @@
 
     python benchmarks/attribution_speed.py [--n 200] [--otava PYTHON]
 
-Each is given the same series, one method after the other, in one run. apache-otava has needs of its own: `PYTHON` is
-the interpreter of an environment that has it (`pip install apache-otava`).
+Each is given the same series, one method after the other, in one run; `judge_together` ten checks of forty series.
+apache-otava has needs of its own: `PYTHON` is the interpreter of an environment that has it (`pip install
+apache-otava`).
 """
 
 import argparse
@@ -16,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import ruptures
-from attribution_cases import Case, cases, generate
+from attribution_cases import DAY, Case, cases, generate
 
-from afdp_exporter.impact import judge
+from afdp_exporter.impact import ObservedSeries, Rollout, judge, judge_together
 
 OTAVA = """
 import json, sys, time
@@ -35,6 +36,20 @@ json.dump(spent, sys.stdout)
 def ours(case: Case) -> None:
     """The whole judgement."""
     judge(case.times, case.values, case.deployed_at)
+
+
+def forty(seed: int, step: float, history: float, checks: int) -> list[float]:
+    """Milliseconds of CPU of one judgement among forty of one check, an hour (5 minutes) or half of one later."""
+    series = [one for one in generate(seed, 80) if one.step == step]
+    before, after = int(history / step), 12 if step == 300.0 else 30
+    found = []
+    for at in np.linspace(before, len(series[0].times) - after, checks).astype(int):
+        cut = slice(at - before, at + after)
+        observed = [ObservedSeries(times=one.times[cut], values=one.values[cut], step=step) for one in series]
+        begun = time.process_time()
+        judge_together(Rollout(deployed_at=float(series[0].times[at])), observed)
+        found.append(1000 * (time.process_time() - begun) / len(series))
+    return found
 
 
 def kernel(length: int) -> Callable[[Case], None]:
@@ -86,6 +101,7 @@ def main() -> None:
         ours(made[0])
         methods = {"judge": ours, "KernelCPD rbf, last 300": kernel(300), "KernelCPD rbf, last 1,500": kernel(1500)}
         measured = spent(methods, made)
+        measured["judge_together, one of forty"] = forty(given.seed, step, DAY * (8 if history == "8d" else 1), 10)
         if given.otava:
             measured["apache-otava"] = otava(given.otava, made)
         for name, times in measured.items():

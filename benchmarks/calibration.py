@@ -14,7 +14,7 @@ import numpy as np
 from attribution_cases import Floats, cases, generate, read
 
 from afdp_exporter.impact import judge
-from afdp_exporter.impact.likelihood import chance
+from afdp_exporter.impact.bayes_factor import posterior_probability
 
 EFFECTS = {"shift": 150, "percent": 150, "shift+control": 60, "ramp": 60, "transient": 120, "spread": 60}
 NONE = {"placebo": 1050, "placebo+control": 180, "before": 60, "after": 60, "shock": 35, "large shock": 15}
@@ -29,7 +29,7 @@ def reported(folder: Path | None, seed: int, scale: float) -> tuple[Floats, Floa
         for case in cases(series, seed, kind, int(count * scale)):
             finding = judge(case.times, case.values, case.deployed_at, control=case.control)
             if finding.log_factor is not None:
-                chances.append(chance(finding.log_factor))
+                chances.append(posterior_probability(finding.log_factor))
                 right.append(kind in EFFECTS)
     return np.array(chances), np.array(right, dtype=float)
 

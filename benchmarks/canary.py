@@ -14,8 +14,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.signal import lfilter
 
-from afdp_exporter.gate.canary import CanarySeries, compare
-from afdp_exporter.gate.extrapolation import at_full_traffic, carry_over
+from afdp_exporter.gate.canary import CanarySeries, at_full_traffic, carry_over, compare
 from afdp_exporter.model import CanaryVerdict, Worse
 
 MINUTES = 120

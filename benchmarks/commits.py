@@ -19,17 +19,17 @@ from scipy.special import expit, logit
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from afdp_exporter.model import Case, Deployment, Impact, Outcome, Outline
-from afdp_exporter.patterns import fit, moment, predict
+from afdp_exporter.model import Deployment, Impact, MeasuredSummary, Outcome, TrainingExample
+from afdp_exporter.patterns import deployment_context, fit, predict
 
 SIZES, AHEAD = (15, 30, 100), 60
 OTHER = {"project", "buggy", "author_date"}
 
 
-def read(path: Path) -> dict[str, list[Case]]:
+def read(path: Path) -> dict[str, list[TrainingExample]]:
     """The commits of each project as cases, oldest first."""
-    found: dict[str, list[Case]] = defaultdict(list)
-    known: dict[str, Outline] = {}
+    found: dict[str, list[TrainingExample]] = defaultdict(list)
+    known: dict[str, MeasuredSummary] = {}
     with path.open(newline="") as file:
         for number, row in enumerate(csv.DictReader(file)):
             cases = found[row["project"]]
@@ -43,10 +43,12 @@ def read(path: Path) -> dict[str, list[Case]]:
                 received_at=at,
                 traits={name: float(value) for name, value in row.items() if name not in OTHER},
             )
-            context = moment(deployment, earlier=[each.deployment for each in cases[-20:]], impacts=known, zone=UTC)
+            context = deployment_context(
+                deployment, earlier=[each.deployment for each in cases[-20:]], impacts=known, zone=UTC
+            )
             outcome = Outcome.DEGRADATION if row["buggy"] == "1" else Outcome.SUCCESS
             measured_at = at + timedelta(hours=1)
-            known[deployment.id] = Outline(deployment=deployment, measured_at=measured_at, outcome=outcome)
+            known[deployment.id] = MeasuredSummary(deployment=deployment, measured_at=measured_at, outcome=outcome)
             impact = Impact(
                 deployment_id=deployment.id,
                 measured_at=measured_at,
@@ -54,16 +56,16 @@ def read(path: Path) -> dict[str, list[Case]]:
                 outcome=outcome,
                 outcome_reason="labelled",
             )
-            cases.append(Case(deployment=deployment, context=context, impact=impact))
+            cases.append(TrainingExample(deployment=deployment, context=context, impact=impact))
     return found
 
 
-def happened(cases: Sequence[Case]) -> np.ndarray:
+def happened(cases: Sequence[TrainingExample]) -> np.ndarray:
     """Which commits brought a bug (n,)."""
     return np.array([case.impact.outcome is Outcome.DEGRADATION for case in cases], dtype=float)
 
 
-def risks(past: Sequence[Case], ahead: Sequence[Case]) -> dict[str, np.ndarray]:
+def risks(past: Sequence[TrainingExample], ahead: Sequence[TrainingExample]) -> dict[str, np.ndarray]:
     """What each learner says of the commits ahead."""
     home, came = past[0].deployment, happened(past)
     model = fit(past, service=home.service, team=None, now=past[-1].impact.measured_at)

@@ -25,7 +25,7 @@ from subprocess import DEVNULL, Popen
 import orjson
 from aiohttp import ClientSession, web
 
-from afdp_exporter.store.connection import open_reader
+from afdp_exporter.store.sqlite.connection import open_reader
 
 CONFIG = """
 sources: [{name: recorded, kind: recording, path: .}]

@@ -19,7 +19,7 @@ from reads import BATCH, deployment, impact
 
 from afdp_exporter.config import read
 from afdp_exporter.handlers.connections import listening
-from afdp_exporter.model import Course, Deployment, Impact, Level, Look, LookState, Outcome
+from afdp_exporter.model import Deployment, EffectWindow, Impact, Look, LookState, Outcome, Trajectory
 from afdp_exporter.server import make_app
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -34,12 +34,14 @@ PAGES = {
 }
 
 
-def courses(told: Deployment, chance: np.random.Generator) -> tuple[Course, ...]:
+def courses(told: Deployment, chance: np.random.Generator) -> tuple[Trajectory, ...]:
     """Five hours of each metric, minute by minute."""
     start = told.started_at - 120 * MINUTE
-    level = Level(start=told.started_at, end=told.started_at + 180 * MINUTE, measured=1, expected=1, low=0, high=2)
+    level = EffectWindow(
+        start=told.started_at, end=told.started_at + 180 * MINUTE, measured=1, expected=1, low=0, high=2
+    )
     return tuple(
-        Course(
+        Trajectory(
             metric=f"latency_{number}_seconds", start=start, step=MINUTE, level=level, below=0.01, above=0.01,
             measured=tuple(np.round(0.24 + 0.004 * chance.standard_normal(300), 5).tolist()),
             expected=tuple(np.round(0.24 + 0.0001 * np.arange(180), 5).tolist()),
@@ -55,7 +57,7 @@ async def fill(store: SQLiteStore, count: int) -> None:
         told = [deployment(number, services=20) for number in range(begin, min(begin + BATCH, count))]
         after = timedelta(hours=1)
         looks = [Look(deployment_id=each.id, after=after, due_at=each.ended_at + after) for each in told]
-        await asyncio.gather(*(store.record(each, (look,)) for each, look in zip(told, looks, strict=True)))
+        await asyncio.gather(*(store.deployments.record(each, (look,)) for each, look in zip(told, looks, strict=True)))
         drawn = begin + BATCH > count - DRAWN
         await asyncio.gather(
             *(answer(store, *pair, chance if drawn else None) for pair in zip(told, looks, strict=True))
@@ -69,7 +71,7 @@ async def answer(store: SQLiteStore, told: Deployment, look: Look, chance: np.ra
         deployment_id=told.id, after=look.after, due_at=look.due_at, state=LookState.DONE, done_at=look.due_at,
         outcome=Outcome.DEGRADATION,
     )  # fmt: skip
-    await store.finish_look(done, found, courses(told, chance) if chance else ())
+    await store.looks.finish(done, found, courses(told, chance) if chance else ())
 
 
 async def measure(store: SQLiteStore, times: int, count: int) -> None:
@@ -78,8 +80,8 @@ async def measure(store: SQLiteStore, times: int, count: int) -> None:
     config = read({"sources": [{"name": "none", "kind": "recording", "path": "."}], "metrics": [metric]})
     now = datetime(2025, 1, 1, tzinfo=UTC) + timedelta(minutes=5 * count)
     app = make_app(config, store=store, clock=lambda: now)
-    async with listening(app, "127.0.0.1", 0) as url, ClientSession(url) as client:
-        overview = await store.overview(limit=count // 2)
+    async with listening(app, [("127.0.0.1", 0)]) as (url,), ClientSession(url) as client:
+        overview = await store.history.overview(limit=count // 2)
         words = {"cursor": overview.cursor or "", "id": deployment(count - 1, 20).id}
         for name, path in PAGES.items():
             took, used = [], 0.0

@@ -7,9 +7,7 @@ something was measured until the new model is in use, the reading of the store a
 """
 
 import argparse
-import asyncio
 import os
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -18,47 +16,37 @@ from time import perf_counter
 from backfill import Usage
 from reads import deployment, fill, row, run, timed
 
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.model import Status
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.workers import Workers
 
 TIMES = 7
 
 
 async def renewals(planner: Planner, measured: str, now: datetime) -> tuple[list[float], float]:
     """Milliseconds of each of so many times that everything in use is learned anew, and those of CPU in the mean."""
-    renewed = asyncio.Event()
-
-    async def told() -> None:
-        renewed.set()
-
-    running = asyncio.create_task(planner.run(Plans, lambda: now, told))
     taken, usage = [], Usage()
     usage.look(os.getpid())
     before = usage.seconds
     for _ in range(TIMES):
-        renewed.clear()
         begun = perf_counter()
         planner.measured(measured)
-        await renewed.wait()
+        await planner.renew(Plans(), now)
         taken.append(1000 * (perf_counter() - begun))
     usage.look(os.getpid())
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
     return taken, 1000 * (usage.seconds - before) / TIMES
 
 
 async def measure(path: Path, options: argparse.Namespace) -> None:
     """Fill the file where it is new, then learn and predict."""
     store = await SQLiteStore.open(path)
-    if not (await store.deployments(limit=1)).deployments:
+    if not (await store.deployments.page(limit=1)).deployments:
         await fill(store, options)
     planned = replace(deployment(options.deployments, options.services), status=Status.PLANNED, finished_at=None)
-    now, workers = planned.started_at, Workers(1)
-    planner = Planner(store=store, workers=workers)
+    now, compute = planned.started_at, open_compute(workers=1)
+    planner = Planner(store=store, compute=compute)
     print("| what | median ms | longest |\n|---|---|---|")
     await planner.windows(planned.service, 168, Plans(), now)
     newest = deployment(options.deployments - options.services, options.services)
@@ -70,7 +58,7 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
     print(row("the first prediction, which mines the patterns", [1000 * (perf_counter() - begun)]))
     print(row("a prediction", await timed(lambda: planner.predict(planned, Plans(), now), TIMES)))
     print(f"\n{options.deployments} deployments; learned from {found.n} ({found.basis}), {len(found.metrics)} metrics")
-    workers.close()
+    await compute.close()
     await store.close()
 
 

@@ -13,10 +13,10 @@ from itertools import combinations
 import numpy as np
 from scipy.signal import lfilter
 
-from afdp_exporter.impact.case import Case
-from afdp_exporter.model import Deployment, Impact, Layer, Metric, Occasion, Series, Worse
-from afdp_exporter.watching.analysis import Question, assess
-from afdp_exporter.watching.evidence import Evidence
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.model import CalendarEntry, Deployment, Impact, Layer, Metric, Series, Worse
+from afdp_exporter.watching.analysis import AnalysisInput, assess
+from afdp_exporter.watching.evidence import MetricData
 
 STEP = timedelta(minutes=1)
 BEFORE, AFTER = 3 * 1440, 120
@@ -58,13 +58,13 @@ def look(
     values: Mapping[str, Series] | None = None,
     by: Deployment | None = None,
     others: tuple[Deployment, ...] = (),
-    calendar: tuple[Occasion, ...] = (),
+    calendar: tuple[CalendarEntry, ...] = (),
     witnesses: int = 0,
     elsewhere: World | None = None,
 ) -> Impact:
     """What a look two hours after the deployment finds; `elsewhere` is what happens to witnesses, if not the same."""
     seen = values or {metric.name: series_of(world, metric.name, rng) for metric in world.metrics}
-    case = Case(
+    case = AnalysisContext(
         deployment=by or deployment("checkout", 0),
         metrics=world.metrics,
         step=STEP,
@@ -74,14 +74,14 @@ def look(
         per_service=frozenset(metric.name for metric in world.metrics if "$service" in metric.query),
     )
     evidence = tuple(
-        Evidence(
+        MetricData(
             metric=metric,
             series=seen[metric.name],
             peers={f"other{index}": series_of(elsewhere or world, metric.name, rng) for index in range(witnesses)},
         )
         for metric in world.metrics
     )
-    return assess(Question(case=case, evidence=evidence))
+    return assess(AnalysisInput(case=case, evidence=evidence))
 
 
 def blames(impact: Impact) -> bool:

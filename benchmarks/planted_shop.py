@@ -8,35 +8,37 @@ from afdp_exporter.demo import shop
 from afdp_exporter.demo.world import World, make_world
 from afdp_exporter.model import (
     Attribution,
-    Case,
     Cost,
     Deployment,
     Estimate,
     Impact,
+    MeasuredSummary,
     Outcome,
-    Outline,
     Shift,
+    TrainingExample,
 )
-from afdp_exporter.patterns import moment
+from afdp_exporter.patterns import deployment_context
 
 END = datetime(2026, 11, 23, 17, tzinfo=UTC)
 
 
-def shop_cases(seed: int) -> list[Case]:
+def shop_cases(seed: int) -> list[TrainingExample]:
     """Eight weeks of the shop, oldest first: about 65 cases."""
     return cases_of(make_world(END, seed=seed), np.random.default_rng(seed))
 
 
-def cases_of(world: World, noise: np.random.Generator) -> list[Case]:
+def cases_of(world: World, noise: np.random.Generator) -> list[TrainingExample]:
     """The deployments of a world with what was planted; metrics that nothing moved have a little noise."""
-    cases: list[Case] = []
-    known: dict[str, Outline] = {}
+    cases: list[TrainingExample] = []
+    known: dict[str, MeasuredSummary] = {}
     for deployment in world.deployments:
         earlier = [case.deployment for case in cases]
-        context = moment(deployment, earlier=earlier, impacts=known, zone=UTC, calendar=(world.sale,))
+        context = deployment_context(deployment, earlier=earlier, impacts=known, zone=UTC, calendar=(world.sale,))
         impact = _impact(world, deployment, noise)
-        known[deployment.id] = Outline(deployment=deployment, measured_at=impact.measured_at, outcome=impact.outcome)
-        cases.append(Case(deployment=deployment, context=context, impact=impact))
+        known[deployment.id] = MeasuredSummary(
+            deployment=deployment, measured_at=impact.measured_at, outcome=impact.outcome
+        )
+        cases.append(TrainingExample(deployment=deployment, context=context, impact=impact))
     return cases
 
 

@@ -14,7 +14,8 @@ from scipy.stats import norm
 
 from afdp_exporter.model import (
     Attribution,
-    Case,
+    CalendarEntry,
+    CalendarEntryKind,
     ChangeType,
     Context,
     Cost,
@@ -22,15 +23,14 @@ from afdp_exporter.model import (
     Estimate,
     Impact,
     Layer,
-    Occasion,
-    OccasionKind,
+    MeasuredSummary,
     Outcome,
-    Outline,
     Shift,
     Strategy,
+    TrainingExample,
     Worse,
 )  # fmt: skip
-from afdp_exporter.patterns.moment import moment
+from afdp_exporter.patterns.features.extraction import deployment_context
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 LATENCY = "request_latency_p95_seconds"
@@ -85,9 +85,9 @@ class World:
     """A law and a history under it, in order of time; `truth` holds each case's acting traits."""
 
     law: Law
-    cases: list[Case]
+    cases: list[TrainingExample]
     truth: list[dict[str, float]]
-    calendar: tuple[Occasion, ...]
+    calendar: tuple[CalendarEntry, ...]
     planted: dict[str, float] = field(default_factory=dict)  # effect -> true multiplier of the cost
 
 
@@ -97,23 +97,25 @@ def world(seed: int, deployments: int, family: str | None = None) -> World:
     law = draw_law(rng, family or FAMILIES[seed % 3])
     times = _times(rng, deployments)
     calendar = tuple(
-        Occasion(name=f"sale {k}", kind=OccasionKind.SALE, start=start, end=start + timedelta(days=4))
+        CalendarEntry(name=f"sale {k}", kind=CalendarEntryKind.SALE, start=start, end=start + timedelta(days=4))
         for k in range(int((times[-1] - START).days / 24) + 2)
         for start in [START + timedelta(days=24 * k + int(rng.integers(0, 18)), hours=6)]
     )
-    cases: list[Case] = []
+    cases: list[TrainingExample] = []
     truth: list[dict[str, float]] = []
     past: list[Deployment] = []
-    impacts: dict[str, Outline] = {}
+    impacts: dict[str, MeasuredSummary] = {}
     for number, at in enumerate(times):
         deployment = _deployment(rng, law, number, at)
-        context = moment(deployment, earlier=past[-40:], impacts=impacts, zone=UTC, calendar=calendar)
+        context = deployment_context(deployment, earlier=past[-40:], impacts=impacts, zone=UTC, calendar=calendar)
         acting = acting_traits(deployment, context)
         impact = _impact(rng, law, deployment, acting)
-        cases.append(Case(deployment=deployment, context=context, impact=impact))
+        cases.append(TrainingExample(deployment=deployment, context=context, impact=impact))
         truth.append(acting)
         past.append(deployment)
-        impacts[deployment.id] = Outline(deployment=deployment, measured_at=impact.measured_at, outcome=impact.outcome)
+        impacts[deployment.id] = MeasuredSummary(
+            deployment=deployment, measured_at=impact.measured_at, outcome=impact.outcome
+        )
     return World(law=law, cases=cases, truth=truth, calendar=calendar, planted=_multipliers(law, cases, truth))
 
 
@@ -125,7 +127,7 @@ def acting_traits(deployment: Deployment, context: Context) -> dict[str, float]:
     return {
         "database": database,
         "monday": monday,
-        "sale": float(any(one.kind is OccasionKind.SALE for one in context.occasions)),
+        "sale": float(any(one.kind is CalendarEntryKind.SALE for one in context.occasions)),
         "rows": float(np.log10(rows) - 5.5) if rows else 0.0,
         "database on monday": database * monday,
     }
@@ -226,7 +228,7 @@ def _shift(metric: str, layer: Layer, worse: Worse, change: float, *, moved: boo
     return Shift(metric=metric, layer=layer, verdict=verdict, reason="planted", worse=worse, change=change)
 
 
-def _multipliers(law: Law, cases: list[Case], truth: list[dict[str, float]]) -> dict[str, float]:
+def _multipliers(law: Law, cases: list[TrainingExample], truth: list[dict[str, float]]) -> dict[str, float]:
     """How many times the expected cost each planted effect makes it, over the deployments of this world."""
     found = {}
     for name in ("database", "monday", "sale"):

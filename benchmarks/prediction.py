@@ -17,12 +17,20 @@ import numpy as np
 from planted_worlds import EFFECTS, LATENCY, NULLS, SESSIONS, World, acting_traits, world
 from scipy.stats import rankdata
 
-from afdp_exporter.model import Case, Context, Occasion, OccasionKind, Pattern, PatternKind
-from afdp_exporter.patterns import fit, forecast, mine, predict, responses
-from afdp_exporter.patterns.evidence import background, weigh
-from afdp_exporter.patterns.learning import Model, place_of
-from afdp_exporter.patterns.targets import targets
-from afdp_exporter.patterns.traits import TROUBLE, case_traits
+from afdp_exporter.model import (
+    CalendarEntry,
+    CalendarEntryKind,
+    Context,
+    Pattern,
+    PatternKind,
+    TrainingExample,
+)
+from afdp_exporter.patterns import fit, mine, predict, rank_windows
+from afdp_exporter.patterns.features.extraction import TROUBLE, example_features
+from afdp_exporter.patterns.mining.targets import mining_targets
+from afdp_exporter.patterns.models import targets
+from afdp_exporter.patterns.models.score_test import nuisance, score_test
+from afdp_exporter.patterns.models.training import Model, group_of
 
 SIZES = {"3 to 8": (3, 5, 8), "9 to 18": (9, 12, 15), "19 to 59": (19, 30), "60 to 300": (60, 150, 300)}
 FRESH = 330
@@ -47,7 +55,7 @@ class Tally:
         return float(np.mean(self.counted[name])) if self.counted[name] else float("nan")
 
 
-def learn(history: Sequence[Case], case: Case) -> Model:
+def learn(history: Sequence[TrainingExample], case: TrainingExample) -> Model:
     deployment = case.deployment
     return fit(history, service=deployment.service, team=deployment.team, now=deployment.started_at)
 
@@ -61,11 +69,11 @@ def coverage(one: World, tally: Tally) -> None:
             same = [case for case in one.cases[n : n + 60] if case.deployment.service == first.deployment.service]
             for case in same[:20]:
                 answer = predict(model, case.deployment, case.context)
-                happened = {name: responses.changes([case], name).values[0] for name in (LATENCY, SESSIONS)}
+                happened = {name: targets.changes([case], name).values[0] for name in (LATENCY, SESSIONS)}
                 for name, reach in answer.metrics.items():
                     tally.add(f"cover {bucket}", reach.low <= happened[name] <= reach.high)
                 if answer.cost is not None:
-                    value = responses.cost_of(case, "USD")
+                    value = targets.cost_of(case, "USD")
                     name = "cover cost that moved" if value else "cover cost of nothing"
                     tally.add(name, answer.cost.per_hour.low <= value <= answer.cost.per_hour.high)
                     if one.law.family != "two-part":
@@ -91,12 +99,12 @@ def risk(one: World, n: int, tally: Tally) -> None:
     tally.add(f"brier {n} base", float(np.mean((base - happened) ** 2)))
 
 
-def _at_home(case: Case, service: str) -> Case:
+def _at_home(case: TrainingExample, service: str) -> TrainingExample:
     return replace(case, deployment=replace(case.deployment, service=service))
 
 
-def _risk(model: Model, case: Case) -> float:
-    row = model.design.rows([case_traits(case)], [place_of(case)])
+def _risk(model: Model, case: TrainingExample) -> float:
+    row = model.design.rows([example_features(case)], [group_of(case)])
     return float(model.trouble.risk(row)[0])
 
 
@@ -145,8 +153,8 @@ def _visible(one: World, name: str) -> bool:
     rows = zip(services, one.truth, strict=True)
     others = np.array([service + [row[other] for other in acting] for service, row in rows])
     tests = (
-        weigh(aim.scores(aim.figures[aim.known]), column[aim.known], background(others[aim.known])).p[0]
-        for aim in targets(one.cases)
+        score_test(aim.scores(aim.figures[aim.known]), column[aim.known], nuisance(others[aim.known])).p[0]
+        for aim in mining_targets(one.cases)
     )
     return min(tests, default=1.0) < 0.001
 
@@ -168,8 +176,10 @@ def windows(one: World, n: int, tally: Tally) -> None:
     """How much worse the named hour is than the best one, in parts of the way to the worst."""
     now = one.cases[n].deployment.started_at
     model = learn(one.cases[:n], one.cases[n])
-    sale = Occasion(name="next", kind=OccasionKind.SALE, start=now + timedelta(days=2), end=now + timedelta(days=4))
-    answer = forecast(model, now=now, zone=now.tzinfo or one.cases[0].context.at.tzinfo, calendar=(sale,))
+    sale = CalendarEntry(
+        name="next", kind=CalendarEntryKind.SALE, start=now + timedelta(days=2), end=now + timedelta(days=4)
+    )
+    answer = rank_windows(model, now=now, zone=now.tzinfo or one.cases[0].context.at.tzinfo, calendar=(sale,))
     usual = [case for case in one.cases[:n] if case.deployment.service == model.home.service][-20:]
     losses = {slot.start: _loss(one, usual, slot.start, sale) for slot in answer.slots}
     best, worst = min(losses.values()), max(losses.values())
@@ -177,7 +187,7 @@ def windows(one: World, n: int, tally: Tally) -> None:
         tally.add("regret", (losses[answer.slots[0].start] - best) / (worst - best))
 
 
-def _loss(one: World, usual: Iterable[Case], start: object, sale: Occasion) -> float:
+def _loss(one: World, usual: Iterable[TrainingExample], start: object, sale: CalendarEntry) -> float:
     on = (sale,) if sale.start <= start <= sale.end else ()
     contexts = [(case, Context(at=start, occasions=on)) for case in usual]
     return float(

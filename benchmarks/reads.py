@@ -29,10 +29,10 @@ from afdp_exporter.model import (
     Outcome,
     Shift,
 )
-from afdp_exporter.store.connection import open_reader
-from afdp_exporter.store.deployments import HISTORY_OF_SERVICE
-from afdp_exporter.store.rows import to_us
+from afdp_exporter.store.sql.deployments import HISTORY_OF_SERVICE
+from afdp_exporter.store.sql.rows import to_us
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.store.sqlite.connection import open_reader
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 BATCH = 1000
@@ -96,13 +96,13 @@ async def fill(store: SQLiteStore, options: argparse.Namespace) -> None:
     for first in range(0, options.deployments, BATCH):
         batch = [deployment(number, options.services) for number in range(first, first + BATCH)]
         looks = [Look(deployment_id=one.id, after=timedelta(hours=1), due_at=one.ended_at) for one in batch]
-        await asyncio.gather(*(store.record(one, (look,)) for one, look in zip(batch, looks, strict=True)))
+        await asyncio.gather(*(store.deployments.record(one, (look,)) for one, look in zip(batch, looks, strict=True)))
         done = [
             Look(deployment_id=look.deployment_id, after=look.after, due_at=look.due_at, state=LookState.DONE)
             for look in looks
         ]
         answers = (impact(one, options.metrics) for one in batch)
-        await asyncio.gather(*(store.finish_look(look, answer) for look, answer in zip(done, answers, strict=True)))
+        await asyncio.gather(*(store.looks.finish(look, answer) for look, answer in zip(done, answers, strict=True)))
 
 
 async def timed(read: Callable[[], Awaitable[object]], times: int = 15) -> list[float]:
@@ -131,7 +131,7 @@ def within_sqlite(path: Path, service: str, before: datetime, times: int = 15) -
 async def measure(path: Path, options: argparse.Namespace) -> None:
     """Fill the file where it is new, then time each read."""
     store = await SQLiteStore.open(path)
-    if not (await store.deployments(limit=1)).deployments:
+    if not (await store.deployments.page(limit=1)).deployments:
         await fill(store, options)
     begun = perf_counter()
     await store.close()
@@ -140,13 +140,15 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
     middle = deployment(options.deployments // 2, options.services)
     end = deployment(options.deployments, options.services).started_at
     reads: dict[str, Callable[[], Awaitable[object]]] = {
-        "one deployment": lambda: store.deployment(middle.id),
-        "a page of 50 of a service": lambda: store.deployments(service=middle.service),
-        "all of a day": lambda: store.between(middle.started_at, middle.started_at + timedelta(days=1)),
-        "the last 1000 of a service with their impacts": lambda: store.history(before=end, service=middle.service),
-        "the last 1000 of all with their impacts": lambda: store.history(before=end),
-        "the newest 5 of each service and environment": lambda: store.recent(5),
-        "the backlog": lambda: store.backlog(end),
+        "one deployment": lambda: store.deployments.find(middle.id),
+        "a page of 50 of a service": lambda: store.deployments.page(service=middle.service),
+        "all of a day": lambda: store.deployments.overlapping(middle.started_at, middle.started_at + timedelta(days=1)),
+        "the last 1000 of a service with their impacts": lambda: store.history.measured(
+            before=end, service=middle.service
+        ),
+        "the last 1000 of all with their impacts": lambda: store.history.measured(before=end),
+        "the newest 5 of each service and environment": lambda: store.history.recent(5),
+        "the backlog": lambda: store.looks.backlog(end),
     }
     print(f"{options.deployments} deployments, {await store.size_bytes() / 1e6:.0f} MB\n")
     print("| read | median ms | longest of 15 |\n|---|---|---|")

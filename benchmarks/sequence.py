@@ -32,9 +32,8 @@ from planted_chains import (
     series_of,
 )
 
-from afdp_exporter.impact.paths import Paths
-from afdp_exporter.impact.sequence import ordered
-from afdp_exporter.model import Attribution, Metric, Occasion, OccasionKind
+from afdp_exporter.impact.causal_chain import CausalPaths, onset_order
+from afdp_exporter.model import Attribution, CalendarEntry, CalendarEntryKind, Metric
 
 
 def main() -> None:
@@ -57,7 +56,7 @@ def order_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ..
             impact = look(chain_world(rng, lag), rng)
             shifts = {shift.metric: shift for shift in impact.shifts if shift.moved}
             told += [
-                ordered(shifts[cause], shifts[effect], STEP)
+                onset_order(shifts[cause], shifts[effect], STEP)
                 for cause, effect in (("latency_seconds", "sessions"), ("sessions", "revenue_usd_per_hour"))
                 if cause in shifts and effect in shifts and shifts[cause].onset and shifts[effect].onset
             ]
@@ -88,7 +87,7 @@ def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
             sizes = {metric: float(rng.uniform(2, 5)) for metric in onsets}
             impact = look(World(onsets=onsets, sizes=sizes, metrics=metrics), rng)
             moved = [shift.metric for shift in impact.shifts if shift.moved and shift.onset]
-            paths = Paths(metrics, {})
+            paths = CausalPaths(metrics, {})
             pairs = [pair for pair in permutations(moved, 2) if paths.allowed(*pair)]
             strange += sum(not planted(pair, onsets) for pair in pairs)
             told += [planted((link.cause, link.effect), onsets) for link in impact.links if not link.together]
@@ -180,7 +179,9 @@ def sale_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
             sizes = {metric.name: float(rng.uniform(4, 8)) for metric in metrics}
             world = World(onsets=dict.fromkeys(sizes, start), sizes=sizes, metrics=metrics)
             begin = DEPLOYED + start * STEP
-            sale = Occasion(name="spring-sale", kind=OccasionKind.SALE, start=begin, end=begin + timedelta(days=3))
+            sale = CalendarEntry(
+                name="spring-sale", kind=CalendarEntryKind.SALE, start=begin, end=begin + timedelta(days=3)
+            )
             calendar = (sale,) if known else ()
             impact = look(world, rng, calendar=calendar, witnesses=others, elsewhere=elsewhere)
             blamed += blames(impact)

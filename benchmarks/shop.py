@@ -17,10 +17,10 @@ from rich.table import Table
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.comparison import compare
 from afdp_exporter.demo.world import World, make_world
-from afdp_exporter.impact.case import Case
-from afdp_exporter.model import Deployment, Impact, Measured, Series
-from afdp_exporter.watching.analysis import Question, assess
-from afdp_exporter.watching.evidence import Evidence
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.model import Deployment, Impact, MeasuredDeployment, Series
+from afdp_exporter.watching.analysis import AnalysisInput, assess
+from afdp_exporter.watching.evidence import MetricData
 
 Look = Callable[..., Impact]
 END = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
@@ -33,7 +33,7 @@ def looks_at(world: World) -> Look:
     series = {(each.metric, each.labels.get("service")): each for each in world.series}
     services = {service.name: service for service in shop.SERVICES}
 
-    def at(deployment: Deployment, past: tuple[Measured, ...] = ()) -> Impact:
+    def at(deployment: Deployment, past: tuple[MeasuredDeployment, ...] = ()) -> Impact:
         start, now = deployment.started_at - HISTORY, deployment.ended_at + AFTER
 
         def seen(name: str | None) -> Series | None:
@@ -45,7 +45,7 @@ def looks_at(world: World) -> Look:
 
         chosen = services[deployment.service].metrics
         metrics = tuple(metric for metric in shop.METRICS if chosen is None or metric.name in chosen)
-        case = Case(
+        case = AnalysisContext(
             deployment=deployment,
             metrics=metrics,
             step=shop.STEP,
@@ -56,8 +56,8 @@ def looks_at(world: World) -> Look:
             past=past,
             per_service=frozenset(metric.name for metric in metrics if "$service" in metric.query),
         )
-        evidence = (Evidence(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
-        return assess(Question(case=case, evidence=tuple(evidence)))
+        evidence = (MetricData(metric=each, series=seen(each.name), control=seen(each.control)) for each in metrics)
+        return assess(AnalysisInput(case=case, evidence=tuple(evidence)))
 
     return at
 

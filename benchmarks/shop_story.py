@@ -16,29 +16,29 @@ from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
 from afdp_exporter.demo import shop
-from afdp_exporter.model import Case, Pattern, PatternKind
-from afdp_exporter.patterns import fit, forecast, mine, predict
-from afdp_exporter.patterns.encoding import learn_columns
-from afdp_exporter.patterns.traits import TROUBLE, case_traits
+from afdp_exporter.model import Pattern, PatternKind, TrainingExample
+from afdp_exporter.patterns import fit, mine, predict, rank_windows
+from afdp_exporter.patterns.features.encoding import learn_columns
+from afdp_exporter.patterns.features.extraction import TROUBLE, example_features
 
 FIRST = 8  # predictions before are of the prior alone
 NULLS = {"strategy", "hour", "actor", "in_flight", "hours_since_last", "traits.reviewers"}
 
 
-def happened(cases: Sequence[Case]) -> np.ndarray:
+def happened(cases: Sequence[TrainingExample]) -> np.ndarray:
     """Whether trouble followed (n,)."""
     return np.array([case.decision.outcome in TROUBLE for case in cases], dtype=float)
 
 
-def risks(cases: Sequence[Case], place: int) -> dict[str, float]:
+def risks(cases: Sequence[TrainingExample], place: int) -> dict[str, float]:
     """What each learner says of one case from those before it."""
     past, case = cases[:place], cases[place]
     home, came = case.deployment, happened(past)
     model = fit(past, service=home.service, team=home.team, now=home.started_at)
     found = {"ours": predict(model, home, case.context).risk.median, "base rate": float(came.mean())}
-    rows = [case_traits(each) for each in past]
+    rows = [example_features(each) for each in past]
     encoder = learn_columns(rows)
-    table, row = encoder.encode(rows), encoder.encode([case_traits(case)])
+    table, row = encoder.encode(rows), encoder.encode([example_features(case)])
     spread = np.where(table.std(axis=0) > 0, table.std(axis=0), 1.0)
     for name, learner in (
         ("logistic regression", LogisticRegression(C=0.1, max_iter=500)),
@@ -62,11 +62,11 @@ def told(patterns: Sequence[Pattern]) -> dict[str, bool]:
     }
 
 
-def windows(cases: Sequence[Case]) -> list[float]:
+def windows(cases: Sequence[TrainingExample]) -> list[float]:
     """By service, how much lower the best hour's risk is than the median hour's, where a best one is named."""
     found = []
     for service in (shop.API, shop.CHECKOUT, shop.WORKER):
-        ranked = forecast(fit(cases, service=service, team=None, now=END), now=END, zone=END.tzinfo)
+        ranked = rank_windows(fit(cases, service=service, team=None, now=END), now=END, zone=END.tzinfo)
         if ranked.best:
             middle = float(np.median([slot.risk.median for slot in ranked.slots]))
             found.append(middle - ranked.slots[0].risk.median)

@@ -1,14 +1,24 @@
 """What a row of `weak_spots.py` is made of: a world, the checks of one deployment in it, and figures with targets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from afdp_exporter.model import Deployment, Impact, Layer, Metric, Occasion, Series, Shift, Status, Worse
+from afdp_exporter.model import (
+    CalendarEntry,
+    Deployment,
+    Impact,
+    Layer,
+    Metric,
+    Series,
+    Shift,
+    Status,
+    Worse,
+)
 from afdp_exporter.watching.analysis import assess, question_of
-from afdp_exporter.watching.evidence import AnalysisSettings, Evidence, Watched, in_their_rhythms
+from afdp_exporter.watching.evidence import AnalysisSettings, MetricData, MonitoringConfig, downsample
 
 Floats = np.ndarray
 MINUTES = (5, 10, 15, 30, 60)
@@ -46,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """One metric of a world, with its times and values (n,) and those of the same metric at other services."""
+    """One metric of a world: its times and values (n,), those at other services, and what it is counted in (n,)."""
 
     name: str
     times: Floats
@@ -55,6 +65,7 @@ class Watch:
     worse: Worse = Worse.UP
     peers: Mapping[str, Floats] | None = None
     rate_window: timedelta | None = None
+    of: Floats | None = None
 
     @property
     def metric(self) -> Metric:
@@ -69,19 +80,19 @@ def impacts(
     minutes: Sequence[float] = MINUTES,
     earlier: Sequence[datetime] = (),
     others: Sequence[Deployment] = (),
-    calendar: Sequence[Occasion] = (),
+    calendar: Sequence[CalendarEntry] = (),
     settings: AnalysisSettings | None = None,
 ) -> list[Impact]:
     """What each check, so many minutes after a rollout that took one, makes of the metrics."""
     settings = settings or AnalysisSettings(step=timedelta(seconds=_step(watches)))
-    watched = Watched(
+    watched = MonitoringConfig(
         sources={}, metrics=tuple(each.metric for each in watches), calendar=tuple(calendar), settings=settings
     )
     around = (*(deployment(f"e{number}", start) for number, start in enumerate(earlier)), *others)
     found = []
     for each in minutes:
         now = at + ROLLOUT + timedelta(minutes=each)
-        evidence = in_their_rhythms([_evidence(watch, now) for watch in watches], settings.step)
+        evidence = downsample([_evidence(watch, now) for watch in watches], settings.step)
         question = question_of(deployment("d", at), evidence, others=around, now=now, watched=watched)
         found.append(assess(question))
     return found
@@ -133,11 +144,12 @@ def _step(watches: Sequence[Watch]) -> float:
     return float(np.median(np.diff(watches[0].times[:100])))
 
 
-def _evidence(watch: Watch, now: datetime) -> Evidence:
+def _evidence(watch: Watch, now: datetime) -> MetricData:
     def series(values: Floats) -> Series:
         return Series(metric=watch.name, labels={}, times=watch.times, values=values)
 
     peers = {service: series(values) for service, values in (watch.peers or {}).items()}
-    return Evidence(metric=watch.metric, series=series(watch.values), peers=peers, rate_window=watch.rate_window).until(
-        now
-    )
+    return MetricData(
+        metric=watch.metric, series=replace(series(watch.values), of=watch.of), peers=peers,
+        rate_window=watch.rate_window,
+    ).until(now)  # fmt: skip

@@ -1,14 +1,14 @@
 """Worlds that strain the range of an effect, and innocent ones whose noise is not that of a bell curve."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
-from weak_spot_rows import Figure, Floats, Row, Watch, alike, grid, innocent, shifts, utc
+from weak_spot_rows import Figure, Floats, Row, Watch, alike, grid, impacts, innocent, shifts, utc
 
 from afdp_exporter.impact import judge
-from afdp_exporter.model import Worse
+from afdp_exporter.model import Outcome, Worse
 
 Once = Callable[[np.random.Generator], Mapping[str, float | None]]
 HOLDS = (Figure(name="attributed", least=0.9), Figure(name="range holds", least=0.85, most=0.95))
@@ -26,22 +26,24 @@ class _Planted:
     values: Floats
     change: float
     minutes: float
+    of: Floats | None = None
 
 
 def _measured(world: _Planted, worse: str = "up") -> dict[str, float | None]:
     """Whether the step was found, and whether its range holds what was planted."""
     start, end = world.at.timestamp(), world.at.timestamp() + 60.0
     seen = world.times <= end + 60.0 * world.minutes
-    found = judge(world.times[seen], world.values[seen], start, finished_at=end, worse=worse, step=60.0)
+    of = None if world.of is None else world.of[seen]
+    found = judge(world.times[seen], world.values[seen], start, finished_at=end, of=of, worse=worse, step=60.0)
     if not found.attributed or found.low is None or found.high is None:
         return {"attributed": 0.0, "range holds": None}
     return {"attributed": 1.0, "range holds": float(found.low <= world.change <= found.high)}
 
 
 def ratio(
-    before: float, after: float, worse: str = "up"
+    before: float, after: float, worse: str = "up", *, counted: bool = True
 ) -> Callable[[np.random.Generator], Mapping[str, float | None]]:
-    """A share of 20 to 2,000 requests a minute."""
+    """A share of 20 to 2,000 requests a minute, of which the number is known where it is `counted`."""
 
     def once(rng: np.random.Generator) -> Mapping[str, float | None]:
         at = _at(rng)
@@ -51,7 +53,23 @@ def ratio(
         values = rng.binomial(requests, chance) / requests
         minutes = float(rng.choice([30, 60]))
         world = _Planted(at=at, times=times, values=values, change=after - before, minutes=minutes)
-        return _measured(world, worse)
+        return _measured(replace(world, of=requests.astype(float)) if counted else world, worse)
+
+    return once
+
+
+def unchanged(chance: float, *, bursts: bool = False) -> Once:
+    """The same share after an innocent deployment; requests follow the day, and failures may come in bursts."""
+
+    def once(rng: np.random.Generator) -> Mapping[str, float | None]:
+        at = _at(rng)
+        times = grid(at)
+        load = float(np.exp(rng.uniform(np.log(20), np.log(2000))))
+        requests = np.maximum(rng.poisson(load * (1.0 + 0.8 * np.sin(2 * np.pi * times / 86_400.0))), 1)
+        each = np.clip(chance * rng.gamma(0.5, 2.0, len(times)), 0.0, 1.0) if bursts else np.full(len(times), chance)
+        failed = rng.binomial(requests, each)
+        of = requests.astype(float)
+        return innocent(shifts([Watch(name="error_ratio", times=times, values=failed / of, of=of)], at))
 
     return once
 
@@ -138,6 +156,17 @@ def frozen(rng: np.random.Generator) -> Mapping[str, float | None]:
     return {**innocent(found), "no_effect": float(any(shift.verdict == "no_effect" for shift in found))}
 
 
+def stops(rng: np.random.Generator) -> Mapping[str, float | None]:
+    """Samples end 1 to 30 minutes after the rollout, or most of them are missing from then on; an hour's check."""
+    at = _at(rng)
+    times = grid(at, days=float(rng.choice([1.0, 7.0])))
+    values = 0.2 + 0.02 * np.sin(2 * np.pi * times / 86_400.0) + 0.004 * alike(rng, len(times), 0.3)
+    gone = times > at.timestamp() + 60.0 * float(rng.choice([2, 3, 5, 7, 11, 31]))
+    values[gone & (rng.random(len(times)) < float(rng.choice([0.8, 1.0, 1.0])))] = np.nan
+    (found,) = impacts([Watch(name="latency_seconds", times=times, values=values)], at, minutes=(60,))
+    return {"called success": float(found.outcome is Outcome.SUCCESS)}
+
+
 ROWS = (
     Row(name="error ratio of .05 %, then 1 %", figures=HOLDS, once=ratio(0.0005, 0.01)),
     Row(name="error ratio of .01 %, then 2 %", figures=HOLDS, once=ratio(0.0001, 0.02)),
@@ -146,11 +175,25 @@ ROWS = (
         name="success of 99.95 %, then 99.5 %", figures=(HOLDS[1],),
         once=ratio(0.9995, 0.995, Worse.DOWN.value),
     ),
+    Row(
+        name="error ratio of .05 %, then 1 %, requests unknown", figures=HOLDS,
+        once=ratio(0.0005, 0.01, counted=False),
+    ),
+    Row(
+        name="error ratio of .01 %, then 2 %, requests unknown", figures=HOLDS,
+        once=ratio(0.0001, 0.02, counted=False),
+    ),
+    Row(name="error ratio of .05 %, unchanged", figures=(MOVED,), once=unchanged(0.0005)),
+    Row(name="error ratio of .3 %, unchanged, in bursts", figures=(MOVED,), once=unchanged(0.003, bursts=True)),
     Row(name="constant or nearly so, then scatter", figures=HOLDS, once=constant),
     Row(name="a step in ordinary noise", figures=(Figure(name="range holds", least=0.85),), once=ordinary),
     Row(name="p99 over [5m] at .5 requests a second", figures=(MOVED,), once=slowest),
     Row(name="heap of a JVM", figures=(MOVED,), once=heap),
     Row(name="gradual, 3 deviations and more", figures=(Figure(name="no_effect", most=0.25),), once=ramp),
+    Row(
+        name="series that end 1 to 30 minutes after the rollout",
+        figures=(Figure(name="called success", most=0.0),), once=stops,
+    ),
     Row(
         name="the last sample repeated for five minutes",
         figures=(MOVED, Figure(name="no_effect", most=0.0)), once=frozen,

@@ -10,7 +10,7 @@ from weak_spot_rows import ROLLOUT, Figure, Floats, Row, Watch, alike, deploymen
 
 from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Metric, Money, Outcome, Series, Shift, Worse
 from afdp_exporter.watching.analysis import assess, question_of
-from afdp_exporter.watching.evidence import AnalysisSettings, Evidence, Watched
+from afdp_exporter.watching.evidence import AnalysisSettings, MetricData, MonitoringConfig
 
 HARM = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 Figures = dict[str, float | None]
@@ -67,8 +67,8 @@ def _of_rate(times: Floats, values: Floats, at: datetime, window: timedelta) -> 
     )  # fmt: skip
     now = at + ROLLOUT + timedelta(hours=1)
     series = Series(metric=metric.name, labels={}, times=times, values=values)
-    evidence = Evidence(metric=metric, series=series, rate_window=window, smoothed_over=window).until(now)
-    watched = Watched(sources={}, metrics=(metric,), settings=AnalysisSettings())
+    evidence = MetricData(metric=metric, series=series, rate_window=window, smoothed_over=window).until(now)
+    watched = MonitoringConfig(sources={}, metrics=(metric,), settings=AnalysisSettings())
     return assess(question_of(deployment("d", at), (evidence,), others=(), now=now, watched=watched))
 
 
@@ -92,7 +92,7 @@ class Pair:
     def reports(self, minutes: float = 60.0) -> list[Impact]:
         """What the report of each says at one time."""
         now = self.second.ended_at + timedelta(minutes=minutes)
-        watched = Watched(sources={}, metrics=self.metrics, settings=AnalysisSettings())
+        watched = MonitoringConfig(sources={}, metrics=self.metrics, settings=AnalysisSettings())
         found = []
         for one, other in ((self.first, self.second), (self.second, self.first)):
             evidence = (self._evidence(self.metrics[0], self.shared), self._evidence(self.metrics[1], self.own[one.id]))
@@ -100,9 +100,9 @@ class Pair:
             found.append(assess(question_of(one, until, others=(other,), now=now, watched=watched)))
         return found
 
-    def _evidence(self, metric: Metric, values: Floats) -> Evidence:
+    def _evidence(self, metric: Metric, values: Floats) -> MetricData:
         series = Series(metric=metric.name, labels={}, times=self.times, values=values)
-        return Evidence(
+        return MetricData(
             metric=metric, series=series, per_service=metric is self.metrics[1], smoothed_over=self.looks_back
         )
 
@@ -167,8 +167,8 @@ def _at_share(times: Floats, values: Floats, at: datetime, share: float) -> tupl
     metric = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='l{service="$service"}', worse=Worse.UP)
     now = at + ROLLOUT + timedelta(hours=1)
     series = Series(metric=metric.name, labels={}, times=times, values=values)
-    evidence = Evidence(metric=metric, series=series, per_service=True).until(now)
-    watched = Watched(sources={}, metrics=(metric,), settings=AnalysisSettings())
+    evidence = MetricData(metric=metric, series=series, per_service=True).until(now)
+    watched = MonitoringConfig(sources={}, metrics=(metric,), settings=AnalysisSettings())
     rollout = replace(deployment("d", at), traffic_ratio=share)
     impact = assess(question_of(rollout, (evidence,), others=(), now=now, watched=watched))
     return impact.shifts[0], impact.outcome

@@ -9,6 +9,7 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+import automation
 import cause_and_effect
 import deployments
 import risk_and_windows
@@ -26,7 +27,7 @@ def text(dashboard: Dashboard) -> str:
 
 def files() -> dict[Path, str]:
     """File -> content, of all dashboards."""
-    built = [module.board().build() for module in (deployments, cause_and_effect, risk_and_windows, trust)]
+    built = [module.board().build() for module in (deployments, cause_and_effect, risk_and_windows, automation, trust)]
     return {FOLDER / f"{dashboard.uid}.json": text(dashboard) for dashboard in built}
 
 

@@ -66,7 +66,7 @@ def dashboard(uid: str, title: str, description: str, *, since: str = "now-7d") 
     """An empty dashboard with what all of them have in common."""
     links = build.DashboardLink("Deployment impact").type(model.DashboardLinkType.DASHBOARDS).tags([TAG])
     return (
-        build.Dashboard(title)
+        build.Dashboard(f"AFDP {title}")
         .uid(f"{TAG}-{uid}")
         .description(description)
         .tags([TAG])

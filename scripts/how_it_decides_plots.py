@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from afdp_exporter.detectors.grid import prepare
-from afdp_exporter.detectors.onset import around, locate
+from afdp_exporter.detectors.changepoint import changepoint_posterior, extract
+from afdp_exporter.detectors.regular_series import regularize
 from afdp_exporter.impact import judge
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -55,10 +55,10 @@ def placebos(times: np.ndarray, values: np.ndarray, position: int) -> None:
 
 def onset(times: np.ndarray, values: np.ndarray, position: int) -> None:
     """Where the posterior of the onset lies."""
-    grid = prepare(times, values, times[position], finished_at=None, control=None, step=None, respond_within=None)
+    grid = regularize(times, values, times[position], finished_at=None, control=None, step=None, respond_within=None)
     assert grid is not None
-    path = around(grid)
-    found = locate(path)
+    path = extract(grid)
+    found = changepoint_posterior(path)
     assert found is not None
     figure, axes = plt.subplots(figsize=(8, 2.4))
     axes.plot(np.arange(len(path.values)) + path.begin - grid.deployed, path.values, color="#33558a", linewidth=0.9)

@@ -1,6 +1,6 @@
 """The pictures of the pages in `docs/images/pages/`: `.venv/bin/python scripts/page_pictures.py [URL]`.
 
-Starts the demo at a fixed time, or takes the one that runs at URL, and leads the system's Chromium to the four main
+Starts the demo at a fixed time, or takes the one that runs at URL, and leads the system's Chromium to the main
 pages: 1280 and 390 px wide, light and dark. Needs what the tests need (`./scripts/test --collect-only -q`).
 """
 
@@ -23,6 +23,7 @@ END = "2026-11-26T15:00:00Z"
 PAGES = {
     "deployments": "/",
     "story": "/deployments/api-v2.1.0",
+    "service": "/services/api",
     "prediction": "/predictions?service=api&change_types=database&traits=table_rows+%3D+2000000",
     "windows": "/windows?service=api",
 }
@@ -51,7 +52,8 @@ def learned(url: str) -> None:
     while True:
         with urllib.request.urlopen(f"{url}/api/v1/windows?service=api&hours=1", timeout=PATIENCE / 1000) as answer:
             told = json.load(answer)
-        known = f"{told['n']} {told['now']['risk_ratio']} {told['now']['cost_per_hour']}"
+        now = told["now"]  # which moves a little with the clock
+        known = f"{told['n']} {now['risk_ratio']:.2f} {now['cost_per_hour']:.2g}"
         if before == (before := known):
             return
         time.sleep(SETTLED)

@@ -6,7 +6,7 @@ import yaml
 from aiohttp import ClientResponse
 from jsonschema import Draft202012Validator
 
-DESCRIBED = yaml.safe_load((Path(__file__).parents[1] / "docs/openapi.yaml").read_text())
+DESCRIBED = yaml.load((Path(__file__).parents[1] / "docs/openapi.yaml").read_text(), yaml.CSafeLoader)
 
 
 async def described(answer: ClientResponse, method: str, path: str) -> None:

@@ -1,18 +1,42 @@
 """What every test shares."""
 
 import os
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
+
+from afdp_exporter.wording.times import use_time_zone
 
 settings.register_profile("afdp", deadline=None)  # no assertion about time: machines are slow at times
 settings.load_profile("afdp")
 
-pytest_plugins = ["loopback", "real_parts.fixtures"]
+HERE = Path(__file__).parent
+UNIT = frozenset(
+    {
+        *("detectors", "gate", "impact", "model", "patterns", "plots", "tracking", "training_data", "wording"),
+        *("test_changes.py", "test_responses.py", "test_settings.py", "test_versions.py", "test_yaml.py"),
+    }
+)
+"""What needs no server, no store and no program of its own: the first layer."""
+
+pytest_plugins = ["loopback", "postgres_fixtures", "real_parts.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow suites (soak, crash, fuzz), too")
+    parser.addoption("--rounds", type=int, default=12, help="how many faults the replicas under fire have to survive")
+    parser.addoption("--earlier-version", help="the tree of an earlier version, for the test of a rolling upgrade")
+    parser.addoption("--unit", action="store_true", help="run what needs no server alone")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where only the first layer is asked for, nothing else is even imported."""
+    parts = collection_path.relative_to(HERE).parts if collection_path.is_relative_to(HERE) else ()
+    return True if config.getoption("--unit") and parts and parts[0] not in UNIT else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -23,9 +47,29 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=slow)
 
 
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    """As many as are asked for."""
+    return int(request.config.getoption("--rounds"))
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No variable of the machine reaches a test."""
     for name in list(os.environ):
         if name.startswith("AFDP_") and name != "AFDP_REQUIRE_REAL":
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def times_in_utc() -> Iterator[None]:
+    """No test leaves its time zone to the next one."""
+    yield
+    use_time_zone(UTC)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_begin() -> Iterator[None]:
+    """No command that a test has run in this process decides where the logs of the next one go."""
+    yield
+    structlog.reset_defaults()

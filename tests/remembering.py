@@ -10,5 +10,5 @@ async def remember(store: Store, deployment: Deployment, impact: Impact) -> None
     """Keep a deployment and the one look at it, which found this."""
     at = impact.measured_at
     look = Look(deployment_id=deployment.id, after=at - deployment.ended_at, due_at=at)
-    await store.record(deployment, (look,))
-    await store.finish_look(replace(look, state=LookState.DONE, done_at=at, outcome=impact.outcome), impact)
+    await store.deployments.record(deployment, (look,))
+    await store.looks.finish(replace(look, state=LookState.DONE, done_at=at, outcome=impact.outcome), impact)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from afdp_exporter.changes import ChangedFile, traits_of, types_of
+from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.model import ChangeType
 
 
@@ -31,18 +31,18 @@ from afdp_exporter.model import ChangeType
     ],
 )
 def test_a_path_tells_its_kind(path: str, kind: str | None, types: tuple[ChangeType, ...]) -> None:
-    found = traits_of([ChangedFile(path)])
+    found = change_features([ChangedFile(path)])
     assert found.pop("files_changed") == 1
     assert found == ({} if kind is None else {f"{kind}_changed": 1.0})
-    assert types_of([ChangedFile(path)]) == types
+    assert change_types([ChangedFile(path)]) == types
 
 
 def test_files_count_once_and_lines_only_where_they_are_known() -> None:
     files = [ChangedFile("a.py", 3, 1), ChangedFile("a.py", 3, 1), ChangedFile("b.sql", 2, 0), ChangedFile("c.bin")]
-    assert traits_of(files) == {
+    assert change_features(files) == {
         "files_changed": 3.0,
         "migrations_changed": 1.0,
         "lines_added": 5.0,
         "lines_removed": 1.0,
     }
-    assert traits_of([]) == {"files_changed": 0.0}
+    assert change_features([]) == {"files_changed": 0.0}

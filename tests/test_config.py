@@ -1,5 +1,6 @@
 """One file, read whole: a fault anywhere stops it and names its place."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from afdp_exporter import config
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.model import Layer, Money, OccasionKind, Worse
+from afdp_exporter.model import CalendarEntryKind, Layer, Money, Worse
 
 GOOD = """
 sources:
@@ -48,7 +49,7 @@ def test_a_good_file_becomes_one_config(tmp_path: Path) -> None:
     assert (latency.layer, latency.worse, latency.leads_to) == (Layer.TECHNICAL, Worse.UP, ("revenue_usd_per_hour",))
     assert revenue.money == Money(currency="USD", per_unit=1.0)
     assert found.services["checkout"].depends_on == ("api",)
-    assert found.calendar[0].kind is OccasionKind.SALE
+    assert found.calendar[0].kind is CalendarEntryKind.SALE
     assert found.calendar[0].start == datetime(2026, 3, 1, tzinfo=UTC)
     assert found.policy.watch.looks == (timedelta(minutes=2), timedelta(hours=1))
     assert found.policy.analysis.history == timedelta(days=5)
@@ -73,6 +74,15 @@ def test_a_good_file_becomes_one_config(tmp_path: Path) -> None:
             r"^metrics\[0\]\.query: \$srv is unknown",
         ),
         ({"metrics": [{"name": "a", "layer": "usr", "query": "a"}]}, r"^metrics\[0\]\.layer: "),
+        (
+            {"metrics": [{"name": "a", "layer": "user", "query": "a", "of": "sum(a"}]},
+            r"^metrics\[0\]\.of\.query: this is not PromQL",
+        ),
+        (
+            {"metrics": [{"name": "a", "layer": "user", "query": "a", "of": {"stabel": "a"}}]},
+            r"^metrics\[0\]\.of\.stabel: unknown key; known: query, canary, stable; did you mean stable\?",
+        ),
+        ({"metrics": [{"name": "a", "layer": "user", "query": "a", "of": {}}]}, r"^metrics\[0\]\.of: of needs a query"),
         ({"metrics": [{"name": "a", "layer": "user", "query": "a"}] * 2}, r"^metrics\[0\]\.name: a is there twice"),
         (
             {"metrics": [{"name": "a", "layer": "user", "query": "a", "source": "x"}]},
@@ -87,10 +97,32 @@ def test_a_good_file_becomes_one_config(tmp_path: Path) -> None:
         ({"tokens": [{"name": "ci", "token": "x", "scopes": ["root"]}]}, r"^tokens\[0\]\.scopes\[0\]: "),
     ],
 )
-def test_a_fault_is_told_in_one_line_that_names_its_place(changes: dict[str, object], message: str) -> None:
+def test_each_fault_is_a_line_that_names_its_place(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         read(**changes)
-    assert "\n" not in str(caught.value)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(caught.value.faults)
+    assert all(re.match(r"[\w.\[\]]+: ", line) for line in lines)
+
+
+def test_every_fault_of_a_file_is_found_at_once_with_its_line_and_what_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text(
+        "sources:\n  - kind: recording\n    pathh: .\n  - {name: two, kind: promethius}\n"
+        "metrics:\n  - name: a\n    layer: user\n    query: a\n    worze: up\n"
+        "policy:\n  analysis: {step: soon, workers: many}\nnotify: {kind: grafana}\n"
+    )
+    with pytest.raises(ConfigError) as refused:
+        config.load(file)
+    found = {fault.field: fault.message for fault in refused.value.faults}
+    assert {name: int(message.rpartition("(line ")[2].split()[0]) for name, message in found.items()} == {
+        "sources[0].pathh": 3, "sources[1].kind": 4, "metrics[0].worze": 9, "policy.analysis.step": 11,
+        "policy.analysis.workers": 11, "notify": 12,
+    }  # fmt: skip
+    assert "did you mean worse?" in found["metrics[0].worze"]
+    assert "did you mean path?" in found["sources[0].pathh"]
+    assert found["notify"].startswith("a list is expected")
+    assert found["policy.analysis.workers"].startswith("a whole number is expected")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -133,4 +165,4 @@ def test_a_fault_names_its_place_and_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as refused:
         config.load(file)
     assert str(refused.value).startswith("sourcez: unknown key; known: sources, ")
-    assert str(refused.value).endswith(f" (in {file})")
+    assert str(refused.value).endswith(f" (line 1 in {file})")

@@ -2,14 +2,17 @@
 
 import asyncio
 import gzip
+import socket
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.http_client import Answer, Client, tried
+from afdp_exporter.http_config import is_link_local
 from loopback import Serve
 
 SENT = "Sun, 01 Mar 2026 00:00:00 GMT"
@@ -116,3 +119,42 @@ async def test_what_is_no_address_is_an_error_of_its_own(url: str) -> None:
         await get(url)
     assert failed.value.reason in {"address", "malformed"}
     assert not failed.value.again
+
+
+LINK_LOCAL = [
+    "169.254.169.254", "169.254.0.1", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
+    "[fd00:ec2::254]", "100.100.100.200", "168.63.129.16",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", LINK_LOCAL)
+async def test_no_address_of_the_link_and_no_metadata_server_is_called(host: str) -> None:
+    with pytest.raises(CallFailed, match="allow_link_local") as failed:
+        await get(f"http://{host}/latest/meta-data/")
+    assert failed.value.reason == "address"
+    assert not failed.value.again
+
+
+async def test_a_name_that_leads_to_the_link_is_not_called_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = socket.getaddrinfo
+
+    def answers(host: object, *words: Any, **more: Any) -> Any:  # noqa: ANN401
+        return asked("169.254.169.254" if host == "metadata.example.org" else host, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", answers)
+    with pytest.raises(CallFailed, match="allow_link_local"):
+        await get("http://metadata.example.org/")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "::1", "10.0.0.1", "169.253.0.1", "fd00::1", "prometheus", "2001:db8::1"]
+)
+def test_other_addresses_and_names_are_not_of_the_link(host: str) -> None:
+    assert not is_link_local(host)
+
+
+async def test_who_allows_it_may_call_the_link() -> None:
+    called = await asyncio.gather(
+        get("http://169.254.0.1:9/", Client(allow_link_local=True), seconds=0.2), return_exceptions=True
+    )
+    assert "allow_link_local" not in str(called)

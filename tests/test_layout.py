@@ -10,10 +10,10 @@ import pytest
 from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.config import Policy
 from afdp_exporter.handlers.access import Token, User
-from afdp_exporter.metrics import Exposure
-from afdp_exporter.model import Metric, Money, Occasion, Service
+from afdp_exporter.metrics import CardinalityLimits
+from afdp_exporter.model import CalendarEntry, Metric, Money, Service
 from afdp_exporter.planning.plans import PlanningSettings
-from afdp_exporter.sources._frugal import Pace
+from afdp_exporter.source_access import PacingPolicy
 from afdp_exporter.tracking.annotations import AnnotationSettings
 from afdp_exporter.watching.evidence import AnalysisSettings
 from afdp_exporter.watching.watch import Schedule
@@ -35,6 +35,31 @@ def test_a_function_fits_on_a_screen_and_hides_no_import_of_ours(module: Path) -
             assert (node.end_lineno or 0) - node.lineno < 50, f"{module.name}: {node.name}"
             hidden = [inner for inner in ast.walk(node) if isinstance(inner, ast.ImportFrom)]
             assert not any((entry.module or "").startswith("afdp_exporter") for entry in hidden), node.name
+
+
+def imports(module: Path) -> list[str]:
+    """Everything that a module imports, dotted; `a.b` for `from a import b`."""
+    found = []
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+def test_no_private_module_is_imported_by_another_package() -> None:
+    for module in MODULES:
+        home = ".".join(("afdp_exporter", *module.relative_to(PACKAGE).parent.parts))
+        for name in imports(module):
+            owner = re.match(r"(afdp_exporter\.[\w.]*?)\._(?!_)", name)
+            assert owner is None or f"{home}.".startswith(f"{owner[1]}."), f"{module}: {name}"
+
+
+def test_only_the_shell_answers_requests() -> None:
+    shell = {"handlers", "background.py", "server.py", "commands", "demo"}
+    serving = {module.relative_to(PACKAGE).parts[0] for module in MODULES if "aiohttp.web" in imports(module)}
+    assert serving <= shell
 
 
 def test_no_file_has_a_name_that_says_nothing() -> None:
@@ -62,10 +87,28 @@ def test_every_module_of_a_step_is_told_in_its_row(step: str) -> None:
     assert modules == set(re.findall(r"`(\w+)`", row))
 
 
-def test_every_place_of_the_readme_map_exists() -> None:
-    table = (ROOT / "README.md").read_text().split("## Map")[1]
+def test_every_place_of_the_map_exists() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().split("## Map")[1].split("## ")[0]
     missing = [name for name in re.findall(r"^\| `([\w/.]+)`", table, re.MULTILINE) if not (ROOT / name).exists()]
     assert not missing
+
+
+def glossary() -> list[tuple[str, str]]:
+    """Each term of the glossary, and where it is said to be."""
+    table = (ROOT / "docs/architecture.md").read_text().split("## Glossary")[1].split("## ")[0]
+    return re.findall(r"^\| ([^|]+?) \| `([\w/.]+)` \| [^|]+ \|$", table, re.MULTILINE)
+
+
+def test_the_glossary_is_read() -> None:
+    assert len(glossary()) > 40
+
+
+@pytest.mark.parametrize(("term", "place"), glossary())
+def test_every_term_of_the_glossary_stands_where_it_says(term: str, place: str) -> None:
+    def plain(text: str) -> str:
+        return re.sub(r"[\s_]+", " ", text.lower())
+
+    assert plain(term) in plain((PACKAGE / place).read_text())
 
 
 def test_every_setting_is_documented() -> None:
@@ -74,15 +117,15 @@ def test_every_setting_is_documented() -> None:
         Metric,
         Money,
         Service,
-        Occasion,
+        CalendarEntry,
         Token,
         AnnotationSettings,
         User,
         Schedule,
         AnalysisSettings,
-        Exposure,
+        CardinalityLimits,
         PlanningSettings,
-        Pace,
+        PacingPolicy,
         AlertSettings,
     )
     keys = {entry.name for block in blocks for entry in fields(block)} | {entry.name for entry in fields(Policy)}

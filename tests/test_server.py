@@ -21,7 +21,8 @@ from click.testing import CliRunner
 
 from afdp_exporter.commands.serve import COMMAND
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.server import Serving, serve
+from afdp_exporter.server import ServeOptions, serve
+from afdp_exporter.store.opening import url_of_file
 from afdp_exporter.store.sqlite import SQLiteStore
 from real_parts.waiting import until
 
@@ -95,10 +96,16 @@ def start(folder: Path) -> Iterator[Callable[..., Exporter]]:
     """Starts exporters on free ports; kills them in the end."""
     running: list[Exporter] = []
 
-    def run(*more: str, **environment: str) -> Exporter:
+    def run(*more: str, passed: socket.socket | None = None, **environment: str) -> Exporter:
         command, variables = arguments(folder, *more), os.environ | environment
+        handed = () if passed is None else (passed.fileno(),)
+        for number in handed:  # as systemd hands a socket on
+            activate = f'export LISTEN_PID=$$ LISTEN_FDS=1; exec "$@" 3<&{number}'
+            command = ["bash", "-c", activate, "bash", *command]
         exporter = Exporter(
-            subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables, start_new_session=True)
+            subprocess.Popen(
+                command, stderr=subprocess.PIPE, text=True, env=variables, start_new_session=True, pass_fds=handed
+            )
         )
         running.append(exporter)
         found = re.search(r"https?://[^\s\"]+", exporter.wait_for("listening"))
@@ -113,8 +120,26 @@ def start(folder: Path) -> Iterator[Callable[..., Exporter]]:
             exporter.end(signal.SIGKILL)
 
 
-def serving(folder: Path, port: int = 0) -> Serving:
-    return Serving(config_file=folder / "afdp.yml", host="127.0.0.1", port=port, storage=folder / "data")
+def serving(folder: Path, port: int = 0) -> ServeOptions:
+    return ServeOptions(
+        config_file=folder / "afdp.yml", addresses=[("127.0.0.1", port)], storage=url_of_file(folder / "data/afdp.db")
+    )
+
+
+def test_every_listen_address_is_served(start: Callable[..., Exporter]) -> None:
+    exporter = start("--web.listen-address=127.0.0.1:0")
+    second = re.search(r"https?://[^\s\"]+", exporter.wait_for("listening"))
+    assert second is not None
+    assert second[0] != exporter.address
+    exporter.address = second[0]
+    assert "ready" in exporter.ask("/-/ready")
+
+
+def test_a_socket_that_systemd_passes_on_is_served(start: Callable[..., Exporter], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        exporter = start("--web.systemd-socket", passed=listening)
+        assert exporter.address == f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert "ready" in exporter.ask("/-/ready")
 
 
 def gauge(exporter: Exporter, name: str) -> float:

@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from importlib.resources import files
 from textwrap import indent
 from typing import Annotated, ClassVar
 
 import jinja2
+from markdown_it import MarkdownIt
 from pydantic import AfterValidator, Field
 
 from afdp_exporter.external import check_address
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.wording.durations import format_duration
+from afdp_exporter.wording.numbers import format_duration
 
-GROUPS = ("impact", "prediction", "trust", "exporter")
+GROUPS = ("impact", "prediction", "automation", "trust", "exporter")
 """The files, each holding the group of its name."""
 
 DEFAULT_URL = "http://localhost:10333"
@@ -135,3 +138,30 @@ _TEMPLATES = jinja2.Environment(  # noqa: S701 - YAML; what is filled in is chec
     keep_trailing_newline=True,
 )
 _TEMPLATES.filters |= {"plain": _plain, "seconds": _seconds, "span": format_duration}
+
+
+_FOLDER = files("afdp_exporter.alerts") / "runbooks"
+
+
+@cache
+def runbook_names() -> tuple[str, ...]:
+    """The alerts that have a runbook, in order."""
+    return tuple(sorted(entry.name.removesuffix(".md") for entry in _FOLDER.iterdir() if entry.name.endswith(".md")))
+
+
+@cache
+def title_of(name: str) -> str:
+    """What an alert means, in one sentence: the bold beginning of its runbook."""
+    lead = next(line for line in _text(name).splitlines() if line.startswith("**"))
+    return lead.split("**")[1].replace("`", "")
+
+
+@cache
+def html_of(name: str) -> str:
+    """The runbook of one of `runbook_names` as HTML without its heading."""
+    body = _text(name).split("\n", 1)[1]
+    return str(MarkdownIt("commonmark", {"html": False}).render(body))
+
+
+def _text(name: str) -> str:
+    return (_FOLDER / f"{name}.md").read_text(encoding="utf-8")

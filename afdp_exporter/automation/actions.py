@@ -6,18 +6,18 @@ its target is read, and what cannot be seen there is `unknown`.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from afdp_exporter.automation.gatekeeper import Gatekeeper, GateQuestion
-from afdp_exporter.automation.ways import Way, way_for
 from afdp_exporter.errors import ActionError, ActionRefused, Conflict
-from afdp_exporter.executors import Order, Plan
+from afdp_exporter.executors import Order, Plan, Way, way_for
+from afdp_exporter.gate.decision import GUARD_RAIL
+from afdp_exporter.gate.earlier_failures import prevented, usual_duration
 from afdp_exporter.gate.ladder import HIGHEST
-from afdp_exporter.gate.prevented import prevented, usual_duration
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     Action,
@@ -41,15 +41,27 @@ SEVERE_FROM = 4
 """The automation level from which on what is severe is taken back without asking."""
 APPROVED_FROM = 3
 """The one from which on it is proposed to a person."""
+_SURE = 0.01  # the probability of no harm below which harm is as good as sure
+_LIKELY = 0.05  # the one up to which the highest level goes back without asking
 _SERVICE_PAUSE = timedelta(hours=6)  # between two automatic rollbacks of a service
 _PLACE_WINDOW, _PLACE_MOST = timedelta(hours=1), 2  # automatic rollbacks of an environment
 _TOGETHER = 3  # more services than that which do harm at once have a common cause
 _EFFECT = timedelta(minutes=30)  # in which the metrics have to be back
 _STALE = timedelta(hours=1)  # after which what was proposed is not begun any more
 _EVERYWHERE = "*"
+_NO_WAY = "its executor is not configured any more"
+_STEP = timedelta(seconds=15)  # between two looks at an action that is under way
 _BOOKED = 100_000  # actions whose money is counted after a start
-_PAST = 200  # measured deployments of the service
+_PAST = 1000  # measured deployments of the service
 _EXPECTED = frozenset({ActionState.PROPOSED, ActionState.AWAITING_APPROVAL})
+
+
+@dataclass(frozen=True, slots=True)
+class _Obstacle:
+    """Why an action is not begun, and the breaker that is open, where it is one."""
+
+    reason: str
+    breaker: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,22 +73,20 @@ class Actions:
     ways: Callable[[], tuple[Way, ...]]
     settings: Callable[[str], GateSettings]
     clock: Callable[[], datetime]
-    told: Callable[[Deployment], None]
     moved: Callable[[Action], None]
     booked: Callable[[Action], None]
-    _news: set[str] = field(default_factory=set)
 
     async def consider(self, decision: GateDecision) -> Action | None:
         """Propose the way back where a verdict and the automation level call for it; None where there is none."""
         calls_for_it = decision.verdict is GateVerdict.ROLLBACK and decision.phase is not Phase.PLAN
         if not calls_for_it or decision.deployment_id is None:
             return None
-        deployment = await self.store.deployment(decision.deployment_id)
+        deployment = await self.store.deployments.find(decision.deployment_id)
         way = way_for(deployment, self.ways())
         level = self.gatekeeper.levels.of(deployment.service, deployment.environment).level
         if way is None or deployment.status is Status.ROLLED_BACK:
             return None
-        automatic = way.scope.dry_run or level >= HIGHEST or (level >= SEVERE_FROM and self._severe(decision))
+        automatic = way.scope.dry_run or await self._without_asking(decision, level)
         if not automatic and level < APPROVED_FROM:
             return None
         state = ActionState.PROPOSED if automatic else ActionState.AWAITING_APPROVAL
@@ -86,46 +96,60 @@ class Actions:
         self.moved(action)
         return action
 
-    def _severe(self, decision: GateDecision) -> bool:
-        """Whether the loss surely lies above what the service calls severe, and harm is as good as sure."""
+    async def _without_asking(self, decision: GateDecision, level: int) -> bool:
+        """Whether the level lets it be done: what is severe from level 4 on, what is likely enough at level 5."""
+        left = decision.confidence_ratio  # that going on does no harm
+        if level >= HIGHEST and left is not None and left <= _LIKELY:
+            return True
+        return level >= SEVERE_FROM and await self._severe(decision)
+
+    async def _severe(self, decision: GateDecision) -> bool:
+        """Whether a guard rail was crossed, or harm is as good as sure and surely costs more than what is severe."""
+        if decision.decided_by == GUARD_RAIL:
+            return True
         least = self.settings(decision.service).severe_per_hour
+        sure = decision.confidence_ratio is not None and decision.confidence_ratio <= _SURE
+        if least is None or not sure:
+            return False
         full = decision.extrapolation
-        loss = full.cost_per_hour.low if full is not None and full.cost_per_hour is not None else None
-        sure = decision.confidence_ratio is not None and decision.confidence_ratio <= 0.01
-        return decision.decided_by == "guard_rail" or (least is not None and loss is not None and loss > least and sure)
+        if full is not None:
+            return full.cost_per_hour is not None and full.cost_per_hour.low > least
+        impact = await self.store.results.impact(decision.deployment_id or "")
+        return impact is not None and any(cost.per_hour.low > least for cost in impact.costs)
 
-    def measured(self, deployment_id: str) -> None:
-        """There is something new about a deployment: what follows from it is decided with the next work."""
-        self._news.add(deployment_id)
+    async def decide(self, deployment_id: str) -> None:
+        """Decide what follows from what is new about a deployment, and propose it."""
+        deployment = await self.store.deployments.find(deployment_id)
+        self.gatekeeper.changed(deployment.service)
+        if deployment.planned:
+            return
+        question = GateQuestion(
+            service=deployment.service, environment=deployment.environment, deployment_id=deployment.id
+        )
+        decision = await self.gatekeeper.ask(question)
+        await self.gatekeeper.keep(decision, "self")
+        await self.consider(decision)
 
-    async def work(self) -> bool:
-        """Decide what follows from what is new, then take each open action one step on; False: the rest can wait."""
-        while self._news:
-            deployment = await self.store.deployment(self._news.pop())
-            self.gatekeeper.changed(deployment.service)
-            if not deployment.planned:
-                question = GateQuestion(
-                    service=deployment.service, environment=deployment.environment, deployment_id=deployment.id
-                )
-                decision = await self.gatekeeper.ask(question)
-                await self.gatekeeper.keep(decision, "self")
-                await self.consider(decision)
+    async def work(self) -> datetime | None:
+        """Take each open action one step on; when the next step is due, None while nothing is open."""
         for action in reversed(await self.store.automation.actions(only_open=True)):
             try:
                 await self._step(action)
             except Conflict:
                 continue  # somebody was faster
-        return False
+        still_open = await self.store.automation.actions(only_open=True, limit=1)
+        return self.clock() + _STEP if still_open else None
 
-    async def next_at(self) -> datetime | None:
-        """When the next step is due; None while nothing is open."""
-        open_ = await self.store.automation.actions(only_open=True, limit=1)
-        return self.clock() + timedelta(seconds=15) if open_ else None
-
-    async def recover(self) -> None:
-        """After a start: what was begun is looked up in its target, and never begun again."""
+    async def recall(self) -> None:
+        """After a start: what was done so far is booked."""
         for booked in await self.store.automation.actions(limit=_BOOKED):
             self.booked(booked)
+
+    async def recover(self) -> None:
+        """What another has left begun is looked up in its target, and never begun again.
+
+        Only who holds the one job that takes actions on may call this: nobody else is at one then.
+        """
         for action in await self.store.automation.actions(only_open=True):
             if action.state is ActionState.CLAIMED:
                 await self._move(action, ActionState.PROPOSED, "a restart came before anything was begun")
@@ -167,10 +191,11 @@ class Actions:
     async def _begin(self, action: Action) -> None:
         """Claim, check, keep that it is begun, and only then call."""
         way = next((each for each in self.ways() if each.name == action.executor), None)
-        deployment = await self.store.deployment(action.deployment_id)
+        deployment = await self.store.deployments.find(action.deployment_id)
         obstacle = await self._obstacle(action, deployment, way)
         if obstacle is not None or way is None:
-            await self._move(action, ActionState.SKIPPED, obstacle or "its executor is not configured any more")
+            kept_back = obstacle or _Obstacle(_NO_WAY)
+            await self._move(action, ActionState.SKIPPED, kept_back.reason, breaker=kept_back.breaker)
             return
         claimed = await self._move(action, ActionState.CLAIMED, "its preconditions are looked at")
         try:
@@ -195,51 +220,52 @@ class Actions:
             accepted = await self._move(started, ActionState.ACCEPTED, "the target accepted it", answer=dict(answer))
             await self._record(accepted, deployment)
 
-    async def _obstacle(self, action: Action, deployment: Deployment, way: Way | None) -> str | None:
+    async def _obstacle(self, action: Action, deployment: Deployment, way: Way | None) -> "_Obstacle | None":
         """Why it is not begun: the breakers, and what has become of the deployment meanwhile."""
         now = self.clock()
         if way is None:
-            return "its executor is not configured any more"
+            return _Obstacle(_NO_WAY)
         paused = await self.paused()
         if paused is not None:
-            return f"{paused.by} has stopped all executors"
+            return _Obstacle(f"{paused.by} has stopped all executors", "paused")
         if now - action.decided_at > _STALE and action.approved_by is None:
-            return "the verdict is older than an hour"
+            return _Obstacle("the verdict is older than an hour")
         if deployment.status is Status.ROLLED_BACK:
-            return "it was rolled back already"
-        page = await self.store.deployments(service=action.service, environment=action.environment, limit=5)
+            return _Obstacle("it was rolled back already")
+        page = await self.store.deployments.page(service=action.service, environment=action.environment, limit=5)
         newer = [each for each in page.deployments if each.started_at > deployment.started_at and not each.planned]
         if newer:
-            return f"{newer[0].name} was deployed since then"
+            return _Obstacle(f"{newer[0].name} was deployed since then")
         return None if action.approved_by is not None or action.dry_run else await self._breaker(action, now)
 
-    async def _breaker(self, action: Action, now: datetime) -> str | None:
+    async def _breaker(self, action: Action, now: datetime) -> "_Obstacle | None":
         recent = [
             each
             for each in await self.store.automation.actions(since=now - _SERVICE_PAUSE)
             if each.id != action.id and each.approved_by is None and not each.dry_run and _was_begun(each)
         ]
         if any((each.service, each.environment) == (action.service, action.environment) for each in recent):
-            return "this service was rolled back within the last six hours"
+            return _Obstacle("this service was rolled back within the last six hours", "service")
         here = [each for each in recent if each.environment == action.environment]
         if sum(now - each.decided_at < _PLACE_WINDOW for each in here) >= _PLACE_MOST:
-            return f"{_PLACE_MOST} rollbacks were begun in {action.environment} within the last hour"
+            reason = f"{_PLACE_MOST} rollbacks were begun in {action.environment} within the last hour"
+            return _Obstacle(reason, "environment")
         moving = await self._services_in_harm(now)
         if len(moving) > _TOGETHER:
-            return f"{len(moving)} services do badly at once: a common cause is likely"
+            return _Obstacle(f"{len(moving)} services do badly at once: a common cause is likely", "common_cause")
         return None
 
     async def _services_in_harm(self, now: datetime) -> set[str]:
-        around = {each.id: each.service for each in await self.store.between(now - _EFFECT, now)}
-        impacts = await self.store.impacts(tuple(around))
+        around = {each.id: each.service for each in await self.store.deployments.overlapping(now - _EFFECT, now)}
+        impacts = await self.store.results.impacts(tuple(around))
         return {around[each] for each, impact in impacts.items() if impact.harm is not None and impact.harm.active}
 
     async def _look_up(self, action: Action) -> None:
         """What became of a call whose end nobody saw."""
         way = next((each for each in self.ways() if each.name == action.executor), None)
-        deployment = await self.store.deployment(action.deployment_id)
+        deployment = await self.store.deployments.find(action.deployment_id)
         found: bool | None = False
-        reason = "its executor is not configured any more"
+        reason = _NO_WAY
         if way is not None:
             try:
                 found = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
@@ -255,8 +281,8 @@ class Actions:
     async def _verify(self, action: Action) -> None:
         """The target first, then the metrics: they have to come back in time."""
         way = next((each for each in self.ways() if each.name == action.executor), None)
-        deployment = await self.store.deployment(action.deployment_id)
-        impact = await self.store.impact(action.deployment_id)
+        deployment = await self.store.deployments.find(action.deployment_id)
+        impact = await self.store.results.impact(action.deployment_id)
         begun = next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
         late = self.clock() - begun > _EFFECT
         if impact is not None and _is_back(impact):
@@ -280,7 +306,9 @@ class Actions:
 
     async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
         """The loss that the rollback has surely spared, for the books."""
-        past = await self.store.history(before=deployment.started_at, service=deployment.service, limit=_PAST)
+        past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
+        taken_back = {each.deployment_id for each in await self.store.automation.actions() if _was_begun(each)}
+        past = [each for each in past if each.deployment.id not in taken_back]
         spared = prevented(
             impact,
             usual=usual_duration(past),
@@ -301,12 +329,10 @@ class Actions:
             description=f"rollback of {deployment.id}", traits={"rollback": True, "rollback_of": deployment.id},
             received_at=now, received_from="automation",
         )  # fmt: skip
-        recorded = await self.store.record(back, ())
-        changed = await self.store.amend(
+        await self.store.deployments.record(back, ())
+        await self.store.deployments.amend(
             deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
         )
-        self.told(recorded.deployment)
-        self.told(changed)
 
     async def _decided(self, action_id: str, state: ActionState, by: str, reason: str) -> Action:
         def change(known: Action) -> Action:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -11,9 +11,10 @@ from pydantic.alias_generators import to_camel
 from afdp_exporter.gate.canary import CanarySeries, compare
 from afdp_exporter.gate.sequential import LEAST_MINUTES
 from afdp_exporter.model import CanaryComparison, CanaryVerdict, Floats, Worse
+from afdp_exporter.responses import Count, Number, Response
 
 _DIRECTIONS = {"increase": Worse.UP, "decrease": Worse.DOWN, "either": Worse.EITHER}
-_MOST_PAIRS = 2000
+_MOST_PAIRS = 2000  # of metrics in one report
 
 
 def _number(value: object) -> float:
@@ -23,78 +24,160 @@ def _number(value: object) -> float:
     return float("nan")
 
 
-class _Model(BaseModel):
+class _Lenient(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
 
-class _Canary(_Model):
+class JudgeCanary(_Lenient):
+    """How a metric is judged."""
+
     direction: Literal["increase", "decrease", "either"] = "either"
     critical: bool = False
     must_have_data: bool = False
     nan_strategy: Literal["remove", "replace"] = "remove"
 
 
-class _Analysis(_Model):
-    canary: _Canary = _Canary()
+class JudgeAnalysis(_Lenient):
+    """How a metric is analysed."""
+
+    canary: JudgeCanary = JudgeCanary()
 
 
-class _Metric(_Model):
+class JudgeMetric(_Lenient):
+    """A metric of a canary's configuration."""
+
     name: str
     groups: tuple[str, ...] = ()
-    analysis_configurations: _Analysis = _Analysis()
+    analysis_configurations: JudgeAnalysis = JudgeAnalysis()
 
 
-class _Classifier(_Model):
+class JudgeClassifier(_Lenient):
+    """How groups weigh."""
+
     group_weights: dict[str, float] = {}
 
 
-class _Config(_Model):
-    metrics: tuple[_Metric, ...] = ()
-    classifier: _Classifier | None = None
+class JudgeConfig(_Lenient):
+    """A canary's configuration."""
+
+    metrics: tuple[JudgeMetric, ...] = ()
+    classifier: JudgeClassifier | None = None
 
 
-class _Thresholds(_Model):
+class JudgeThresholds(_Lenient):
+    """From which score on a canary passes."""
+
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     pass_: float = Field(default=75.0, alias="pass")
     marginal: float = 50.0
 
 
-class _Values(_Model):
+class JudgeValues(_Lenient):
+    """Values of both arms."""
+
     control: tuple[Annotated[float, BeforeValidator(_number)], ...] = ()
     experiment: tuple[Annotated[float, BeforeValidator(_number)], ...] = ()
 
 
-class _Pair(_Model):
+class JudgePair(_Lenient):
+    """A metric with its values in both arms."""
+
     name: str
     id: str
     tags: dict[str, str] = {}
-    values: _Values = _Values()
+    values: JudgeValues = JudgeValues()
 
 
-class JudgeRequest(_Model):
+class JudgeRequest(_Lenient):
     """What Kayenta sends."""
 
-    canary_config: _Config
-    score_thresholds: _Thresholds = _Thresholds()
-    metric_set_pair_list: Annotated[tuple[_Pair, ...], Field(max_length=_MOST_PAIRS)] = ()
+    canary_config: JudgeConfig
+    score_thresholds: JudgeThresholds = JudgeThresholds()
+    metric_set_pair_list: Annotated[tuple[JudgePair, ...], Field(max_length=_MOST_PAIRS)] = ()
 
 
-def judged(asked: JudgeRequest) -> dict[str, Any]:
+class _Camel(Response):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class ScoreResponse(_Camel):
+    """A score from 0 to 100, and what it comes to."""
+
+    score: float
+    classification: str
+    classification_reason: str
+
+
+class GroupScoreResponse(ScoreResponse):
+    """The score of a group of metrics."""
+
+    name: str
+
+
+class StatsResponse(_Camel):
+    """The values of one arm in short."""
+
+    count: Count
+    mean: Number
+
+
+class ArmResponse(_Camel):
+    """One arm of a metric."""
+
+    stats: StatsResponse
+
+
+class ComparedResponse(_Camel):
+    """What the comparison found; the difference where it can be said."""
+
+    verdict: CanaryVerdict
+    difference: dict[str, float] = Field(default_factory=dict)
+    ratio: Number = None
+
+
+class JudgedMetricResponse(_Camel):
+    """What was found for one metric."""
+
+    name: str
+    id: str
+    tags: dict[str, str]
+    classification: Literal["Pass", "High", "Low", "Nodata"]
+    classification_reason: str
+    groups: tuple[str, ...]
+    experiment_metadata: ArmResponse
+    control_metadata: ArmResponse
+    result_metadata: ComparedResponse
+    critical: bool
+    muted: bool
+
+
+class JudgementResponse(_Camel):
+    """A judgement in Kayenta's form."""
+
+    judge_name: str
+    results: tuple[JudgedMetricResponse, ...]
+    group_scores: tuple[GroupScoreResponse, ...]
+    score: ScoreResponse
+
+
+def judged(asked: JudgeRequest) -> JudgementResponse:
     """The answer, in Kayenta's form: each pair with its id, a score for each group, and one for all."""
     metrics = {metric.name: metric for metric in asked.canary_config.metrics}
-    results = [_result(pair, metrics.get(pair.name, _Metric(name=pair.name))) for pair in asked.metric_set_pair_list]
+    results = [
+        _result(pair, metrics.get(pair.name, JudgeMetric(name=pair.name))) for pair in asked.metric_set_pair_list
+    ]
     groups = _groups(results)
     weights = asked.canary_config.classifier.group_weights if asked.canary_config.classifier is not None else {}
-    return {
-        "judgeName": "RemoteJudge-v1.0",
-        "results": results,
-        "groupScores": groups,
-        "score": _score(results, groups, weights, asked.score_thresholds),
-    }
+    return JudgementResponse(
+        judge_name="RemoteJudge-v1.0",
+        results=results,
+        group_scores=groups,
+        score=_score(results, groups, weights, asked.score_thresholds),
+    )
 
 
-def _result(pair: _Pair, metric: _Metric) -> dict[str, Any]:
+def _result(pair: JudgePair, metric: JudgeMetric) -> JudgedMetricResponse:
     settings = metric.analysis_configurations.canary
     control, experiment = _aligned(pair.values)
     if settings.nan_strategy == "replace":
@@ -104,28 +187,28 @@ def _result(pair: _Pair, metric: _Metric) -> dict[str, Any]:
         CanarySeries(metric=pair.name, worse=worse, canary=experiment, stable=control, stable_history=control)
     )
     classification, reason = _classified(found, control, experiment, settings)
-    return {
-        "name": pair.name,
-        "id": pair.id,
-        "tags": pair.tags,
-        "classification": classification,
-        "classificationReason": reason,
-        "groups": list(metric.groups),
-        "experimentMetadata": {"stats": _stats(experiment)},
-        "controlMetadata": {"stats": _stats(control)},
-        "resultMetadata": _metadata(found),
-        "critical": settings.critical and classification in {"High", "Low"},
-        "muted": False,
-    }
+    return JudgedMetricResponse(
+        name=pair.name,
+        id=pair.id,
+        tags=pair.tags,
+        classification=classification,
+        classification_reason=reason,
+        groups=metric.groups,
+        experiment_metadata=_arm(experiment),
+        control_metadata=_arm(control),
+        result_metadata=_compared(found),
+        critical=settings.critical and classification in {"High", "Low"},
+        muted=False,
+    )
 
 
-def _aligned(values: _Values) -> tuple[Floats, Floats]:
+def _aligned(values: JudgeValues) -> tuple[Floats, Floats]:
     """Both with the same number of points: the first ones that both have."""
     n = min(len(values.control), len(values.experiment))
     return np.array(values.control[:n], dtype=float), np.array(values.experiment[:n], dtype=float)
 
 
-def _classified(found: CanaryComparison, control: Floats, experiment: Floats, settings: _Canary) -> tuple[str, str]:
+def _classified(found: CanaryComparison, control: Floats, experiment: Floats, settings: JudgeCanary) -> tuple[str, str]:
     both = np.isfinite(control) & np.isfinite(experiment)
     if not both.any():
         return ("Nodata" if settings.must_have_data else "Pass", "there is no data in one of the two")
@@ -136,47 +219,48 @@ def _classified(found: CanaryComparison, control: Floats, experiment: Floats, se
     return "Pass", found.reason
 
 
-def _stats(values: Floats) -> dict[str, Any]:
+def _arm(values: Floats) -> ArmResponse:
     known = values[np.isfinite(values)]
-    return {"count": int(known.size), "mean": float(known.mean()) if known.size else None}
+    return ArmResponse(stats=StatsResponse(count=known.size, mean=float(known.mean()) if known.size else None))
 
 
-def _metadata(found: CanaryComparison) -> dict[str, Any]:
+def _compared(found: CanaryComparison) -> ComparedResponse:
     if found.difference is None:
-        return {"verdict": found.verdict}
+        return ComparedResponse(verdict=found.verdict)
     figures = {"low": found.difference.low, "median": found.difference.median, "high": found.difference.high}
     ratio = found.canary / found.stable if found.canary is not None and found.stable else None
-    return {
-        "verdict": found.verdict,
-        "difference": {name: value for name, value in figures.items() if isfinite(value)},
-        "ratio": ratio,
-    }
+    difference = {name: value for name, value in figures.items() if isfinite(value)}
+    return ComparedResponse(verdict=found.verdict, difference=difference, ratio=ratio)
 
 
-def _groups(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = dict.fromkeys(group for result in results for group in result["groups"])
+def _groups(results: Sequence[JudgedMetricResponse]) -> list[GroupScoreResponse]:
+    names = dict.fromkeys(group for result in results for group in result.groups)
     found = []
     for name in names:
-        counted = [each for each in results if name in each["groups"] and each["classification"] != "Nodata"]
-        well = sum(each["classification"] == "Pass" for each in counted)
+        counted = [each for each in results if name in each.groups and each.classification != "Nodata"]
+        well = sum(each.classification == "Pass" for each in counted)
         score = 100.0 * well / len(counted) if counted else 0.0
-        found.append({"name": name, "score": score, "classification": "", "classificationReason": ""})
+        found.append(GroupScoreResponse(name=name, score=score, classification="", classification_reason=""))
     return found
 
 
 def _score(
-    results: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], weights: dict[str, float], limits: _Thresholds
-) -> dict[str, Any]:
-    critical = [each for each in results if each["critical"]]
+    results: Sequence[JudgedMetricResponse],
+    groups: Sequence[GroupScoreResponse],
+    weights: dict[str, float],
+    limits: JudgeThresholds,
+) -> ScoreResponse:
+    critical = [each for each in results if each.critical]
     if critical:
-        reason = f"{critical[0]['name']} is critical: {critical[0]['classificationReason']}"
-        return {"score": 0.0, "classification": "Fail", "classificationReason": reason}
-    counted = [each for each in results if each["classification"] != "Nodata"]
+        reason = f"{critical[0].name} is critical: {critical[0].classification_reason}"
+        return ScoreResponse(score=0.0, classification="Fail", classification_reason=reason)
+    counted = [each for each in results if each.classification != "Nodata"]
     if not counted:
-        return {"score": 0.0, "classification": "Nodata", "classificationReason": "no metric has data"}
-    weighed = [(each["score"], weights.get(each["name"], 0.0)) for each in groups]
+        return ScoreResponse(score=0.0, classification="Nodata", classification_reason="no metric has data")
+    weighed = [(each.score, weights.get(each.name, 0.0)) for each in groups]
     total = sum(weight for _, weight in weighed)
-    well = sum(each["classification"] == "Pass" for each in counted)
+    well = sum(each.classification == "Pass" for each in counted)
     score = sum(one * weight for one, weight in weighed) / total if total > 0 else 100.0 * well / len(counted)
     verdict = "Pass" if score >= limits.pass_ else "Marginal" if score >= limits.marginal else "Fail"
-    return {"score": score, "classification": verdict, "classificationReason": f"{well} of {len(counted)} metrics pass"}
+    reason = f"{well} of {len(counted)} metrics pass"
+    return ScoreResponse(score=score, classification=verdict, classification_reason=reason)

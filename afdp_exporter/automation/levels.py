@@ -7,9 +7,9 @@ from datetime import datetime
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.gate.ladder import ALLOWED, HIGHEST, WINDOW, Record, Standing, falls_to, standing, tally
-from afdp_exporter.model import Action, ActionState, LevelChange, Measured
-from afdp_exporter.patterns.scoring import Risks, ranges_held, risks
-from afdp_exporter.patterns.traits import TROUBLE
+from afdp_exporter.model import Action, ActionState, LevelChange, MeasuredDeployment, Outcome
+from afdp_exporter.patterns.features.extraction import TROUBLE
+from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
 from afdp_exporter.store import Store
 
 _MOST = 5000  # measured deployments and decisions, the newest
@@ -68,13 +68,15 @@ class Levels:
         """What is allowed, and which level was in force last, by place."""
         found: dict[str, dict[Place, int]] = {"allowed": {}, "level": {}}
         for change in await self.store.automation.level_changes():
+            if change.kind not in found:
+                continue  # all executors were stopped, or go on
             found[change.kind][change.service, change.environment] = change.level
         return found["allowed"], found["level"]
 
     async def _records(self, now: datetime) -> dict[Place, Record]:
         since = now - WINDOW
-        history: dict[Place, list[Measured]] = defaultdict(list)
-        for each in await self.store.history(before=now, limit=_MOST):
+        history: dict[Place, list[MeasuredDeployment]] = defaultdict(list)
+        for each in await self.store.history.measured(before=now, limit=_MOST):
             if each.deployment.started_at >= since:
                 history[each.deployment.service, each.deployment.environment].append(each)
         actions: dict[Place, list[Action]] = defaultdict(list)
@@ -89,7 +91,7 @@ class Levels:
     async def _record(
         self,
         place: Place,
-        measured: list[Measured],
+        measured: list[MeasuredDeployment],
         actions: list[Action],
         executors: set[tuple[str, str, str, bool]],
         since: datetime,
@@ -99,10 +101,11 @@ class Levels:
             since=since, service=service, environment=environment, limit=_MOST
         )
         outcomes = {each.deployment.id: each.decision.outcome for each in measured}
-        foretold = await self.store.came_true(service, _SCORED)
-        held = [inside for found in ranges_held(foretold).values() for inside in found]
+        foretold = await self.store.history.scored_predictions(service, _SCORED)
+        held = [inside for found in interval_coverage(foretold).values() for inside in found]
         scored = risks(foretold, TROUBLE, lambda prediction: prediction.risk)
-        wrong = {action.deployment_id for action in actions if action.state is ActionState.NOT_EFFECTIVE}
+        wrong = _wrong(actions, measured)
+        outcomes |= dict.fromkeys(wrong, Outcome.SUCCESS)
         ordered = [each.deployment.id for each in measured]
         return Record(
             measured=len(measured),
@@ -118,6 +121,17 @@ class Levels:
     def _worst_alarms(self) -> tuple[int, int]:
         known = [alarms for alarms in self.false_alarms.values() if alarms[1]]
         return max(known, key=lambda alarms: alarms[0] / alarms[1], default=(0, 0))
+
+
+def _wrong(actions: list[Action], measured: list[MeasuredDeployment]) -> set[str]:
+    """The deployments that were taken back wrongly: it did not help, or a person says that nothing was the matter.
+
+    That they were taken back says nothing of their own end.
+    """
+    cleared = {each.deployment.id for each in measured if each.deployment.labelled_outcome is Outcome.SUCCESS}
+    begun = [action for action in actions if not action.dry_run]
+    helped = {action.deployment_id for action in begun if action.state in _EXECUTED}
+    return (helped & cleared) | {each.deployment_id for each in begun if each.state is ActionState.NOT_EFFECTIVE}
 
 
 def _since(ordered: list[str], wrong: set[str]) -> int | None:

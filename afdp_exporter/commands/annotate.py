@@ -1,4 +1,4 @@
-"""`afdp annotate`: tell a running exporter of a deployment, from a deploy script."""
+"""`afdp annotate`: report a deployment to a running exporter, from a deploy script."""
 
 import asyncio
 import json
@@ -12,18 +12,22 @@ from string import Template
 from typing import Any, TypeVar
 
 import click
+import numpy as np
 
-from afdp_exporter.errors import CallFailed
+from afdp_exporter.errors import BadInput, CallFailed
 from afdp_exporter.http_client import Answer, Client, tried
 from afdp_exporter.model import ChangeType, Status, Strategy
+from afdp_exporter.planning.cloud_cost import CHANCES, request_change
+from afdp_exporter.planning.manifests import pairs_of, read_folder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CHANGES = [word.value for word in ChangeType]
 _RETRIED = frozenset({429, 500, 502, 503, 504})
 _KNOWN = 200
 _PATIENCE = 60.0  # seconds for all tries
+_DRAWS = 2000  # of a day under the requests of manifests
 _LARGEST_ANSWER = 16 * 1024 * 1024
-_CI = {  # a variable that tells which CI this is -> what its other variables say
+_CI = {  # a variable that says which CI this is -> what its other variables say
     "GITHUB_ACTIONS": {
         "commit": "$GITHUB_SHA",
         "actor": "$GITHUB_ACTOR",
@@ -42,17 +46,16 @@ class Call:
     timeout: float
     tries: int
 
-    def __call__(self, method: str, url: str, body: dict[str, Any]) -> Answer:
+    def __call__(self, method: str, url: str, body: dict[str, Any] | None = None) -> Answer:
         """The answer to a call that may be repeated. Raises CallFailed."""
         key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
         headers = key | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        told = {"Content-Type": "application/json"} | headers
+        sent = headers if body is None else {"Content-Type": "application/json"} | headers
+        data = None if body is None else json.dumps(body).encode()
         client = Client(trust_env=True)  # a build's way out may be a proxy
 
         async def call() -> Answer:
-            return await client.call(
-                method, url, headers=told, data=json.dumps(body).encode(), seconds=self.timeout, most=_LARGEST_ANSWER
-            )
+            return await client.call(method, url, headers=sent, data=data, seconds=self.timeout, most=_LARGEST_ANSWER)
 
         return asyncio.run(
             tried(
@@ -77,24 +80,40 @@ _WHO = (
     click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN."),
 )
 _WHAT = (
-    click.option("--service", required=True),
-    click.option("--environment"),
-    click.option("--version"),
-    click.option("--previous-version"),
-    click.option("--id", "id_", help="Yours, such as the pipeline's: the same id again tells how it went on."),
+    click.option("--service", required=True, help="Which service is deployed, as the configuration names it."),
+    click.option("--environment", help="Where to; production, when left out."),
+    click.option("--version", help="The version that is deployed."),
+    click.option("--previous-version", help="The one that it replaces; the last known one, when left out."),
+    click.option("--id", "id_", help="Yours, such as the pipeline's; the same id again updates it."),
     click.option("--started-at", help="RFC 3339 or Unix time; now, when left out."),
-    click.option("--actor"),
-    click.option("--team"),
-    click.option("--change-type", "change_types", multiple=True, type=click.Choice(_CHANGES)),
-    click.option("--strategy", type=click.Choice([word.value for word in Strategy])),
-    click.option("--traffic-ratio", type=click.FloatRange(0, 1)),
-    click.option("--description"),
+    click.option("--actor", help="Who deploys."),
+    click.option("--team", help="Whose service it is."),
+    click.option(
+        "--change-type", "change_types", multiple=True, type=click.Choice(_CHANGES), help="What is changed; repeatable."
+    ),
+    click.option("--strategy", type=click.Choice([word.value for word in Strategy]), help="How it is rolled out."),
+    click.option(
+        "--traffic-ratio", type=click.FloatRange(0, 1), help="The share of requests that it serves, such as .05."
+    ),
+    click.option("--description", help="What changes, in a sentence."),
     click.option("--trait", "traits", multiple=True, metavar="KEY=VALUE", help="A fact to learn from; repeatable."),
-    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeatable."),
+    click.option(
+        "--manifests",
+        nargs=2,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="BEFORE AFTER",
+        help="Two folders of Kubernetes manifests: what the second requests more becomes traits with a cloud cost.",
+    ),
+    click.option("--nodes", type=click.IntRange(1), help="On how many a DaemonSet of the manifests runs; 1."),
+    click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label to find it by; repeatable."),
 )
 _HOW = (
-    click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20)),
-    click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True),
+    click.option(
+        "--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most."
+    ),
+    click.option(
+        "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+    ),
 )
 
 
@@ -112,10 +131,10 @@ def describing(command: _F) -> _F:
 @describing
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
 @click.option("--finished-at", help="RFC 3339 or Unix time.")
-@click.option("--status", type=click.Choice([word.value for word in Status]))
+@click.option("--status", type=click.Choice([word.value for word in Status]), help="How far it is.")
 @click.option("--link", help="A page about the deployment.")
-@click.option("--commit")
-@click.option("--fail", is_flag=True, help="Exit with 1 when it could not be told; a deploy is not stopped otherwise.")
+@click.option("--commit", help="The commit that is deployed.")
+@click.option("--fail", is_flag=True, help="Exit 1 if the exporter cannot be reached (default: warn and exit 0).")
 def annotate(
     url: str,
     token_file: str | None,
@@ -124,17 +143,21 @@ def annotate(
     tries: int,
     fail: bool,
     output: str,
-    **told: Any,  # noqa: ANN401 - click's values
+    **options: Any,  # noqa: ANN401 - click's values
 ) -> None:
-    """Tell a running exporter of a deployment. Tries again for a while, and never fails the deploy unless asked.
+    """Report a deployment to a running exporter.
 
-    In GitHub Actions, GitLab CI and Jenkins commit, actor and link are filled in where nothing is said. Run it before
-    the deployment with --status started and after it with the same --id and --status succeeded.
+    It tries again for a while, and never fails the deploy unless asked. In GitHub Actions, GitLab CI and Jenkins
+    commit, actor and link are filled in where nothing is said. Run it before the deployment with --status started
+    and after it with the same --id and --status succeeded.
     """
-    body = _ci() | body_of(told)
     call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
+        body = _ci() | body_of(options)
         answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
+    except BadInput as error:
+        _end(str(error), fail=fail)
+        return
     except CallFailed as error:
         _end(plain(error, url), fail=fail)
         return
@@ -144,12 +167,14 @@ def annotate(
     stored = json.loads(answer.body)
     for warning in stored.get("warnings", ()):
         click.echo(f"afdp annotate: warning: {warning}", err=True)
-    click.echo(json.dumps(stored) if output == "json" else f"told: deployment {stored['id']} of {stored['service']}")
+    text = f"reported: deployment {stored['id']} of {stored['service']}"
+    click.echo(json.dumps(stored) if output == "json" else text)
 
 
-def body_of(told: dict[str, Any]) -> dict[str, Any]:
-    """The body that the options stand for."""
-    body = {key: value for key, value in told.items() if value is not None and value != ()}
+def body_of(options: dict[str, Any]) -> dict[str, Any]:
+    """The body that the options stand for. Raises BadInput for manifests that cannot be read."""
+    manifests, nodes = (options.pop(name) for name in ("manifests", "nodes"))
+    body = {key: value for key, value in options.items() if value is not None and value != ()}
     renamed = {"id_": "id", "link": "url"}
     body = {renamed.get(key, key): list(value) if isinstance(value, tuple) else value for key, value in body.items()}
     for key, read in (("traits", _trait), ("labels", str)):
@@ -158,7 +183,18 @@ def body_of(told: dict[str, Any]) -> dict[str, Any]:
     for key in ("started_at", "finished_at"):
         if key in body:
             body[key] = _trait(body[key])
+    if manifests is not None:
+        body["traits"] = _of_manifests(manifests, nodes or 1) | body.get("traits", {})
     return body
+
+
+def _of_manifests(folders: tuple[Path, Path], nodes: int) -> dict[str, float]:
+    """The traits of what the second folder requests more than the first; what was not counted is said."""
+    earlier, later = (read_folder(folder, nodes) for folder in folders)
+    for note in dict.fromkeys((*earlier.notes, *later.notes)):
+        click.echo(f"afdp: {note}", err=True)
+    pairs = pairs_of(earlier, later)
+    return request_change(pairs, np.random.default_rng(0).random((_DRAWS, len(pairs), CHANCES))).traits()
 
 
 def _pair(text: str, read: Any) -> tuple[str, Any]:  # noqa: ANN401
@@ -192,7 +228,7 @@ def _ci() -> dict[str, str]:
 
 
 def _tell(call: Call, url: str, body: dict[str, Any]) -> Answer:
-    """Record it; where it is known already, tell how it went on."""
+    """Record it; where it is known already, report how it went on."""
     answer = call("POST", url, body)
     news = {key: value for key, value in body.items() if key not in {"id", "service", "environment"}}
     if answer.status != _KNOWN or "id" not in body or not news:
@@ -215,7 +251,7 @@ def plain(error: CallFailed, url: str) -> str:
     """Why the exporter at `url` could not be reached."""
     if error.reason == "address":
         return f"{url} is no address of an exporter: it begins with http:// or https://"
-    return f"{url} cannot be reached: {error}"
+    return f"{url} cannot be reached: {error}; is it running? --url or AFDP_URL names another exporter"
 
 
 def _end(message: str, *, fail: bool) -> None:

@@ -11,36 +11,36 @@ from pathlib import Path
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
-from afdp_exporter import config
+from afdp_exporter.commands._progress import Advance
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.detectors.level import LEAST_HISTORY
-from afdp_exporter.detectors.scatter import usual_scatter
+from afdp_exporter.detectors.noise import noise_level
 from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, FeedError, SourceError
 from afdp_exporter.feeds import Feed
-from afdp_exporter.impact.case import ImpactSettings
-from afdp_exporter.impact.trust import LEAST_SIZED
-from afdp_exporter.impact.worth import worth_of
+from afdp_exporter.impact.context import ImpactSettings
+from afdp_exporter.impact.placebo_test import LEAST_INSTANTS
+from afdp_exporter.impact.power import worth_of
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
-from afdp_exporter.proposals.fitting import fit
-from afdp_exporter.proposals.sampling import duration, step
-from afdp_exporter.sources import ask
-from afdp_exporter.tracking.rehearsal import Rehearsed, read_delivery, rehearse
-from afdp_exporter.watching.report import deployment_json, event_json
-from afdp_exporter.watching.trust import Trust, measure
-from afdp_exporter.wording.durations import format_duration
-from afdp_exporter.wording.history import short_history
+from afdp_exporter.proposals.sampling import duration, fit, step
+from afdp_exporter.tracking.dry_run import DryRun, read_delivery, rehearse
+from afdp_exporter.watching.evidence import ask_metric
+from afdp_exporter.watching.placebo_runs import Trust, measure
+from afdp_exporter.watching.report import DeploymentResponse, EventResponse
 from afdp_exporter.wording.metrics import format_change, format_value
-from afdp_exporter.workers import Workers
+from afdp_exporter.wording.numbers import format_duration, short_history
+from afdp_exporter.wording.times import format_time
 
 _PATIENCE = 60.0  # seconds for one feed
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class QueryResult:
     """What one query returned for one service, how far to trust verdicts on it, or what is wrong.
 
     `smallest_change` is the smallest lasting change that is seen after `seen_after_seconds`, in the metric's own unit;
@@ -66,7 +66,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
+class Reachability:
     """A receiver of notices, and what keeps us from it, with the setting to look at."""
 
     receiver: str
@@ -84,14 +84,23 @@ class Readable:
 @click.command(
     "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
 )
-@click.option("--config.file", "config_file", default="afdp.yml", show_default=True, type=click.Path(path_type=Path))
+@click.option(
+    "--config.file",
+    "config_file",
+    default="afdp.yml",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="What is checked.",
+)
 @click.option("--service", "services", multiple=True, help="What $service stands for; default: every configured one.")
-@click.option("--environment", default="production", show_default=True)
-@click.option("--quick", is_flag=True, help="Only ask the queries; leave out what would be seen on them.")
+@click.option("--environment", default="production", show_default=True, help="What $environment stands for.")
+@click.option("--quick", is_flag=True, help="Only ask the queries; skip false alarms and detectable changes.")
 @click.option("--event", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Try a sender's delivery.")
 @click.option("--kind", help="The kind of its sender; not needed where only one is configured.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of it; repeatable.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 def check(
     config_file: Path,
     *,
@@ -103,15 +112,16 @@ def check(
     quick: bool,
     output: str,
 ) -> None:
-    """Check the configuration and ask each query: its last day, its false alarms, the smallest change it would show.
+    """Check the configuration, and the data behind it.
 
-    Receivers under notify are asked whether they know us; they are told nothing. Feeds are asked whether they can be
-    read; nothing of them is kept.
+    Each query is asked once: its last day, its false alarms, the smallest change it would show. Receivers under
+    notify are asked whether they accept our credentials; nothing is sent to them. Feeds are read once; nothing of
+    them is kept.
 
-    With --event nothing is asked: it tells what a sender's delivery would become, by which facts rules may name its
-    service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
+    With --event nothing is asked: it shows what a sender's delivery would become, which facts rules may use to name
+    its service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
     """
-    loaded = config.load(config_file)
+    loaded = put_into_effect(config_file)
     if event is not None:
         _try(loaded, event, kind, headers, output)
         return
@@ -126,7 +136,7 @@ def check(
     answers = asyncio.run(_ask(loaded, questions, datetime.now(UTC), quick=quick))
     receivers = asyncio.run(_reach(loaded.notify))
     feeds = asyncio.run(_read(loaded.feeds))
-    tried: list[Answer | Reached | Readable] = [*answers, *receivers, *feeds]
+    tried: list[QueryResult | Reachability | Readable] = [*answers, *receivers, *feeds]
     if output == "json":
         click.echo(json.dumps([asdict(each) for each in tried]))
     else:
@@ -137,11 +147,28 @@ def check(
             click.echo(f"notify {each.receiver}: {each.problem or 'it answers, and knows us'}")
         for feed in feeds:
             click.echo(f"feed {feed.feed}: {feed.problem or 'it can be read'}")
+        click.echo(_next(config_file, tried, answers))
     if any(each.problem for each in tried) or any(answer.not_yet for answer in answers):
         sys.exit(1)
 
 
-async def _reach(receivers: Mapping[str, Receiver]) -> list[Reached]:
+def _next(
+    config_file: Path, tried: Iterable[QueryResult | Reachability | Readable], answers: Iterable[QueryResult]
+) -> str:
+    """What to do now."""
+    wrong = sum(each.problem is not None for each in tried)
+    serve = f"afdp serve --config.file={config_file} --storage.path=data/"
+    if wrong:
+        again = f"afdp check --config.file={config_file} --quick"
+        return (
+            f"next: correct the {wrong} {'problem' if wrong == 1 else 'problems'} above in {config_file}, then {again}"
+        )
+    if any(answer.not_yet for answer in answers):
+        return f"next: {serve}   (it can start now; verdicts follow once there is enough history)"
+    return f"next: {serve}"
+
+
+async def _reach(receivers: Mapping[str, Receiver]) -> list[Reachability]:
     return list(await asyncio.gather(*(_try_receiver(name, receiver) for name, receiver in receivers.items())))
 
 
@@ -160,15 +187,15 @@ async def _try_feed(name: str, feed: Feed) -> Readable:
     return Readable(feed=name)
 
 
-async def _try_receiver(name: str, receiver: Receiver) -> Reached:
+async def _try_receiver(name: str, receiver: Receiver) -> Reachability:
     try:
         await receiver.reach()
     except DeliveryError as error:
-        return Reached(receiver=name, problem=str(error))
-    return Reached(receiver=name)
+        return Reachability(receiver=name, problem=str(error))
+    return Reachability(receiver=name)
 
 
-def _try(loaded: config.Config, event: Path, kind: str | None, headers: Iterable[str], output: str) -> None:
+def _try(loaded: Config, event: Path, kind: str | None, headers: Iterable[str], output: str) -> None:
     kinds = sorted({sender.kind for sender in loaded.senders})
     chosen = kind or (kinds[0] if len(kinds) == 1 else None)
     if chosen not in kinds:
@@ -191,53 +218,60 @@ def _try(loaded: config.Config, event: Path, kind: str | None, headers: Iterable
         click.echo("".join(f"    {name}: {text}\n" for name, text in part.facts.items()), nl=False)
 
 
-def _part_text(part: Rehearsed) -> str:
-    if (told := part.deployment) is not None:
-        return f"deployment {told.id}: {told.name} in {told.environment}, {told.status}, {told.started_at}"
+def _part_text(part: DryRun) -> str:
+    if (deployment := part.deployment) is not None:
+        where = f"{deployment.name} in {deployment.environment}"
+        return f"deployment {deployment.id}: {where}, {deployment.status}, {format_time(deployment.started_at)}"
     if part.event is not None:
-        return f"{part.event.kind} {part.event.id}: {part.event.name}, {part.event.start}"
+        return f"{part.event.kind} {part.event.id}: {part.event.name}, {format_time(part.event.start)}"
     return f"ignored: {part.ignored}"
 
 
-def _part_json(part: Rehearsed) -> dict[str, object]:
-    told = deployment_json(part.deployment) if part.deployment is not None else None
-    event = event_json(part.event) if part.event is not None else None
-    return {"facts": dict(part.facts), "deployment": told, "event": event, "ignored": part.ignored}
+def _part_json(part: DryRun) -> dict[str, object]:
+    deployment = DeploymentResponse.model_validate(part.deployment).as_json() if part.deployment is not None else None
+    event = EventResponse.model_validate(part.event).as_json() if part.event is not None else None
+    return {"facts": dict(part.facts), "deployment": deployment, "event": event, "ignored": part.ignored}
 
 
 async def _ask(
-    loaded: config.Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
-) -> list[Answer]:
-    workers = Workers(1)
+    loaded: Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
+) -> list[QueryResult]:
+    compute = open_compute(workers=1)
     try:
-        shown = track(questions, "asking", console=Console(stderr=True), disable=not sys.stderr.isatty())
-        return [await _one(loaded, metric, values, now, None if quick else workers) for metric, values in shown]
+        found = []
+        with Advance("Asking", len(questions)) as progress:
+            for metric, values in questions:
+                found.append(await _one(loaded, metric, values, now, None if quick else compute))
+                progress.advance()
+        return found
     finally:
-        workers.close()
+        await compute.close()
 
 
 async def _one(
-    loaded: config.Config, metric: Metric, values: dict[str, str], now: datetime, workers: Workers | None
-) -> Answer:
+    loaded: Config, metric: Metric, values: dict[str, str], now: datetime, compute: ComputePool | None
+) -> QueryResult:
     watched = loaded.watched
     given = {name: value for name, value in values.items() if value}
     _, source = watched.source_of(metric)
-    day = Window(start=now - timedelta(days=1), end=now)
+    day = Window(start=now - timedelta(days=1), end=now - source.settles_after)
     try:
-        found = await ask(source, metric.query, given, day, watched.settings.step)
+        found = await ask_metric(metric, source, given, day, watched.settings.step)
     except SourceError as error:
-        return _wrong(metric, values, str(error))
+        return _has_failures(metric, values, str(error))
     fitting = await fit(source, watched.prepared(metric).bind(given), loaded.policy.schedule.looks, now)
     if len(found) != 1:
         many = f"{len(found)} series: aggregate them to one, for example with sum()"
-        return _wrong(metric, values, "; ".join((many if found else "no data in the last day", *fitting.warnings)))
+        return _has_failures(
+            metric, values, "; ".join((many if found else "no data in the last day", *fitting.warnings))
+        )
     try:
-        trust = await measure(metric, given, watched, (), workers=workers, now=now, sized=True) if workers else None
+        trust = await measure(metric, given, watched, (), compute=compute, now=now, sized=True) if compute else None
     except AFDPError as error:
-        return _wrong(metric, values, str(error))
+        return _has_failures(metric, values, str(error))
     series = found[0]
     present = series.values[np.isfinite(series.values)]
-    answer = Answer(
+    answer = QueryResult(
         service=values["service"],
         metric=metric.name,
         points=int(present.size),
@@ -252,14 +286,14 @@ async def _one(
 
 def _worth(metric: Metric, values: Floats, settings: ImpactSettings) -> float | None:
     level = float(np.median(values)) if values.size else None
-    return worth_of(metric, level=level, scatter=usual_scatter(values), settings=settings)
+    return worth_of(metric, level=level, scatter=noise_level(values), settings=settings)
 
 
-def _wrong(metric: Metric, values: dict[str, str], problem: str) -> Answer:
-    return Answer(service=values["service"], metric=metric.name, problem=problem)
+def _has_failures(metric: Metric, values: dict[str, str], problem: str) -> QueryResult:
+    return QueryResult(service=values["service"], metric=metric.name, problem=problem)
 
 
-def _trusted(answer: Answer, trust: Trust, now: datetime) -> Answer:
+def _trusted(answer: QueryResult, trust: Trust, now: datetime) -> QueryResult:
     alarms = trust.alarms
     return replace(
         answer,
@@ -279,7 +313,7 @@ def _not_yet(trust: Trust, now: datetime) -> str | None:
         missing = short_history(now - trust.since, trust.judged_from - trust.since, trust.judged_from)
         return f"nothing can be judged yet: {missing}"
     if now < trust.measured_from:
-        return f"no placebo can be judged yet; false alarms are known from {trust.measured_from:%H:%M} on"
+        return f"no placebo can be judged yet; false alarms are known from {format_time(trust.measured_from)} on"
     return "no placebo could be judged: its data have gaps"
 
 
@@ -294,7 +328,7 @@ def sparkline(values: Floats, width: int = 24) -> str:
     return "".join(_BLOCKS[round(height)] if np.isfinite(height) else " " for height in heights)
 
 
-def _show(answers: Iterable[Answer]) -> None:
+def _show(answers: Iterable[QueryResult]) -> None:
     caption = (
         "false alarms: placebo deployments that were blamed; min. detectable change: the smallest lasting one that is "
         "found four times of five; matters from: no success as long as a harmful change so large cannot be ruled out"
@@ -325,11 +359,11 @@ def _show(answers: Iterable[Answer]) -> None:
     Console(width=max(Console().width, 180)).print(table)
 
 
-def _detectable(answer: Answer) -> str:
+def _detectable(answer: QueryResult) -> str:
     if not answer.placebos:
         return ""
     if answer.smallest_change is None:
-        return "none found" if answer.placebos >= LEAST_SIZED else "not known yet"
+        return "none found" if answer.placebos >= LEAST_INSTANTS else "not known yet"
     after = format_duration(timedelta(seconds=answer.seen_after_seconds or 0.0))
     return f"{_size(answer.metric, answer.smallest_change)} after {after}"
 
@@ -338,7 +372,7 @@ def _size(metric: str, size: float) -> str:
     return format_change(metric, Estimate(low=size, median=size, high=size))
 
 
-def _advice(answers: Iterable[Answer], asked: timedelta) -> str:
+def _advice(answers: Iterable[QueryResult], asked: timedelta) -> str:
     """What a step that follows the scrape interval would change; empty where it does."""
     intervals = [timedelta(seconds=each.scrape_interval_seconds) for each in answers if each.scrape_interval_seconds]
     wanted = step(min(intervals, default=asked))

@@ -33,16 +33,36 @@ class _Duration(click.ParamType[timedelta]):
 )  # fmt: skip
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN.")
 @click.option("--service", help="Needed, unless --id is given.")
-@click.option("--environment")
-@click.option("--version")
+@click.option("--environment", help="Where to; production, when left out.")
+@click.option("--version", help="The version that is to be deployed.")
 @click.option("--id", "deployment_id", help="The id of a recorded deployment.")
-@click.option("--phase", type=click.Choice(["plan", "canary", "preview", "promote", "post"]))
-@click.option("--traffic-ratio", type=click.FloatRange(0, 1, min_open=True))
-@click.option("--wait", type=_Duration(), default="0s", show_default=True, help="While it is hold or unknown.")
-@click.option("--on-error", type=click.Choice(["fail", "allow"]), default="fail", show_default=True)
-@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20))
+@click.option(
+    "--phase",
+    type=click.Choice(["plan", "canary", "preview", "promote", "post"]),
+    help="How far it is; plan, when left out.",
+)
+@click.option(
+    "--traffic-ratio", type=click.FloatRange(0, 1, min_open=True), help="The share of requests that it serves."
+)
+@click.option(
+    "--wait",
+    type=_Duration(),
+    default="0s",
+    show_default=True,
+    help="Wait so long while the answer is hold or unknown.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "allow"]),
+    default="fail",
+    show_default=True,
+    help="What to do where the exporter cannot be asked.",
+)
+@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most.")
 @click.option("--timeout", default=10.0, show_default=True, help="Seconds for one try.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 def gate(
     url: str, token_file: str | None, *, wait: timedelta, on_error: str, tries: int, timeout: float, output: str,
     **asked: Any,  # noqa: ANN401

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-import sys
+import re
+import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -11,40 +12,75 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from afdp_exporter import config, logs, server
-from afdp_exporter.commands.serve import option
-from afdp_exporter.config import Config
+from afdp_exporter import logs, server
+from afdp_exporter.commands._progress import Advance
+from afdp_exporter.commands.serve import option, storage_of, storage_options
+from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.feeds import Feed
 from afdp_exporter.model import Announcement, Deployment, Outcome
-from afdp_exporter.store import Announced, Store
-from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.store import Store
+from afdp_exporter.store.opening import open_store
 from afdp_exporter.tracking.feeding import Feeding
-from afdp_exporter.tracking.history import read_history
+from afdp_exporter.tracking.import_file import read_history
 from afdp_exporter.watching.analysis import Analyst
-from afdp_exporter.watching.backfill import Backfill, at_a_pace
-from afdp_exporter.watching.evidence import Unobserved
-from afdp_exporter.watching.watch import Schedule, plan
-from afdp_exporter.workers import Workers
+from afdp_exporter.watching.backfill import Backfill, rate_limited
+from afdp_exporter.watching.evidence import NullObserver
+from afdp_exporter.watching.watch import Schedule, schedule_looks
+
+
+class Shard(click.ParamType["Shard.Part"]):
+    """I/N: of N parts of the services, by their names, the one with the number I."""
+
+    name = "I/N"
+
+    @dataclass(frozen=True, slots=True)
+    class Part:
+        """Which of how many."""
+
+        index: int
+        count: int
+
+        def __str__(self) -> str:
+            return f"{self.index}/{self.count}"
+
+        def has(self, service: str) -> bool:
+            """Whether a service is of this part."""
+            return zlib.crc32(service.encode()) % self.count == self.index
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Part:
+        match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", str(value))
+        if match is None or int(match[1]) >= int(match[2]):
+            self.fail(f"{value} is no I/N with I from 0 to N - 1", param, ctx)
+        return self.Part(int(match[1]), int(match[2]))
+
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _LONG_AGO = timedelta(days=365)
-_REASONS = 5  # told of why something was left out
+_REASONS = 5  # shown of why something was left out
 _AT_ONCE = 500  # recorded
 
 
 @click.command("import", epilog="Example: afdp import deployments.jsonl --config.file=afdp.yml --storage.path=data/")
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--feed", "feeds", multiple=True, metavar="NAME", help="A block under feeds, read from --since on.")
-@click.option("--since", type=click.DateTime(), help="In UTC; what feeds tell from then on.  [default: a year ago]")
+@click.option("--since", type=click.DateTime(), help="Read feeds from this time (UTC) on.  [default: a year ago]")
 @option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What is watched, and when.")
-@option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where the exporter keeps everything.")
-@click.option("--measure/--no-measure", default=True, show_default=True, help="Else afdp serve measures what they did.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@storage_options
+@click.option(
+    "--measure/--no-measure", default=True, show_default=True, help="Without: afdp serve measures them later."
+)
+@option(
+    "--shard",
+    "shard",
+    type=Shard(),
+    help="Of N commands on one PostgreSQL that share the services, the one with the number I, from 0 on.",
+)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 def import_(
     files: tuple[Path, ...],
     feeds: tuple[str, ...],
@@ -52,28 +88,36 @@ def import_(
     config_file: Path,
     storage: Path,
     *,
+    storage_url: str | None,
     measure: bool,
+    shard: Shard.Part | None,
     output: str,
 ) -> None:
-    """Import past deployments from JSON lines, CSV, or the systems under feeds, and measure what they did.
+    """Import past deployments from files or feeds, and measure them.
 
-    Importing again changes nothing, and goes on measuring where it was ended. The exporter must not run meanwhile.
+    Files are JSON lines or CSV; feeds are those of the configuration. Importing again changes nothing, and
+    measuring goes on where it stopped. With a folder, stop the exporter while this runs.
     """
     logs.set_up("warn", "logfmt")
-    if not files and not feeds:
+    if not files and not feeds and shard is None:
         raise click.UsageError("name a file, or a feed by --feed")
-    loaded, now = config.load(config_file), server.now()
+    if shard is not None and feeds:
+        raise click.UsageError("--shard is for files, and for measuring: a feed is read whole, by one command")
+    loaded, now = put_into_effect(config_file), server.now()
     unknown = sorted(set(feeds) - set(loaded.feeds))
     if unknown:
         raise ConfigError("feeds", f"none is named {unknown[0]}; known: {', '.join(loaded.feeds) or 'none'}")
     past = _Past(
-        deployments=[each for file in files for each in read_history(file, now=now)],
+        deployments=[
+            each for file in files for each in read_history(file, now=now) if shard is None or shard.has(each.service)
+        ],
         feeds={name: loaded.feeds[name] for name in feeds},
         since=now - _LONG_AGO if since is None else since.replace(tzinfo=UTC),
+        shard=shard,
     )
     account = _Account(quiet=output == "json")
     try:
-        asyncio.run(_import(past, loaded, storage / server.DATABASE, now, account, measure=measure))
+        asyncio.run(_import(past, loaded, storage_of(storage, storage_url), now, account, measure=measure))
     finally:
         if output == "json":
             click.echo(json.dumps(account.as_json()))
@@ -81,11 +125,12 @@ def import_(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Past:
-    """What is imported: the deployments of files, and what feeds tell since an instant."""
+    """What is imported: the deployments of files, and what feeds report since an instant; of a part of the services."""
 
     deployments: Sequence[Deployment]
     feeds: Mapping[str, Feed]
     since: datetime
+    shard: Shard.Part | None
 
 
 @dataclass(kw_only=True)
@@ -108,8 +153,8 @@ class _Account:
         return {name: value for name, value in vars(self).items() if name != "quiet"}
 
 
-async def _import(past: _Past, loaded: Config, file: Path, now: datetime, account: _Account, *, measure: bool) -> None:
-    store = await SQLiteStore.open(file, folder=True)
+async def _import(past: _Past, loaded: Config, url: str, now: datetime, account: _Account, *, measure: bool) -> None:
+    store = await open_store(url, make=True)
     try:
         if past.deployments:
             account.imported = await _keep(past.deployments, store, loaded.policy.schedule, now)
@@ -117,9 +162,9 @@ async def _import(past: _Past, loaded: Config, file: Path, now: datetime, accoun
             account.tell(f"{account.imported} imported, {account.known} were there")
         for name in past.feeds:
             await _read(name, past, store, loaded, account)
-        account.left = (await store.backlog(now)).count
+        account.left = (await store.looks.backlog(now, await _services(store, past.shard))).count
         if measure and account.left:
-            await _measure(store, loaded, now, account)
+            await _measure(store, loaded, now, account, past.shard)
         elif not measure:
             account.tell("afdp serve measures what they did")
     finally:
@@ -127,38 +172,36 @@ async def _import(past: _Past, loaded: Config, file: Path, now: datetime, accoun
 
 
 async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _Account) -> None:
-    """Everything that a feed tells of the past. Raises FeedError; reading it again goes on with what is new."""
-    told = _Told()
+    """Everything that a feed reports of the past. Raises FeedError; reading it again goes on with what is new."""
+    counted = _Told()
     feeding = Feeding(
         store=store,
         rules=lambda: loaded.mapping,
         schedule=lambda: loaded.policy.schedule,
-        audience=told,
+        feeds=lambda: past.feeds,
+        audience=counted,
         clock=server.now,
     )
-    with _progress(f"Reading {name}", None) as told.progress:
+    with Advance(f"Reading {name}") as counted.progress:
         created = await feeding.catch_up(name, past.feeds[name], past.since)
-    account.feeds[name] = {"imported": created, "events": told.events, "left_out": dict(told.ignored)}
-    account.tell(f"{name}: {created} imported, {told.events} new events, {told.ignored.total()} left out")
-    for reason, count in told.ignored.most_common(_REASONS):
+    account.feeds[name] = {"imported": created, "events": counted.events, "left_out": dict(counted.ignored)}
+    account.tell(f"{name}: {created} imported, {counted.events} new events, {counted.ignored.total()} left out")
+    for reason, count in counted.ignored.most_common(_REASONS):
         account.tell(f"  {count} x {reason}")
 
 
 @dataclass
 class _Told:
-    """Counts what a feed tells, and moves its bar."""
+    """Counts what a feed reports, and moves its bar."""
 
     events: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
-    progress: Progress | None = None
+    progress: Advance | None = None
 
-    def taken(self, announcement: Announcement, announced: Announced) -> None:  # noqa: ARG002 - it is only counted
+    def taken(self, announcement: Announcement) -> None:  # noqa: ARG002 - it is only counted
         self.events += 1
         if self.progress is not None:
-            self.progress.advance(self.progress.task_ids[0])
-
-    def described(self, deployment: Deployment) -> None:
-        """It is in the store."""
+            self.progress.advance()
 
     def left_out(self, feed: str, reason: str) -> None:  # noqa: ARG002 - there is only one
         self.ignored[reason] += 1
@@ -170,16 +213,25 @@ class _Told:
 async def _keep(deployments: Sequence[Deployment], store: Store, schedule: Schedule, now: datetime) -> int:
     """Record all of them; how many were new."""
     created = 0
-    with _progress("Importing", len(deployments)) as progress:
+    with Advance("Importing", len(deployments)) as progress:
         for start in range(0, len(deployments), _AT_ONCE):
             some = deployments[start : start + _AT_ONCE]
-            kept = await asyncio.gather(*(store.record(each, plan(each, schedule, now)) for each in some))
+            kept = await asyncio.gather(
+                *(store.deployments.record(each, schedule_looks(each, schedule, now)) for each in some)
+            )
             created += sum(one.created for one in kept)
-            progress.advance(progress.task_ids[0], len(some))
+            progress.reach(start + len(some))
     return created
 
 
-async def _measure(store: Store, loaded: Config, now: datetime, account: _Account) -> None:
+async def _services(store: Store, shard: Shard.Part | None) -> set[str] | None:
+    """Those of a shard; None for all."""
+    if shard is None:
+        return None
+    return {service for service, _ in await store.deployments.service_environments() if shard.has(service)}
+
+
+async def _measure(store: Store, loaded: Config, now: datetime, account: _Account, shard: Shard.Part | None) -> None:
     """Answer what is due, and tell what became of it. Raises SourceUnavailable where a source stays away."""
     total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
@@ -191,17 +243,19 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
             clock=server.now,
             until=now,
             at_once=at_once,
+            services=await _services(store, shard),
+            owner="backfill" if shard is None else f"backfill {shard}",
         )
-        with _progress("Measuring", total) as progress:
+        with Advance("Measuring", total) as progress:
 
-            def told(outcome: Outcome | None) -> None:
+            def count(outcome: Outcome | None) -> None:
                 found[outcome or "failed"] += 1
-                progress.advance(progress.task_ids[0])
+                progress.advance()
 
             try:
-                await backfill.run(told)
+                await backfill.run(count)
             finally:
-                progress.stop()
+                progress.close()
                 account.measured = {word: found[word] for word in (*Outcome, "failed") if found[word]}
                 account.left = total - found.total()
                 _tell(account, total)
@@ -216,20 +270,12 @@ def _tell(account: _Account, total: int) -> None:
 
 @asynccontextmanager
 async def _analyst(store: Store, loaded: Config, now: datetime) -> AsyncIterator[Analyst]:
-    watched = at_a_pace(loaded.watched, now, loaded.policy.backfill)
-    workers = Workers(watched.settings.workers)
+    watched = rate_limited(loaded.watched, now, loaded.policy.backfill)
+    compute = open_compute(workers=watched.settings.workers)
     try:
-        yield Analyst(watched=lambda: watched, store=store, workers=workers, observer=Unobserved())
+        yield Analyst(watched=lambda: watched, store=store, compute=compute, observer=NullObserver())
     finally:
-        await asyncio.to_thread(workers.close)
-
-
-def _progress(what: str, total: int | None) -> Progress:
-    """A bar with one task, on a terminal only."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
-    progress.add_task(what, total=total)
-    return progress
+        await compute.close()
 
 
 COMMAND = import_

@@ -6,13 +6,15 @@ import click
 
 from afdp_exporter import settings
 
-_PACKAGES = ("sources", "webhooks", "feeds", "notify")
+_PACKAGES = ("sources", "webhooks", "feeds", "notify", "executors", "approvals")
 
 
 @click.command("kinds", epilog="Example: afdp kinds --output=json")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 def kinds(output: str) -> None:
-    """List the kinds of sources, senders, feeds and receivers that the configuration can name."""
+    """List the kinds of plugins that the configuration can name."""
     found = {package: settings.kinds(package) for package in _PACKAGES}
     if output == "json":
         click.echo(json.dumps(found))

@@ -1,4 +1,4 @@
-"""`afdp label`: a human's word on what became of a deployment; it wins over what was measured."""
+"""`afdp label`: a person corrects or confirms an outcome; it replaces what was measured."""
 
 import json
 import sys
@@ -19,13 +19,15 @@ from afdp_exporter.model import Outcome
 )  # fmt: skip
 @click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN.")
 @click.option("--note", help="Why, in a sentence; shown beside the outcome.")
-@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20))
+@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most.")
 @click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
-@click.option("--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
+)
 @click.argument("deployment_id")
 @click.argument("outcome", type=click.Choice([word.value for word in Outcome]))
 def label(deployment_id: str, outcome: str, **how: Any) -> None:  # noqa: ANN401 - click's values
-    """Say what became of a deployment: the verdict was wrong, or right."""
+    """Correct or confirm the outcome of a deployment."""
     url, body = how["url"], {"outcome": outcome} | ({"note": how["note"]} if how["note"] is not None else {})
     address = f"{url.rstrip('/')}/api/v1/deployments/{quote(deployment_id, safe='')}"
     call = Call(token=token_of(how["token_file"]), timeout=how["timeout"], tries=how["tries"])

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from afdp_exporter.commands.annotate import Call, body_of, describing, plain, refusal, token_of
-from afdp_exporter.errors import CallFailed
+from afdp_exporter.errors import BadInput, CallFailed
 from afdp_exporter.model import Estimate, Forecast
 from afdp_exporter.wording.metrics import display_name, format_change
-from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_forecast, format_share, format_share_range
+from afdp_exporter.wording.numbers import format_forecast, format_money, format_share, format_share_range
 
 
 @click.command(
@@ -22,13 +21,26 @@ from afdp_exporter.wording.numbers import format_forecast, format_share, format_
     epilog="Example: afdp predict --service api --change-type database --trait table_rows=2000000",
 )
 @describing
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one try: the first one learns.")
-def predict(url: str, token_file: str | None, *, timeout: float, tries: int, output: str, **told: Any) -> None:  # noqa: ANN401 - click's values
-    """Predict a planned deployment from those before it: risk, cost, each metric, and why. Nothing is recorded."""
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one try; the first answer may take long.")
+def predict(
+    url: str,
+    token_file: str | None,
+    *,
+    timeout: float,
+    tries: int,
+    output: str,
+    **options: Any,  # noqa: ANN401 - click's values
+) -> None:
+    """Predict a planned deployment: risk, cost, each metric, and why.
+
+    Nothing is recorded.
+    """
     address = f"{url.rstrip('/')}/api/v1/predictions"
     call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
-        answer = call("POST", address, body_of(told))
+        answer = call("POST", address, body_of(options))
+    except BadInput as error:
+        _end(str(error))
     except CallFailed as error:
         _end(plain(error, url))
     if not answer.ok:
@@ -47,6 +59,8 @@ def _show(found: dict[str, Any]) -> None:
         cost = found["cost_per_hour"]
         worded = partial(format_money, cost["currency"], per_hour=True)
         click.echo(f"Expected loss: {format_forecast(_forecast(cost), worded)}")
+    if found["cloud_cost_per_hour"]:
+        click.echo(f"Cloud cost: {found['cloud_cost_per_hour']['sentence']}")
     for warning in found["warnings"]:
         click.echo(f"- {warning}")
     metrics, similar = Table("metric", "expected change [5 %, 95 %]"), Table("similar", "alike", "outcome", "why")

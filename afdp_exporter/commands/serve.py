@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,8 +11,10 @@ import click
 
 from afdp_exporter import logs, server
 from afdp_exporter.external import External, check_address
-from afdp_exporter.handlers.web_config import Web
-from afdp_exporter.server import Serving
+from afdp_exporter.handlers.connections import passed_on
+from afdp_exporter.handlers.web_config import ReloadingWebConfig
+from afdp_exporter.server import ServeOptions
+from afdp_exporter.store.opening import url_of_file
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -28,6 +31,17 @@ class Address(click.ParamType[tuple[str, int]]):
         if match is None or int(match[3]) > 65535:
             self.fail(f"{value} is no HOST:PORT; :10333 means every address", param, ctx)
         return match[1] or match[2], int(match[3])
+
+
+class Prefix(click.ParamType[str]):
+    """A path in front of every path of ours; without its last slash."""
+
+    name = "PATH"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"/[\w.~/-]*", str(value)):
+            self.fail(f"{value} is no path such as /afdp", param, ctx)
+        return str(value).rstrip("/")
 
 
 class ExternalURL(click.ParamType[str]):
@@ -48,14 +62,38 @@ def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: A
     return click.option(flag, name, envvar=variable, show_envvar=True, show_default=True, **words)
 
 
+def storage_options(command: _F) -> _F:
+    """The two flags that say where everything is kept; `storage_of` makes one URL of them."""
+    path = option("--storage.path", "storage", type=_FOLDER, default="data/", help="The folder that keeps everything.")
+    url = option(
+        "--storage.url",
+        "storage_url",
+        metavar="URL",
+        help="postgresql://user@host/database, in place of --storage.path; the password by PGPASSFILE or PGPASSWORD.",
+    )
+    return path(url(command))
+
+
+def storage_of(folder: Path, url: str | None) -> str:
+    """The URL of the store."""
+    return url or url_of_file(folder / server.DATABASE)
+
+
 @click.command("serve", epilog="Example: afdp serve --config.file=afdp.yml --storage.path=data/")
 @option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What to watch.")
 @option(
     "--web.listen-address",
-    "address",
+    "addresses",
     type=Address(),
-    default="127.0.0.1:10333",
-    help="Port 0 takes a free one; the log tells which.",
+    multiple=True,
+    default=("127.0.0.1:10333",),
+    help="Repeatable. Port 0 takes a free one; the log shows which.",
+)
+@option(
+    "--web.systemd-socket",
+    "inherited",
+    is_flag=True,
+    help="Listen on the sockets that systemd passes on, in place of --web.listen-address.",
 )
 @option(
     "--web.config.file",
@@ -69,31 +107,54 @@ def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: A
     type=ExternalURL(),
     help="Where people reach the exporter, such as https://example.org/afdp behind a proxy; used for links.",
 )
-@option("--storage.path", "storage", type=_FOLDER, default="data/", help="Where everything is kept.")
-@option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info")
-@option("--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt")
+@option(
+    "--web.max-connections-per-address",
+    "connections_of_address",
+    type=click.IntRange(min=2),
+    default=50,
+    help="Behind a proxy all callers have its address: allow as many as it opens.",
+)
+@option(
+    "--web.route-prefix",
+    "route_prefix",
+    type=Prefix(),
+    help="The path that requests arrive with, where a proxy rewrites it; default: the path of --web.external-url.",
+)
+@storage_options
+@option("--log.level", "level", type=click.Choice(logs.LEVELS), default="info", help="The least that is logged.")
+@option(
+    "--log.format", "form", type=click.Choice(logs.FORMATS), default="logfmt", help="Lines for people, or for programs."
+)
 def serve(
     *,
     config_file: Path,
-    address: tuple[str, int],
+    addresses: tuple[tuple[str, int], ...],
+    inherited: bool,
+    route_prefix: str | None,
     web_config_file: Path | None,
     external_url: str | None,
+    connections_of_address: int,
     storage: Path,
+    storage_url: str | None,
     level: str,
     form: str,
 ) -> None:
-    """Run the exporter: take in deployments, watch what they do, and tell it on /metrics and over HTTP."""
+    """Run the exporter.
+
+    It takes in deployments, watches what they do, and serves pages, an API and /metrics.
+    """
     logs.set_up(level, form)
-    host, port = address
-    serving = Serving(
+    serving = ServeOptions(
         config_file=config_file,
-        host=host,
-        port=port,
-        storage=storage,
-        web_config=Web(web_config_file),
-        external=External(external_url),
+        addresses=passed_on(os.environ) if inherited else addresses,
+        storage=storage_of(storage, storage_url),
+        web_config=ReloadingWebConfig(web_config_file),
+        external=External(external_url, route_prefix),
+        connections_of_address=connections_of_address,
     )
     os.umask(0o077)  # what is kept is nobody else's
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # for connections; nothing here uses select()
     server.run(serving)
 
 

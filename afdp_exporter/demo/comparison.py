@@ -9,8 +9,8 @@ from afdp_exporter.demo.effects import Effect, Shape
 from afdp_exporter.demo.shop import STEP
 from afdp_exporter.demo.world import World
 from afdp_exporter.model import Deployment, Estimate, Impact, Shift
-from afdp_exporter.wording.durations import format_duration
 from afdp_exporter.wording.metrics import display_name, format_change
+from afdp_exporter.wording.numbers import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +25,17 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """How many deployments do something and how many of them were found; how many do nothing and were blamed."""
+    """How many deployments do something and how many of them were found; how many do nothing and were blamed.
+
+    `held` of the `ranges` that were measured hold what was planted.
+    """
 
     effective: int
     found: int
     harmless: int
     blamed: int
+    ranges: int
+    held: int
 
 
 def compare(deployment: Deployment, effects: Iterable[Effect], impact: Impact) -> tuple[Comparison, ...]:
@@ -50,11 +55,15 @@ def score(world: World, impacts: Mapping[str, Impact]) -> Score:
     moved = {name: _moved(impact) for name, impact in impacts.items()}
     effective = [name for name in impacts if planted[name]]
     harmless = [name for name in impacts if not planted[name]]
+    deployments = {deployment.id: deployment for deployment in world.deployments}
+    compared = [row for name in effective for row in compare(deployments[name], world.effects(name), impacts[name])]
     return Score(
         effective=len(effective),
         found=sum(1 for name in effective if moved[name] & planted[name]),
         harmless=len(harmless),
         blamed=sum(1 for name in harmless if moved[name]),
+        ranges=sum(row.inside is not None for row in compared),
+        held=sum(bool(row.inside) for row in compared),
     )
 
 

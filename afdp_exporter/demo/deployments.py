@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from afdp_exporter.demo import shop
-from afdp_exporter.demo.laws import LARGE_TABLE_ROWS
+from afdp_exporter.demo.effects import LARGE_TABLE_ROWS
 from afdp_exporter.model import ChangeType, Deployment, Strategy, Trait
 
 _ROUTINE = 24

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.effects import Effect
 from afdp_exporter.demo.world import World
-from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service
+from afdp_exporter.model import CalendarEntry, Deployment, Metric, Series, Service
 
 _RECEIPT = {"received_at", "received_from"}
 
@@ -36,7 +36,7 @@ def write_recording(world: World, folder: Path) -> None:
 
 
 def body(deployment: Deployment) -> dict[str, Any]:
-    """A deployment as its sender tells it: a body of `POST /api/v1/deployments`."""
+    """A deployment as its sender reports it: a body of `POST /api/v1/deployments`."""
     return _plain(deployment, exclude=_RECEIPT)
 
 
@@ -68,7 +68,9 @@ def _configuration(world: World, recording: Path) -> dict[str, Any]:
     }
 
 
-def _plain(value: Deployment | Effect | Metric | Occasion | Service, exclude: Iterable[str] = ()) -> dict[str, Any]:
+def _plain(
+    value: Deployment | Effect | Metric | CalendarEntry | Service, exclude: Iterable[str] = ()
+) -> dict[str, Any]:
     """What a value says beyond its defaults, in the types of JSON and YAML."""
     plain: dict[str, Any] = TypeAdapter(type(value)).dump_python(
         value, mode="json", exclude_defaults=True, exclude=set(exclude)

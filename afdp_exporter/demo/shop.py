@@ -6,7 +6,7 @@ recording and from a Prometheus alike.
 
 from datetime import UTC, datetime, timedelta
 
-from afdp_exporter.model import Layer, Metric, Money, Occasion, OccasionKind, Service, Worse
+from afdp_exporter.model import CalendarEntry, CalendarEntryKind, Layer, Metric, Money, Service, Worse
 
 API, CHECKOUT, WORKER = "api", "checkout", "worker"
 ENVIRONMENT = "production"
@@ -103,10 +103,12 @@ def story_at(end: datetime) -> datetime:
     return latest_at(latest, hour=14)
 
 
-def sale(story: datetime) -> Occasion:
+def sale(story: datetime) -> CalendarEntry:
     """The sale of the shop's history: from a Thursday at 10:00 to the Sunday at 22:00, about three weeks before."""
     start = latest_at(story - timedelta(days=17), hour=10, weekday=3)
-    return Occasion(name="autumn-sale", kind=OccasionKind.SALE, start=start, end=start + timedelta(days=3, hours=12))
+    return CalendarEntry(
+        name="autumn-sale", kind=CalendarEntryKind.SALE, start=start, end=start + timedelta(days=3, hours=12)
+    )
 
 
 def latest_at(instant: datetime, *, hour: int, weekday: int | None = None) -> datetime:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from afdp_exporter.demo import shop
-from afdp_exporter.model import Floats, Occasion
+from afdp_exporter.model import CalendarEntry, Floats
 
 Key = tuple[str, str | None]
 """Metric and service; None where the series belongs to the whole shop."""
@@ -48,7 +48,7 @@ def demand(times: Floats) -> Floats:
     return np.asarray(daily * weekly)
 
 
-def telemetry(times: Floats, sale: Occasion, seed: int) -> dict[Key, Floats]:
+def telemetry(times: Floats, sale: CalendarEntry, seed: int) -> dict[Key, Floats]:
     """Every series of the shop on the grid `times` (n,), each from a generator of its own: one cannot move another."""
     noise = _Noise(seed=seed, n=len(times))
     on_sale = (times >= sale.start.timestamp()) & (times < sale.end.timestamp())

@@ -7,10 +7,9 @@ import numpy as np
 
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.deployments import deployments
-from afdp_exporter.demo.effects import Effect
-from afdp_exporter.demo.laws import effects_of, is_update, undone
+from afdp_exporter.demo.effects import Effect, effects_of, is_update, undone
 from afdp_exporter.demo.telemetry import Key, telemetry
-from afdp_exporter.model import Deployment, Floats, Occasion, Series
+from afdp_exporter.model import CalendarEntry, Deployment, Floats, Series
 
 _DECIMALS = {shop.LATENCY: 5, shop.ERRORS: 6, shop.CPU: 4, shop.ABANDONMENT: 5, shop.LOCKS: 2, shop.REVENUE: 2}
 _WHOLE = (shop.REPLICAS, shop.BACKLOG, shop.SESSIONS, shop.TICKETS)
@@ -21,10 +20,11 @@ class World:
     """A shop with a known truth. Its series go on for a day after `end`, for whoever lives on in it."""
 
     end: datetime
+    seed: int
     series: tuple[Series, ...]
     deployments: tuple[Deployment, ...]  # oldest first
     truth: tuple[Effect, ...]
-    sale: Occasion
+    sale: CalendarEntry
 
     @property
     def update(self) -> Deployment:
@@ -68,6 +68,7 @@ def make_world(end: datetime, *, seed: int = 0, effects: bool = True) -> World:
     lived = {deployment.id for deployment in done if end - shop.HISTORY <= deployment.started_at < end}
     return World(
         end=end,
+        seed=seed,
         series=tuple(
             _series(key, times[seen], _touched(values, key, times, truth)[seen])
             for key, values in telemetry(times, sale, seed).items()
@@ -82,7 +83,7 @@ def _minutes(start: datetime, end: datetime) -> Floats:
     return np.arange(start.timestamp(), end.timestamp() + 1, shop.STEP.total_seconds())
 
 
-def _truth(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Generator) -> tuple[Effect, ...]:
+def _truth(done: tuple[Deployment, ...], sale: CalendarEntry, chance: np.random.Generator) -> tuple[Effect, ...]:
     """The effects of all deployments, in the order of their onsets."""
     truth: list[Effect] = []
     for deployment, strength in zip(done, _strengths(done, sale, chance), strict=True):
@@ -97,13 +98,13 @@ def _truth(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Gener
     return tuple(sorted(truth, key=lambda effect: effect.onset))
 
 
-def _strengths(done: tuple[Deployment, ...], sale: Occasion, chance: np.random.Generator) -> list[float]:
+def _strengths(done: tuple[Deployment, ...], sale: CalendarEntry, chance: np.random.Generator) -> list[float]:
     """How much stronger or weaker than documented each deployment's effects are; the newest of a kind is exact."""
-    strengths, told = [], set()
+    strengths, met = [], set()
     for deployment in reversed(done):
         kind = tuple(effect.metric for effect in effects_of(deployment, sale, 1.0))
-        strengths.append(float(chance.uniform(0.85, 1.2)) if kind in told else 1.0)
-        told.add(kind)
+        strengths.append(float(chance.uniform(0.85, 1.2)) if kind in met else 1.0)
+        met.add(kind)
     return strengths[::-1]
 
 

@@ -1,1 +1,1 @@
-"""Series -> what happened in it. Pure; one question a file."""
+"""Detectors: a series in, what happened in it out. Pure functions, one question a module."""

@@ -1,7 +1,7 @@
-"""The wall clock of the people whose doings a series follows, over changes to and from summer time.
+"""Wall-clock time of the time zone in which people work, across changes to and from daylight saving time.
 
-A series is laid out by the clock on the wall, so that the same hour of two days is always a whole number of days apart.
-Around the deployment time runs on as it does: a change of the clock in the hours before it is moved to before them.
+Series are laid out on the wall clock, so that the same hour of two days is a whole number of days apart. Near the
+deployment time runs continuously: a clock change within the hours before it is applied before those hours.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ import numpy as np
 
 from afdp_exporter.model import Floats
 
-DAY = 86_400.0
-HOUR = 3_600.0
+DAY = 86_400.0  # seconds
+HOUR = 3_600.0  # seconds
 UNTOUCHED = 3.0 * HOUR  # before the deployment, in which no hour is left out or repeated
 _ELSEWHERE = tuple(ZoneInfo(name) for name in ("Europe/Berlin", "America/New_York", "Australia/Sydney"))
 _LATEST = 4e9  # Unix seconds; calendars are not asked beyond
@@ -24,34 +24,34 @@ _LATEST = 4e9  # Unix seconds; calendars are not asked beyond
 class Clock:
     """What the clock showed at each time, in seconds that agree with Unix time from shortly before the deployment on.
 
-    `until` (k,) are the Unix times before which `ahead` (k,) is added: how far the wall clock was ahead of the one at
-    the deployment.
+    `until` (k,) are the Unix times before which `offsets` (k,) are added: how far the wall clock was ahead of that
+    at the deployment.
     """
 
     zone: tzinfo
     until: tuple[float, ...] = ()
-    ahead: tuple[float, ...] = ()
+    offsets: tuple[float, ...] = ()
 
-    def shown(self, times: Floats) -> Floats:
+    def to_wall(self, times: Floats) -> Floats:
         """Unix times (n,) -> seconds on the clock."""
         if not self.until:
             return times
         segment = np.searchsorted(np.array(self.until), times, side="right")
-        shown: Floats = times + np.append(np.array(self.ahead), 0.0)[segment]
-        return shown
+        to_wall: Floats = times + np.append(np.array(self.offsets), 0.0)[segment]
+        return to_wall
 
     def wall(self, at: float) -> datetime:
         """What the calendar on the wall says at a Unix time."""
         return datetime.fromtimestamp(at, self.zone).replace(tzinfo=None)
 
 
-def clock(zone: tzinfo, first: float, at: float) -> Clock:
+def wall_clock(zone: tzinfo, first: float, at: float) -> Clock:
     """The clock of a zone for a series that begins at `first` and a deployment `at`, Unix seconds."""
     if zone is UTC or not 0.0 < first < at < _LATEST:
         return Clock(zone=zone)
     now, changes = _offset(zone, at), _changes(zone, first, at)
     until = tuple(min(change, at - UNTOUCHED) for change, _ in changes)
-    return Clock(zone=zone, until=until, ahead=tuple(before - now for _, before in changes))
+    return Clock(zone=zone, until=until, offsets=tuple(before - now for _, before in changes))
 
 
 def changed_elsewhere(zone: tzinfo, first: float, at: float) -> bool:

@@ -1,20 +1,29 @@
-"""How far the level moved after the deployment, judged by how far it moves by itself.
+"""The size of a level shift after the deployment, with a standard error from placebo instants.
 
-Placebo in time (Abadie, Diamond and Hainmueller 2010): the change of the level is forecast directly from what was
-known before, by a robust ridge regression learned at many earlier instants of the same series; the errors made at
-those placebo instants say how large an error is nothing special. A variance taken from inside the window would not:
-production series are autocorrelated, seasonal and drifting.
+Placebo in time (Abadie, Diamond and Hainmueller 2010): a robust ridge regression (Huber 1964) forecasts the change of
+the mean from what was known before; it is trained at many earlier instants of the same series, and its errors there
+are the null distribution. A variance estimated inside the window would be wrong, since production series are
+autocorrelated, seasonal and drifting.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr, stdtrit
 
-from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, despike, running_totals, smooth
-from afdp_exporter.detectors.long_run import Scatter, lopsided, more_scatter
-from afdp_exporter.detectors.robust import median, quantiles
+from afdp_exporter.detectors.noise import LongRunError, are_skewed, long_run_error
+from afdp_exporter.detectors.panel import Panel, by_panel
+from afdp_exporter.detectors.regular_series import (
+    REACH_SECONDS,
+    RegularSeries,
+    cumulative_sums,
+    despike,
+    smooth,
+)
+from afdp_exporter.detectors.robust import MAD_SCALE, quantiles, row_medians, row_quantiles
 from afdp_exporter.model import Floats
 
 Ints = NDArray[np.int64]
@@ -27,64 +36,83 @@ OUTLIER = 2.5  # Huber 1964, in robust deviations
 CLIP = 8.0  # of a predictor, in robust deviations
 RARELY = 0.3  # of its root mean square: what is mostly 0 has no robust deviation
 ROUNDS = 2  # of reweighting
-QUANTILES = np.array([0.68, 0.90, 0.95])
-MIDDLE = np.array([0.5])
+QUANTILES = np.array([0.68, 0.90, 0.95])  # of the placebo errors, each of which gives a scale
 SHARE_OF_HISTORY = 0.3  # the longest look back that is learned from
+AS_FAR = 0.9  # of the change: a placebo error so large is as far, as steps of one size differ by their noise alone
 MARGIN = 1.05  # for the quantiles of few placebos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Level:
+class LevelShift:
     """The change of the level in standardised units, and what it is measured against.
 
-    `p_value` is two-sided, from a t distribution with `freedom` degrees; `error` is its scale: the robust deviation of
-    the same statistic at the placebo instants, and what the values after the deployment scatter more than any before.
+    `p_value` is two-sided, from a t distribution, and never less than the share of placebos that moved as far: what
+    moves in rare steps has no scale. `error` is that scale: the robust deviation of the same statistic at the placebo
+    instants, and what the values after the deployment scatter more than any before.
     The mean of `forward` steps, of which the first `gap` are left out, is compared with the mean of `back` steps before
-    the deployment.
+    the deployment. `base` and `bounds` are the level before and the 90 % interval of the change where events are
+    counted; else the mean of those steps, and an interval that is the same to both sides.
     """
 
     change: float
     error: float
-    freedom: float
+    degrees_of_freedom: float
     p_value: float
     independent: float
     forward: int
     back: int
     gap: int
+    base: float | None = None
+    bounds: tuple[float, float] | None = None
+
+    def interval(self) -> tuple[float, float]:
+        """The 90 % interval of the change."""
+        half = self.half_width()
+        return self.bounds or (self.change - half, self.change + half)
 
     def half_width(self, coverage: float = 0.90) -> float:
         """Half the width of the interval of the change."""
-        return float(stdtrit(self.freedom, 0.5 + coverage / 2)) * self.error
+        return float(stdtrit(self.degrees_of_freedom, 0.5 + coverage / 2)) * self.error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Designs:
-    """One way (row) of measuring the change for each pair of window lengths; lengths int64 (ways, 1)."""
+class _Windows:
+    """One way (row) of measuring a change for each pair of window lengths; lengths int64 (ways, 1)."""
 
     forward: Ints
     back: Ints
     gap: Ints
 
 
-def level(grid: Grid) -> Level | None:
-    """Measure the change of the level; None when there are not enough placebo instants to learn from."""
-    designs = _designs(grid)
-    return None if designs is None else _measure(grid, designs, onset_known=False)
+def level_shifts(panel: Panel) -> list[LevelShift | None]:
+    """Measure the change of each level; None when there are not enough placebo instants to learn from."""
+    candidates = _windows(panel.layout)
+    return [None] * panel.k if candidates is None else _measure(panel, candidates, onset_known=False)
 
 
-def step_at(grid: Grid, onset: int) -> Level | None:
-    """Measure the change again, from a known onset on: nothing is left out, and later drift is told from the step."""
-    at_onset = replace(grid, deployed=onset, finished=onset)
-    forward = np.array([[min(at_onset.n_after, int(SHARE_OF_HISTORY * onset))]], dtype=np.int64)
+def steps_at_onsets(grids: Sequence[RegularSeries], onsets: Sequence[int]) -> list[LevelShift | None]:
+    """Measure each change again, from a known onset on: nothing is left out, and later drift is separated."""
+    skewed = [bool(are_skewed(grid.values[None, : grid.deployed])[0]) for grid in grids]
+    at_onset = [replace(grid, deployed=at, finished=at) for grid, at in zip(grids, onsets, strict=True)]
+    found: dict[int, LevelShift | None] = {}
+    for rare in (False, True):
+        places = [place for place, each in enumerate(skewed) if each is rare]
+        measured = by_panel(partial(_steps_at_onset, rare=rare), [at_onset[place] for place in places])
+        found |= zip(places, measured, strict=True)
+    return [found[place] for place in range(len(grids))]
+
+
+def _steps_at_onset(panel: Panel, *, rare: bool) -> list[LevelShift | None]:
+    grid = panel.layout
+    forward = np.array([[min(grid.n_after, int(SHARE_OF_HISTORY * grid.deployed))]], dtype=np.int64)
     if forward[0, 0] < 3:
-        return None
-    before = grid.values[: grid.deployed]
-    back = forward if lopsided(before) else np.full_like(forward, 3)  # three values hold none of what is rare
-    once = _Designs(forward=forward, back=back, gap=np.zeros_like(forward))
-    return _measure(at_onset, once, onset_known=True)
+        return [None] * panel.k
+    back = forward if rare else np.full_like(forward, 3)  # three values hold none of what is rare
+    once = _Windows(forward=forward, back=back, gap=np.zeros_like(forward))
+    return _measure(panel, once, onset_known=True)
 
 
-def _designs(grid: Grid) -> _Designs | None:
+def _windows(grid: RegularSeries) -> _Windows | None:
     longest = min(grid.n_after, int(0.35 * grid.deployed))
     rollout = grid.finished - grid.deployed
     shortest = min(int(1.5 * grid.reach) + rollout, longest)
@@ -94,155 +122,182 @@ def _designs(grid: Grid) -> _Designs | None:
         return None
     forward = np.array([[f] for f, _ in pairs], dtype=np.int64)
     settle = np.minimum(forward // 4, max(1, round(REACH_SECONDS / grid.step)))
-    return _Designs(
+    return _Windows(
         forward=forward,
         back=np.array([[b] for _, b in pairs], dtype=np.int64),
         gap=np.minimum(settle + rollout, forward - np.minimum(forward, 3)),
     )
 
 
-def _measure(grid: Grid, designs: _Designs, *, onset_known: bool) -> Level | None:
+def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[LevelShift | None]:
+    grid = panel.layout
     looks_back = np.concatenate(
-        [designs.back * 2, designs.back * 4, designs.forward, designs.forward * 2, designs.forward * 4], axis=1
+        [candidates.back * 2, candidates.back * 4, candidates.forward, candidates.forward * 2, candidates.forward * 4],
+        axis=1,
     )
-    used = (looks_back > designs.back) & (looks_back <= SHARE_OF_HISTORY * grid.deployed)
-    first = np.maximum(np.where(used, looks_back, 0).max(axis=1, keepdims=True), designs.back)
-    first += grid.day if grid.knows_days else 0
-    last = grid.deployed - designs.forward
+    used = (looks_back > candidates.back) & (looks_back <= SHARE_OF_HISTORY * grid.deployed)
+    first = np.maximum(np.where(used, looks_back, 0).max(axis=1, keepdims=True), candidates.back)
+    first += grid.day if grid.has_daily_history else 0
+    last = grid.deployed - candidates.forward
     enough = (last - first >= 8)[:, 0]
     if not enough.any():
-        return None
-    ways = _Designs(forward=designs.forward[enough], back=designs.back[enough], gap=designs.gap[enough])
+        return [None] * panel.k
+    windows = _Windows(forward=candidates.forward[enough], back=candidates.back[enough], gap=candidates.gap[enough])
     first, last = first[enough], last[enough]
     at = _placebos(grid, first, last)
-    calm = grid.values if lopsided(grid.values[: grid.deployed]) else (despike if onset_known else smooth)(grid.values)
-    totals = running_totals(calm)
-    change = _change(totals, ways, at)
-    columns = _predictors(grid, totals, ways, at, np.where(used[enough], looks_back[enough], 0))
+    skewed = are_skewed(panel.values[:, : grid.deployed])
+    calm = (despike if onset_known else smooth)(panel.values)
+    calm[skewed] = panel.values[skewed]
+    totals = cumulative_sums(calm)
+    change = _change(totals, windows, at)
+    columns = _predictors(panel, totals, windows, at, np.where(used[enough], looks_back[enough], 0))
     if onset_known:
-        columns += _drift_after(totals, ways, at)
-    predictors = np.stack(columns, axis=1)
-    independent = (last - first)[:, 0] / ways.forward[:, 0] + 2.0
-    found = _choose(ways, change, predictors, independent)
+        columns += _drift_after(totals, windows, at)
+    predictors = np.stack(columns, axis=-2)
+    independent = (last - first)[:, 0] / windows.forward[:, 0] + 2.0
+    found = _select_windows(windows, change, predictors, independent)
     if not onset_known:
-        return found  # a step or a drift in it would pass for scatter
-    return _with_scatter(found, more_scatter(calm, grid.deployed, grid.deployed, grid.deployed + found.forward))
+        return [*found]  # a step or a drift in it would pass for scatter
+    return [
+        _with_long_run_error(each, long_run_error(values, grid.deployed, grid.deployed, grid.deployed + each.forward))
+        for each, values in zip(found, calm, strict=True)
+    ]
 
 
-def _placebos(grid: Grid, first: Ints, last: Ints) -> Ints:
+def _placebos(grid: RegularSeries, first: Ints, last: Ints) -> Ints:
     """Evenly spread instants (ways, m + 1), of which the last one is the deployment itself."""
     m = int(min(LEARN_FROM, (last - first).max() + 1) // BLOCKS * BLOCKS)
     at = np.rint(first + (last - first) * np.linspace(0.0, 1.0, m)).astype(np.int64)
     return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
 
 
-def _mean(totals: Floats, begin: Ints, end: Ints) -> Floats:
-    return (totals[end] - totals[begin]) / (end - begin)
+def _mean(totals: Floats, begin: Ints, length: Ints) -> Floats:
+    """The means of `length` steps from positions (ways, instants) on: (k, ways, instants)."""
+    mean: Floats = (totals.take(begin + length, axis=-1) - totals.take(begin, axis=-1)) / length
+    return mean
 
 
-def _change(totals: Floats, ways: _Designs, at: Ints) -> Floats:
-    return _mean(totals, at + ways.gap, at + ways.forward) - _mean(totals, at - ways.back, at)
+def _change(totals: Floats, windows: _Windows, at: Ints) -> Floats:
+    after = _mean(totals, at + windows.gap, windows.forward - windows.gap)
+    return after - _mean(totals, at - windows.back, windows.back)
 
 
-def _predictors(grid: Grid, totals: Floats, ways: _Designs, at: Ints, looks_back: Ints) -> list[Floats]:
-    """What is known before, each (ways, instants): longer pasts, the days before, the control."""
-    base = _mean(totals, at - ways.back, at)
+def _predictors(panel: Panel, totals: Floats, windows: _Windows, at: Ints, looks_back: Ints) -> list[Floats]:
+    """What is known before, each (k, ways, instants): longer pasts, the days before, the control."""
+    grid = panel.layout
+    base = _mean(totals, at - windows.back, windows.back)
     columns = []
     for k in range(looks_back.shape[1]):
         length = looks_back[:, k : k + 1]
-        past = _mean(totals, at - np.maximum(length, 1), at)
-        columns.append(np.where(length > 0, past - base, 0.0))
-    if grid.knows_days:
-        columns += _days_before(grid, totals, ways, at, base)
-    if grid.control is not None:
-        other = running_totals(grid.control)
-        after = _mean(other, at + ways.gap, at + ways.forward)
+        known = np.maximum(length, 1)
+        columns.append(np.where(length > 0, _mean(totals, at - known, known) - base, 0.0))
+    if grid.has_daily_history:
+        columns += _days_before(grid, totals, windows, at, base)
+    if panel.control is not None:
+        other = cumulative_sums(panel.control)
+        after = _mean(other, at + windows.gap, windows.forward - windows.gap)
+        before = np.maximum(at - windows.forward, 0)
         columns += [
-            after - _mean(other, at - ways.back, at),
-            after - _mean(other, np.maximum(at - ways.forward, 0), at),
+            after - _mean(other, at - windows.back, windows.back),
+            after - _mean(other, before, at - before),
         ]
     return columns
 
 
-def _drift_after(totals: Floats, ways: _Designs, at: Ints) -> list[Floats]:
+def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     """How the values after move among themselves: a step leaves these differences alone, a drift does not."""
-    whole = _mean(totals, at, at + ways.forward)
-    parts = (np.minimum(ways.forward, 3), np.maximum(ways.forward // 4, 3), np.maximum(ways.forward // 2, 3))
-    return [whole - _mean(totals, at, at + part) for part in parts]
+    whole = _mean(totals, at, windows.forward)
+    parts = (np.minimum(windows.forward, 3), np.maximum(windows.forward // 4, 3), np.maximum(windows.forward // 2, 3))
+    return [whole - _mean(totals, at, part) for part in parts]
 
 
-def _days_before(grid: Grid, totals: Floats, ways: _Designs, at: Ints, base: Floats) -> list[Floats]:
+def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Ints, base: Floats) -> list[Floats]:
     yesterday = at - grid.day
-    same = _change(totals, ways, yesterday)
+    same = _change(totals, windows, yesterday)
     earlier = [at - days * grid.day for days in (2, 3)]
-    reached = [(day >= ways.back).astype(np.float64) for day in earlier]
-    changes = [_change(totals, ways, np.maximum(day, ways.back)) for day in earlier]
+    reached = [(day >= windows.back).astype(np.float64) for day in earlier]
+    changes = [_change(totals, windows, np.maximum(day, windows.back)) for day in earlier]
     count = reached[0] + reached[1]
     average = (changes[0] * reached[0] + changes[1] * reached[1]) / np.maximum(count, 1.0)
-    return [same, np.where(count > 0, average, same), base - _mean(totals, yesterday - ways.back, yesterday)]
+    before = _mean(totals, yesterday - windows.back, windows.back)
+    return [same, np.where(count > 0, average, same), base - before]
 
 
-def _choose(ways: _Designs, change: Floats, predictors: Floats, independent: Floats) -> Level:
-    """Forecast with every way, keep the one whose placebo errors are smallest, and measure with it."""
-    scaled = np.ascontiguousarray(_scaled(predictors).swapaxes(1, 2))
-    learned, y = scaled[:, :-1], change[:, :-1]
-    penalty = PENALTY / independent * y.shape[1]
+def _select_windows(windows: _Windows, change: Floats, predictors: Floats, independent: Floats) -> list[LevelShift]:
+    """Forecast with every way, keep the one whose placebo errors are smallest for a series, and measure with it.
+
+    `change` (k, ways, m + 1), `predictors` (k, ways, p, m + 1); the last instant is the deployment.
+    """
+    scaled = np.ascontiguousarray(_robust_scale(predictors).swapaxes(-1, -2))
+    penalty = PENALTY / independent * (change.shape[-1] - 1)
+    learned, y = scaled[..., :-1, :], change[..., :-1]
     residual, _ = _ridge(learned, y, np.ones_like(y), penalty)
-    error = _error(residual) * (1.0 + 2.0 / independent)
-    best = slice(int(np.argmin(error)), int(np.argmin(error)) + 1)
-    learned, y, penalty = learned[best], y[best], penalty[best]
-    residual = residual[best]
+    best = np.argmin(_error(residual) * (1.0 + 2.0 / independent), axis=-1)
+    row = np.arange(len(change))
+    residual, learned, y, penalty = residual[row, best], learned[row, best], y[row, best], penalty[best]
     weights = np.zeros(0)
     for _ in range(ROUNDS):
-        usual = 1.4826 * median(np.abs(residual).ravel()) or 1e-12
+        usual = MAD_SCALE * row_medians(np.abs(residual))[:, None]
+        usual[usual == 0.0] = 1e-12
         residual, weights = _ridge(
             learned, y, np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300)), penalty
         )
-    moved = float(change[best][0, -1] - scaled[best][0, -1] @ weights[0])
-    scale = max(float(_error(residual)[0]), 1e-9)
-    n_independent = float(independent[best][0])
-    freedom = float(np.clip(0.6 * n_independent, 1.5, 8.0))
-    return Level(
-        change=moved, error=scale, freedom=freedom, independent=n_independent,
-        p_value=float(2.0 * stdtr(freedom, -abs(moved) / scale)),
-        forward=int(ways.forward[best][0, 0]), back=int(ways.back[best][0, 0]), gap=int(ways.gap[best][0, 0]),
-    )  # fmt: skip
+    moved = change[row, best, -1] - np.vecdot(scaled[row, best, -1], weights)
+    scale = np.maximum(_error(residual), 1e-9)
+    degrees_of_freedom = np.clip(0.6 * independent[best], 1.5, 8.0)
+    as_far = (np.abs(residual) >= AS_FAR * np.abs(moved)[:, None]).mean(axis=1)
+    p_value = np.maximum(2.0 * stdtr(degrees_of_freedom, -np.abs(moved) / scale), as_far)
+    return [
+        LevelShift(
+            change=float(moved[k]), error=float(scale[k]), degrees_of_freedom=float(degrees_of_freedom[k]),
+            independent=float(independent[way]), p_value=float(p_value[k]), forward=int(windows.forward[way, 0]),
+            back=int(windows.back[way, 0]), gap=int(windows.gap[way, 0]),
+        )
+        for k, way in enumerate(best)
+    ]  # fmt: skip
 
 
-def _with_scatter(found: Level, more: Scatter) -> Level:
+def _with_long_run_error(found: LevelShift, more: LongRunError) -> LevelShift:
     """The level with what the values after the deployment add to the placebos' error (Welch and Satterthwaite)."""
     if more.error == 0.0:
         return found
     variances = found.error**2, more.error**2
     error = sum(variances) ** 0.5
-    freedom = error**4 / (variances[0] ** 2 / found.freedom + variances[1] ** 2 / more.freedom)
-    return replace(found, error=error, freedom=freedom, p_value=float(2.0 * stdtr(freedom, -abs(found.change) / error)))
+    degrees_of_freedom = error**4 / (
+        variances[0] ** 2 / found.degrees_of_freedom + variances[1] ** 2 / more.degrees_of_freedom
+    )
+    return replace(
+        found,
+        error=error,
+        degrees_of_freedom=degrees_of_freedom,
+        p_value=float(2.0 * stdtr(degrees_of_freedom, -abs(found.change) / error)),
+    )
 
 
-def _scaled(predictors: Floats) -> Floats:
-    """Predictors (ways, predictors, instants) in units of their own robust deviation, clipped."""
+def _robust_scale(predictors: Floats) -> Floats:
+    """Predictors (..., predictors, instants) in units of their own robust deviation, clipped."""
     learned = predictors[..., :-1]
-    deviation = 1.4826 * quantiles(np.abs(learned), MIDDLE)[0][..., None]
+    deviation = MAD_SCALE * row_quantiles(np.abs(learned), 0.5)[..., None]
     deviation = np.maximum(deviation, RARELY * np.sqrt((learned**2).mean(axis=-1, keepdims=True)))
     return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
 
 
 def _error(residual: Floats) -> Floats:
-    """The robust deviation of the errors (ways,): the largest that their middle or their tail asks for."""
+    """The robust deviation of the errors (..., m): the largest that their middle or their tail asks for."""
     at = quantiles(np.abs(residual), QUANTILES)
-    error: Floats = MARGIN * (at / ndtri((1.0 + QUANTILES) / 2.0)[:, None]).max(axis=0)
+    error: Floats = MARGIN * (at.T / ndtri((1.0 + QUANTILES) / 2.0)).T.max(axis=0)
     return error
 
 
 def _ridge(x: Floats, y: Floats, weights: Floats, penalty: Floats) -> tuple[Floats, Floats]:
-    """Weighted ridge for every way at once: errors of block cross-validation (ways, m), weights on all of it."""
-    ways, m, p = x.shape
-    blocks = x.reshape(ways, BLOCKS, m // BLOCKS, p)
-    weighted = (blocks * weights.reshape(ways, BLOCKS, -1, 1)).swapaxes(-1, -2)
+    """Weighted ridge of many (..., m, p) at once: errors of block cross-validation (..., m), weights on all of it."""
+    *many, m, p = x.shape
+    blocks = x.reshape(*many, BLOCKS, m // BLOCKS, p)
+    weighted = (blocks * weights.reshape(*many, BLOCKS, -1, 1)).swapaxes(-1, -2)
     gram = weighted @ blocks
-    moment = weighted @ y.reshape(ways, BLOCKS, -1, 1)
-    ridge = (penalty * np.maximum(weights.mean(axis=1), 0.1))[:, None, None] * np.eye(p)
-    whole, right = gram.sum(axis=1), moment.sum(axis=1)
-    held_out = np.linalg.solve(whole[:, None] - gram + ridge[:, None], right[:, None] - moment)
-    forecast = (blocks @ held_out).reshape(ways, m)
+    moment = weighted @ y.reshape(*many, BLOCKS, -1, 1)
+    ridge = (penalty * np.maximum(weights.mean(axis=-1), 0.1))[..., None, None] * np.eye(p)
+    whole, right = gram.sum(axis=-3), moment.sum(axis=-3)
+    held_out = np.linalg.solve(whole[..., None, :, :] - gram + ridge[..., None, :, :], right[..., None, :, :] - moment)
+    forecast = (blocks @ held_out).reshape(*many, m)
     return y - forecast, np.linalg.solve(whole + ridge, right)[..., 0]

@@ -1,18 +1,33 @@
-"""Medians and quantiles by sorting: numpy's own cost more to call than to compute where arrays are small."""
+"""Medians and quantiles of arrays and of their rows; on small ones numpy's own have more call overhead than work.
+
+They sort: numpy does that with the processor's vector instructions, which selecting two neighbours is not done with.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from afdp_exporter.model import Floats
 
+MAD_SCALE = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
+
 
 def median(values: Floats) -> float:
     """The median of (n,) finite values, n > 0."""
-    half = len(values) // 2
-    if len(values) % 2:
-        return float(np.partition(values, half)[half])
-    parted = np.partition(values, (half - 1, half))
-    return 0.5 * float(parted[half - 1] + parted[half])
+    ordered, half = np.sort(values), len(values) // 2
+    return float(ordered[half]) if len(values) % 2 else 0.5 * float(ordered[half - 1] + ordered[half])
+
+
+def mad(residuals: Floats) -> float:
+    """The standard deviation of (n,) residuals by their median absolute deviation, n > 0."""
+    return MAD_SCALE * median(np.abs(residuals))
+
+
+def row_medians(rows: Floats) -> Floats:
+    """The median of each row of (..., n) finite values, n > 0. Returns (...)."""
+    n = rows.shape[-1]
+    ordered = np.sort(rows, axis=-1)
+    found: Floats = 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
+    return found
 
 
 def medians(rows: Floats, counted: NDArray[np.bool_]) -> Floats:
@@ -37,14 +52,24 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
 
 def quantile(values: Floats, share: float) -> float:
     """One quantile of (n,) finite values, n > 0, interpolated linearly."""
-    at = share * (len(values) - 1)
+    return float(row_quantiles(values, share))
+
+
+def row_quantiles(rows: Floats, share: float) -> Floats:
+    """One quantile of each row of (..., n) finite values, n > 0, interpolated linearly. Returns (...)."""
+    at = share * (rows.shape[-1] - 1)
     low = int(at)
-    parted = np.partition(values, (low, min(low + 1, len(values) - 1)))
-    return float(parted[low] + (at - low) * (parted[min(low + 1, len(values) - 1)] - parted[low]))
+    high = min(low + 1, rows.shape[-1] - 1)
+    ordered = np.sort(rows, axis=-1)
+    found: Floats = ordered[..., low] + (at - low) * (ordered[..., high] - ordered[..., low])
+    return found
 
 
-def highest_by_window(values: Floats, window: int) -> Floats:
-    """The maxima of adjacent windows of (n,) values, counted from the end; n >= window. Returns (n // window,)."""
-    count = len(values) // window
-    highest: Floats = values[len(values) - count * window :].reshape(count, window).max(axis=1)
+def window_maxima(values: Floats, window: int) -> Floats:
+    """The maxima of adjacent windows of (..., n) values, counted from the end; n >= window. (..., n // window)."""
+    count = values.shape[-1] // window
+    inside = values[..., values.shape[-1] - count * window :]
+    highest: Floats = inside[..., ::window].copy()
+    for place in range(1, window):
+        np.maximum(highest, inside[..., place::window], out=highest)
     return highest

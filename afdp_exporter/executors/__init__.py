@@ -5,12 +5,14 @@ hold for it; `apply` sends it, once, on a condition that the target itself check
 have been refused counts as begun.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from afdp_exporter.errors import ActionRefused
+from afdp_exporter.model import Deployment
+from afdp_exporter.settings import STRICT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +87,44 @@ class Executor(Protocol):
     async def verify(self, plan: Plan) -> bool | None:
         """Whether the target has returned; None as long as it is under way. Raises ActionUnknown."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The services that an executor is for, by name, and the environments; `dry_run` sends nothing."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    services: tuple[str, ...]
+    environments: tuple[str, ...] = ("production",)
+    dry_run: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.services:
+            raise ValueError("an executor is for services by name, never for all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """An executor by its name, and what it is for."""
+
+    name: str
+    kind: str
+    executor: Executor
+    scope: Scope
+
+
+SCOPE = frozenset({"services", "environments", "dry_run"})
+"""The keys of a block that are the same for all kinds."""
+
+
+def way_for(deployment: Deployment, ways: Iterable[Way]) -> Way | None:
+    """The first one that is for a deployment's service and environment."""
+    return next(
+        (
+            way
+            for way in ways
+            if deployment.service in way.scope.services and deployment.environment in way.scope.environments
+        ),
+        None,
+    )

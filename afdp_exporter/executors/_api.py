@@ -1,44 +1,26 @@
 """One call to the API of a target: reads may fail as they like, a write is refused, carried out, or unknown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import orjson
-from pydantic import Field
 
 from afdp_exporter.errors import ActionRefused, ActionUnknown, CallFailed, SecretUnreadable
-from afdp_exporter.http_client import Answer, Client
-from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
-from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.http_client import Answer, Server
 
 _LARGEST = 16 * 1024 * 1024
 _NEVER_SENT = {"tls", "address"}
+_JSON = {"Accept": "application/json"}
 _SHOWN = 300  # characters of an error
 
 
-@dataclass(frozen=True, kw_only=True)
-class Api:
-    """A server at `url`; the blocks are those of Prometheus' own `http_config`. `timeout` is for one call."""
-
-    __pydantic_config__: ClassVar = STRICT
-
-    url: Address
-    timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=10)
-    basic_auth: BasicAuth | None = None
-    authorization: Authorization | None = None
-    tls_config: TLSConfig = TLSConfig()
-    http_headers: Mapping[str, Header] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.basic_auth is not None and self.authorization is not None:
-            raise ValueError("at most one of basic_auth and authorization can stand")
+class Api(Server):
+    """The API of a target."""
 
     async def read(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:  # noqa: ANN401 - JSON
         """The JSON at a path. Raises ActionRefused for what is not there or not allowed, else ActionUnknown."""
         try:
-            answer = await self._call("GET", path, {}, None, params)
+            answer = await self.request("GET", path, params=params, more=_JSON, most=_LARGEST)
         except (CallFailed, SecretUnreadable) as error:
             raise ActionUnknown(f"{self.url} cannot be read: {error}") from None
         if answer.status in {401, 403, 404}:
@@ -54,11 +36,14 @@ class Api:
         """
         body = request.get("body")
         content = None if body is None else orjson.dumps(body)
-        kind = {} if content is None else {"Content-Type": str(request.get("content_type", "application/json"))}
-        kind |= {str(name): str(value) for name, value in request.get("headers", {}).items()}
+        more = {} if content is None else {"Content-Type": str(request.get("content_type", "application/json"))}
+        more |= {str(name): str(value) for name, value in request.get("headers", {}).items()}
         params = [(str(name), str(value)) for name, value in request.get("params", {}).items()]
         try:
-            answer = await self._call(str(request["method"]), str(request["path"]), kind, content, params)
+            answer = await self.request(
+                str(request["method"]), str(request["path"]),
+                data=content, params=params, more=_JSON | more, most=_LARGEST,
+            )  # fmt: skip
         except SecretUnreadable as error:
             raise ActionRefused(f"nothing was sent: {error}") from None
         except CallFailed as error:
@@ -70,20 +55,6 @@ class Api:
         if not answer.ok:
             raise ActionUnknown(f"{self.url} answered {answer.status}, and may have done it: {_words(answer)}")
         return {"status": answer.status}
-
-    async def _call(
-        self, method: str, path: str, extra: Mapping[str, str], data: bytes | None, params: Sequence[tuple[str, str]]
-    ) -> Answer:
-        known = headers(self.basic_auth or self.authorization, self.http_headers)
-        return await Client(self.tls_config).call(
-            method,
-            self.url + path,
-            headers={"Accept": "application/json"} | dict(extra) | dict(known),
-            data=data,
-            params=params,
-            seconds=self.timeout.total_seconds(),
-            most=_LARGEST,
-        )
 
 
 def _json(answer: Answer) -> Any:  # noqa: ANN401

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
-from afdp_exporter.model import Annotation, Announcement, Change, Ignored
+from afdp_exporter.model import Annotation, Announcement, CommitChange, Ignored
 
 _LATELY = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
+class PollRequest:
     """Where to go on: behind the place that `cursor` names, else with what happened from `at` on; it is `now`."""
 
     at: datetime
@@ -21,8 +21,8 @@ class Since:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """Everything up to here was told: the place to go on from. `present`: nothing older is left."""
+class Checkpoint:
+    """Everything up to here was reported: the place to go on from. `present`: nothing older is left."""
 
     cursor: str
     present: bool = True
@@ -37,7 +37,7 @@ class Marked:
     by: str | None = None
 
 
-Step: TypeAlias = Announcement | Change | Ignored | Marked | Reached
+Step: TypeAlias = Announcement | CommitChange | Ignored | Marked | Checkpoint
 
 
 class Feed(Protocol):
@@ -48,11 +48,11 @@ class Feed(Protocol):
         """How long to wait after one walk before the next."""
         ...
 
-    def deployments(self, since: Since) -> AsyncIterator[Step]:
+    def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """What happened since, and each place on the way from which a later walk may go on.
 
-        A walk reaches the present at least once and then ends, or follows what happens. What was told already may be
-        told again, as the same event. Raises FeedError.
+        A walk reaches the present at least once and then ends, or follows what happens. What was reported may be
+        reported again, as the same event. Raises FeedError.
         """
 
     async def check(self, now: datetime) -> None:
@@ -61,8 +61,8 @@ class Feed(Protocol):
 
 async def walk(feed: Feed, now: datetime) -> None:
     """Read what happened lately up to the present, and tell nothing of it. Raises FeedError."""
-    steps = feed.deployments(Since(at=now - _LATELY, now=now))
+    steps = feed.deployments(PollRequest(at=now - _LATELY, now=now))
     async with aclosing(steps):  # type: ignore[type-var]
         async for step in steps:
-            if isinstance(step, Reached) and step.present:
+            if isinstance(step, Checkpoint) and step.present:
                 return

@@ -55,6 +55,7 @@ class Polled:
     ca_file: FilePath | None = None
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
     interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=60)
+    allow_link_local: bool = False
     _known: Cache = field(default_factory=OrderedDict, init=False, repr=False, compare=False)
 
     def secret(self) -> str | None:
@@ -67,7 +68,7 @@ class Polled:
     @asynccontextmanager
     async def asking(self, url: str, headers: Mapping[str, str]) -> AsyncIterator["Api"]:
         """The API at an address, as long as it is read. Raises FeedError."""
-        client = Client(TLSConfig(ca_file=self.ca_file))
+        client = Client(TLSConfig(ca_file=self.ca_file), allow_link_local=self.allow_link_local)
         try:
             async with client.kept():
                 yield Api(client, url, headers, self.timeout.total_seconds(), self._known)
@@ -145,7 +146,7 @@ class Api:
 
 
 def read(kind: type[_Model], content: object, place: str) -> _Model:
-    """What an API tells, checked. Raises FeedError with the fields that are not as expected."""
+    """What an API reports, checked. Raises FeedError with the fields that are not as expected."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:

@@ -11,7 +11,7 @@ from kubernetes_asyncio.client import ApiClient, ApiException, CustomObjectsApi
 
 from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds._reasons import reason_of
-from afdp_exporter.feeds._rollouts import Kind, Object, Resource
+from afdp_exporter.feeds._rollouts import Object, Resource
 
 _PAGE = 500
 _WATCH = 300  # seconds after which the server is asked to end a watch, so that a dead connection is noticed
@@ -50,11 +50,11 @@ class Cluster:
         """Each of which is followed by itself."""
         return self._namespaces
 
-    async def kept(self, kind: Kind, workload: Object) -> list[Object]:
-        """What keeps the revisions in the namespace of a workload. Raises FeedError."""
-        selector = (workload["spec"].get("selector") or {}).get("matchLabels") or {}
+    async def kept(self, revisions: Resource, namespace: str | None, workload: Object | None) -> list[Object]:
+        """What keeps the revisions in a namespace; of one workload, where it is given. Raises FeedError."""
+        selector = (workload["spec"].get("selector") or {}).get("matchLabels") or {} if workload else {}
         labels = ",".join(f"{name}={text}" for name, text in sorted(selector.items()))
-        found, _ = await self._list(kind.revisions, workload["metadata"]["namespace"], labels)
+        found, _ = await self._list(revisions, namespace, labels)
         return found
 
     async def follow(self, kind: Resource, namespace: str | None) -> AsyncIterator[Changed | Listed]:

@@ -198,7 +198,7 @@ class Sight:
 
 
 def follow(sight: Sight, seen: Seen | None, since: datetime) -> tuple[list[Step], Seen]:
-    """What is new of a workload, and what is known of it from now on; what began before `since` is not told.
+    """What is new of a workload, and what is known of it from now on; what began before `since` is not reported.
 
     How a rollout ended that was followed by another is not known later on: it counts as rolled out, or as cancelled
     where it was seen to be under way.

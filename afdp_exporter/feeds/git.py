@@ -13,13 +13,13 @@ import orjson
 from pydantic import DirectoryPath, Field
 
 from afdp_exporter.errors import FeedError
-from afdp_exporter.feeds import Reached, Since, Step, walk
+from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
 from afdp_exporter.model import Announcement, Origin, Status
 from afdp_exporter.settings import STRICT, Duration
 
 _FORMAT = "%(creatordate:unix)%00%(refname:strip=2)%00%(objectname)%00%(*objectname)%00%(creator)"
 _AUTHOR = re.compile(r"^(.*?) <")
-_COUNTS = re.compile(r"(\d+) (file|insertion|deletion)")
+_COUNTS = re.compile(r"(?<!\d)(\d+) (file|insertion|deletion)")
 
 
 class _Tag(NamedTuple):
@@ -45,8 +45,8 @@ class Git:
         """As `Feed.check`."""
         await walk(self, now)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
-        """As `Feed.deployments`; a tag that comes late, with whatever date, is told as well."""
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
+        """As `Feed.deployments`; a tag that comes late, with whatever date, is reported as well."""
         known = set(orjson.loads(since.cursor)) if since.cursor else None
         repository = self.service or self.path.resolve().name.removesuffix(".git")
         tags = await self._tags()
@@ -72,7 +72,7 @@ class Git:
                 actor=tag.by,
                 traits=await self._size(before, tag) if before is not None else {},
             )
-        yield Reached(orjson.dumps([tag.name for tag in tags]).decode())
+        yield Checkpoint(orjson.dumps([tag.name for tag in tags]).decode())
 
     async def _tags(self) -> list[_Tag]:
         """The tags by their dates, oldest first."""
@@ -100,10 +100,10 @@ class Git:
             )
         except OSError as error:
             raise FeedError(f"git cannot be run: {error.strerror}") from None
-        told, fault = await process.communicate()
+        printed, fault = await process.communicate()
         if process.returncode:
             raise FeedError(f"git in {self.path}: {ascii(fault.decode(errors='replace').strip())[1:-1][:200]}")
-        return told.decode(errors="replace")
+        return printed.decode(errors="replace")
 
 
 PLUGIN = Git

@@ -8,13 +8,13 @@ from typing import Annotated
 import orjson
 from pydantic import BaseModel, Field
 
-from afdp_exporter.changes import ChangedFile, traits_of, types_of
+from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import BadInput, FeedError
-from afdp_exporter.feeds import Reached, Since, Step, walk
+from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.fields import Time
 from afdp_exporter.http_config import Address
-from afdp_exporter.model import Announcement, Change, Ignored, Trait
+from afdp_exporter.model import Announcement, CommitChange, Ignored, Trait
 from afdp_exporter.webhooks.github import GitHub as Webhook
 
 _OVERLAP = timedelta(minutes=10)  # pages shift while they are read
@@ -83,7 +83,7 @@ class GitHub(Polled):
         """As `Feed.check`."""
         await walk(self, now)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """As `Feed.deployments`; a deployment without an end is asked for during three days."""
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
         headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
@@ -94,9 +94,9 @@ class GitHub(Polled):
             for repository in self.repositories:
                 async for step in self._walk(api, repository, cursor, since):
                     yield step
-                yield Reached(cursor.model_dump_json(), present=repository == self.repositories[-1])
+                yield Checkpoint(cursor.model_dump_json(), present=repository == self.repositories[-1])
 
-    async def _walk(self, api: Api, repository: str, cursor: _Cursor, since: Since) -> AsyncIterator[Step]:
+    async def _walk(self, api: Api, repository: str, cursor: _Cursor, since: PollRequest) -> AsyncIterator[Step]:
         """One repository. GitHub lists the newest first, and knows no filter by time."""
         first = cursor.since.get(repository, since.at)
         waiting = {int(each): at for each, at in cursor.open.get(repository, {}).items()}
@@ -111,10 +111,10 @@ class GitHub(Polled):
                 states = [read(_State, state, f"a status of deployment {listed.id}") for state in page]
                 ended = ended or any(state.state in _ENDS for state in states)
                 for state in (state for state in page if state["state"] != "inactive"):
-                    for told in _told("deployment_status", repository, raw, state):
-                        yield told
-            for told in _told("deployment", repository, raw):
-                yield told
+                    for part in _told("deployment_status", repository, raw, state):
+                        yield part
+            for part in _told("deployment", repository, raw):
+                yield part
             if self.changes:
                 yield await _changed(api, repository, listed.sha)
             if not ended and since.now - listed.created_at < _OPEN:
@@ -130,8 +130,8 @@ class GitHub(Polled):
                     yield raw
 
 
-async def _changed(api: Api, repository: str, sha: str) -> Change | Ignored:
-    """What the commit changed; a token that may not see it keeps no deployment from being told."""
+async def _changed(api: Api, repository: str, sha: str) -> CommitChange | Ignored:
+    """What the commit changed; a token that may not see it keeps no deployment from being reported."""
     commit = f"/repos/{repository}/commits/{sha}"
     try:
         found = read(_Commit, await api.one(commit), f"the commit {sha}")
@@ -142,7 +142,7 @@ async def _changed(api: Api, repository: str, sha: str) -> Change | Ignored:
         return Ignored(reason=f"what {sha} changed is not known: {error}")
     files = [ChangedFile(each.filename, each.additions, each.deletions) for each in found.files]
     author = {"author": found.author.login} if found.author and found.author.login else {}
-    return Change(commit=sha, traits=traits_of(files) | author | size, change_types=types_of(files))
+    return CommitChange(commit=sha, traits=change_features(files) | author | size, change_types=change_types(files))
 
 
 async def _size_of_pull_request(api: Api, repository: str, listed: str) -> dict[str, Trait]:
@@ -158,15 +158,15 @@ async def _size_of_pull_request(api: Api, repository: str, listed: str) -> dict[
 
 
 def _told(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:
-    """What the webhook would have told of it."""
+    """What the webhook would have reported of it."""
     body = {"action": "created", "deployment": deployment, "repository": {"full_name": repository}}
     if state is not None:
         body["deployment_status"] = state
     try:
-        told = Webhook().parse({"x-github-event": event}, orjson.dumps(body))
+        parsed = Webhook().parse({"x-github-event": event}, orjson.dumps(body))
     except BadInput as error:
         return [Ignored(reason=f"a deployment of {repository} is not as expected: {error}")]
-    return [each for each in told if isinstance(each, Announcement | Ignored)]
+    return [each for each in parsed if isinstance(each, Announcement | Ignored)]
 
 
 PLUGIN = GitHub

@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
-from afdp_exporter.changes import ChangedFile, traits_of, types_of
+from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import FeedError
-from afdp_exporter.feeds import Reached, Since, Step, walk
+from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.fields import Time
 from afdp_exporter.http_config import Address
-from afdp_exporter.model import Announcement, Change, Ignored, Origin, Status, Trait
-from afdp_exporter.webhooks._versions import version_of
+from afdp_exporter.model import Announcement, CommitChange, Ignored, Origin, Status, Trait
+from afdp_exporter.versions import version_of
 
 _OVERLAP = timedelta(minutes=10)
 _STATES = {
@@ -84,7 +84,7 @@ class GitLab(Polled):
         """As `Feed.check`."""
         await walk(self, now)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """As `Feed.deployments`, by when each was last changed."""
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
         token = self.secret()
@@ -98,13 +98,13 @@ class GitLab(Polled):
                     for raw in page:
                         deployment = read(_Deployment, raw, f"a deployment of {project}")
                         newest = max(newest, deployment.updated_at)
-                        told = self._told(project, deployment)
-                        for step in told:
+                        steps = self._told(project, deployment)
+                        for step in steps:
                             yield step
-                        if self.changes and told:
+                        if self.changes and steps:
                             yield await _changed(api, project, deployment.sha)
                 cursor.since[project] = newest
-                yield Reached(cursor.model_dump_json(), present=project == self.projects[-1])
+                yield Checkpoint(cursor.model_dump_json(), present=project == self.projects[-1])
 
     def _told(self, project: str, deployment: _Deployment) -> list[Step]:
         """Its state, and the start that came before it."""
@@ -139,8 +139,8 @@ class GitLab(Polled):
         return [*steps, Announcement(event=deployment.status, status=status, at=at, **words)]
 
 
-async def _changed(api: Api, project: str, sha: str) -> Change | Ignored:
-    """What the commit changed; a token that may not see it keeps no deployment from being told."""
+async def _changed(api: Api, project: str, sha: str) -> CommitChange | Ignored:
+    """What the commit changed; a token that may not see it keeps no deployment from being reported."""
     whole = f"/api/v4/projects/{quote(project, safe='')}"
     commit = f"{whole}/repository/commits/{quote(sha, safe='')}"
     files: list[ChangedFile] = []
@@ -154,11 +154,11 @@ async def _changed(api: Api, project: str, sha: str) -> Change | Ignored:
         if error.wait is not None:
             raise
         return Ignored(reason=f"what {sha} changed is not known: {error}")
-    return Change(commit=sha, traits=traits_of(files) | size, change_types=types_of(files))
+    return CommitChange(commit=sha, traits=change_features(files) | size, change_types=change_types(files))
 
 
 async def _size_of_merge_request(api: Api, project: str, listed: str) -> dict[str, Trait]:
-    """How many files the merge request changes that brought the commit; empty where none did or it is not told."""
+    """How many files the merge request changes that brought the commit; empty where none did or it is not reported."""
     async for page in api.pages(listed, {"per_page": "1"}):
         for raw in page:
             number = read(_MergeRequest, raw, "a merge request").iid
@@ -168,13 +168,13 @@ async def _size_of_merge_request(api: Api, project: str, listed: str) -> dict[st
     return {}
 
 
-def _file(told: _Diff) -> ChangedFile:
-    signs = [line[:1] for line in told.diff.splitlines()]
-    return ChangedFile(told.new_path, signs.count("+"), signs.count("-"))
+def _file(diff: _Diff) -> ChangedFile:
+    signs = [line[:1] for line in diff.diff.splitlines()]
+    return ChangedFile(diff.new_path, signs.count("+"), signs.count("-"))
 
 
 class _Cursor(BaseModel):
-    """By project, when the newest change was that was told."""
+    """By project, when the newest change was that was reported."""
 
     since: dict[str, datetime] = {}
 

@@ -8,14 +8,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from afdp_exporter.feeds import Marked, Reached, Since, Step, walk
+from afdp_exporter.feeds import Checkpoint, Marked, PollRequest, Step, walk
 from afdp_exporter.feeds._api import Api, Polled, read
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Annotation
 
-_OVERLAP = timedelta(hours=1)  # an annotation may be written after what it tells of
+_OVERLAP = timedelta(hours=1)  # an annotation may be written after what it reports
 _LIMIT = 1000
-_MARKUP = re.compile(r"<[^>]*>")
+_MARKUP = re.compile(r"<[^<>]*>")
 
 
 class _Annotation(BaseModel):
@@ -38,7 +38,7 @@ class Grafana(Polled):
         """As `Feed.check`."""
         await walk(self, now)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """As `Feed.deployments`, by their time."""
         first = datetime.fromisoformat(since.cursor) - _OVERLAP if since.cursor else since.at
         token = self.secret()
@@ -46,7 +46,7 @@ class Grafana(Polled):
             for tag in self.tags:
                 async for annotation in self._tagged(api, tag, first, since.now):
                     yield Marked(_read(annotation, since.now), self.tags, by=annotation.login or None)
-        yield Reached(since.now.isoformat())
+        yield Checkpoint(since.now.isoformat())
 
     async def _tagged(self, api: Api, tag: str, first: datetime, last: datetime) -> AsyncIterator[_Annotation]:
         """Grafana gives the newest of a time span, and no pages: the span is shortened until everything was seen."""

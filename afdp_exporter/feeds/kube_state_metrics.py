@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from afdp_exporter.errors import FeedError, SourceError
-from afdp_exporter.feeds import Reached, Since, Step, walk
+from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
 from afdp_exporter.fields import image_version
 from afdp_exporter.model import Announcement, Origin, Series, Status, Window
 from afdp_exporter.settings import STRICT, Duration
@@ -60,7 +60,7 @@ class KubeStateMetrics:
         """As `Feed.check`."""
         await walk(self, now)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """As `Feed.deployments`."""
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor(at=since.at)
         last = since.now - _SETTLED
@@ -74,7 +74,7 @@ class KubeStateMetrics:
             for step in self._told(found, cursor):
                 yield step
             cursor.at = end
-            yield Reached(cursor.model_dump_json(), present=cursor.at + self.step > last)
+            yield Checkpoint(cursor.model_dump_json(), present=cursor.at + self.step > last)
 
     def _query(self) -> str:
         if not self.namespaces:

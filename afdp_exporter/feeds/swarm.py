@@ -18,7 +18,7 @@ from aiodocker import Docker, DockerError
 from pydantic import BaseModel, Field
 
 from afdp_exporter.errors import FeedError
-from afdp_exporter.feeds import Reached, Since, Step
+from afdp_exporter.feeds import Checkpoint, PollRequest, Step
 from afdp_exporter.feeds._reasons import reason_of
 from afdp_exporter.fields import fitting_labels, image_version, read_time
 from afdp_exporter.model import Announcement, Origin, Status
@@ -57,7 +57,7 @@ class _Seen(NamedTuple):
 
 
 class _Cursor(BaseModel):
-    """Since when updates are told, and what is known of each service."""
+    """Since when updates are reported, and what is known of each service."""
 
     since: datetime
     seen: dict[str, _Seen] = {}
@@ -103,7 +103,7 @@ class Swarm:
     cluster: str | None = None
     interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=5)
 
-    async def deployments(self, since: Since) -> AsyncIterator[Step]:
+    async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         """As `Feed.deployments`; ends when the engine's stream of events does."""
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor(since=since.at)
         async with self._engine() as docker:
@@ -115,7 +115,7 @@ class Swarm:
                     yield step
             there = {service["ID"] for service in services}
             cursor.seen = {name: seen for name, seen in cursor.seen.items() if name in there}
-            yield Reached(cursor.model_dump_json())
+            yield Checkpoint(cursor.model_dump_json())
             while (event := await events.get()) is not None:
                 identity = event["Actor"]["ID"]
                 found = await _inspected(docker, identity) if event.get("Action") in {"create", "update"} else None
@@ -124,7 +124,7 @@ class Swarm:
                     for step in self._told(found, cursor):
                         yield step
                     if cursor.seen.get(identity) != before:
-                        yield Reached(cursor.model_dump_json())
+                        yield Checkpoint(cursor.model_dump_json())
 
     async def check(self, now: datetime) -> None:  # noqa: ARG002 - what is listed is of now
         """Raise FeedError where the services cannot be listed."""
@@ -137,9 +137,9 @@ class Swarm:
         try:
             yield docker
         except DockerError as error:
-            told = ascii(str(error.message))[1:-1][:200]
+            message = ascii(str(error.message))[1:-1][:200]
             answers = "" if error.status == _NOBODY else f" answers {error.status}"
-            raise FeedError(f"{self.url}{answers}: {told}") from None
+            raise FeedError(f"{self.url}{answers}: {message}") from None
         except _BROKEN as error:
             raise FeedError(f"{self.url}: {reason_of(error)}") from None
         finally:

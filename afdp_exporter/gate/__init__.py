@@ -1,1 +1,1 @@
-"""May this deployment go on? A verdict from prediction, canary, measurement so far and calendar; pure."""
+"""Gate: a verdict on a deployment from prediction, canary, impact so far and calendar. Pure functions."""

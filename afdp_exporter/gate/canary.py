@@ -1,18 +1,20 @@
-"""A canary beside the stable version: one metric at a time, and what it will be at full traffic.
+"""Canary analysis: a canary compared with the stable version, one metric at a time.
 
-A mean is compared minute by minute: its difference from the stable arm, whose common shocks cancel, against a
-confidence sequence. A count is compared by an e-process. Both hold however often they are asked.
+Means are compared minute by minute: the paired difference, in which common shocks cancel, against a confidence
+sequence. Counts are compared by an e-process. Both are valid at every check (anytime-valid inference).
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import exp, hypot, log, sqrt
 
 import numpy as np
 from scipy.special import ndtr
 
 from afdp_exporter.gate.sequential import (
     LEAST_MINUTES,
-    burstiness,
     exceeds,
+    fano_factor,
     interval,
     log_e_values,
     margin,
@@ -21,13 +23,15 @@ from afdp_exporter.gate.sequential import (
     noise_of,
     rate_ratio,
 )
-from afdp_exporter.model import CanaryComparison, CanaryVerdict, Estimate, Floats, Worse
+from afdp_exporter.model import CanaryComparison, CanaryVerdict, CarryOver, Estimate, Floats, Layer, Metric, Worse
 
 ALPHA = 0.05  # of false holds, over all checks together
 DOUBLING = 2.0  # of a rate: the change for which a count says when it can be decided
-_Z = 1.6449
+_Z = 1.6449  # 95 % point of a normal distribution
 _LEAST_EARLIER = 3  # canaries before what they have in common is taken off
-_MINUTE = 60.0
+_MINUTE = 60.0  # seconds
+_WORTH = 0.1  # of the level: the difference that matters where none is configured
+_LEAST_RATIO = 1.05  # of the stable rate: a smaller one never matters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,10 +85,10 @@ def _compare_means(series: CanarySeries) -> CanaryComparison:
     history = series.stable_history[np.isfinite(series.stable_history)]
     noise = noise_of(difference, history, _noise_record(series))
     middle = float(difference.mean())
-    reach = float(np.hypot(margin(n, noise.cautious, 2.0 * ALPHA, noise.freedom), bias_error * _Z))
-    half = float(np.hypot(interval(n, noise.likely, noise.freedom), bias_error * _Z))
+    reach = float(np.hypot(margin(n, noise.cautious, 2.0 * ALPHA, noise.degrees_of_freedom), bias_error * _Z))
+    half = float(np.hypot(interval(n, noise.likely, noise.degrees_of_freedom), bias_error * _Z))
     level = float(stable.mean())
-    worth = series.worth if series.worth is not None else 0.1 * abs(level)
+    worth = series.worth if series.worth is not None else _WORTH * abs(level)
     verdict = _verdict(middle, reach, worth, series.worse)
     wait = None
     if verdict is CanaryVerdict.UNDECIDED:
@@ -160,7 +164,7 @@ class _Counts:
             return None
         minutes, rate = int(known.sum()), float(y[-1] / n[-1])
         pooled = float((x[-1] + y[-1]) / (m[-1] + n[-1]))
-        bursts = _bursts(series)
+        bursts = _fano_factors(series)
         mine, theirs = (1.0 + bursts * pooled * float(of[-1]) / minutes for of in (m, n))
         return cls(
             canary=x[used] / mine,
@@ -177,7 +181,7 @@ def _change_that_matters(series: CanarySeries, base: float) -> float:
     """The rate, in units of the stable version's, from which on a difference matters."""
     if series.worth is None or base <= 0.0:
         return DOUBLING
-    return max(1.0 + series.worth / base, 1.05)
+    return max(1.0 + series.worth / base, _LEAST_RATIO)
 
 
 def _rate_difference(low: float, middle: float, high: float, counts: _Counts) -> Estimate:
@@ -187,13 +191,13 @@ def _rate_difference(low: float, middle: float, high: float, counts: _Counts) ->
     return Estimate(low=(low - 1.0) * counts.rate, median=(middle - 1.0) * counts.rate, high=(high - 1.0) * counts.rate)
 
 
-def _bursts(series: CanarySeries) -> float:
-    """From the stable arm's history, else from the stable arm beside the canary."""
+def _fano_factors(series: CanarySeries) -> float:
+    """From the stable arm's history, else from the stable arm during the canary."""
     counts, exposure = series.stable_history, series.history_of
     if exposure is None or counts.size < LEAST_MINUTES:
         counts, exposure = series.stable, _present(series.stable_of)
     known = np.isfinite(counts) & np.isfinite(exposure)
-    return burstiness(counts[known], exposure[known])
+    return fano_factor(counts[known], exposure[known])
 
 
 def _verdict(middle: float, reach: float, worth: float, worse: Worse) -> CanaryVerdict:
@@ -268,3 +272,79 @@ def _reason(verdict: CanaryVerdict, minutes: int) -> str:
         CanaryVerdict.UNDECIDED: "it cannot be decided yet whether there is a change that matters",
     }
     return f"{said[verdict]}, after {minutes} minutes"
+
+
+PRIOR_ROLLOUTS = 5.0  # that a factor of one counts as (prior), next to the service's own rollouts
+PRIOR_SPREAD = 0.2  # of the logarithm of the factor, before any rollout was measured at both stages
+NOT_LINEAR = 0.8  # of its capacity: above, latency grows faster than load
+
+
+def carry_over(ratios: Iterable[float]) -> CarryOver:
+    """The factor by which an effect grows or shrinks from the canary to full traffic.
+
+    `ratios` are those of earlier rollouts of the service, effect at full traffic over effect of the canary. The factor
+    is log-normal, shrunk towards one; its range holds a new rollout, not the mean.
+    """
+    logs = [log(ratio) for ratio in ratios if ratio > 0.0]
+    n = len(logs)
+    middle = sum(logs) / (n + PRIOR_ROLLOUTS)
+    squares = sum((one - middle) ** 2 for one in logs) + PRIOR_ROLLOUTS * (PRIOR_SPREAD**2 + middle**2)
+    spread = sqrt(squares / (n + PRIOR_ROLLOUTS) * (1.0 + 1.0 / (n + PRIOR_ROLLOUTS)))
+    factor = Estimate(low=exp(middle - _Z * spread), median=exp(middle), high=exp(middle + _Z * spread))
+    return CarryOver(factor=factor, n=n)
+
+
+def at_full_traffic(difference: Estimate, carried: CarryOver, *, crowding: float = 1.0) -> Estimate:
+    """A difference at full traffic; `crowding` stretches the harmful end where a shared part is nearly full."""
+    factor = carried.factor
+    middle = difference.median * factor.median
+    relative = max(log(factor.high / factor.low) / (2.0 * _Z), 0.0)
+    low = hypot((difference.median - difference.low) * factor.median, _Z * relative * middle)
+    high = hypot((difference.high - difference.median) * factor.median, _Z * relative * middle)
+    return Estimate(low=middle - low, median=middle, high=middle + high * crowding)
+
+
+def crowding(metrics: Mapping[str, Metric], comparisons: Iterable[CanaryComparison]) -> float:
+    """How much further a latency may move once everything carries the canary's load; 1 where no part is nearly full.
+
+    A utilisation that would pass four fifths of its capacity makes waiting grow as 1 / (1 - utilisation), as in a
+    queue with one server (M/M/1 with processor sharing: pessimistic for many).
+    """
+    most = 1.0
+    for one in comparisons:
+        metric = metrics[one.metric]
+        if metric.layer is not Layer.SYSTEM or not metric.name.endswith("_ratio") or one.difference is None:
+            continue
+        now, then = one.stable or 0.0, (one.stable or 0.0) + max(one.difference.high, 0.0)
+        if then > NOT_LINEAR and now < 1.0:
+            most = max(most, (1.0 - now) / max(1.0 - then, 0.02))
+    return most
+
+
+def cost_at_full_traffic(metrics: Mapping[str, Metric], full: Mapping[str, Estimate]) -> tuple[Estimate, str] | None:
+    """What the differences cost an hour at full traffic, in the first currency that a metric names; None without money.
+
+    Errors of several metrics are taken as independent.
+    """
+    priced = [(metrics[name], change) for name, change in full.items() if metrics[name].money is not None]
+    if not priced or priced[0][0].money is None:
+        return None
+    currency = priced[0][0].money.currency
+    parts = [_loss(metric, change) for metric, change in priced if metric.money and metric.money.currency == currency]
+    return _sum(parts), currency
+
+
+def _loss(metric: Metric, change: Estimate) -> Estimate:
+    per_unit = metric.money.per_unit if metric.money is not None else 0.0
+    sign = per_unit if metric.worse is Worse.UP else -per_unit
+    ends = sorted((change.low * sign, change.high * sign))
+    return Estimate(low=ends[0], median=change.median * sign, high=ends[1])
+
+
+def _sum(parts: Sequence[Estimate]) -> Estimate:
+    middle = sum(part.median for part in parts)
+    return Estimate(
+        low=middle - hypot(*(part.median - part.low for part in parts)),
+        median=middle,
+        high=middle + hypot(*(part.high - part.median for part in parts)),
+    )

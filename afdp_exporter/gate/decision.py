@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from afdp_exporter.gate.settings import Enforcement, GateSettings, WhenUnknown
 from afdp_exporter.model import (
-    Basis,
+    CalendarEntry,
     CanaryComparison,
     CanaryVerdict,
     Deployment,
@@ -26,18 +26,29 @@ from afdp_exporter.model import (
     GateVerdict,
     Impact,
     MatchedFailure,
-    Occasion,
     Outcome,
     Phase,
+    PoolingLevel,
     Prediction,
+    ShiftState,
+    SignalVerdict,
+    Strategy,
+    Switch,
+    WarmUpSignal,
 )
-from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_share, format_share_range
+from afdp_exporter.wording.metrics import format_value
+from afdp_exporter.wording.numbers import format_money, format_share, format_share_range
+from afdp_exporter.wording.times import format_time
 
 ENFORCED_FROM = 3
 """The automation level from which on a gate's verdict is to be obeyed."""
-_HOUR = timedelta(hours=1)
-_Z = 1.6449
+GUARD_RAIL = "guard_rail"
+"""The rule that takes back at once what crosses a hard limit."""
+_HOUR = timedelta(hours=1)  # the unit of what money is lost in
+_Z = 1.6449  # 95 % point of a normal distribution
+_HARM_IS_SURE = 0.95  # the probability of harm from which on it is called sure
+BLUE_IS_NEEDED = timedelta(minutes=15)
+"""After the switch: until the check that decides whether to go back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +64,8 @@ class GateInput:
     outcome: Outcome | None = None  # what became of it as people see it, where that is known
     comparisons: tuple[CanaryComparison, ...] = ()
     extrapolation: Extrapolation | None = None
-    confidence: float | None = None  # that a switch to green does no harm, and ...
-    confidence_n: int = 0  # ... from how many switches
-    freeze: Occasion | None = None
+    switch: Switch | None = None  # to green, as sure as it is
+    freeze: CalendarEntry | None = None
     matched: tuple[MatchedFailure, ...] = ()
     others_moved: tuple[str, ...] = ()  # services that moved the same way at the same time
     trouble_with_data: str | None = None
@@ -63,6 +73,9 @@ class GateInput:
     rollback_cost: float | None = None  # the median cost of the service's rollbacks
     level: int = 0
     names: Callable[[str], str] = field(default=str)
+
+
+_WHOSE = {"service": "this service", "team": "this team", "all": "other services"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,7 @@ def decide(asked: GateInput, settings: GateSettings) -> GateDecision:
         mode=mode,
         level=asked.level,
         confidence_ratio=_confidence(asked),
-        reasons=reasons,
+        reasons=(*reasons, *_bill(asked)),
         decided_by=strongest.rule,
         decided_at=asked.now,
         valid_until=asked.now + settings.next_check,
@@ -103,6 +116,7 @@ def decide(asked: GateInput, settings: GateSettings) -> GateDecision:
         expected_loss=losses,
         extrapolation=asked.extrapolation,
         matched_failures=asked.matched,
+        switch=asked.switch,
         rules=tuple(GateRule(name=one.rule, status=_status(one.verdict), reason=one.reason) for one in opinions),
     )
 
@@ -127,7 +141,8 @@ def _mode(settings: GateSettings, level: int) -> GateMode:
 
 
 def _rules(asked: GateInput, settings: GateSettings, losses: ExpectedLoss | None) -> list[_Opinion | None]:
-    rules = [_calendar(asked), _data(asked), *_by_phase(asked, settings), _failures(asked), _money(asked, losses)]
+    judged = [_calendar(asked), _data(asked), *_by_phase(asked, settings), _failures(asked), _money(asked, losses)]
+    rules = [*_guard_rails(asked, settings), *judged]
     softened = [_softened(rule, asked, settings) for rule in rules]
     if not any(softened):
         softened.append(_Opinion(GateVerdict.ALLOW, "nothing", _nothing_against(asked)))
@@ -137,7 +152,7 @@ def _rules(asked: GateInput, settings: GateSettings, losses: ExpectedLoss | None
 def _calendar(asked: GateInput) -> _Opinion | None:
     if asked.freeze is None or asked.phase is Phase.POST:
         return None
-    until = f"{asked.freeze.end:%Y-%m-%d %H:%M %Z}"
+    until = f"{format_time(asked.freeze.end)}"
     return _Opinion(GateVerdict.HOLD, "freeze", f"{asked.freeze.name} allows no deployment until {until}.")
 
 
@@ -154,24 +169,28 @@ def _by_phase(asked: GateInput, settings: GateSettings) -> Iterable[_Opinion | N
         case Phase.CANARY:
             return [*map(_compared(asked), asked.comparisons), _measured(asked), _nothing_compared(asked)]
         case Phase.PREVIEW:
-            return [_preview(asked, settings)]
+            return _preview(asked, settings)
         case Phase.PROMOTE | Phase.POST:
-            return [*map(_compared(asked), asked.comparisons), _measured(asked), _not_measured_yet(asked)]
+            compared = map(_compared(asked), asked.comparisons)
+            return [_blue(asked), *compared, _measured(asked), _not_measured_yet(asked)]
 
 
 def _planned(asked: GateInput, settings: GateSettings) -> _Opinion | None:
     prediction = asked.prediction
-    if prediction is None or prediction.basis is Basis.COLD:
+    if prediction is None or prediction.basis is PoolingLevel.COLD:
         reason = f"Nothing is known of {asked.deployment.service} yet: no deployment of it was measured."
         return _Opinion(GateVerdict.UNKNOWN, "prediction", reason)
     risk = prediction.risk
     figures = f"{format_share_range(risk)} (n = {prediction.n})"
     reason = f"The risk of degradation or failure is {figures}."
-    if risk.low >= settings.hold_risk_ratio:
-        return _Opinion(GateVerdict.HOLD, "prediction", reason)
-    if risk.median >= settings.warn_risk_ratio:
-        return _Opinion(GateVerdict.WARN, "prediction", reason)
-    return _Opinion(GateVerdict.ALLOW, "prediction", reason)
+    return _Opinion(_by_risk(risk.low, risk.median, settings), "prediction", reason)
+
+
+def _by_risk(surely: float, likely: float, settings: GateSettings) -> GateVerdict:
+    """Hold where the risk surely is above the one limit, warn where it is likely above the other."""
+    if surely >= settings.hold_risk_ratio:
+        return GateVerdict.HOLD
+    return GateVerdict.WARN if likely >= settings.warn_risk_ratio else GateVerdict.ALLOW
 
 
 def _compared(asked: GateInput) -> Callable[[CanaryComparison], _Opinion]:
@@ -223,16 +242,81 @@ def _not_measured_yet(asked: GateInput) -> _Opinion | None:
     return _Opinion(GateVerdict.UNKNOWN, "measured", "Nothing was measured after this deployment yet.")
 
 
-def _preview(asked: GateInput, settings: GateSettings) -> _Opinion:
-    if asked.confidence is None:
-        reason = "Fewer than five earlier previews of this service are known at this age: nothing to compare with."
-        return _Opinion(GateVerdict.UNKNOWN, "preview", reason)
-    sure = format_share(asked.confidence)
-    reason = f"The switch does no harm with a confidence of {sure}, from {asked.confidence_n} switches."
-    if 1.0 - asked.confidence >= settings.hold_risk_ratio:
-        return _Opinion(GateVerdict.HOLD, "preview", reason)
-    verdict = GateVerdict.WARN if 1.0 - asked.confidence >= settings.warn_risk_ratio else GateVerdict.ALLOW
-    return _Opinion(verdict, "preview", reason)
+def _preview(asked: GateInput, settings: GateSettings) -> Iterable[_Opinion]:
+    """Green before its switch: what speaks against it, signal by signal, and how sure it is over all."""
+    switch = asked.switch
+    if switch is None or switch.confidence_ratio is None:
+        reason = "Nothing of this green can be compared yet: that takes five earlier greens of the same age"
+        why = "" if switch is not None else ", and metrics with a query `preview`"
+        yield _Opinion(GateVerdict.UNKNOWN, "preview", f"{reason}{why}.")
+    else:
+        known = f"from {switch.n} switches (basis {switch.basis})"
+        reason = f"The switch does no harm with a confidence of {format_share(switch.confidence_ratio)}, {known}."
+        verdict = _by_risk(1.0 - switch.confidence_ratio, 1.0 - switch.confidence_ratio, settings)
+        yield _Opinion(verdict, "preview", reason)
+        for one in switch.signals:
+            if one.verdict is SignalVerdict.UNUSUAL and one.value is not None and one.usual is not None:
+                yield _Opinion(GateVerdict.WARN, one.metric, _unusual(one, asked.names(one.metric)))
+    life = _blue_lives(asked.deployment)
+    if life is not None and life < BLUE_IS_NEEDED:
+        reason = f"Blue is taken down {_span(life.total_seconds())} after the switch, before the check that decides"
+        yield _Opinion(GateVerdict.WARN, "blue", f"{reason} ({_span(BLUE_IS_NEEDED.total_seconds())} after it).")
+
+
+def _unusual(one: WarmUpSignal, name: str) -> str:
+    usual, value = one.usual or Estimate(low=0.0, median=0.0, high=0.0), one.value or 0.0
+    width = f"{format_value(one.metric, usual.low)} to {format_value(one.metric, usual.high)}"
+    known = f"{format_value(one.metric, value)} at {one.age_minutes} minutes, usually {width} (n = {one.n})"
+    return f"{name[:1].upper()}{name[1:]} is unusual for a green: {known}."
+
+
+def _blue(asked: GateInput) -> _Opinion | None:
+    """After the switch: blue is needed until the check that decides, since only it makes the way back short."""
+    deployment = asked.deployment
+    if deployment.strategy is not Strategy.BLUE_GREEN or asked.phase is not Phase.PROMOTE or not asked.known:
+        return None
+    if deployment.finished_at is None:
+        reason = "Blue is needed until the switch was measured: nobody has told when it was (finished_at)."
+        return _Opinion(GateVerdict.UNKNOWN, "blue", reason)
+    until = deployment.finished_at + BLUE_IS_NEEDED
+    if asked.impact is not None and asked.impact.measured_at >= until:
+        return None
+    life = _blue_lives(deployment)
+    gone = "" if life is None or life >= BLUE_IS_NEEDED else f", but taken down {_span(life.total_seconds())} after it"
+    reason = f"Blue is needed until the check {_span(BLUE_IS_NEEDED.total_seconds())} after the switch{gone}"
+    return _Opinion(GateVerdict.UNKNOWN, "blue", f"{reason}: {format_time(until)}.")
+
+
+def _blue_lives(deployment: Deployment) -> timedelta | None:
+    """How long blue is kept after the switch, by the trait; None where it is not reported."""
+    seconds = deployment.traits.get("scale_down_delay_seconds")
+    return timedelta(seconds=seconds) if isinstance(seconds, float | int) and not isinstance(seconds, bool) else None
+
+
+def _guard_rails(asked: GateInput, settings: GateSettings) -> Iterable[_Opinion]:
+    """A metric that this deployment moved across its hard limit, and data that it loses: back, whatever the money."""
+    if asked.phase is Phase.PLAN:
+        return
+    if asked.deployment.traits.get("data_loss") is True:
+        yield _Opinion(GateVerdict.ROLLBACK, GUARD_RAIL, "It is said to lose data (data_loss).")
+    for metric, limit in settings.guard_rails.items():
+        beyond = [now for before, now in _harmed(asked, metric) if (before - limit) * (now - limit) < 0.0]
+        if beyond:
+            known = f"{format_value(metric, beyond[0])}, beyond its guard rail of {format_value(metric, limit)}"
+            name = asked.names(metric)
+            yield _Opinion(GateVerdict.ROLLBACK, GUARD_RAIL, f"{name[:1].upper()}{name[1:]} stands at {known}.")
+
+
+def _harmed(asked: GateInput, metric: str) -> Iterable[tuple[float, float]]:
+    """The level of a metric without and with this version, where it is as good as sure that the version harms it."""
+    for one in asked.comparisons:
+        known = one.stable is not None and one.canary is not None and one.harm_ratio is not None
+        if one.metric == metric and known and (one.harm_ratio or 0.0) >= _HARM_IS_SURE:
+            yield one.stable or 0.0, one.canary or 0.0
+    for shift in asked.impact.shifts if asked.impact is not None else ():
+        goes_on = shift.moved and shift.harmful and shift.state is ShiftState.ACTIVE
+        if shift.metric == metric and goes_on and shift.before is not None and shift.change is not None:
+            yield shift.before, shift.before + shift.change
 
 
 def _failures(asked: GateInput) -> _Opinion | None:
@@ -241,7 +325,8 @@ def _failures(asked: GateInput) -> _Opinion | None:
     best = asked.matched[0]
     verdict = GateVerdict.WARN if asked.phase is Phase.PLAN else GateVerdict.ROLLBACK
     count = len(asked.matched)
-    reason = f"It begins as {count} earlier failure{'s' * (count > 1)} did, most like {best.deployment_id}: {best.why}."
+    failures = f"{count} earlier failure{'s' * (count > 1)} of {_WHOSE[best.basis]}"
+    reason = f"It begins as {failures} did, most like {best.deployment_id}: {best.why}."
     return _Opinion(verdict, "matched_failures", reason)
 
 
@@ -273,7 +358,11 @@ def _softened(opinion: _Opinion | None, asked: GateInput, settings: GateSettings
     if opinion is None or opinion.verdict not in {GateVerdict.ROLLBACK, GateVerdict.HOLD}:
         return opinion
     cost, _ = _priced(asked)
-    if cost is not None and opinion.rule != "freeze" and 0.0 <= cost.high < settings.ignore_below_per_hour:
+    if (
+        cost is not None
+        and opinion.rule not in {"freeze", GUARD_RAIL}
+        and 0.0 <= cost.high < settings.ignore_below_per_hour
+    ):
         reason = f"{opinion.reason} It costs less than what is worth a stop."
         return replace(opinion, verdict=GateVerdict.WARN, reason=reason)
     if opinion.verdict is GateVerdict.HOLD:
@@ -285,6 +374,12 @@ def _softened(opinion: _Opinion | None, asked: GateInput, settings: GateSettings
         reason = f"{opinion.reason} It cannot be taken back (irreversible): a person has to decide."
         return replace(opinion, verdict=GateVerdict.HOLD, reason=reason)
     return opinion
+
+
+def _bill(asked: GateInput) -> Iterable[str]:
+    """What it changes of the cloud's cost: shown beside every verdict, and no reason for one."""
+    bill = asked.prediction.cloud_cost if asked.prediction is not None else None
+    return [f"{bill.sentence}."] if bill is not None else []
 
 
 def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
@@ -334,8 +429,8 @@ def _confidence(asked: GateInput) -> float | None:
     if asked.comparisons and asked.phase is Phase.CANARY:
         harms = [one.harm_ratio for one in asked.comparisons if one.harm_ratio is not None]
         return 1.0 - max(harms) if harms else None
-    if asked.confidence is not None:
-        return asked.confidence
+    if asked.switch is not None:
+        return asked.switch.confidence_ratio
     if asked.impact is not None and asked.phase is not Phase.PLAN:
         shifts = [shift for shift in asked.impact.shifts if shift.primary and shift.attribution_ratio is not None]
         harms = [shift.attribution_ratio or 0.0 for shift in shifts if shift.harmful]

@@ -1,7 +1,7 @@
-"""The automation level of a service in an environment: earned and lost by numbers, never above what is allowed.
+"""The automation level of a service in an environment: earned and lost by its record, never above what is allowed.
 
 0 observe, 1 alert, 2 shadow gate, 3 gate, 4 rollback where it is severe, 5 promotes and rolls back without asking.
-Shares have exact bounds (Clopper and Pearson, 1934).
+Shares have exact bounds (Clopper and Pearson 1934).
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,20 +12,28 @@ from afdp_exporter.gate.sequential import clopper_pearson
 from afdp_exporter.model import GateVerdict, Outcome, StoredDecision
 from afdp_exporter.wording.numbers import format_share
 
-HIGHEST = 5
+HIGHEST = 5  # level
 ALLOWED = 2
-"""What is allowed where nobody has said anything."""
+"""The highest allowed level by default."""
 WINDOW = timedelta(days=180)
 """How far back decisions and deployments count."""
-_MEASURED = 10
-_FALSE_ALARMS, _FALSE_ALARMS_BOUND, _FALSE_ALARMS_LOST = 0.02, 0.05, 0.10
-_SHADOW_DECISIONS = 20
-_FALSE_HOLDS, _FALSE_HOLDS_BOUND, _FALSE_HOLDS_LOST = 0.05, 0.15, 0.25
-_COVERAGE = (0.80, 0.97)
-_SEVERE_DECISIONS, _CAUGHT = 60, 3
+_MEASURED = 10  # deployments before level 1
+_FALSE_ALARMS, _FALSE_ALARMS_BOUND, _FALSE_ALARMS_LOST = (
+    0.02,
+    0.05,
+    0.10,
+)  # share of placebos to earn, bound of it, share to lose
+_SHADOW_DECISIONS = 20  # in the shadow before level 3
+_FALSE_HOLDS, _FALSE_HOLDS_BOUND, _FALSE_HOLDS_LOST = (
+    0.05,
+    0.15,
+    0.25,
+)  # share of holds to earn, bound of it, share to lose
+_COVERAGE = (0.80, 0.97)  # within which the share of 90 % ranges that held must lie
+_SEVERE_DECISIONS, _CAUGHT = 60, 3  # decisions, and failures among them that were caught, before level 4
 _ONE_WRONG = 95  # decisions among which one wrong rollback is as good as none among 60
-_FULL_DECISIONS, _EXECUTED = 150, 10
-_SKILL = 0.8
+_FULL_DECISIONS, _EXECUTED = 150, 10  # decisions, and rollbacks that were carried out, before level 5
+_SKILL = 0.8  # Brier score over that of the base rate, at most, for level 5
 _PAUSE = 20  # deployments after a wrong rollback before level 4 can be earned again
 
 
@@ -34,7 +42,7 @@ class Record:
     """What is known of the gate of one service and environment over the window.
 
     `holds` and `rollbacks` are verdicts whose deployments have an outcome by now, `false_*` those after which it was a
-    success, or a person said so. `false_alarms` are (blamed, judged) placebos of the worst metric.
+    success, or a person said so. `false_alarms` are (false alarms, judged) placebos of the worst metric.
     """
 
     measured: int = 0
@@ -79,12 +87,12 @@ def standing(record: Record, allowed: int = ALLOWED) -> Standing:
 def _alert(record: Record) -> Iterable[str]:
     if record.measured < _MEASURED:
         yield f"{_MEASURED - record.measured} more measured deployments"
-    blamed, judged = record.false_alarms
+    alarms, judged = record.false_alarms
     if judged == 0:
         yield "no placebo deployment could be judged yet, so that the false alarms are not known"
-    elif blamed / judged > _FALSE_ALARMS or clopper_pearson(blamed, judged)[1] > _FALSE_ALARMS_BOUND:
-        high = clopper_pearson(blamed, judged)[1]
-        known = f"{blamed} in {judged}, at most {format_share(high)} with 95 % certainty"
+    elif alarms / judged > _FALSE_ALARMS or clopper_pearson(alarms, judged)[1] > _FALSE_ALARMS_BOUND:
+        high = clopper_pearson(alarms, judged)[1]
+        known = f"{alarms} in {judged}, at most {format_share(high)} with 95 % certainty"
         yield f"fewer false alarms: {known}, needed {format_share(_FALSE_ALARMS_BOUND)}"
 
 
@@ -131,9 +139,9 @@ def falls_to(record: Record, level: int) -> tuple[int, str] | None:
     """The level to which a service falls back, and why; None where it stays."""
     if level >= 4 and record.since_wrong is not None and record.since_wrong < _PAUSE:
         return 3, "a rollback was wrong"
-    blamed, judged = record.false_alarms
-    if judged and level >= 1 and clopper_pearson(blamed, judged)[1] > _FALSE_ALARMS_LOST:
-        return 0, f"false alarms: {blamed} in {judged}"
+    alarms, judged = record.false_alarms
+    if judged and level >= 1 and clopper_pearson(alarms, judged)[1] > _FALSE_ALARMS_LOST:
+        return 0, f"false alarms: {alarms} in {judged}"
     innocent = max(record.decisions - record.caught, 1)
     if level >= 3 and clopper_pearson(record.false_holds, innocent)[1] > _FALSE_HOLDS_LOST:
         return 2, f"wrong holds: {record.false_holds} in {innocent}"

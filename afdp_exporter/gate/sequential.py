@@ -22,7 +22,7 @@ DECISION_MINUTES = 15.0  # the confidence sequence is at its narrowest around th
 WEEK = 7 * 24 * 60  # minutes
 LAGS = 30  # minutes of autocovariance in the long-run variance of a long history
 _LONG = 240  # points of a history from which on its own long-run variance is used
-_MOST_CORRELATED = 0.98
+_MOST_CORRELATED = 0.98  # autocorrelation at most
 _SURE = 2.326  # standard errors to the 99 % point
 _SHORT_SERIES = 0.5  # standard errors by which an autocorrelation is taken larger, so that 90 % intervals hold 90 %
 
@@ -53,7 +53,7 @@ class Noise:
 
     likely: float
     cautious: float
-    freedom: float  # degrees of freedom of the estimate
+    degrees_of_freedom: float  # degrees of freedom of the estimate
 
 
 def noise_of(difference: Floats, stable_history: Floats, earlier_differences: Floats | None = None) -> Noise:
@@ -65,7 +65,7 @@ def noise_of(difference: Floats, stable_history: Floats, earlier_differences: Fl
     """
     if earlier_differences is not None and earlier_differences.size >= _LONG:
         known = long_run_variance(earlier_differences)
-        return Noise(likely=known, cautious=known, freedom=earlier_differences.size / (2.0 * LAGS))
+        return Noise(likely=known, cautious=known, degrees_of_freedom=earlier_differences.size / (2.0 * LAGS))
     n = difference.size
     own = max(autocorrelation(difference), 0.0)
     bound = _upper(own, n)
@@ -75,26 +75,26 @@ def noise_of(difference: Floats, stable_history: Floats, earlier_differences: Fl
     cautious = max(innovations * _ar_factor(upper), long_run_variance(difference))
     middle = min(_upper(own, n, _SHORT_SERIES), upper)
     likely = innovations * _ar_factor(middle)
-    freedom = max(n * (1.0 - middle) / (1.0 + middle) - 1.0, 2.0)
-    return Noise(likely=likely, cautious=max(cautious, likely), freedom=freedom)
+    degrees_of_freedom = max(n * (1.0 - middle) / (1.0 + middle) - 1.0, 2.0)
+    return Noise(likely=likely, cautious=max(cautious, likely), degrees_of_freedom=degrees_of_freedom)
 
 
-def margin(n: int, variance: float, alpha: float, freedom: float = np.inf) -> float:
+def margin(n: int, variance: float, alpha: float, degrees_of_freedom: float = np.inf) -> float:
     """Half the width of a confidence sequence for a mean after n minutes, valid at all n together.
 
-    `alpha` is two-sided; `variance` is the long-run variance, estimated with `freedom` degrees of freedom.
+    `alpha` is two-sided; `variance` is the long-run variance, estimated with `degrees_of_freedom`.
     """
     rho2 = (-2.0 * np.log(alpha) + np.log(-2.0 * np.log(alpha) + 1.0)) / DECISION_MINUTES
     width = np.sqrt(2.0 * (n * rho2 + 1.0) / (n * n * rho2) * np.log(np.sqrt(n * rho2 + 1.0) / alpha))
-    return float(np.sqrt(variance) * width * _tails(alpha, freedom))
+    return float(np.sqrt(variance) * width * _tails(alpha, degrees_of_freedom))
 
 
-def interval(n: int, variance: float, freedom: float) -> float:
+def interval(n: int, variance: float, degrees_of_freedom: float) -> float:
     """Half the width of a 90 % interval for the mean of n minutes at this one check."""
-    return float(stdtrit(max(freedom, 1.0), 0.95) * np.sqrt(variance / n))
+    return float(stdtrit(max(degrees_of_freedom, 1.0), 0.95) * np.sqrt(variance / n))
 
 
-def burstiness(counts: Floats, exposure: Floats) -> float:
+def fano_factor(counts: Floats, exposure: Floats) -> float:
     """The squared coefficient of variation of a rate from minute to minute, beyond what independent events have.
 
     `counts` (n,) are of each minute, `exposure` (n,) what they are counted in. The variance of a count with mean m is
@@ -196,11 +196,11 @@ def _odds(probability: float) -> float:
     return np.inf if probability >= 1.0 else probability / (1.0 - probability)
 
 
-def _tails(alpha: float, freedom: float) -> float:
+def _tails(alpha: float, degrees_of_freedom: float) -> float:
     """How much wider a quantile is where the variance is estimated."""
-    if not np.isfinite(freedom):
+    if not np.isfinite(degrees_of_freedom):
         return 1.0
-    return float(stdtrit(max(freedom, 1.0), 1.0 - alpha / 2.0) / ndtri(1.0 - alpha / 2.0))
+    return float(stdtrit(max(degrees_of_freedom, 1.0), 1.0 - alpha / 2.0) / ndtri(1.0 - alpha / 2.0))
 
 
 def _innovation_variance(values: Floats) -> float:
@@ -215,7 +215,7 @@ def _ar_factor(phi: float) -> float:
 
 
 def _usual_autocorrelation(history: Floats) -> float | None:
-    """That of the stable arm's history without its slow course; None where it is too short to tell."""
+    """That of the stable arm's history without its trend; None where it is too short."""
     if history.size < _LONG:
         return None
     window = min(history.size // 2, 8 * LAGS)

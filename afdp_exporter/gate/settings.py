@@ -1,7 +1,7 @@
 """What the configuration says about the gate of a service."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -15,7 +15,7 @@ Amount = Annotated[float, Field(ge=0)]
 
 
 class WhenUnknown(StrEnum):
-    """What a pipeline is to do where the gate cannot tell: go on, or wait."""
+    """What a pipeline does where the gate has no verdict: go on, or wait."""
 
     ALLOW = "allow"
     HOLD = "hold"
@@ -46,7 +46,10 @@ class GateSettings:
     rollback_cost: Amount | None = None  # of one rollback; None: what earlier rollbacks of the service cost, else 0
     ignore_below_per_hour: Amount = 0.0  # a loss below it is never more than a warning
     severe_per_hour: Amount | None = None  # a loss that is surely above it is rolled back
-    repair_time: Duration = timedelta(hours=1)  # until a person would have rolled back, where no failure tells
+    guard_rails: Mapping[str, float] = field(default_factory=dict)  # metric -> the value that harm must not cross
+    repair_time: Duration = timedelta(
+        hours=1
+    )  # until a person would have rolled back, where there is no failure to learn from
     next_check: Duration = timedelta(minutes=1)
     hold_at_most: Duration = timedelta(hours=1)  # after that a hold is reported as a failure to who cannot wait
     match_ratio: Ratio = 0.8  # the similarity from which on what is seen matches an earlier failure

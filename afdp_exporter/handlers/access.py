@@ -63,7 +63,7 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Authenticator:
     """Everything that decides who may: tokens, users with their hashed passwords, and what users may do."""
 
     tokens: tuple[Token, ...]

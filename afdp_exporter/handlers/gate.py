@@ -2,22 +2,23 @@
 
 import json
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from afdp_exporter.automation.answers import gate_json, gate_text, rollout_json
+from afdp_exporter.automation.answers import GateDecisionResponse, RolloutResponse, decision_of, gate_text, rollout_of
 from afdp_exporter.automation.gatekeeper import GateQuestion
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Name
 from afdp_exporter.handlers.answers import answer
-from afdp_exporter.handlers.reading import read_json, read_query
-from afdp_exporter.handlers.state import STATE, State
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.handlers.operations import JSON, TEXT, Answer, json_answer, json_body, operation
+from afdp_exporter.handlers.reading import read_json, read_query, validated
 from afdp_exporter.model import GateDecision, GateVerdict, Phase, Status
-from afdp_exporter.settings import faults
 from afdp_exporter.tracking.intake import read_deployment
 
 _STRICT_STATUS = {GateVerdict.HOLD: 403, GateVerdict.UNKNOWN: 403, GateVerdict.ROLLBACK: 409}
@@ -33,11 +34,34 @@ class _Asked(BaseModel):
     deployment_id: Name | None = None
     phase: Phase | None = None
     traffic_ratio: Annotated[float, Field(gt=0, le=1)] | None = None
-    wait: Annotated[float, Field(ge=0, le=20)] = 0.0
+    wait: Annotated[
+        float, Field(ge=0, le=20, description="Seconds to wait for a verdict that is neither hold nor unknown.")
+    ] = 0.0
     format: Literal["json", "text"] = "json"
     codes: Literal["always200", "strict"] = "always200"
 
 
+def _verdict(says: str) -> Answer:
+    return Answer(says=says, content={JSON: GateDecisionResponse, TEXT: str})
+
+
+_VERDICTS = {
+    200: _verdict("The verdict with its evidence. With `codes=strict` only for allow and warn."),
+    403: _verdict("The scope is missing; or, with `codes=strict`, hold or unknown."),
+    409: _verdict("With `codes=strict`, rollback."),
+}
+
+
+@operation(
+    "gate",
+    "askGate",
+    "Whether a deployment may go on",
+    "Asks about a `deployment_id`, or about a `version` of a `service`; nothing is recorded as a deployment. Answered "
+    "from memory: a source that is away gives the verdict `unknown`, never an error.",
+    query=_Asked,
+    answers=_VERDICTS,
+    missing=True,
+)
 async def get(request: web.Request) -> web.Response:
     """The verdict on a version or a deployment; nothing is recorded as a deployment."""
     asked = read_query(_Asked, request)
@@ -45,16 +69,22 @@ async def get(request: web.Request) -> web.Response:
     return _answered(asked, await verdict(state, await _question(state, asked), caller="api", wait=asked.wait))
 
 
+@operation(
+    "gate",
+    "askGateAboutBody",
+    "The same, for names in the body or for the whole body of a planned deployment",
+    "Nothing is recorded as a deployment.",
+    body=json_body(dict[str, Any]),
+    answers=_VERDICTS,
+    missing=True,
+)
 async def post(request: web.Request) -> web.Response:
     """The same for names in the body, which may be the whole body of a planned deployment."""
     state = request.app[STATE]
     body = await read_json(request)
     how = {name: body[name] for name in _Asked.model_fields if name in body}
     rest = {name: value for name, value in body.items() if name not in {"phase", "wait", "format", "codes"}}
-    try:
-        asked = _Asked.model_validate(how)
-    except ValidationError as error:
-        raise BadInput(*faults(error)) from None
+    asked = validated(_Asked, how)
     question = await _question(state, asked)
     if rest.keys() - _Asked.model_fields.keys():
         planned = read_deployment(
@@ -68,14 +98,25 @@ async def post(request: web.Request) -> web.Response:
     return _answered(asked, await verdict(state, question, caller="api", wait=asked.wait))
 
 
+@operation(
+    "gate",
+    "getRollout",
+    "A canary beside the stable version, and what it will be at full traffic",
+    "As compared last; a running canary is compared each minute.",
+    answers={
+        200: json_answer(
+            RolloutResponse, "The comparison; without any its metrics are empty and the sentence says why."
+        )
+    },
+)
 async def rollout(request: web.Request) -> web.Response:
     """A canary beside the stable version, and what it will be at full traffic, as compared last."""
     state = request.app[STATE]
-    deployment = await state.store.deployment(request.match_info["id"])
-    return answer(rollout_json(deployment, await state.store.automation.rollout(deployment.id)))
+    deployment = await state.store.deployments.find(request.match_info["id"])
+    return answer(rollout_of(deployment, await state.store.automation.rollout(deployment.id)))
 
 
-async def verdict(state: State, question: GateQuestion, *, caller: str, wait: float = 0.0) -> GateDecision:
+async def verdict(state: AppContext, question: GateQuestion, *, caller: str, wait: float = 0.0) -> GateDecision:
     """Ask for a verdict, keep it with its evidence, and count it. Who asks is `caller`."""
     started = monotonic()
     decision = await state.gatekeeper.ask(question, timedelta(seconds=wait))
@@ -86,15 +127,12 @@ async def verdict(state: State, question: GateQuestion, *, caller: str, wait: fl
     return decision
 
 
-async def _question(state: State, asked: _Asked) -> GateQuestion:
+async def _question(state: AppContext, asked: _Asked) -> GateQuestion:
     if asked.deployment_id is not None:
-        known = await state.store.deployment(asked.deployment_id)
+        known = await state.gatekeeper.of(asked.deployment_id)
         _same("service", asked.service, known.service)
         _same("environment", asked.environment, known.environment)
-        return GateQuestion(
-            service=known.service, environment=known.environment, version=known.version,
-            deployment_id=known.id, phase=asked.phase, traffic_ratio=asked.traffic_ratio,
-        )  # fmt: skip
+        return replace(known, phase=asked.phase, traffic_ratio=asked.traffic_ratio)
     if asked.service is None:
         raise BadInput(Fault("service", "is needed, or a deployment_id"))
     return GateQuestion(
@@ -112,4 +150,4 @@ def _answered(asked: _Asked, decision: GateDecision) -> web.Response:
     status = _STRICT_STATUS.get(decision.enforced_verdict, 200) if asked.codes == "strict" else 200
     if asked.format == "text":
         return web.Response(text=gate_text(decision), status=status)
-    return answer(gate_json(decision), status)
+    return answer(decision_of(decision), status)

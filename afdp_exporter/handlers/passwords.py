@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 import bcrypt
 
 from afdp_exporter.errors import AFDPError
-from afdp_exporter.handlers.rates import Failures
+from afdp_exporter.handlers.rates import LoginThrottle
 
 _LONGEST = 72  # bytes: bcrypt knows no more
+_WAITING = 8  # passwords that wait for their check at once, of which ...
+_GUESSING = 6  # ... so many may come from addresses that were wrong lately
 
 
 class TooMany(AFDPError):
@@ -18,11 +21,12 @@ class TooMany(AFDPError):
 
 
 class Passwords:
-    """Checks passwords. Whoever is known already never waits for somebody who guesses."""
+    """Checks passwords. Whoever is known already never waits for somebody who guesses, whoever is new not for long."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._failures = Failures(clock)
+        self._failures = LoginThrottle(clock)
         self._checking = asyncio.Lock()
+        self._waiting = 0
         self._key = secrets.token_bytes(32)
         self._right: dict[str, bytes] = {}  # user -> a keyed digest of the hash and the password that fit
 
@@ -32,7 +36,9 @@ class Passwords:
         digest = self._digest(known or "", password)
         if known is not None and secrets.compare_digest(self._right.get(user, b""), digest):
             return True
-        async with self._checking:
+        if self._waiting >= (_GUESSING if self._failures.lately(address) else _WAITING):
+            raise TooMany("too many logins wait for their check: try again in a minute")
+        async with self._in_turn():
             if self._failures.too_many(address):
                 raise TooMany("too many failed logins from this address: wait a minute")
             stands_in = known or next(iter(users.values()))
@@ -42,6 +48,15 @@ class Passwords:
         if right:
             self._right[user] = digest
         return right
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        self._waiting += 1
+        try:
+            async with self._checking:
+                yield
+        finally:
+            self._waiting -= 1
 
     def _digest(self, known: str, password: str) -> bytes:
         """Two parts of known length, so that no other pair of them has the same digest."""

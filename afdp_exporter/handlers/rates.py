@@ -24,7 +24,7 @@ class RateLimit:
     burst: Annotated[int, Field(ge=1)] = 1
 
 
-class Bucket:
+class TokenBucket:
     """A token bucket that starts full."""
 
     def __init__(self, limit: RateLimit, clock: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Bucket:
         return True
 
 
-class Failures:
+class LoginThrottle:
     """Who has failed too often lately."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -65,3 +65,8 @@ class Failures:
         """Whether this address has to wait."""
         times = self._times.get(address)
         return times is not None and len(times) == _FAILURES and self._clock() - times[0] < _FAILURES_WITHIN
+
+    def lately(self, address: str) -> bool:
+        """Whether this address has failed within the time that counts."""
+        times = self._times.get(address)
+        return times is not None and self._clock() - times[-1] < _FAILURES_WITHIN

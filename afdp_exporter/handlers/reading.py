@@ -4,18 +4,27 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from afdp_exporter.errors import BadInput, Fault, Malformed, TooLarge
 from afdp_exporter.handlers.answers import NO_FORMS, TooSlow, Unsupported
+from afdp_exporter.handlers.context import LANE, STATE
+from afdp_exporter.handlers.load import Held
 from afdp_exporter.settings import faults
 
 LARGEST_BODY = 65_536
 _BODY_SECONDS = 30.0
+KEY = Annotated[
+    str,
+    Field(
+        min_length=1, max_length=255, pattern=r"^[\x21-\x7e]+$", description="Any name of this delivery, taken once."
+    ),
+]
+"""An Idempotency-Key."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -34,6 +43,14 @@ async def read_json(request: web.Request) -> Mapping[str, object]:
         if request.content_type == "application/x-www-form-urlencoded":
             raise Unsupported(NO_FORMS) from None
         raise
+
+
+def validated(kind: type[_Model], content: object) -> _Model:
+    """What was sent as what it has to be. Raises BadInput with every fault by its field."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise BadInput(*faults(error)) from None
 
 
 def _object(body: bytes) -> Mapping[str, object]:
@@ -82,19 +99,27 @@ def read_key(request: web.Request) -> str | None:
     return keys[0]
 
 
-async def read_body(request: web.Request, most: int = LARGEST_BODY) -> bytes:
-    """The bytes of the body, at most so many. Raises Malformed, TooLarge or TooSlow."""
+async def read_body(request: web.Request, most: int = LARGEST_BODY, unproven: Held | None = None) -> bytes:
+    """The bytes of the body, at most so many. Raises Malformed, TooLarge, TooSlow or Overloaded.
+
+    One whose sender is not known yet counts against the budget for these.
+    """
     body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
+        async with asyncio.timeout(_BODY_SECONDS) as arriving:
             async for chunk in request.content.iter_any():
                 body += chunk
                 if len(body) > most:
                     raise TooLarge(f"at most {most} bytes are read here")
+                if unproven is not None:
+                    unproven.grown(len(body), arriving)
     except TimeoutError:
-        raise TooSlow(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds") from None
+        raise TooSlow(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds, or in time for others") from None
     except (web.RequestPayloadError, HttpProcessingError):
         raise _malformed("is cut short or wrongly framed") from None
+    if unproven is not None:
+        unproven.arrived()
+    request.app[STATE].load.begin(request.protocol, request.get(LANE))
     return bytes(body)
 
 

@@ -1,8 +1,6 @@
 """Every route, with what its caller needs; one that is not in this table is not served."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -11,6 +9,7 @@ from afdp_exporter.handlers import (
     automation,
     dataset,
     deployments,
+    digest,
     events,
     exposition,
     gate,
@@ -21,29 +20,12 @@ from afdp_exporter.handlers import (
     webhooks,
 )
 from afdp_exporter.handlers.access import Scope
-from afdp_exporter.handlers.pages import foretold, listing, rendering, runbooks, story, trust
+from afdp_exporter.handlers.context import STATE
+from afdp_exporter.handlers.openapi import Description
+from afdp_exporter.handlers.operations import Handler, Route
+from afdp_exporter.handlers.pages import api, foretold, labelling, listing, rendering, runbooks, services, story, trust
 from afdp_exporter.handlers.pages import gate as gate_page
 from afdp_exporter.handlers.reading import LARGEST_BODY
-from afdp_exporter.handlers.state import STATE
-
-Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One call: a scope of None is open to everybody; `kind` names the sender where it takes annotations.
-
-    Where it is `signed`, its handler checks the sender's own secret over the bytes of the body.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    scope: Scope | None
-    kind: str | None = None
-    signed: bool = False
-    largest_body: int = LARGEST_BODY
-    keys: tuple[str, ...] = ()  # headers that may carry the token in place of Authorization, for tools with their own
 
 
 def _open(path: str, handler: Handler) -> Route:
@@ -58,13 +40,15 @@ def _annotate(method: str, path: str, handler: Handler, kind: str | None = None)
     return Route(method=method, path=path, handler=handler, scope=Scope.ANNOTATE, kind=kind)
 
 
-_DATADOG = ("DD-APPLICATION-KEY", "DD-API-KEY")
+def _gate(method: str, path: str, handler: Handler, *, largest_body: int = LARGEST_BODY) -> Route:
+    return Route(method=method, path=path, handler=handler, scope=Scope.GATE, largest_body=largest_body)
 
 
-def _gate(
-    method: str, path: str, handler: Handler, *, keys: tuple[str, ...] = (), largest_body: int = LARGEST_BODY
-) -> Route:
-    return Route(method=method, path=path, handler=handler, scope=Scope.GATE, keys=keys, largest_body=largest_body)
+def _datadog(method: str, path: str, handler: Handler) -> Route:
+    return Route(
+        method=method, path=path, handler=handler, scope=Scope.GATE, keys=("DD-APPLICATION-KEY", "DD-API-KEY"),
+        json_api=True,
+    )  # fmt: skip
 
 
 def _administer(method: str, path: str, handler: Handler) -> Route:
@@ -74,11 +58,18 @@ def _administer(method: str, path: str, handler: Handler) -> Route:
 ROUTES = (
     _read("/", listing.listing),
     _read("/deployments/{id}", story.story),
+    _read("/deployments/{id}/label", labelling.form),
+    _annotate("POST", "/deployments/{id}/label", labelling.submit, deployments.KIND),
+    _read("/services", services.index),
+    _read("/services/{service}", services.service),
     _read("/predictions", foretold.predictions),
     _read("/windows", foretold.windows),
     _read("/patterns", foretold.patterns),
     _read("/gate", gate_page.gate),
     _read("/trust", trust.trust),
+    _open("/api", api.index),
+    _open("/api/v1/openapi.json", api.description),
+    _open("/openapi.yaml", api.description_file),
     _open("/runbooks/", runbooks.index),
     _open("/runbooks/{name}", runbooks.runbook),
     _open("/assets/{name}", rendering.asset),
@@ -117,8 +108,8 @@ ROUTES = (
     _gate("GET", "/api/v1/gate", gate.get),
     _gate("POST", "/webhooks/flagger/{hook}/{token}", gate_callers.flagger),
     _gate("POST", "/judge", gate_callers.judge, largest_body=gate_callers.LARGEST_JUDGEMENT),
-    _gate("POST", "/api/v2/deployments/gates/evaluation", gate_callers.evaluate, keys=_DATADOG),
-    _gate("GET", "/api/v2/deployments/gates/evaluation/{id}", gate_callers.evaluation, keys=_DATADOG),
+    _datadog("POST", "/api/v2/deployments/gates/evaluation", gate_callers.evaluate),
+    _datadog("GET", "/api/v2/deployments/gates/evaluation/{id}", gate_callers.evaluation),
     _read("/api/v1/automation", automation.automation),
     _administer("PUT", "/api/v1/automation/{service}", automation.allow),
     _administer("POST", "/api/v1/automation/pause", automation.pause),
@@ -129,15 +120,23 @@ ROUTES = (
     _gate("POST", "/api/v1/gate", gate.post),
     _read("/api/v1/tables/stories", tables.stories),
     _read("/api/v1/tables/similar", tables.similar),
+    _read("/api/v1/digest", digest.get),
     _read("/api/v1/dataset", dataset.dataset),
 )
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 
 
-def add_routes(app: web.Application, prefix: str = "") -> None:
-    """Serve the table, and where a reverse proxy has a path in front of ours, the same behind that path."""
-    for route in ROUTES:
-        for path in dict.fromkeys((route.path, f"{prefix}{route.path}")):
+_OF_EVERY_PROCESS = {"/metrics", "/-/healthy", "/-/ready", "/-/reload"}
+
+
+def add_routes(app: web.Application, prefixes: Sequence[str] = ("",), *, all_of_them: bool = True) -> None:
+    """Serve the table, and where a reverse proxy has a path in front of ours, the same behind that path.
+
+    Without `all_of_them` only what each process has: how it goes.
+    """
+    app[api.DESCRIPTION] = Description(ROUTES)
+    for route in (each for each in ROUTES if all_of_them or each.path in _OF_EVERY_PROCESS):
+        for path in (f"{prefix}{route.path}" for prefix in prefixes):
             if route.method == "GET":
                 app.router.add_get(path, route.handler)
             else:

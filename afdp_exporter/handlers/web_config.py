@@ -12,18 +12,22 @@ import structlog
 from pydantic import AfterValidator
 
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.handlers.rates import Bucket, RateLimit
+from afdp_exporter.handlers.rates import RateLimit, TokenBucket
 from afdp_exporter.handlers.tls import TLS
 from afdp_exporter.settings import STRICT, parse, read_yaml
 
 log = structlog.get_logger(__name__)
 
-_BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+_BCRYPT = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
+_COSTS = range(4, 15)  # one more doubles the time of a check; at 14 it is a second
 
 
 def _hashed(text: str) -> str:
-    if not _BCRYPT.fullmatch(text):
+    found = _BCRYPT.fullmatch(text)
+    if found is None:
         raise ValueError("a bcrypt hash is expected, as `htpasswd -nBC 10 USER` prints it")
+    if int(found[1]) not in _COSTS:
+        raise ValueError(f"a cost from {_COSTS[0]} to {_COSTS[-1]} is expected: more would take seconds a login")
     return text
 
 
@@ -75,7 +79,7 @@ def load(path: Path) -> WebConfig:
     return replace(found, tls_server_config=beside)
 
 
-class Web:
+class ReloadingWebConfig:
     """The web configuration as it is now: a file that changes is read again, a bad one changes nothing.
 
     Without a file there are no users, no headers and no limit. TLS itself is set up once; its certificates are renewed
@@ -115,9 +119,9 @@ class Web:
         """Whether one more request is within the rate."""
         return self._bucket is None or self._bucket.take()
 
-    def _limited(self) -> Bucket | None:
+    def _limited(self) -> TokenBucket | None:
         limit = self._config.rate_limit
-        return Bucket(limit, monotonic) if limit is not None else None
+        return TokenBucket(limit, monotonic) if limit is not None else None
 
     def _stamped(self) -> tuple[int, int] | None:
         try:

@@ -4,29 +4,80 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import structlog
 from aiohttp import web
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
 
+from afdp_exporter.automation.answers import GateDecisionResponse, decision_of
 from afdp_exporter.errors import NotFound, Unauthorised
 from afdp_exporter.external import External
 from afdp_exporter.handlers.answers import answer
-from afdp_exporter.handlers.deployments import links
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.handlers.deployments import LinksResponse, links
+from afdp_exporter.handlers.operations import FORM, JSON, Body, json_answer, operation
 from afdp_exporter.handlers.reading import read_body
-from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Announcement, Change, Event, Ignored
+from afdp_exporter.model import Announcement, ApprovalRequest, CommitChange, Event, GateDecision, Ignored, Status
+from afdp_exporter.responses import Response
 from afdp_exporter.store import Announced
-from afdp_exporter.tracking import reception
-from afdp_exporter.watching.report import event_json
-from afdp_exporter.webhooks import Headers, Sender, Told
+from afdp_exporter.tracking import ingestion
+from afdp_exporter.watching.report import EventResponse
+from afdp_exporter.webhooks import Headers, Parsed, Sender
 
 log = structlog.get_logger(__name__)
+
+Taken: TypeAlias = Announced | Event | GateDecision | Ignored
+"""What became of one part of a delivery."""
 
 LARGEST_EVENT = 2 * 1024 * 1024
 """Of a push with two thousand commits; deployments and statuses take some ten thousand bytes."""
 
 
+class AnnouncedDeploymentResponse(Response):
+    """A deployment that a delivery announced, as it is now."""
+
+    id: str
+    service: str
+    environment: str
+    version: str | None
+    status: Status
+    created: Annotated[bool, Field(description="Whether it was not known before.")]
+    changed: Annotated[bool, Field(description="Whether the delivery said anything new of it.")]
+    links: LinksResponse
+
+
+class IgnoredResponse(Response):
+    """What was left out, and why."""
+
+    reason: str
+
+
+class ReceivedResponse(Response):
+    """What became of each part of a delivery."""
+
+    deployments: tuple[AnnouncedDeploymentResponse, ...]
+    events: Annotated[
+        tuple[EventResponse, ...], Field(description="What it reported that is no deployment, such as incidents.")
+    ]
+    ignored: tuple[IgnoredResponse, ...]
+    gate: Annotated[
+        GateDecisionResponse | SkipJsonSchema[None],
+        Field(description="The verdict, where the delivery asks whether a deployment may go on."),
+    ] = None
+
+
+@operation(
+    "deployments",
+    "receiveWebhook",
+    "Take in what a tool tells in its own words",
+    "The body is the tool's own, of at most 2 MiB, and proves itself with the secret of its block under `webhooks`. "
+    "Answered once it is on disk. What tells of no deployment is answered with 200, too, and with the reason, so that "
+    "no sender gives up on the webhook. The senders and their settings are in `docs/webhooks.md`.",
+    body=Body(content={JSON: dict[str, Any] | list[Any], FORM: dict[str, Any]}),
+    answers={200: json_answer(ReceivedResponse, "What became of it.")},
+)
 async def receive(request: web.Request) -> web.Response:
     """Take in what a sender tells: 200 once it is on disk, with what became of each part, be it nothing."""
     state = request.app[STATE]
@@ -34,16 +85,17 @@ async def receive(request: web.Request) -> web.Response:
     senders = [sender for sender in state.rules.senders if sender.kind == kind]
     if not senders:
         raise NotFound(f"no block under webhooks is of the kind {kind!a}")
-    body = await read_body(request, LARGEST_EVENT)
     headers = _headers(request)
-    parsed = await asyncio.to_thread(_parsed, senders, headers, body, state.clock())
-    told = [taken for each in parsed for taken in await _take(state, each)]
-    ignored = _ignored(kind, told)
+    with state.load.bodies.held() as unproven:
+        body = await read_body(request, LARGEST_EVENT, unproven)
+        parsed = await asyncio.to_thread(_parsed, senders, headers, body, state.clock())
+    taken = [one for each in parsed for one in await _take(state, each)]
+    ignored = _ignored(kind, taken)
     state.instruments.annotations.ignored(kind, len(ignored))
-    events = [event_json(each) for each in told if isinstance(each, Event)]
-    if events:
-        await state.recall()
-    return answer({"deployments": _recorded(told, state.external), "events": events, "ignored": ignored})
+    events = [EventResponse.model_validate(each) for each in taken if isinstance(each, Event)]
+    decisions = [{"gate": decision_of(each)} for each in taken if isinstance(each, GateDecision)]
+    recorded = _recorded(taken, state.external)
+    return answer(ReceivedResponse(deployments=recorded, events=events, ignored=ignored, **next(iter(decisions), {})))
 
 
 def sender_of(request: web.Request) -> str | None:
@@ -57,7 +109,7 @@ def _headers(request: web.Request) -> Headers:
     return {name: ", ".join(request.headers.getall(name)) for name in names}
 
 
-def _parsed(senders: Iterable[Sender], headers: Headers, body: bytes, now: datetime) -> Sequence[Told]:
+def _parsed(senders: Iterable[Sender], headers: Headers, body: bytes, now: datetime) -> Sequence[Parsed]:
     """What a delivery tells, once it has proven itself: secrets may be files, and a body two million bytes."""
     return list(_authenticated(senders, headers, body, now).webhook.parse(headers, body))
 
@@ -69,70 +121,76 @@ def _authenticated(senders: Iterable[Sender], headers: Headers, body: bytes, now
     return proven[0]
 
 
-async def _take(state: State, told: Told) -> list[Announced | Event | Ignored]:
-    match told:
+async def _take(state: AppContext, parsed: Parsed) -> list[Taken]:
+    match parsed:
         case Ignored():
-            return [told]
+            return [parsed]
         case Event():
-            return [await _happened(state, told)]
-        case Change():
-            return await _described(state, told)
+            return [await _happened(state, parsed)]
+        case CommitChange():
+            return await _described(state, parsed)
+        case ApprovalRequest():
+            return [await _asked(state, parsed)]
         case Announcement():
-            return [await _announced(state, told)]
+            return [await _announced(state, parsed)]
 
 
-async def _described(state: State, told: Change) -> list[Announced | Event | Ignored]:
-    """What a commit changed belongs to deployments that were told of, or will be."""
-    described = await state.store.describe(told)
-    for deployment in described:
-        state.told(deployment)
+async def _described(state: AppContext, change: CommitChange) -> list[Taken]:
+    """What a commit changed belongs to deployments that were announced, or will be."""
+    described = await state.store.deployments.save_commit_change(change)
     return [Announced(deployment=deployment) for deployment in described]
 
 
-async def _announced(state: State, told: Announcement) -> Announced | Ignored:
+async def _asked(state: AppContext, request: ApprovalRequest) -> GateDecision | Ignored:
+    decision = await state.approvals.take(request)
+    if isinstance(decision, GateDecision):
+        state.instruments.gate.asked(request.sender, decision)
+    return decision
+
+
+async def _announced(state: AppContext, announcement: Announcement) -> Announced | Ignored:
     rules = state.rules
-    taken = await reception.receive(
-        told, rules=rules.mapping, schedule=rules.schedule, store=state.store, now=state.clock()
+    taken = await ingestion.ingest(
+        announcement, rules=rules.mapping, schedule=rules.schedule, store=state.store, now=state.clock()
     )
     if isinstance(taken, Ignored):
         return taken
     if taken.changed:
-        state.instruments.annotations.received(told.sender)
+        state.instruments.annotations.received(announcement.sender)
     if taken.changed and taken.deployment is not None:
-        state.told(taken.deployment)
-        log.info("deployment announced", id=taken.deployment.id, by=told.sender, status=taken.deployment.status)
+        log.info("deployment announced", id=taken.deployment.id, by=announcement.sender, status=taken.deployment.status)
     return taken
 
 
-async def _happened(state: State, told: Event) -> Event:
-    stored, created = await state.store.tell(replace(told, told_at=state.clock()))
-    state.instruments.annotations.received(told.received_from)
+async def _happened(state: AppContext, event: Event) -> Event:
+    stored, created = await state.store.events.save(replace(event, told_at=state.clock()))
+    state.instruments.annotations.received(event.received_from)
     log.info("event recorded", id=stored.id, kind=stored.kind, new=created)
     return stored
 
 
-def _recorded(told: Iterable[Announced | Event | Ignored], external: External) -> list[dict[str, Any]]:
+def _recorded(taken: Iterable[Taken], external: External) -> list[AnnouncedDeploymentResponse]:
     """Each deployment once, as it is after the whole delivery."""
-    found: dict[str, dict[str, Any]] = {}
-    for each in told:
+    found: dict[str, AnnouncedDeploymentResponse] = {}
+    for each in taken:
         if isinstance(each, Announced) and each.deployment is not None:
             deployment = each.deployment
-            known = found.get(deployment.id, {})
-            found[deployment.id] = {
-                "id": deployment.id,
-                "service": deployment.service,
-                "environment": deployment.environment,
-                "version": deployment.version,
-                "status": deployment.status,
-                "created": each.created or known.get("created", False),
-                "changed": each.changed or known.get("changed", False),
-                "links": links(deployment, external),
-            }
+            known = found.get(deployment.id)
+            found[deployment.id] = AnnouncedDeploymentResponse(
+                id=deployment.id,
+                service=deployment.service,
+                environment=deployment.environment,
+                version=deployment.version,
+                status=deployment.status,
+                created=each.created or (known is not None and known.created),
+                changed=each.changed or (known is not None and known.changed),
+                links=links(deployment, external),
+            )
     return list(found.values())
 
 
-def _ignored(kind: str, told: Iterable[Announced | Event | Ignored]) -> list[dict[str, str]]:
-    reasons = [each.reason for each in told if isinstance(each, Ignored)]
+def _ignored(kind: str, taken: Iterable[Taken]) -> list[IgnoredResponse]:
+    reasons = [each.reason for each in taken if isinstance(each, Ignored)]
     for reason in reasons:
         log.info("event ignored", kind=kind, reason=reason)
-    return [{"reason": reason} for reason in reasons]
+    return [IgnoredResponse(reason=reason) for reason in reasons]

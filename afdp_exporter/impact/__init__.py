@@ -1,6 +1,6 @@
-"""What happened -> whose doing it was, in what order, at what cost. Pure."""
+"""From detector results to an Impact: attribution, causal order, cost. Pure functions."""
 
-from afdp_exporter.impact.attribution import judge
-from afdp_exporter.impact.finding import Finding
+from afdp_exporter.impact.attribution import ObservedSeries, Rollout, judge, judge_together
+from afdp_exporter.impact.verdict import Finding
 
-__all__ = ["Finding", "judge"]
+__all__ = ["Finding", "ObservedSeries", "Rollout", "judge", "judge_together"]

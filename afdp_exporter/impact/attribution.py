@@ -1,43 +1,88 @@
-"""Was it this deployment? The answers of the detectors, weighed into one finding for one metric."""
+"""`judge`: did this deployment move this metric? Runs the detectors and combines them into one Finding."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from afdp_exporter.detectors.alignment import align
-from afdp_exporter.detectors.drift import drifts
-from afdp_exporter.detectors.excursion import Excursion
-from afdp_exporter.detectors.grid import REACH_SECONDS, Grid, prepare
+from afdp_exporter.detectors.changepoint import extract, ramp_preferred_to_step
+from afdp_exporter.detectors.counts import count_shift, exposure_in_events
 from afdp_exporter.detectors.level import LEAST_HISTORY
-from afdp_exporter.detectors.onset import around
-from afdp_exporter.detectors.repetition import without_repeats
-from afdp_exporter.detectors.spread import Spread, spread
-from afdp_exporter.impact.answers import (
-    common_cause,
-    gradual,
-    level_shift,
-    no_effect,
-    scattered,
-    too_short,
-    transient,
-    unusable,
+from afdp_exporter.detectors.level_shifts import remove_level_shifts
+from afdp_exporter.detectors.panel import Panel, by_panel
+from afdp_exporter.detectors.regular_series import REACH_SECONDS, RegularSeries, regularize
+from afdp_exporter.detectors.sampling import drop_stale_samples
+from afdp_exporter.detectors.transient import Transient
+from afdp_exporter.detectors.variance import VarianceChange, variance_changes
+from afdp_exporter.impact.bayes_factor import (
+    NOTHING_MOVED,
+    DetectorResults,
+    adjust_for_control,
+    bayes_factor,
+    by_counts,
+    control_moved_along,
+    run_detectors,
 )
-from afdp_exporter.impact.artefacts import beside_dip, increments, of_counter, without_dip
-from afdp_exporter.impact.evidence import Evidence, beside_control, moved_along, weigh
-from afdp_exporter.impact.finding import Finding
-from afdp_exporter.impact.likelihood import NOTHING_MOVED, likelihood
-from afdp_exporter.impact.recurring import after_a_night, beyond_the_clock
-from afdp_exporter.impact.usual import Habit, after_restart, habit, told, without
+from afdp_exporter.impact.data_quality import (
+    RateDip,
+    bridge_rate_dip,
+    counter_increments,
+    mention_rate_dip,
+    rescale_to_counter,
+)
+from afdp_exporter.impact.event_study import (
+    UsualEffect,
+    judge_restart,
+    subtract_usual,
+    usual_effects,
+    with_usual,
+)
+from afdp_exporter.impact.seasonality import exclude_seasonal_change, require_comparable_days
+from afdp_exporter.impact.verdict import (
+    Finding,
+    common_cause_finding,
+    gradual_finding,
+    history_too_short,
+    level_shift_finding,
+    no_effect_finding,
+    transient_finding,
+    unusable_data,
+    variance_finding,
+)
 from afdp_exporter.model import Attribution, Floats, Worse
 
-LEAST_AFTER = 3
-RARE = 1.3  # rarity of an excursion from which on it is reported
-SCATTERED = 0.17  # p-value of a grown spread
-_OF_WINDOW = 0.75  # of the query's window that an excursion shows at least
-DRIFTED = 0.05  # p-value of the level for a gradual change
+LEAST_AFTER = 3  # points after the deployment
+_FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))  # what a date can say
+TRANSIENT_RARITY = 1.3  # rarity of an excursion from which on it is reported
+VARIANCE_P_VALUE = 0.17  # p-value of a grown spread
+_SHARE_OF_RATE_WINDOW = 0.75  # of the query's window that an excursion shows at least
+DRIFT_P_VALUE = 0.05  # p-value of the level for a gradual change
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rollout:
+    """The rollout that is judged, and those of the service before it, Unix seconds; days are those of `time_zone`."""
+
+    deployed_at: float
+    finished_at: float | None = None
+    earlier: Sequence[float] = ()
+    time_zone: tzinfo = UTC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ObservedSeries:
+    """One series as it was measured around a rollout; the fields are as `judge` is given them."""
+
+    times: ArrayLike
+    values: ArrayLike
+    control: ArrayLike | None = None
+    of: ArrayLike | None = None
+    worse: str = "either"
+    step: float | None = None
+    respond_within: float | None = None
+    rate_window: float | None = None
 
 
 def judge(
@@ -47,6 +92,7 @@ def judge(
     *,
     finished_at: float | None = None,
     control: ArrayLike | None = None,
+    of: ArrayLike | None = None,
     earlier_deployments: Sequence[float] = (),
     worse: str = "either",
     step: float | None = None,
@@ -54,118 +100,179 @@ def judge(
     rate_window: float | None = None,
     time_zone: tzinfo = UTC,
 ) -> Finding:
-    """Judge whether a deployment shifted a metric; pure, and silent about data that cannot tell.
+    """Judge whether a deployment shifted a metric; pure. Insufficient data is a verdict, never an error.
 
-    `times` are Unix seconds (n,) and `values` float64 (n,), NaN where there is a gap, in any order. `control` (n,) is
-    what the deployment cannot have touched, at the same times. `worse` (up, down, either) decides on `harmful` alone: a
-    change for the better is looked for alike. `respond_within` is how many seconds after the rollout the onset may come
-    (default: the longer of 15 minutes and 4 steps). `rate_window` are the seconds over which the
-    query takes a rate: a dip no longer than that, while instances are replaced, is no loss. What follows the
-    `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same minutes of earlier
-    days did, by the clock of the `time_zone`. Repetitions of the last sample are no measurements. Raises ValueError
-    only for arrays whose shapes do not fit together.
+    `times` are Unix seconds (n,) and `values` float64 (n,), NaN where there is a gap, in any order; repetitions of a
+    sample are gaps. `control` (n,) is what the deployment cannot have touched, `of` (n,) the denominators of ratios of
+    events, which are judged by their number where they are sparse. `worse` (up, down, either) decides on `harmful`
+    alone. `respond_within` is how many seconds after the rollout the onset may come (default: the longer of 15 minutes
+    and 4 steps), `rate_window` over how many the query takes a rate: a dip no longer than that, while instances are
+    replaced, is no loss. What follows the `earlier_deployments` alike is usual, and only what goes beyond it is judged;
+    so is what the same minutes of earlier days did, by the clock of the `time_zone`. Raises ValueError only where
+    shapes do not fit together.
     """
-    at, raw, other = _in_order(times, values, control)
-    raw = without_repeats(at, raw)
-    asked = _Asked(
-        deployed_at=float(deployed_at),
-        finished_at=finished_at,
-        earlier=tuple(earlier_deployments),
-        step=step,
-        respond_within=respond_within,
-        zone=time_zone,
-        rate_window=rate_window,
+    rollout = Rollout(
+        deployed_at=deployed_at, finished_at=finished_at, earlier=earlier_deployments, time_zone=time_zone
     )
-    with np.errstate(all="ignore"):
-        growth = increments(at, raw, asked.deployed_at, asked.last_onset)
-        dip = None
-        if rate_window is not None:
-            raw, dip = without_dip(at, raw, asked.deployed_at, finished_at, rate_window)
-    finding = _judged(at, raw, other, asked) if growth is None else of_counter(_judged(at, growth, other, asked))
-    if growth is None and dip is not None and rate_window is not None:
-        finding = beside_dip(finding, dip, rate_window)
-    return _directed(finding, Worse(worse))
+    observed = ObservedSeries(
+        times=times, values=values, control=control, of=of, worse=worse, step=step, respond_within=respond_within,
+        rate_window=rate_window,
+    )  # fmt: skip
+    (finding,) = judge_together(rollout, [observed])
+    return finding
 
 
-def _directed(finding: Finding, worse: Worse) -> Finding:
+def judge_together(rollout: Rollout, observed: Sequence[ObservedSeries]) -> list[Finding]:
+    """`judge` for many series: the same findings, in a fraction of the time where they lie on one grid."""
+    cases = [_Case.of(rollout, each) for each in observed]
+    return [
+        _with_harm(case.as_observed(finding), Worse(case.observed.worse))
+        for case, finding in zip(cases, _judge_cases(rollout, cases), strict=True)
+    ]
+
+
+def _with_harm(finding: Finding, worse: Worse) -> Finding:
     """The finding, with whether its change goes where it hurts."""
     if not finding.change or worse is Worse.EITHER:
         return finding
     return replace(finding, harmful=(finding.change > 0) is (worse is Worse.UP))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """The rollout that is judged, Unix seconds; the rest as `judge` was given it."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Case:
+    """One series in order of time: `raw` is what is judged of it, its growth where it `counts` up from zero again."""
 
-    deployed_at: float
-    finished_at: float | None
-    earlier: tuple[float, ...]
-    step: float | None
-    respond_within: float | None
-    zone: tzinfo
-    rate_window: float | None
+    rollout: Rollout
+    observed: ObservedSeries
+    at: Floats
+    raw: Floats
+    control: Floats | None
+    exposure: Floats | None
+    counts: bool
+    dip: RateDip | None
+
+    @classmethod
+    def of(cls, rollout: Rollout, observed: ObservedSeries) -> "_Case":
+        at, raw, control, counted_in = _in_order(observed.times, observed.values, observed.control, observed.of)
+        deployed_at, finished_at, window = float(rollout.deployed_at), rollout.finished_at, observed.rate_window
+        exposure = None if counted_in is None else exposure_in_events(raw, counted_in, at < deployed_at)
+        ended = deployed_at if finished_at is None else max(finished_at, deployed_at)
+        last_onset = ended + (observed.respond_within or REACH_SECONDS)  # at which a restart belongs to the rollout
+        dip = None
+        with np.errstate(all="ignore"):
+            growth = counter_increments(at, raw, deployed_at, last_onset)
+            if growth is None and window is not None:
+                raw, dip = bridge_rate_dip(at, raw, deployed_at, finished_at, window)
+        return cls(
+            rollout=rollout, observed=observed, at=at, raw=raw if growth is None else growth, control=control,
+            exposure=exposure, counts=growth is not None, dip=dip,
+        )  # fmt: skip
 
     @property
     def shortest(self) -> float:
         """Seconds that any excursion lasts: what a query over a window shows stays in it as long as the window is."""
-        return _OF_WINDOW * (self.rate_window or 0.0)
+        return _SHARE_OF_RATE_WINDOW * (self.observed.rate_window or 0.0)
 
-    @property
-    def last_onset(self) -> float:
-        """The last instant at which a restart belongs to the rollout."""
-        ended = self.deployed_at if self.finished_at is None else max(self.finished_at, self.deployed_at)
-        return ended + (self.respond_within or REACH_SECONDS)
-
-    def grid(self, at: Floats, series: Floats, beside: Floats | None) -> Grid | None:
-        """A series as it was measured around the rollout."""
-        return prepare(
-            at, series, self.deployed_at, finished_at=self.finished_at, control=beside, step=self.step,
-            respond_within=self.respond_within, zone=self.zone,
+    def grid(self, values: Floats, control: Floats | None = None) -> RegularSeries | None:
+        """Values of the series as they were measured around the rollout."""
+        return regularize(
+            self.at, values, float(self.rollout.deployed_at), finished_at=self.rollout.finished_at, control=control,
+            step=self.observed.step, respond_within=self.observed.respond_within, zone=self.rollout.time_zone,
+            exposure=self.exposure,
         )  # fmt: skip
 
-    def natural(self, grid: Grid, found: Habit | None) -> Grid:
-        """The grid without what earlier deployments did and what usually follows one."""
-        return align(grid if found is None else without(found, self.earlier), self.earlier)
+    def as_observed(self, finding: Finding) -> Finding:
+        """The finding in terms of the series as it was observed."""
+        if self.counts:
+            return rescale_to_counter(finding)
+        window = self.observed.rate_window
+        return finding if self.dip is None or window is None else mention_rate_dip(finding, self.dip, window)
 
 
-def _judged(at: Floats, raw: Floats, other: Floats | None, asked: _Asked) -> Finding:
-    measured = asked.grid(at, raw, other)
-    silent = _silent(measured)
-    if measured is None or silent is not None:
-        return silent or unusable()
-    found = habit(measured, asked.earlier)
-    if found is not None and found.response.restarts:
-        restarted = after_restart(found, asked.earlier)
-        if restarted is not None:
-            return restarted
-        found = None
-    grid = asked.natural(measured, found)
-    evidence = weigh(grid)
-    if evidence is None:
-        return too_short(grid)
-    if other is not None and evidence.attributed:
-        beside = asked.grid(at, other, None)
-        if moved_along(evidence, None if beside is None else align(beside, asked.earlier)):
-            ratio = asked.grid(at, _ratio(raw, other), None)
-            evidence = beside_control(
-                evidence, None if ratio is None else weigh(asked.natural(ratio, habit(ratio, asked.earlier)))
-            )
-    finding = _decide(evidence, asked.shortest)
-    finding = beyond_the_clock(finding, evidence, asked.earlier)
-    finding = after_a_night(finding, evidence, asked.earlier)
-    return finding if found is None else told(finding, found)
+def _judge_cases(rollout: Rollout, cases: Sequence[_Case]) -> list[Finding]:
+    findings, measured = dict[int, Finding](), dict[int, RegularSeries]()
+    for place, case in enumerate(cases):
+        grid = case.grid(case.raw, case.control)
+        silent = _unjudgeable(grid)
+        if grid is None or silent is not None:
+            findings[place] = silent or unusable_data()
+        else:
+            measured[place] = grid
+    usual = dict(zip(measured, usual_effects(list(measured.values()), rollout.earlier), strict=True))
+    for place, found in usual.items():
+        if found is not None and found.response.restarts:
+            usual[place] = None
+            if (restarted := judge_restart(found, rollout.earlier)) is not None:
+                findings[place] = restarted
+    grids = {place: grid for place, grid in measured.items() if place not in findings}
+    natural = _natural(list(grids.values()), [usual[place] for place in grids], rollout)
+    known = dict(zip(grids, run_detectors(natural), strict=True))
+    for (place, results), grid in zip(known.items(), natural, strict=True):
+        if results is None:
+            findings[place] = history_too_short(grid)
+    counted = {place: _by_counts(results) for place, results in known.items() if results is not None}
+    judged = _beside_controls(counted, cases, rollout)
+    decided = _decide(list(judged.values()), [cases[place].shortest for place in judged])
+    for (place, results), finding in zip(judged.items(), decided, strict=True):
+        beyond = exclude_seasonal_change(finding, results, rollout.earlier)
+        comparable = require_comparable_days(beyond, results, rollout.earlier)
+        effect = usual[place]
+        findings[place] = comparable if effect is None else with_usual(comparable, effect)
+    return [findings[place] for place in range(len(cases))]
 
 
-def _in_order(times: ArrayLike, values: ArrayLike, control: ArrayLike | None) -> tuple[Floats, Floats, Floats | None]:
+def _natural(
+    grids: Sequence[RegularSeries], usual: Sequence[UsualEffect | None], rollout: Rollout
+) -> list[RegularSeries]:
+    """The grids without what earlier deployments did and what usually follows one."""
+    left = [
+        grid if found is None else subtract_usual(found, rollout.earlier)
+        for grid, found in zip(grids, usual, strict=True)
+    ]
+    return remove_level_shifts(left, rollout.earlier)
+
+
+def _by_counts(results: DetectorResults) -> DetectorResults:
+    counted = count_shift(results.grid)
+    return results if counted is None else by_counts(results, counted)
+
+
+def _beside_controls(
+    known: Mapping[int, DetectorResults], cases: Sequence[_Case], rollout: Rollout
+) -> dict[int, DetectorResults]:
+    """The results by case, those that would be attributed in the light of their controls."""
+    controls = {
+        place: control
+        for place, results in known.items()
+        if results.attributed and (other := cases[place].control) is not None
+        if (control := cases[place].grid(other)) is not None
+    }
+    calm = remove_level_shifts(list(controls.values()), rollout.earlier)
+    moved = [place for place, control in zip(controls, calm, strict=True) if control_moved_along(known[place], control)]
+    ratios = {
+        place: ratio
+        for place in moved
+        if (other := cases[place].control) is not None
+        if (ratio := cases[place].grid(_ratio(cases[place].raw, other))) is not None
+    }
+    usual = usual_effects(list(ratios.values()), rollout.earlier)
+    against = dict(zip(ratios, run_detectors(_natural(list(ratios.values()), usual, rollout)), strict=True))
+    return {**known, **{place: adjust_for_control(known[place], against.get(place)) for place in moved}}
+
+
+def _in_order(
+    times: ArrayLike, values: ArrayLike, control: ArrayLike | None, of: ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None, Floats | None]:
     at, raw = _array(times, "times"), _array(values, "values")
     other = None if control is None else _array(control, "control")
-    if at.shape != raw.shape or (other is not None and other.shape != at.shape):
-        raise ValueError(f"times {at.shape}, values {raw.shape} and control must have the same length")
+    counted_in = None if of is None else _array(of, "of")
+    if any(each is not None and each.shape != at.shape for each in (raw, other, counted_in)):
+        raise ValueError(f"times {at.shape}, values {raw.shape}, control and of must have the same length")
     if len(at) > 1 and not (at[1:] > at[:-1]).all():
         order = np.argsort(at, kind="stable")
-        at, raw, other = at[order], raw[order], None if other is None else other[order]
-    return at, raw, other
+        at, raw = at[order], raw[order]
+        other, counted_in = (None if each is None else each[order] for each in (other, counted_in))
+    return at, drop_stale_samples(at, raw), other, counted_in
 
 
 def _array(data: ArrayLike, name: str) -> Floats:
@@ -181,16 +288,16 @@ def _ratio(values: Floats, control: Floats) -> Floats:
         return np.where(control > 0, values / control, np.nan)
 
 
-def _silent(grid: Grid | None) -> Finding | None:
+def _unjudgeable(grid: RegularSeries | None) -> Finding | None:
     """The finding for data on which nothing can be judged."""
-    if grid is None:
-        return unusable()
+    if grid is None or grid.time(0) < _FIRST or grid.time(grid.n + LEAST_HISTORY) > _LAST:
+        return unusable_data()
     if grid.deployed < LEAST_HISTORY:
-        return too_short(grid)
+        return history_too_short(grid)
     if grid.n_after < LEAST_AFTER:
         reason = f"only {grid.n_after} points after the deployment, at least {LEAST_AFTER} are needed"
         return Finding(attributed=False, verdict=Attribution.INCONCLUSIVE, reason=reason, n_history=grid.deployed)
-    if not grid.real[grid.deployed :].mean() > 0.5:
+    if not grid.measured[grid.deployed :].mean() > 0.5:
         reason = "most of the data after the deployment is missing"
         return Finding(attributed=False, verdict=Attribution.INCONCLUSIVE, reason=reason, n_history=grid.deployed)
     if np.ptp(grid.values) == 0.0:
@@ -202,33 +309,52 @@ def _silent(grid: Grid | None) -> Finding | None:
     return None
 
 
-def _against_the_level(away: Excursion, evidence: Evidence) -> bool:
+def _against_the_level(transient: Transient, results: DetectorResults) -> bool:
     """Whether it went to the other side than a level that moved unusually far: then it is not what happened here."""
-    return evidence.p_value < DRIFTED and away.height * evidence.level.change < 0.0
+    return results.p_value < DRIFT_P_VALUE and transient.height * results.level.change < 0.0
 
 
-def _decide(evidence: Evidence, shortest: float) -> Finding:
-    away = evidence.away
-    if away is not None and _against_the_level(away, evidence):
-        away = None
-    if away is not None and (away.end - away.begin) * evidence.grid.step < shortest:
-        away = None
-    rare = away is not None and away.rarity > RARE
-    scatter = None if evidence.attributed else spread(evidence.grid, away if rare else None)
-    likely = likelihood(evidence, away, scatter)
-    score = evidence.score if evidence.attributed else likely.rank
-    return replace(_verdict(evidence, away if rare else None, scatter), log_factor=likely.log_factor, score=score)
+def _decide(judged: Sequence[DetectorResults], shortest: Sequence[float]) -> list[Finding]:
+    """The findings, of excursions that last for so many seconds at least."""
+    transients = [_own_transient(*each) for each in zip(judged, shortest, strict=True)]
+    rare = [each if each is not None and each.rarity > TRANSIENT_RARITY else None for each in transients]
+    unexplained = [place for place, results in enumerate(judged) if not results.attributed]
+    grids, wild = [judged[place].grid for place in unexplained], [rare[place] for place in unexplained]
+    spread = dict(zip(unexplained, by_panel(variance_changes, grids, wild), strict=True))
+    return [
+        _decided(results, transients[place], rare[place], spread.get(place)) for place, results in enumerate(judged)
+    ]
 
 
-def _verdict(evidence: Evidence, away: Excursion | None, scatter: Spread | None) -> Finding:
-    if evidence.attributed:
-        return level_shift(evidence)
-    if evidence.common:
-        return common_cause(evidence)
-    if scatter is not None and scatter.p_value < SCATTERED and scatter.ratio > 1.0:
-        return scattered(evidence, scatter)
-    if away is not None:
-        return transient(evidence, away)
-    if evidence.p_value < DRIFTED and evidence.end_share >= 0.5 and drifts(around(evidence.grid)):
-        return gradual(evidence)
-    return no_effect(evidence)
+def _own_transient(results: DetectorResults, shortest: float) -> Transient | None:
+    """The excursion, where it may be what happened here."""
+    found = results.transient
+    if found is None or _against_the_level(found, results) or (found.end - found.begin) * results.grid.step < shortest:
+        return None
+    return found
+
+
+def _decided(
+    results: DetectorResults, transient: Transient | None, rare: Transient | None, variance: VarianceChange | None
+) -> Finding:
+    likely = bayes_factor(results, transient, variance)
+    score = results.score if results.attributed else likely.rank
+    return replace(_verdict(results, rare, variance), log_factor=likely.log_factor, score=score)
+
+
+def _verdict(results: DetectorResults, transient: Transient | None, variance: VarianceChange | None) -> Finding:
+    if results.attributed:
+        return level_shift_finding(results)
+    if results.common:
+        return common_cause_finding(results)
+    if variance is not None and variance.p_value < VARIANCE_P_VALUE and variance.ratio > 1.0:
+        return variance_finding(results, variance)
+    if transient is not None:
+        return transient_finding(results, transient)
+    if (
+        results.p_value < DRIFT_P_VALUE
+        and results.end_share >= 0.5
+        and ramp_preferred_to_step(extract(Panel.of([results.grid])))
+    ):
+        return gradual_finding(results)
+    return no_effect_finding(results)

@@ -1,9 +1,9 @@
-"""What the shifts cost: money an hour with its interval, so far while it lasts, in all once it is over.
+"""The cost of the shifts: money per hour with its interval, so far while it lasts, in total once it is over.
 
 One unit less of a metric (more, where `worse` is `up`) costs what its `money` says; a gain is a negative cost. Metrics
-of one currency are added with independent errors (in quadrature, each side by itself): where their errors go together
-the true range is wider. Currencies are never added. What leads to another money metric of the same currency that also
-moved is not counted: its money is in there already.
+of one currency are added with independent errors (in quadrature, each side by itself); where their errors are
+correlated the true interval is wider. Currencies are never added. A metric that leads to another money metric of the
+same currency that also moved is not counted, since its money is included there.
 """
 
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import hypot
 
-from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.paths import Paths
+from afdp_exporter.impact.causal_chain import CausalPaths
+from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.model import Cost, Estimate, Money, Shift, ShiftState, Worse
 
-_HOUR = timedelta(hours=1)
+_HOUR = timedelta(hours=1)  # the unit of what money is lost in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +31,14 @@ class _Item:
         return self.shift.recovered_at is not None or self.shift.state is ShiftState.REPLACED
 
 
-def costs(shifts: Iterable[Shift], case: Case) -> tuple[Cost, ...]:
+def costs(shifts: Iterable[Shift], context: AnalysisContext) -> tuple[Cost, ...]:
     """One cost for each currency, in the order of the metrics.
 
-    Of shifts that last and shifts that are over, `per_hour` tells the lasting ones, `total` both; where all are over
-    it tells what they cost an hour while they lasted.
+    Of shifts that last and shifts that are over, `per_hour` covers the lasting ones, `total` both; where all are
+    over it is what they cost an hour while they lasted.
     """
-    items = _items(shifts, case)
-    paths = Paths(case.metrics, case.services)
+    items = _items(shifts, context)
+    paths = CausalPaths(context.metrics, context.services)
     found = []
     for currency in dict.fromkeys(item.money.currency for item in items):
         same = [item for item in items if item.money.currency == currency]
@@ -51,7 +51,7 @@ def costs(shifts: Iterable[Shift], case: Case) -> tuple[Cost, ...]:
                 total=combined([scaled(item.rate, item.lasted / _HOUR) for item in ends]),
                 duration=max(item.lasted for item in ends),
                 ended=not lasting,
-                as_of=min((item.shift.as_of or case.now for item in lasting), default=case.now),
+                as_of=min((item.shift.as_of or context.now for item in lasting), default=context.now),
                 metrics=tuple(item.shift.metric for item in ends),
             )
         )
@@ -75,8 +75,8 @@ def scaled(estimate: Estimate, factor: float) -> Estimate:
     return Estimate(low=ends[0], median=estimate.median * factor, high=ends[1])
 
 
-def _items(shifts: Iterable[Shift], case: Case) -> list[_Item]:
-    metrics = {metric.name: metric for metric in case.metrics}
+def _items(shifts: Iterable[Shift], context: AnalysisContext) -> list[_Item]:
+    metrics = {metric.name: metric for metric in context.metrics}
     found = []
     for shift in shifts:
         metric = metrics.get(shift.metric)
@@ -89,7 +89,7 @@ def _items(shifts: Iterable[Shift], case: Case) -> list[_Item]:
                 shift=shift,
                 money=metric.money,
                 rate=scaled(change, sign * metric.money.per_unit),
-                lasted=_lasted(shift, case),
+                lasted=_lasted(shift, context),
             )
         )
     return found
@@ -101,15 +101,15 @@ def _change(shift: Shift) -> Estimate | None:
     return Estimate(low=shift.low, median=shift.change, high=shift.high)
 
 
-def _lasted(shift: Shift, case: Case) -> timedelta:
+def _lasted(shift: Shift, context: AnalysisContext) -> timedelta:
     """How long it is known to have lasted."""
     if shift.duration is not None:
         return shift.duration
-    start = shift.onset or case.deployment.started_at
-    return max((shift.recovered_at or case.now) - start, timedelta(0))
+    start = shift.onset or context.deployment.started_at
+    return max((shift.recovered_at or context.now) - start, timedelta(0))
 
 
-def _counted_later(item: _Item, others: list[_Item], paths: Paths) -> bool:
+def _counted_later(item: _Item, others: list[_Item], paths: CausalPaths) -> bool:
     """Whether its money arrives in another metric; of two that lead to each other the first is counted."""
     for other in others:
         if other is item or not paths.declared(item.shift.metric, other.shift.metric):

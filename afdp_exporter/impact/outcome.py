@@ -1,13 +1,13 @@
-"""What became of a deployment, by rule, and what follows for DORA's two measures of stability.
+"""The outcome of a deployment by rule, and DORA's change failure rate and time to restore.
 
-1. Its sender says that it failed or was rolled back, or a rollback or hotfix within a day takes it back (its version
-   is left, or its harm ended then): failure. Its neighbours are no failures by that, and neither is the rollback.
+1. Its sender reports a failure or rollback, or a rollback or hotfix within a day reverts it (its version is left, or
+   its harm ended then): failure. Its neighbours are no failures by that, and neither is the rollback.
 2. A primary metric is severely worse and stays so: failure. Worse in any other way: degradation.
-   So is an incident of this very service that begins while it is rolled out or soon after.
-3. Something moved that cannot be told apart from another deployment or event, or a primary metric could not be
-   judged: unknown. Missing data is never "no impact". So is what leaves room for a harmful change that matters (the
-   metric's `worth`), or is doubtful in the harmful direction among so many metrics.
-4. Else success, improvements included; what was measured and stays doubtful is named.
+   So is an incident of this service that begins during its rollout or soon after.
+3. Something moved that cannot be distinguished from another deployment or event, or a primary metric could not be
+   judged: unknown. Missing data is never "no impact". So is an interval that includes a harmful change as large as the
+   metric's `worth`, or a doubtful harmful change among many metrics.
+4. Otherwise success, improvements included; what was measured and stays doubtful is named.
 
 A human's label is kept apart and wins wherever an outcome is shown.
 """
@@ -15,45 +15,46 @@ A human's label is kept apart and wins wherever an outcome is shown.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from afdp_exporter.impact.case import Case, ImpactSettings
-from afdp_exporter.impact.worth import may_have
+from afdp_exporter.impact.context import AnalysisContext, ImpactSettings
+from afdp_exporter.impact.power import may_be_harmful
 from afdp_exporter.model import (
     Attribution,
+    CalendarEntry,
+    CalendarEntryKind,
     Decision,
     Deployment,
     Estimate,
     Layer,
-    Measured,
-    Occasion,
-    OccasionKind,
+    MeasuredDeployment,
     Outcome,
     Shift,
     ShiftState,
     Stability,
     Worse,
+    declares_remedy,
     returns_to,
-    says_that_it_mends,
-    taken_back,
+    reverted_by,
 )
+from afdp_exporter.wording.times import format_time
 
 
-def decide(shifts: Iterable[Shift], case: Case) -> Decision:
+def decide(shifts: Iterable[Shift], context: AnalysisContext) -> Decision:
     """The outcome by rule, without regard to what a human says."""
     primary = [shift for shift in shifts if shift.primary]
     worse = [shift for shift in primary if shift.moved and shift.harmful]
-    sign = _sign_of_failure(worse, case)
+    sign = _reported_or_reverted(worse, context)
     if sign is not None:
         return Decision(outcome=Outcome.FAILURE, reason=sign, label_source="rollback")
-    severe = [shift.metric for shift in worse if _severe(shift, case.settings)]
+    severe = [shift.metric for shift in worse if _severe(shift, context.settings)]
     if severe:
         return Decision(outcome=Outcome.FAILURE, reason=f"severely worse: {', '.join(severe)}")
     if worse:
         return Decision(outcome=Outcome.DEGRADATION, reason=f"worse: {', '.join(shift.metric for shift in worse)}")
-    incident = _incident(case)
+    incident = _incident(context)
     if incident is not None:
-        reason = f"{incident.name} began at {incident.start:%H:%M}, while it was rolled out or soon after"
+        reason = f"{incident.name} began at {format_time(incident.start)}, while it was rolled out or soon after"
         return Decision(outcome=Outcome.DEGRADATION, reason=reason)
-    unknown = _unknown(primary, case)
+    unknown = _unknown(primary, context)
     if unknown is not None:
         return Decision(outcome=Outcome.UNKNOWN, reason=unknown)
     better = [shift.metric for shift in primary if shift.moved and shift.harmful is False]
@@ -63,25 +64,26 @@ def decide(shifts: Iterable[Shift], case: Case) -> Decision:
     return Decision(outcome=Outcome.SUCCESS, reason=f"none of {len(primary)} primary metrics is worse{also}")
 
 
-def _unknown(primary: Sequence[Shift], case: Case) -> str | None:
+def _unknown(primary: Sequence[Shift], context: AnalysisContext) -> str | None:
     """Why it cannot be said that nothing is worse; None where it can."""
-    unjudged = [shift.metric for shift in primary if _unjudged(shift)]
-    if not primary and case.unknown_service:
-        return case.unknown_service.removesuffix(".")
+    unjudged = [shift.metric for shift in primary if _unjudged(shift) or shift.metric in context.incomplete]
+    if not primary and context.unknown_service:
+        return context.unknown_service.removesuffix(".")
     if unjudged or not primary:
         return f"could not be judged: {', '.join(unjudged) or 'no primary metric was measured'}"
     room = [shift for shift in primary if shift.ruled_out is False]
-    return f"cannot be ruled out: {'; '.join(map(may_have, room))}" if room else None
+    return f"cannot be ruled out: {'; '.join(map(may_be_harmful, room))}" if room else None
 
 
 def remedy(deployment: Deployment, others: Iterable[Deployment], within: timedelta) -> Deployment | None:
     """The first of `others` that took it back, within the given time, as a rollback or hotfix of its service."""
-    around = sorted(others, key=lambda other: other.started_at)
-    later = (other for other in around if other.started_at > deployment.started_at)
-    return next((each for each in later if deployment in taken_back(each, (*around, deployment), within)), None)
+    around = sorted(filter(deployment.same_target, others), key=lambda other: other.started_at)
+    until = deployment.ended_at + within
+    later = (other for other in around if deployment.started_at < other.started_at <= until)
+    return next((each for each in later if deployment in reverted_by(each, (*around, deployment), within)), None)
 
 
-def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(days=1)) -> Stability:
+def stability(measured: Iterable[MeasuredDeployment], *, within: timedelta = timedelta(days=1)) -> Stability:
     """Change failure rate and time to restore over deployments, as DORA defines them.
 
     A deployment counts once its outcome is known; degradations count as failures where a rollback or hotfix followed,
@@ -96,13 +98,13 @@ def stability(measured: Iterable[Measured], *, within: timedelta = timedelta(day
     for record in records:
         outcome = record.decision.outcome
         vouched = record.deployment.labelled_outcome is not None
-        mended = None if vouched else remedy(record.deployment, deployments, within)
-        if outcome is Outcome.UNKNOWN and mended is None:
+        fix = None if vouched else remedy(record.deployment, deployments, within)
+        if outcome is Outcome.UNKNOWN and fix is None:
             continue
         known += 1
-        if outcome is Outcome.FAILURE or mended is not None:
+        if outcome is Outcome.FAILURE or fix is not None:
             failed += 1
-            until = _restored_at(record, mended)
+            until = _restored_at(record, fix)
             if until is not None:
                 restored.append(until - record.deployment.started_at)
     return Stability(
@@ -123,45 +125,45 @@ def wilson(count: int, total: int) -> Estimate:
     return Estimate(low=max(middle - half, 0.0), median=share, high=min(middle + half, 1.0))
 
 
-def _sign_of_failure(worse: Sequence[Shift], case: Case) -> str | None:
-    deployment, within = case.deployment, case.settings.remedy_within
-    if deployment.told_failure is not None:
-        return deployment.told_failure
-    mended = remedy(deployment, case.others, within)
+def _reported_or_reverted(worse: Sequence[Shift], context: AnalysisContext) -> str | None:
+    deployment, within = context.deployment, context.settings.remedy_within
+    if deployment.reported_failure is not None:
+        return deployment.reported_failure
+    fix = remedy(deployment, context.others, within)
     ends = {shift.ended_by for shift in worse if shift.state is ShiftState.RECOVERED}
-    if mended is not None and not worse and _was_for_another(mended, case):
+    if fix is not None and not worse and _fixed_another(fix, context):
         return None
-    if mended is None:
-        fixes = (other for other in case.others if other.id in ends and says_that_it_mends(other))
-        mended = next((other for other in fixes if other.started_at <= deployment.ended_at + within), None)
-    if mended is None:
+    if fix is None:
+        fixes = (other for other in context.others if other.id in ends and declares_remedy(other))
+        fix = next((other for other in fixes if other.started_at <= deployment.ended_at + within), None)
+    if fix is None:
         return None
-    what = "a rollback" if returns_to(mended, deployment) else "a rollback or hotfix"
-    return f"{what} followed: {mended.name} at {mended.started_at:%Y-%m-%d %H:%M}"
+    what = "a rollback" if returns_to(fix, deployment) else "a rollback or hotfix"
+    return f"{what} followed: {fix.name} at {format_time(fix.started_at)}"
 
 
-def _was_for_another(mended: Deployment, case: Case) -> bool:
+def _fixed_another(fix: Deployment, context: AnalysisContext) -> bool:
     """Whether a fix, which names no version to return to, came while the harm of an earlier deployment went on."""
-    deployment = case.deployment
-    if returns_to(mended, deployment):
+    deployment = context.deployment
+    if returns_to(fix, deployment):
         return False
     return any(
-        shift.primary and shift.moved and shift.harmful and (shift.recovered_at is None or shift.ended_by == mended.id)
-        for record in case.past
-        if (record.deployment.service, record.deployment.environment) == (deployment.service, deployment.environment)
-        and mended.started_at <= record.deployment.ended_at + case.settings.remedy_within
+        shift.primary and shift.moved and shift.harmful and (shift.recovered_at is None or shift.ended_by == fix.id)
+        for record in context.past
+        if record.deployment.same_target(deployment)
+        and fix.started_at <= record.deployment.ended_at + context.settings.remedy_within
         for shift in (record.impact.shifts if record.impact else ())
     )
 
 
-def _incident(case: Case) -> Occasion | None:
+def _incident(context: AnalysisContext) -> CalendarEntry | None:
     """The first incident that names this service and begins no later than a metric could respond."""
-    deployment = case.deployment
-    last = deployment.ended_at + case.short_window
+    deployment = context.deployment
+    last = deployment.ended_at + context.short_window
     named = [
         event
-        for event in case.calendar
-        if event.kind is OccasionKind.INCIDENT
+        for event in context.calendar
+        if event.kind is CalendarEntryKind.INCIDENT
         and deployment.service in event.services
         and deployment.started_at < event.start <= last
     ]
@@ -169,7 +171,7 @@ def _incident(case: Case) -> Occasion | None:
 
 
 def _unjudged(shift: Shift) -> bool:
-    """Whether nothing is known of a metric: not measured, or not told apart."""
+    """Whether nothing is known of a metric: not measured, or not distinguished from another cause."""
     if shift.verdict is Attribution.INCONCLUSIVE:
         return shift.change is None
     return shift.verdict in {Attribution.NOT_DISTINGUISHABLE, Attribution.INSUFFICIENT_HISTORY}
@@ -193,9 +195,9 @@ def _severe(shift: Shift, settings: ImpactSettings) -> bool:
     return abs(shift.change_ratio or 0.0) >= limit
 
 
-def _restored_at(record: Measured, mended: Deployment | None) -> datetime | None:
-    if mended is not None:
-        return mended.ended_at
+def _restored_at(record: MeasuredDeployment, fix: Deployment | None) -> datetime | None:
+    if fix is not None:
+        return fix.ended_at
     if record.impact is None:
         return None
     worse = [shift.recovered_at for shift in record.impact.shifts if shift.moved and shift.harmful]

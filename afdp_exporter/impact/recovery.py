@@ -1,21 +1,22 @@
-"""Whether what a deployment moved goes on: until it is back, or the next deployment of the service takes its place.
+"""Recovery: whether a lasting change has returned to its level, goes on, or was replaced by the next deployment.
 
-What is seen of a deployment ends at the next one of its service that comes later than a metric may respond. A return
-within that one's own window was to be expected, a return at another time has to stand out by itself.
+The observation of a deployment ends at the next one of its service that comes later than a metric may respond. A
+return within that one's own response window was expected; a return at another time has to be clear by itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import numpy as np
 
-from afdp_exporter.detectors.alignment import align
-from afdp_exporter.detectors.grid import Grid, prepare
-from afdp_exporter.detectors.recovery import Return, beside_the_days, return_by_itself, return_within
-from afdp_exporter.impact.case import Case
-from afdp_exporter.impact.rivals import reaction
-from afdp_exporter.model import Deployment, Floats, Layer, Series, ShiftState, Status
+from afdp_exporter.detectors.level_shifts import remove_level_shifts
+from afdp_exporter.detectors.regular_series import RegularSeries, regularize
+from afdp_exporter.detectors.return_to_level import Return, deseasonalized, return_by_itself, return_within
+from afdp_exporter.impact.confounders import reaction_density
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.model import Deployment, Floats, Layer, Series, Shift, ShiftState, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,13 @@ class Recovery:
     ended_by: str | None = None
 
 
-def successors(case: Case) -> tuple[Deployment, ...]:
+def successors(context: AnalysisContext) -> tuple[Deployment, ...]:
     """The later deployments of the same service and environment, in order of time."""
-    own = case.deployment
+    own = context.deployment
     later = (
         other
-        for other in case.others
-        if (other.service, other.environment) == (own.service, own.environment)
+        for other in context.others
+        if other.same_target(own)
         and other.id != own.id
         and other.started_at > own.started_at
         and other.status not in {Status.PLANNED, Status.CANCELLED}
@@ -42,45 +43,46 @@ def successors(case: Case) -> tuple[Deployment, ...]:
     return tuple(sorted(later, key=lambda other: (other.started_at, other.id)))
 
 
-def successor(case: Case) -> Deployment | None:
+def successor(context: AnalysisContext) -> Deployment | None:
     """The one at which what is seen of this one ends; one that comes sooner than a metric responds is a rival."""
-    last = case.deployment.ended_at + case.short_window
-    return next((other for other in successors(case) if other.started_at > last), None)
+    last = context.deployment.ended_at + context.short_window
+    return next((other for other in successors(context) if other.started_at > last), None)
 
 
 def recovery(
-    series: Series, *, onset: datetime, change: float, layer: Layer, case: Case, step: timedelta
+    series: Series, *, onset: datetime, change: float, layer: Layer, context: AnalysisContext, step: timedelta
 ) -> Recovery | None:
     """What became of a lasting change of a metric; None where nothing was measured since its onset.
 
     `series` reaches as far as the metric was measured, beyond the next deployment, too.
     """
-    grid = prepare(
-        series.times, series.values, case.deployment.started_at.timestamp(),
-        finished_at=case.deployment.ended_at.timestamp(), control=None, step=step.total_seconds(), respond_within=None,
+    grid = regularize(
+        series.times, series.values, context.deployment.started_at.timestamp(),
+        finished_at=context.deployment.ended_at.timestamp(), control=None, step=step.total_seconds(),
+        respond_within=None,
     )  # fmt: skip
     begin = None if grid is None else _position(onset, grid)
     if grid is None or begin is None or begin >= grid.n:
         return None
-    grid = align(grid, case.earlier)
-    rest = np.where(grid.real, beside_the_days(grid), np.nan)
-    lag = max(case.short_window, case.settings.lags.of(layer))
-    return _Moved(grid=grid, rest=rest, begin=begin, size=change / grid.scale, layer=layer, lag=lag).ends(case)
+    (grid,) = remove_level_shifts([grid], context.earlier)
+    rest = np.where(grid.measured, deseasonalized(grid), np.nan)
+    lag = max(context.short_window, context.settings.lags.of(layer))
+    return _Moved(grid=grid, rest=rest, begin=begin, size=change / grid.scale, layer=layer, lag=lag).ends(context)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Moved:
     """A series that moved by `size` at position `begin`; `rest` (n,) is what the days before do not explain of it."""
 
-    grid: Grid
+    grid: RegularSeries
     rest: Floats
     begin: int
     size: float
     layer: Layer
     lag: timedelta
 
-    def ends(self, case: Case) -> Recovery:
-        next_one, later = successor(case), successors(case)
+    def ends(self, context: AnalysisContext) -> Recovery:
+        next_one, later = successor(context), successors(context)
         until = self.grid.n if next_one is None else self.position(next_one.started_at)
         for rapid in (other for other in later if next_one is None or other.started_at < next_one.started_at):
             if (found := self.after(rapid, until)) is not None:
@@ -103,7 +105,7 @@ class _Moved:
         """A return, before `until`, as a reaction to another deployment."""
         first, last = self.position(other.started_at), self.position(other.ended_at + self.lag)
         at = np.asarray(self.grid.start + self.grid.step * np.arange(first, last + 1), dtype=np.float64)
-        prior = reaction(at, other, self.layer, self.grid.step)
+        prior = reaction_density(at, other, self.layer, self.grid.step)
         return return_within(self.rest, self.begin, self.size, prior, first=first, until=until)
 
     def recovered(self, found: Return, ended_by: str | None) -> Recovery:
@@ -119,5 +121,35 @@ class _Moved:
         return datetime.fromtimestamp(self.grid.time(self.grid.n - 1), UTC)
 
 
-def _position(at: datetime, grid: Grid) -> int:
+def _position(at: datetime, grid: RegularSeries) -> int:
     return min(max(ceil((at.timestamp() - grid.start) / grid.step - 1e-6), 0), grid.n)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransientPeriod:
+    """From the first onset to the last recovery; `metrics` in order of their onsets."""
+
+    start: datetime
+    end: datetime
+    metrics: tuple[str, ...]
+
+    @property
+    def duration(self) -> timedelta:
+        """How long it took until the last metric was back."""
+        return self.end - self.start
+
+
+def transient_period(shifts: Iterable[Shift]) -> TransientPeriod | None:
+    """The whole excursion of a deployment; None where nothing came and went."""
+    over = sorted(
+        (shift.onset, shift.recovered_at, shift.metric)
+        for shift in shifts
+        if shift.moved and shift.onset is not None and shift.recovered_at is not None
+    )
+    if not over:
+        return None
+    return TransientPeriod(
+        start=over[0][0],
+        end=max(recovered for _, recovered, _ in over),
+        metrics=tuple(metric for *_, metric in over),
+    )

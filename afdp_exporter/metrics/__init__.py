@@ -7,18 +7,14 @@ from typing import Annotated, ClassVar
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import disable_created_metrics
-from prometheus_client.samples import Sample
 from pydantic import Field
 
-from afdp_exporter.metrics.annotations import Annotations
-from afdp_exporter.metrics.board import Board
+from afdp_exporter.metrics.board import DeploymentCollector
 from afdp_exporter.metrics.events import Events
 from afdp_exporter.metrics.gate import Gate
-from afdp_exporter.metrics.looks import Looks
-from afdp_exporter.metrics.notifications import Notifications
-from afdp_exporter.metrics.outlook import Outlook
-from afdp_exporter.metrics.process import Process
-from afdp_exporter.metrics.queries import Queries
+from afdp_exporter.metrics.predictions import Outlook
+from afdp_exporter.metrics.rollouts import Rollouts
+from afdp_exporter.metrics.self_monitoring import Annotations, Looks, Notifications, Process, Queries, Refusals
 from afdp_exporter.metrics.stability import StabilityBoard
 from afdp_exporter.model import Deployment, Impact
 from afdp_exporter.settings import STRICT
@@ -29,7 +25,7 @@ _EOF = b"# EOF\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class CardinalityLimits:
     """How much is shown on `/metrics`: the newest deployments of each service, under a cap on all series."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -38,12 +34,12 @@ class Exposure:
     series: Annotated[int, Field(ge=1000)] = 25_000
 
 
-class Instruments:
-    """What the exporter tells of the deployments and of itself, in a registry of its own."""
+class SelfMetrics:
+    """What the exporter reports of the deployments and of itself, in a registry of its own."""
 
-    def __init__(self, exposure: Exposure) -> None:
+    def __init__(self, exposure: CardinalityLimits) -> None:
         disable_created_metrics()
-        self._board = Board(per_service=exposure.deployments_per_service, cap=exposure.series)
+        self._board = DeploymentCollector(per_service=exposure.deployments_per_service, cap=exposure.series)
         self._boards = CollectorRegistry()
         self._boards.register(self._board)
         self._rendered: dict[str, tuple[int, bytes]] = {}
@@ -51,19 +47,24 @@ class Instruments:
         self._dropped = Counter(
             "afdp_series_dropped", "Series that scrapes did not show because of the cap.", registry=own
         )
-        self.outlook, self.stability, self.events = Outlook(), StabilityBoard(), Events()
-        for collector in (self.outlook, self.stability, self.events):
-            own.register(collector)
+        self.outlook = Outlook(exposure.series, self._dropped.inc)
+        self.stability, self.events = StabilityBoard(exposure.series), Events()
+        self.rollouts = Rollouts()
         self.annotations = Annotations(own)
         self.queries = Queries(own)
         self.looks = Looks(own)
         self.notifications = Notifications(own)
         self.process = Process(own)
-        self.gate = Gate(own)
+        self._beside = CollectorRegistry()
+        self.gate = Gate(own, self._beside)
+        for collector in (self.outlook, self.stability, self.events, self.gate, self.rollouts):
+            self._beside.register(collector)
+        self.refusals = Refusals(own)
 
-    def expose(self, exposure: Exposure) -> None:
+    def expose(self, exposure: CardinalityLimits) -> None:
         """Obey other limits from the next deployment on."""
         self._board.limit(per_service=exposure.deployments_per_service, cap=exposure.series)
+        self.outlook.cap = self.stability.cap = exposure.series
 
     def show(self, deployment: Deployment, impact: Impact | None = None) -> None:
         """Show a deployment from now on, as it is now; an impact that is known already stays."""
@@ -73,20 +74,22 @@ class Instruments:
         """Show what a deployment did, as long as it is shown at all."""
         self._dropped.inc(self._board.measured(impact))
 
-    def samples(self, *names: str) -> list[Sample]:
-        """What these names of the exporter itself show now."""
-        families = self._registry.restricted_registry(names).collect()
-        return [sample for family in families for sample in family.samples if sample.name in names]
-
-    def render(self, accept: str = "", names: Collection[str] = ()) -> tuple[bytes, str]:
+    def render(self, accept: str = "", names: Collection[str] = (), *, deployments: bool = True) -> tuple[bytes, str]:
         """The page in the format that an Accept header asks for, and its content type.
 
-        Where `names` are given, only the families of these names are there. After a change the first call may take a
-        while: call this off the event loop.
+        Without `deployments` only what concerns this process is there; where `names` are given, only the families of
+        these names are. After a change the first call may take a while: call this off the event loop.
         """
         kind = _OPENMETRICS if any(map(_is_openmetrics, accept.split(","))) else _PLAIN
-        deployments = _render(self._boards, kind, names) if names else self._deployments(kind)
-        body = _render(self._registry, kind, names) + deployments
+        if not deployments:
+            body = _render(self._registry, kind, names)
+        elif names:
+            registries = (self._registry, self._beside, self._boards)
+            body = b"".join(_render(registry, kind, names) for registry in registries)
+        else:
+            beside = _render(self._beside, kind)
+            self._dropped.inc(self._board.leave_room(_series(beside)))
+            body = _render(self._registry, kind) + beside + self._deployments(kind)
         return body + (_EOF if kind == _OPENMETRICS else b""), choose_encoder(kind)[1]
 
     def _deployments(self, kind: str) -> bytes:
@@ -102,6 +105,10 @@ def _is_openmetrics(accepted: str) -> bool:
     kind, *parameters = (part.strip() for part in accepted.split(";"))
     versions = [part for part in parameters if part.startswith("version=")]
     return kind == "application/openmetrics-text" and versions in ([], ["version=1.0.0"])
+
+
+def _series(page: bytes) -> int:
+    return sum(not line.startswith(b"#") for line in page.splitlines())
 
 
 def _render(registry: CollectorRegistry, accept: str, names: Collection[str] = ()) -> bytes:

@@ -13,13 +13,14 @@ from typing import TypeAlias
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from afdp_exporter.metrics.units import absolute_change
 from afdp_exporter.model import (
     Attribution,
     Cost,
     Deployment,
     Estimate,
     Impact,
-    Measured,
+    MeasuredDeployment,
     Shift,
     ShiftState,
     Status,
@@ -30,6 +31,7 @@ Series: TypeAlias = tuple[str, tuple[str, ...]]  # the family, and the values of
 _STORY = 600  # characters of a story, so that an alert can carry it
 _RATES = frozenset({"afdp_cost_per_hour", "afdp_cost_per_hour_lower", "afdp_cost_per_hour_upper"})
 _OF_DEPLOYMENT = ("deployment_id", "service", "environment")
+_RESOURCE = ("service_name", "service_namespace", "service_version", "deployment_environment_name")
 _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_deployment_timestamp_seconds": ("When the deployment started.", ()),
     "afdp_deployment_end_timestamp_seconds": ("When the rollout of the deployment was over.", ()),
@@ -37,6 +39,10 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_deployment_info": (
         "Version, team, strategy and kinds of change of the deployment; always 1.",
         ("version", "team", "strategy", "change_type"),
+    ),
+    "afdp_deployment_resource_info": (
+        "OpenTelemetry's resource attributes among the labels of the deployment; always 1.",
+        _RESOURCE,
     ),
     "afdp_deployment_outcome": (
         "What became of the deployment: a human's label, else as its sender reports, else as measured; always 1.",
@@ -61,6 +67,42 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "afdp_impact_change_lower": ("5 % point of the change of the metric after the deployment.", ("metric",)),
     "afdp_impact_change_upper": ("95 % point of the change of the metric after the deployment.", ("metric",)),
     "afdp_impact_change_ratio": ("Change of the metric relative to its level before the deployment.", ("metric",)),
+    "afdp_impact_absolute_change_seconds": (
+        "Change of a metric in seconds after the deployment.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_seconds_lower": (
+        "5 % point of the change of a metric in seconds after the deployment.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_seconds_upper": (
+        "95 % point of the change of a metric in seconds after the deployment.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_ratio": (
+        "Change of a ratio metric after the deployment, 0.01 is one percentage point.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_ratio_lower": (
+        "5 % point of the change of a ratio metric after the deployment, 0.01 is one percentage point.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_ratio_upper": (
+        "95 % point of the change of a ratio metric after the deployment, 0.01 is one percentage point.",
+        ("metric",),
+    ),
+    "afdp_impact_absolute_change_per_hour": (
+        "Change of a money metric per hour after the deployment, in the label currency.",
+        ("metric", "currency"),
+    ),
+    "afdp_impact_absolute_change_per_hour_lower": (
+        "5 % point of the change of a money metric per hour after the deployment, in the label currency.",
+        ("metric", "currency"),
+    ),
+    "afdp_impact_absolute_change_per_hour_upper": (
+        "95 % point of the change of a money metric per hour after the deployment, in the label currency.",
+        ("metric", "currency"),
+    ),
     "afdp_impact_attribution_ratio": (
         "Chance that the metric changed and that this deployment did it, 0 to 1.",
         ("metric",),
@@ -109,7 +151,7 @@ class _Entry:
         return frozenset(cost.currency for cost in costs if cost.per_hour.median < 0)
 
 
-class Board(Collector):
+class DeploymentCollector(Collector):
     """Holds what is shown. Where it gets too much, the deployment that started first goes first.
 
     Changed from the event loop and collected from a thread.
@@ -124,6 +166,7 @@ class Board(Collector):
         self._of_service: defaultdict[tuple[str, str], list[tuple[datetime, str]]] = defaultdict(list)
         self._by_start: list[tuple[datetime, str]] = []  # a heap; what is gone from `_entries` is skipped
         self._series = 0
+        self._others = 0  # series that are shown beside these, under the same cap
 
     def limit(self, *, per_service: int, cap: int) -> None:
         """Obey other limits from the next deployment on."""
@@ -147,6 +190,12 @@ class Board(Collector):
         """Show an impact. The number of series that had to go for the cap."""
         known = self._entries.get(impact.deployment_id)
         return 0 if known is None else self.show(known.deployment, impact)
+
+    def leave_room(self, series: int) -> int:
+        """Leave so many of the series under the cap to others. The number of series that had to go for that."""
+        with self._lock:
+            self._others = series
+            return self._make_room()
 
     def collect(self) -> Iterator[Metric]:
         families: dict[str, GaugeMetricFamily] = {}
@@ -188,11 +237,12 @@ class Board(Collector):
         dropped = 0
         if len(self._by_start) > 2 * len(self._entries) + 100:
             self._by_start = sorted(entry.rank for entry in self._entries.values())
-        while self._series > self._cap:
+        while self._entries and self._series > self._cap - self._others:
             started_at, deployment_id = heapq.heappop(self._by_start)
             entry = self._entries.get(deployment_id)
             if entry is not None and entry.deployment.started_at == started_at:
                 self._remove(deployment_id)
+                self.version += 1
                 dropped += len(entry.samples)
         return dropped
 
@@ -224,12 +274,15 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
         ",".join(deployment.change_types),
     )
     yield ("afdp_deployment_info", (*whose, *words)), 1
+    resource = tuple(deployment.labels.get(name, "") for name in _RESOURCE)
+    if any(resource):
+        yield ("afdp_deployment_resource_info", (*whose, *resource)), 1
     when = "afdp_deployment_planned_timestamp_seconds" if deployment.planned else "afdp_deployment_timestamp_seconds"
     yield (when, whose), deployment.started_at.timestamp()
     under_way = deployment.status is Status.STARTED and deployment.finished_at is None
     if not deployment.planned and not under_way:
         yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.ended_at.timestamp()
-    measured = Measured(deployment=deployment, impact=impact)
+    measured = MeasuredDeployment(deployment=deployment, impact=impact)
     if measured.known:
         yield ("afdp_deployment_outcome", (*whose, measured.decision.outcome)), 1
     if impact is not None:
@@ -247,6 +300,9 @@ def _measurements(impact: Impact, whose: tuple[str, str, str]) -> Iterator[tuple
         for family, value in _figures(shift):
             if value is not None and isfinite(value):
                 yield (family, (*whose, shift.metric)), value
+        for family, labels, value in _in_its_unit(shift):
+            if value is not None and isfinite(value):
+                yield (family, (*whose, *labels)), value
     for cost in impact.costs:
         for family, amount in _amounts(cost):
             yield (family, (*whose, cost.currency)), amount
@@ -254,12 +310,12 @@ def _measurements(impact: Impact, whose: tuple[str, str, str]) -> Iterator[tuple
 
 def _shortened(story: Sequence[str]) -> str:
     """As many whole sentences as fit; of a first one that is longer, its beginning."""
-    told = story[0] if len(story[0]) <= _STORY else f"{story[0][: _STORY - 1]}…"
+    text = story[0] if len(story[0]) <= _STORY else f"{story[0][: _STORY - 1]}…"
     for sentence in story[1:]:
-        if len(told) + len(sentence) >= _STORY:
+        if len(text) + len(sentence) >= _STORY:
             break
-        told = f"{told} {sentence}"
-    return told
+        text = f"{text} {sentence}"
+    return text
 
 
 def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
@@ -275,8 +331,18 @@ def _figures(shift: Shift) -> Iterator[tuple[str, float | None]]:
     yield "afdp_impact_duration_seconds", shift.duration.total_seconds() if shift.duration is not None else None
 
 
+def _in_its_unit(shift: Shift) -> Iterator[tuple[str, tuple[str, ...], float | None]]:
+    """The change once more, under a name that ends in its unit."""
+    named = absolute_change(shift.metric)
+    if named is None:
+        return
+    unit, labels = named
+    for end, value in (("", shift.change), ("_lower", shift.low), ("_upper", shift.high)):
+        yield f"afdp_impact_absolute_change_{unit}{end}", labels, value
+
+
 def _active(shift: Shift) -> float | None:
-    """Whether harm goes on, for the metrics that the outcome rests on; None where that cannot be told."""
+    """Whether harm goes on, for the metrics that the outcome rests on; None where that is unknown."""
     if not shift.primary:
         return None
     if shift.harmful and shift.state is ShiftState.ACTIVE:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from afdp_exporter.model import Occasion
+from afdp_exporter.model import CalendarEntry
 
 _LABELS = ("event", "kind")
 _MOST_EVENTS = 200  # shown, those that start last
@@ -14,18 +14,15 @@ _MOST_EVENTS = 200  # shown, those that start last
 class Events(Collector):
     """Holds the events, replaced as a whole; of two with the same name and kind the later one is shown.
 
-    Under a cap: whoever may tell of incidents may name them as they like, and each name is a series.
+    Under a cap: whoever may report incidents may name them as they like, and each name is a series.
     """
 
     def __init__(self) -> None:
-        self._occasions: dict[tuple[str, str], Occasion] = {}
+        self._occasions: tuple[CalendarEntry, ...] = ()
 
-    def show(self, occasions: Iterable[Occasion]) -> None:
+    def show(self, occasions: Iterable[CalendarEntry]) -> None:
         """Show these instead of those before."""
-        ordered = sorted(occasions, key=lambda occasion: occasion.start)
-        newest = {(occasion.name, occasion.kind.value): occasion for occasion in ordered}
-        kept = sorted(newest.items(), key=lambda item: item[1].start)[-_MOST_EVENTS:]
-        self._occasions = dict(kept)
+        self._occasions = tuple(occasions)
 
     def describe(self) -> Iterator[Metric]:
         """The names, for whoever asks for some of them only."""
@@ -34,7 +31,10 @@ class Events(Collector):
     def collect(self) -> Iterator[Metric]:
         """Both families, where there are events."""
         starts, ends = _families()
-        for labels, occasion in self._occasions.items():
+        ordered = sorted(self._occasions, key=lambda occasion: occasion.start)
+        newest = {(occasion.name, occasion.kind.value): occasion for occasion in ordered}
+        kept = sorted(newest.items(), key=lambda item: item[1].start)[-_MOST_EVENTS:]
+        for labels, occasion in kept:
             starts.add_metric(labels, occasion.start.timestamp())
             ends.add_metric(labels, occasion.end.timestamp())
         return iter([starts, ends] if self._occasions else [])
@@ -42,6 +42,14 @@ class Events(Collector):
 
 def _families() -> tuple[GaugeMetricFamily, GaugeMetricFamily]:
     return (
-        GaugeMetricFamily("afdp_event_timestamp_seconds", "When the event starts.", labels=_LABELS),
-        GaugeMetricFamily("afdp_event_end_timestamp_seconds", "When the event ends.", labels=_LABELS),
+        GaugeMetricFamily(
+            "afdp_event_timestamp_seconds",
+            "When an event of the calendar, such as a sale or an incident, starts.",
+            labels=_LABELS,
+        ),
+        GaugeMetricFamily(
+            "afdp_event_end_timestamp_seconds",
+            "When an event of the calendar, such as a sale or an incident, ends.",
+            labels=_LABELS,
+        ),
     )

@@ -6,19 +6,29 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from afdp_exporter.metrics.exemplars import of_deployment
 from afdp_exporter.model import Action, GateDecision
 
 _SHOWN = 1000  # newest decisions
 _VERDICT = ("deployment_id", "service", "environment", "verdict")
+_ACTIONS = 200  # newest ones
+_ACTION = ("deployment_id", "service", "environment", "executor", "state", "breaker")
 _LEVEL = ("service", "environment")
 
 
 class Gate(Collector):
-    """The newest verdict on each deployment, the automation levels, and counters of requests and actions."""
+    """The newest verdict on each deployment, the automation levels, and counters of requests and actions.
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    What this process did is counted in `registry`, what the store knows of all of them in `ledger`; the collector
+    itself is up to the caller.
+    """
+
+    def __init__(self, registry: CollectorRegistry, ledger: CollectorRegistry) -> None:
+        self._counted = set[str]()
         self._verdicts: dict[tuple[str, str, str], str] = {}
         self._levels: Mapping[tuple[str, str], int] = {}
+        self._newest: dict[str, Action] = {}
+        self._paused = False
         self._requests = Counter(
             "afdp_gate_requests", "Questions that the gate answered.", ("caller", "verdict", "mode"), registry=registry
         )
@@ -29,25 +39,34 @@ class Gate(Collector):
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0),
         )
         self._actions = Counter(
-            "afdp_actions", "Steps of actions: how many came into a state.", ("executor", "state"), registry=registry
+            "afdp_actions",
+            "How many actions, such as rollbacks, came into a state.",
+            ("executor", "state"),
+            registry=registry,
+        )
+        self._callbacks = Counter(
+            "afdp_gate_callbacks",
+            "Callbacks to callers that wait for a verdict: approved, rejected, waiting (told so), failed.",
+            ("caller", "result"),
+            registry=registry,
         )
         self._prevented = Counter(
             "afdp_prevented_cost",
             "Money that rollbacks have surely spared, at its lower point, once the metrics were back.",
             ("service", "environment", "currency"),
-            registry=registry,
+            registry=ledger,
         )
         self._spent = Counter(
             "afdp_automation_cost",
             "Money that automation itself has cost.",
             ("service", "environment", "currency", "reason"),
-            registry=registry,
+            registry=ledger,
         )
-        registry.register(self)
 
     def asked(self, caller: str, decision: GateDecision) -> None:
         """Somebody was answered."""
-        self._requests.labels(caller, decision.verdict, decision.mode).inc()
+        exemplar = of_deployment(decision.deployment_id)
+        self._requests.labels(caller, decision.verdict, decision.mode).inc(exemplar=exemplar)
         if decision.deployment_id is not None:
             place = (decision.deployment_id, decision.service, decision.environment)
             self._verdicts.pop(place, None)
@@ -57,12 +76,21 @@ class Gate(Collector):
 
     def acted(self, action: Action) -> None:
         """An action came into its state."""
-        self._actions.labels(action.executor, action.state).inc()
+        self._actions.labels(action.executor, action.state).inc(exemplar=of_deployment(action.deployment_id))
+        self._show(action)
+
+    def called_back(self, caller: str, result: str) -> None:
+        """A caller that waits was called back, or could not be."""
+        self._callbacks.labels(caller, result).inc()
 
     def booked(self, action: Action) -> None:
-        """What an action was worth, or cost, is known."""
-        if action.currency is None:
+        """An action stands where it stands by now; what it was worth, or cost, is counted."""
+        self._show(action)
+        if action.currency is None or (action.prevented is None and action.spent is None):
             return
+        if action.id in self._counted:
+            return
+        self._counted.add(action.id)
         if action.prevented is not None:
             self._prevented.labels(action.service, action.environment, action.currency).inc(action.prevented)
         if action.spent is not None:
@@ -72,6 +100,15 @@ class Gate(Collector):
         """An answer took that long."""
         self._seconds.observe(seconds)
 
+    def _show(self, action: Action) -> None:
+        self._newest[action.id] = action
+        if len(self._newest) > _ACTIONS:
+            del self._newest[min(self._newest, key=lambda each: _moved_at(self._newest[each]))]
+
+    def show_paused(self, paused: bool) -> None:
+        """Whether somebody has stopped all executors."""
+        self._paused = paused
+
     def show_levels(self, levels: Mapping[tuple[str, str], int]) -> None:
         """These levels are in force."""
         self._levels = levels
@@ -79,8 +116,14 @@ class Gate(Collector):
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """The families without samples."""
         yield GaugeMetricFamily(
+            "afdp_action_timestamp_seconds",
+            "When each of the newest actions came into its state; `breaker` is what kept it from being begun.",
+            labels=_ACTION,
+        )
+        yield GaugeMetricFamily("afdp_automation_paused", "1 as long as somebody has stopped all executors.")
+        yield GaugeMetricFamily(
             "afdp_gate_verdict",
-            "1 for the newest verdict on a deployment: the one to obey.",
+            "1 for the gate's newest verdict on a deployment: the one to obey.",
             labels=_VERDICT,
         )
         yield GaugeMetricFamily(
@@ -91,10 +134,20 @@ class Gate(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The families that change with each decision."""
-        verdict, level = self.describe()
+        action, paused, verdict, level = self.describe()
+        for each in tuple(self._newest.values()):
+            whose = (each.deployment_id, each.service, each.environment, each.executor)
+            action.add_metric((*whose, each.state, each.breaker or ""), _moved_at(each))
+        paused.add_metric((), float(self._paused))
+        yield action
+        yield paused
         for place, answer in self._verdicts.items():
             verdict.add_metric((*place, answer), 1.0)
         for where, value in self._levels.items():
             level.add_metric(where, float(value))
         yield verdict
         yield level
+
+
+def _moved_at(action: Action) -> float:
+    return (action.trail[-1].at if action.trail else action.decided_at).timestamp()

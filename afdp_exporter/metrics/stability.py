@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from afdp_exporter.model import Stability
 
 _PLACE = ("service", "environment")
+_OF_PLACES = 50  # of so many series of the cap, one place is shown
 _FAMILIES = {
     "afdp_change_failure_ratio": "Share of the judged deployments of the last 30 days that failed.",
     "afdp_change_failure_ratio_lower": "5 % point of the change failure rate of the last 30 days.",
@@ -19,14 +20,16 @@ _FAMILIES = {
 
 
 class StabilityBoard(Collector):
-    """Holds the measures of each service and environment, replaced as a whole."""
+    """Holds the measures of each service and environment, replaced as a whole; under a cap, of those with most."""
 
-    def __init__(self) -> None:
+    def __init__(self, cap: int) -> None:
+        self.cap = cap
         self._places: Mapping[tuple[str, str], Stability] = {}
 
     def show(self, places: Mapping[tuple[str, str], Stability]) -> None:
         """Show these instead of those before."""
-        self._places = places
+        ordered = sorted(places.items(), key=lambda item: item[1].deployments)
+        self._places = dict(ordered[-(self.cap // _OF_PLACES) :])
 
     def describe(self) -> Iterator[Metric]:
         """The names, for whoever asks for some of them only."""

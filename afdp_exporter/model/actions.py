@@ -10,7 +10,7 @@ from typing import Any
 class ActionState(StrEnum):
     """Where an action stands.
 
-    `unknown`: it was begun, and nobody can say what came of it; such an action is never begun again.
+    `unknown`: it was begun and its result is unknown; such an action is never begun again.
     """
 
     PROPOSED = "proposed"
@@ -62,6 +62,7 @@ class Action:
     reason: str
     decided_at: datetime
     dry_run: bool = False
+    breaker: str | None = None  # what kept it from being begun: paused, service, environment or common_cause
     approved_by: str | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What other programs tell of a deployment, one event at a time."""
+"""Announcements: what other programs report about a deployment, one event at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -72,7 +72,7 @@ class Announcement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class CommitChange:
     """What a commit, or the commits pushed with it, changed: it belongs to whatever deploys this commit."""
 
     commit: str
@@ -85,3 +85,22 @@ class Ignored:
     """An event, or a part of one, that is left out on purpose, and why: a sentence for whoever set up the sender."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """A text with tags at a time, or for a region of time. `deployment_id` is the deployment that it marks, if any.
+
+    `id` is 0 as long as it is not stored.
+    """
+
+    id: int = 0
+    at: datetime
+    until: datetime | None = None
+    text: str
+    tags: tuple[str, ...] = ()
+    dashboard_uid: str | None = None
+    panel_id: int | None = None
+    deployment_id: str | None = None
+    created_at: datetime
+    updated_at: datetime

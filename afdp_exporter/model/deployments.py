@@ -1,6 +1,7 @@
-"""What is deployed, by whom, and what is special about the time."""
+"""Deployments, services and calendar entries."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -29,7 +30,7 @@ class Strategy(StrEnum):
 
 
 class Status(StrEnum):
-    """Where a deployment stands in its life, as its sender tells it."""
+    """The status of a deployment as reported by its sender."""
 
     PLANNED = "planned"
     STARTED = "started"
@@ -86,12 +87,16 @@ class Deployment:
         return self.status is Status.PLANNED
 
     @property
-    def told_failure(self) -> str | None:
+    def reported_failure(self) -> str | None:
         """The word of its sender that it failed or was taken back; None where there is none."""
         if self.status is Status.ROLLED_BACK and self.traits.get("rollback") is True:
             return None  # it is the rollback, and no failure of its own
         words = {Status.FAILED: "its sender says that it failed", Status.ROLLED_BACK: "it was rolled back"}
         return words.get(self.status)
+
+    def same_target(self, other: "Deployment") -> bool:
+        """Whether both deploy the same service to the same environment."""
+        return self.service == other.service and self.environment == other.environment
 
     @property
     def name(self) -> str:
@@ -111,7 +116,7 @@ class Service:
     team: str | None = None
 
 
-class OccasionKind(StrEnum):
+class CalendarEntryKind(StrEnum):
     """What is special about a time."""
 
     SALE = "sale"
@@ -123,13 +128,13 @@ class OccasionKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Occasion:
+class CalendarEntry:
     """Something special about a time: a sale, a freeze, a holiday. Without `services` it concerns all of them."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     name: str
-    kind: OccasionKind = OccasionKind.OTHER
+    kind: CalendarEntryKind = CalendarEntryKind.OTHER
     start: datetime
     end: datetime
     services: tuple[str, ...] = ()
@@ -141,11 +146,11 @@ class Occasion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something told that is no deployment: a sale, an incident, a freeze. `end` is None as long as it is not known."""
+    """A reported event that is no deployment: a sale, an incident, a freeze. `end` is None as long as it is unknown."""
 
     id: str
     name: str
-    kind: OccasionKind
+    kind: CalendarEntryKind
     start: datetime
     end: datetime | None = None
     services: tuple[str, ...] = ()
@@ -155,7 +160,76 @@ class Event:
     received_from: str = "api"
 
     @property
-    def occasion(self) -> Occasion:
-        """As the calendar has it: what has no known end counts until a day after it was told last."""
+    def calendar_entry(self) -> CalendarEntry:
+        """As a calendar entry: without a known end it lasts until a day after the last report."""
         end = self.end or max(self.start, self.told_at) + timedelta(days=1)
-        return Occasion(name=self.name, kind=self.kind, start=self.start, end=end, services=self.services)
+        return CalendarEntry(name=self.name, kind=self.kind, start=self.start, end=end, services=self.services)
+
+
+_ROLLBACK = re.compile(r"\b(roll(s|ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
+_FIX = re.compile(r"\bhot-?fix\b", re.IGNORECASE)
+
+
+def is_rollback(deployment: Deployment, earlier: Iterable[Deployment] = ()) -> bool:
+    """Whether it brings back what ran before: by its own words, or because one of `earlier` replaced its version."""
+    if deployment.traits.get("rollback") is True or _ROLLBACK.search(_words(deployment)):
+        return True
+    return any(
+        other.same_target(deployment) and other.started_at < deployment.started_at and returns_to(deployment, other)
+        for other in earlier
+    )
+
+
+def returns_to(later: Deployment, deployment: Deployment) -> bool:
+    """Whether a later deployment brings back what ran before."""
+    return (
+        later.version is not None
+        and later.version == deployment.previous_version
+        and later.version != deployment.version
+    )
+
+
+def declares_remedy(deployment: Deployment) -> bool:
+    """Whether its sender calls it a rollback or a hotfix."""
+    named = any(deployment.traits.get(name) is True for name in ("rollback", "hotfix"))
+    text = _words(deployment)
+    return named or bool(_ROLLBACK.search(text) or _FIX.search(text))
+
+
+def reverted_by(remedy: Deployment, earlier: Iterable[Deployment], within: timedelta) -> tuple[Deployment, ...]:
+    """Which of the `earlier` deployments a rollback or hotfix takes back, oldest first; none where it is neither.
+
+    A rollback to a version takes back every deployment since the one that replaced that version. A hotfix, or a
+    rollback to an unknown version, takes back the newest one that brought the version which it replaces. A rollback
+    itself is never taken back, and nothing is that ended more than `within` before.
+    """
+    if remedy.status in {Status.PLANNED, Status.CANCELLED}:
+        return ()
+    before = sorted(
+        (other for other in earlier if other.same_target(remedy) and _is_before(other, remedy)),
+        key=lambda other: other.started_at,
+    )
+    own = [
+        other
+        for place, other in enumerate(before)
+        if remedy.started_at <= other.ended_at + within and not is_rollback(other, before[:place])
+    ]
+    replaced = [place for place, other in enumerate(own) if returns_to(remedy, other)]
+    if replaced:
+        return tuple(own[replaced[-1] :])
+    return _replaced(remedy, own) if declares_remedy(remedy) else ()
+
+
+def _replaced(remedy: Deployment, own: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    """The newest deployment that brought the version which `remedy` replaces; the newest of all where none did."""
+    brought = [other for other in own if other.version is not None and other.version == remedy.previous_version]
+    return tuple((brought or own)[-1:])
+
+
+def _is_before(other: Deployment, remedy: Deployment) -> bool:
+    started = other.started_at < remedy.started_at and other.id != remedy.id
+    return started and other.status not in {Status.PLANNED, Status.CANCELLED}
+
+
+def _words(deployment: Deployment) -> str:
+    return f"{deployment.description or ''} {deployment.version or ''}"

@@ -1,11 +1,14 @@
-"""What the gate is asked, and what it answers."""
+"""What the gate says of a deployment, what it is asked about, and who waits to hear it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
+from afdp_exporter.model.announcements import Origin
 from afdp_exporter.model.figures import Estimate
+from afdp_exporter.model.learning import PoolingLevel
 
 
 class GateVerdict(StrEnum):
@@ -65,7 +68,7 @@ class ExpectedLoss:
 
 
 class CanaryVerdict(StrEnum):
-    """What the canary's metric is beside the stable version's."""
+    """The result of a canary comparison."""
 
     WORSE = "worse"
     BETTER = "better"
@@ -75,7 +78,7 @@ class CanaryVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryComparison:
-    """One metric of a canary beside the stable version; figures in the metric's own unit.
+    """One metric of a canary compared with the stable version; figures in the metric's own unit.
 
     `difference` is the canary less the stable version with its 90 % interval at this check. `harm_ratio` is how
     probable it is that the canary is worse at all. `decidable_in_seconds` is how long until a change that matters
@@ -115,11 +118,55 @@ class Extrapolation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchedFailure:
-    """An earlier failure that began alike."""
+    """An earlier failure that began alike: of the service, of another one of its team, or of any."""
 
     deployment_id: str
     similarity_ratio: float
     why: str
+    basis: Literal["service", "team", "all"] = "service"
+
+
+class SignalVerdict(StrEnum):
+    """The result of a warm-up comparison with earlier greens at the same age."""
+
+    USUAL = "usual"
+    UNUSUAL = "unusual"
+    NO_HISTORY = "no_history"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUpSignal:
+    """One signal of green's warm-up, in the metric's own unit, compared with `n` earlier greens of the same age.
+
+    `usual` is the 90 % range of one more green. `score` is the deviation to the harmful side as a standard normal one,
+    `evidence` the logarithm of how much more probable that is before a harmful switch.
+    """
+
+    metric: str
+    verdict: SignalVerdict
+    n: int
+    age_minutes: int | None = None
+    value: float | None = None
+    usual: Estimate | None = None
+    score: float | None = None
+    evidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """How sure it is that a switch to green does no harm; None where no signal could be compared.
+
+    From `n` switches, of this service or (`basis` global) of all; `calibrated` by what became of them. `brier_score` is
+    that of the service's earlier confidences. `log_odds` is before calibration.
+    """
+
+    signals: tuple[WarmUpSignal, ...]
+    log_odds: float
+    confidence_ratio: float | None = None
+    n: int
+    basis: PoolingLevel
+    calibrated: bool = False
+    brier_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +195,7 @@ class GateDecision:
     expected_loss: ExpectedLoss | None = None
     extrapolation: Extrapolation | None = None
     matched_failures: tuple[MatchedFailure, ...] = ()
+    switch: Switch | None = None
     rules: tuple[GateRule, ...] = ()
 
     @property
@@ -163,6 +211,24 @@ class StoredDecision:
     id: int
     caller: str
     decision: GateDecision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateEvaluation:
+    """A question that is asked in two steps: begun, and then polled by its id until it ends.
+
+    Where it is a `dry_run`, it passes whatever the verdict; `ignored_rules` are those that came with it and are not
+    evaluated here.
+    """
+
+    id: str
+    service: str
+    environment: str
+    version: str | None = None
+    deployment_id: str | None = None
+    dry_run: bool = False
+    ignored_rules: tuple[str, ...] = ()
+    begun_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,10 +249,11 @@ class LevelChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """A canary beside the stable version, and what it will be at full traffic, as of a time.
+    """A new version before it has all the traffic: a canary next to the stable version, or green before its switch.
 
     `full` is each metric's difference at full traffic. `differences` are those of each minute of its life, None where
-    one version was not measured: later canaries are held against them. `trouble` says why metrics are missing.
+    one version was not measured: later canaries are held against them. Of a green that has no users yet there are
+    `signals`, its warm-up by minutes of age, and how sure they make the `switch`. `trouble` says why some are missing.
     """
 
     deployment_id: str
@@ -196,4 +263,62 @@ class Rollout:
     full: Mapping[str, Estimate] = field(default_factory=dict)
     extrapolation: Extrapolation | None = None
     differences: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    signals: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    switch: Switch | None = None
     trouble: str | None = None
+
+    @property
+    def confidence_ratio(self) -> float | None:
+        """The probability that going on does no harm; None where it is not known yet."""
+        if self.switch is not None:
+            return self.switch.confidence_ratio
+        harms = [one.harm_ratio for one in self.comparisons if one.harm_ratio is not None]
+        return 1.0 - max(harms) if harms else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRequest:
+    """A sender asks whether a deployment may go on; the same `key` is the same question.
+
+    `reply` is what it takes to call back, in the sender's own names; where it is empty, the answer to the request is
+    all that the sender gets. `credential` is what it handed over for the callback.
+    """
+
+    sender: str  # its kind: github, gitlab, ...
+    key: str
+    origin: Origin
+    version: str | None = None
+    phase: Phase = Phase.PLAN
+    reply: Mapping[str, str] = field(default_factory=dict)
+    credential: str = field(default="", repr=False)
+
+
+class ApprovalState(StrEnum):
+    """Where a request stands: it waits for our answer, it was answered, or its sender could not be reached in time."""
+
+    WAITING = "waiting"
+    ANSWERED = "answered"
+    GIVEN_UP = "given_up"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingApproval:
+    """A request that is kept until it is answered.
+
+    `attempts` counts callbacks that failed in a row, `reports` those that said it waits; `said` is the last comment.
+    """
+
+    id: str
+    kind: str
+    service: str
+    environment: str
+    version: str | None = None
+    phase: Phase
+    reply: Mapping[str, str]
+    credential: str = field(default="", repr=False)
+    state: ApprovalState = ApprovalState.WAITING
+    asked_at: datetime
+    due_at: datetime
+    attempts: int = 0
+    reports: int = 0
+    said: str = ""

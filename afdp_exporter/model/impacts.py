@@ -1,4 +1,4 @@
-"""What a deployment did, and the looks at it."""
+"""The impact of a deployment, the looks that measure it, and the counterfactual trajectories of its metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +78,7 @@ class Usual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shift:
-    """What one metric did after a deployment, and whose doing it was. Figures are in the metric's own unit."""
+    """What one metric did after a deployment, and to what it is attributed. Figures are in the metric's own unit."""
 
     metric: str
     layer: Layer
@@ -147,7 +147,7 @@ class Harm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One step of a sequence: `cause` was followed by `effect`; `together` where the order cannot be told."""
+    """One step of a sequence: `cause` was followed by `effect`; `together` where the order is unknown."""
 
     cause: str
     effect: str
@@ -159,7 +159,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
-    """Another deployment that may share the blame, and the share of it, 0 to 1."""
+    """Another deployment that may have caused it, with its posterior probability, 0 to 1."""
 
     deployment_id: str
     service: str
@@ -233,7 +233,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class MeasuredSummary:
     """A measured deployment in short: as much as the state that a later one meets, and the choice of cases, need."""
 
     deployment: Deployment
@@ -241,18 +241,18 @@ class Outline:
     outcome: Outcome
 
 
-def stated(deployment: Deployment) -> Decision | None:
+def stated_decision(deployment: Deployment) -> Decision | None:
     """What a human, else its sender, says became of a deployment; it outweighs what was measured."""
     if deployment.labelled_outcome is not None:
         reason = deployment.note or "labelled by hand"
         return Decision(outcome=deployment.labelled_outcome, reason=reason, label_source="human")
-    if deployment.told_failure is not None:
-        return Decision(outcome=Outcome.FAILURE, reason=deployment.told_failure, label_source="rollback")
+    if deployment.reported_failure is not None:
+        return Decision(outcome=Outcome.FAILURE, reason=deployment.reported_failure, label_source="rollback")
     return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class MeasuredDeployment:
     """A deployment with what it did, as far as that is known."""
 
     deployment: Deployment
@@ -262,7 +262,7 @@ class Measured:
     def decision(self) -> Decision:
         """The one answer to what became of it: as stated by a human or its sender, else as measured."""
         impact = self.impact
-        if (said := stated(self.deployment)) is not None:
+        if (said := stated_decision(self.deployment)) is not None:
             return said
         if impact is None:
             return Decision(outcome=Outcome.UNKNOWN, reason="not measured yet")
@@ -271,7 +271,7 @@ class Measured:
     @property
     def known(self) -> bool:
         """Whether anything is known of it: it was measured, or somebody states what became of it."""
-        return self.impact is not None or stated(self.deployment) is not None
+        return self.impact is not None or stated_decision(self.deployment) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,7 +298,7 @@ class LookState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """One planned glance at a deployment, `after` its end; `account` tells how its answer came about."""
+    """One planned measurement of a deployment, `after` its end; `account` is its audit record."""
 
     deployment_id: str
     after: timedelta
@@ -309,3 +309,61 @@ class Look:
     reason: str | None = None
     outcome: Outcome | None = None
     account: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has no answer yet, and may have one."""
+        return self.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectWindow:
+    """The mean over the stretch that was judged: as measured, and as expected without the deployment.
+
+    Every figure is in the metric's own unit; `low` and `high` are the 5 % and 95 % points of `expected`.
+    """
+
+    start: datetime
+    end: datetime
+    measured: float
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """One metric around a deployment, as its judgement saw it; all figures in the metric's own unit.
+
+    `measured` has a value at `start`, `start + step` and so on, None where there is a gap. `expected` has the last of
+    these instants, from the deployment on: the course without the deployment. Nine of ten single values were to lie
+    between `expected - below` and `expected + above`. There is no `level` and no `expected` where nothing was judged.
+    """
+
+    metric: str
+    start: datetime
+    step: timedelta
+    measured: tuple[float | None, ...]
+    expected: tuple[float, ...] = ()
+    below: float = 0.0
+    above: float = 0.0
+    level: EffectWindow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """A deployment with what is known of it by now; `headline` is that in one line of plain text.
+
+    `at` is when it is sent.
+    """
+
+    deployment: Deployment
+    impact: Impact | None
+    headline: str
+    at: datetime
+    report_url: str | None = None  # the page of the deployment, where the exporter knows how it is reached
+
+    @property
+    def measured(self) -> MeasuredDeployment:
+        """The deployment with what it did."""
+        return MeasuredDeployment(deployment=self.deployment, impact=self.impact)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from afdp_exporter.model.deployments import Deployment, Occasion, Outcome
+from afdp_exporter.model.deployments import CalendarEntry, Deployment, Outcome
 from afdp_exporter.model.figures import Estimate, Forecast, Trait, Window
-from afdp_exporter.model.impacts import Decision, Impact, Measured
+from afdp_exporter.model.impacts import Decision, Impact, MeasuredDeployment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +15,7 @@ class Context:
     """The state of the system at the moment of a deployment, as it was known then: nothing later may enter it."""
 
     at: datetime  # in the zone of the people who deploy: hour and weekday are read from it
-    occasions: tuple[Occasion, ...] = ()
+    occasions: tuple[CalendarEntry, ...] = ()
     holiday: str | None = None
     load_ratio: float | None = None  # the load over its mean of the last week
     load_season_ratio: float | None = None  # the load over what is usual at this hour of the week
@@ -26,7 +26,7 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
+class TrainingExample:
     """One lesson: a deployment, the state it met, and what it did."""
 
     deployment: Deployment
@@ -37,11 +37,11 @@ class Case:
     @property
     def decision(self) -> Decision:
         """What became of it."""
-        return Measured(deployment=self.deployment, impact=self.impact).decision
+        return MeasuredDeployment(deployment=self.deployment, impact=self.impact).decision
 
 
-class Basis(StrEnum):
-    """Whose history a prediction rests on; `cold`: nobody's, a documented prior."""
+class PoolingLevel(StrEnum):
+    """Whose history a prediction rests on (partial pooling); `cold`: none, a documented prior."""
 
     COLD = "cold"
     SERVICE = "service"
@@ -72,16 +72,26 @@ class ExpectedCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CloudCost:
+    """What a deployment changes of the cloud's cost per hour, by its requests; less is negative."""
+
+    currency: str
+    per_hour: Estimate
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """What a deployment is expected to do. `risk` is of degradation or failure, `failure` of failure alone."""
 
     deployment_id: str
-    basis: Basis
+    basis: PoolingLevel
     n: int
     risk: Estimate
     failure: Estimate
     metrics: Mapping[str, Forecast]
     cost: ExpectedCost | None = None
+    cloud_cost: CloudCost | None = None  # where its traits report requests
     similar: tuple[Similar, ...] = ()
     patterns: tuple[str, ...] = ()  # the sentences of those that speak of it and mean harm
     warnings: tuple[str, ...] = ()
@@ -128,6 +138,7 @@ class Slot:
     risk: Estimate
     cost_per_hour: float | None  # the expected cost: its mean, not its median
     reasons: tuple[str, ...] = ()
+    n: int = 0  # measured deployments of the service on this weekday and in this part of the day
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,13 +156,13 @@ class Windows:
     loss_avoided: float | None
     saving: Estimate | None = None  # the loss avoided with its range
     currency: str | None
-    basis: Basis
+    basis: PoolingLevel
     n: int
     sentence: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Foretold:
+class ScoredPrediction:
     """A prediction, and what then happened."""
 
     prediction: Prediction
@@ -161,7 +172,7 @@ class Foretold:
     @property
     def decision(self) -> Decision:
         """What became of it."""
-        return Measured(deployment=self.deployment, impact=self.impact).decision
+        return MeasuredDeployment(deployment=self.deployment, impact=self.impact).decision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

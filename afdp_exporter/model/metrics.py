@@ -1,4 +1,4 @@
-"""What is watched, and the series that tell of it."""
+"""Watched metrics and their series."""
 
 import re
 from collections.abc import Mapping
@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from math import inf
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from pydantic import BeforeValidator
 
 from afdp_exporter.model.figures import Floats
 
@@ -44,13 +45,25 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arms:
-    """A query for the canary and one for the stable version."""
+class Denominator:
+    """What events are counted in: a query beside that of the metric, one for the canary, one for the stable version."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    canary: str | Mapping[str, Any]
-    stable: str | Mapping[str, Any]
+    query: str | Mapping[str, Any] | None = None
+    canary: str | Mapping[str, Any] | None = None
+    stable: str | Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.canary is None) is not (self.stable is None):
+            raise ValueError("canary and stable are needed together")
+        if self.query is None and self.canary is None:
+            raise ValueError("of needs a query, or canary and stable")
+
+
+def _denominator(given: object) -> object:
+    """As text alone it is the query beside that of the metric."""
+    return {"query": given} if isinstance(given, str) else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +80,14 @@ class Metric:
     source: str | None = None  # the name of its source; None: the first one
     control: str | Mapping[str, Any] | None = None  # of what the deployment cannot have touched
     leads_to: tuple[str, ...] = ()  # names of the metrics that may follow this one
-    primary: bool = True  # judged for the outcome; the others are told as "also moved"
+    primary: bool = True  # judged for the outcome; the others only "also moved"
     environments: tuple[str, ...] = ()  # empty: every environment
     canary: str | Mapping[str, Any] | None = None  # the same of a canary alone, and ...
-    stable: str | Mapping[str, Any] | None = None  # ... of the stable version beside it
-    of: Arms | None = None  # what `canary` and `stable` are counted in, where they are counts of a minute
+    stable: str | Mapping[str, Any] | None = None  # ... of the stable version
+    of: Annotated[
+        Denominator | None, BeforeValidator(_denominator, json_schema_input_type=str | Denominator | None)
+    ] = None  # what `query`, `canary` and `stable` are counted in
+    preview: str | Mapping[str, Any] | None = None  # of a version that has no users yet (`$version`): its warm-up
     worth: float | str | None = None  # the smallest change that matters: in its unit, or "10%" of its level
 
     def __post_init__(self) -> None:
@@ -80,8 +96,18 @@ class Metric:
             raise ValueError('worth has to be a positive number or a share such as "10%"')
         if (self.canary is None) is not (self.stable is None):
             raise ValueError("canary and stable are needed together")
-        if self.of is not None and self.canary is None:
-            raise ValueError("of needs canary and stable: what they are counted in")
+        if self.arms_of is not None and self.canary is None:
+            raise ValueError("of needs canary and stable, which are counted in it")
+
+    @property
+    def query_of(self) -> str | Mapping[str, Any] | None:
+        """What `query` is counted in: the metric is then the one by the other. None where `query` is the metric."""
+        return None if self.of is None else self.of.query
+
+    @property
+    def arms_of(self) -> Denominator | None:
+        """What `canary` and `stable` are counted in, where they are counts of a minute."""
+        return self.of if self.of is not None and self.of.canary is not None else None
 
     @property
     def worth_share(self) -> float | None:
@@ -100,7 +126,8 @@ class Metric:
 class Series:
     """One metric over time: `times` float64 Unix seconds (n,), `values` float64 (n,), NaN where there is a gap.
 
-    Both arrays are read-only and in order of time. `warnings` are the source's own words about partial data, `notes`
+    Both arrays are read-only and in order of time. Where the values are ratios of counted events, `of` (n,) are their
+    denominators. `warnings` are the source's own words about partial data, `notes`
     those about the query itself, of which nothing is missing.
     """
 
@@ -110,6 +137,7 @@ class Series:
     values: Floats
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    of: Floats | None = None
 
     @property
     def measured(self) -> int:
@@ -119,8 +147,27 @@ class Series:
     def until(self, end: datetime) -> "Series":
         """Its points up to and with an instant."""
         count = int(np.searchsorted(self.times, end.timestamp(), side="right"))
-        return replace(self, times=self.times[:count], values=self.values[:count])
+        return self._part(slice(count))
 
     def every(self, stride: int, first: int) -> "Series":
         """Every so many-th of its points, from one on."""
-        return replace(self, times=self.times[first::stride], values=self.values[first::stride])
+        return self._part(slice(first, None, stride))
+
+    def by(self, other: "Series") -> "Series":
+        """The ratio of this series to another: a gap where that is not above 0, or one of both was not measured."""
+        place = np.minimum(np.searchsorted(other.times, self.times), len(other.times) - 1)
+        known = other.times[place] == self.times if len(other.times) else np.zeros(len(self.times), dtype=np.bool_)
+        of = np.where(known, other.values[place], np.nan) if len(other.times) else np.full(len(self.times), np.nan)
+        with np.errstate(all="ignore"):
+            values = np.where(of > 0.0, self.values / of, np.nan)
+        return replace(
+            self,
+            values=values,
+            of=of,
+            warnings=tuple(dict.fromkeys(self.warnings + other.warnings)),
+            notes=tuple(dict.fromkeys(self.notes + other.notes)),
+        )
+
+    def _part(self, some: slice) -> "Series":
+        of = None if self.of is None else self.of[some]
+        return replace(self, times=self.times[some], values=self.values[some], of=of)

@@ -7,10 +7,10 @@ or after a crash, changes the annotation that is there instead of adding another
 import hashlib
 import html
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from afdp_exporter.http_config import Address
-from afdp_exporter.model import Deployment, Notice
+from afdp_exporter.model import Deployment, Notification
 from afdp_exporter.notify._exchange import Exchange
 
 _PATH = "/api/annotations"
@@ -28,6 +28,8 @@ class Grafana(Exchange):
     where people reach this exporter's pages: at `report_url`, else at `--web.external-url`.
     """
 
+    appends: ClassVar[bool] = False
+
     dashboard_uid: str | None = None
     panel_id: int | None = None
     tags: tuple[str, ...] = ()
@@ -37,7 +39,7 @@ class Grafana(Exchange):
         """As `Receiver.reach`: read one annotation. Whether we may write, too, shows with the first."""
         await self.call("GET", _PATH, params=[("tags", _OURS), ("type", "annotation"), ("limit", "1")])
 
-    async def send(self, notice: Notice) -> None:
+    async def send(self, notice: Notification) -> None:
         """As `Receiver.send`: make the one annotation of this deployment say what is known now."""
         content = self._content(notice)
         wanted = [("tags", _OURS), ("tags", _mark(notice.deployment)), ("type", "annotation"), ("limit", "10")]
@@ -52,7 +54,7 @@ class Grafana(Exchange):
         for double in doubles:  # of an earlier try whose answer never came
             await self.call("DELETE", f"{_PATH}/{double}")
 
-    def _content(self, notice: Notice) -> dict[str, Any]:
+    def _content(self, notice: Notification) -> dict[str, Any]:
         deployment = notice.deployment
         text = html.escape(notice.headline[:_LONGEST_TEXT], quote=False)  # Grafana shows it as HTML
         report = f"{self.report_url}/deployments/{deployment.id}" if self.report_url is not None else notice.report_url

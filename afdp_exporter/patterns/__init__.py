@@ -1,14 +1,14 @@
-"""Impacts -> what was learned -> a prediction. Pure: `now` is passed in, nothing is left to chance.
+"""Training examples -> a model -> predictions, patterns and windows. Pure and deterministic: `now` is passed in.
 
-`fit` learns from cases, `predict` tells of a planned deployment, `mine` states patterns in words,
-`forecast` ranks the coming hours, `dataset` lays the cases out for other people's models.
+`fit` trains on examples, `predict` predicts a planned deployment, `mine` finds patterns, `rank_windows` ranks the
+coming hours, `score` compares predictions with outcomes, `deployment_context` prepares the context of a deployment.
 """
 
-from afdp_exporter.patterns.learning import Model, fit
-from afdp_exporter.patterns.mining import mine
-from afdp_exporter.patterns.moment import moment
+from afdp_exporter.patterns.features.extraction import deployment_context
+from afdp_exporter.patterns.mining.search import mine
+from afdp_exporter.patterns.models.training import Model, fit
 from afdp_exporter.patterns.prediction import predict
 from afdp_exporter.patterns.scoring import score
-from afdp_exporter.patterns.windows import forecast
+from afdp_exporter.patterns.windows import rank_windows
 
-__all__ = ["Model", "fit", "forecast", "mine", "moment", "predict", "score"]
+__all__ = ["Model", "deployment_context", "fit", "mine", "predict", "rank_windows", "score"]

@@ -1,32 +1,48 @@
-"""A Model and a planned deployment -> what it is expected to do, on what evidence, as ranges and sentences."""
+"""Prediction of a planned deployment: risk, change of each metric and cost, with intervals, evidence and warnings.
 
-from collections.abc import Sequence
+Unknown features are imputed from the service's newest deployments (hot-deck multiple imputation: Rubin 1987): each
+donor in turn and whole, so that what goes together stays together, weighted by its agreement with the known features. A
+feature that fewer than half of the donors have counts as absent where anything of the change is known, since a sender
+that reports features reports those that apply. Similar earlier deployments are shown as evidence.
+"""
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
 
 from afdp_exporter.model import (
-    Basis,
     Context,
     Deployment,
     Estimate,
     ExpectedCost,
+    Floats,
     Forecast,
     Pattern,
     PatternKind,
+    PoolingLevel,
     Prediction,
     Similar,
 )
-from afdp_exporter.patterns.conditions import holds
-from afdp_exporter.patterns.joint import chance, event_of, expect
-from afdp_exporter.patterns.learning import Model, Place
-from afdp_exporter.patterns.similarity import similar
-from afdp_exporter.patterns.traits import TROUBLE, traits
-from afdp_exporter.patterns.typical import completed, rows_of
-from afdp_exporter.wording.money import format_money, format_money_between
-from afdp_exporter.wording.numbers import format_number, format_share, format_share_range
+from afdp_exporter.patterns.features.encoding import levels_of, numeric, part_of_day, signed_log
+from afdp_exporter.patterns.features.extraction import TROUBLE, Features, FeatureValue, features_of, is_intrinsic
+from afdp_exporter.patterns.mining.candidates import holds
+from afdp_exporter.patterns.models import targets
+from afdp_exporter.patterns.models.hurdle import expected_change, outcome_mixture, risk_estimate
+from afdp_exporter.patterns.models.training import GroupKey, Model, group_of
+from afdp_exporter.wording.numbers import (
+    format_money,
+    format_money_between,
+    format_number,
+    format_share,
+    format_share_range,
+)
 
 COLD_CHANGE_RATIO = 0.25
 """The prior: nine of ten changes move a metric by less than this share of its level."""
 SURE = 0.99
-"""From this chance on a figure is told as one that moves for sure."""
+"""From this probability on a figure is said to move for certain."""
 NOTABLE = 1.5
 """A risk this many times the service's usual one is worth a sentence."""
 
@@ -34,30 +50,34 @@ NOTABLE = 1.5
 def predict(model: Model, planned: Deployment, context: Context, patterns: Sequence[Pattern] = ()) -> Prediction:
     """What `planned` would do if it started in `context`, averaged over what is not known of it.
 
-    `patterns` that apply are told among the warnings.
+    `patterns` that apply are among the warnings.
     """
-    known = traits(planned, context, salt=model.salt)
-    candidates = completed(model, known)
-    rows = rows_of(model, candidates.traits)
-    evidence = similar(model, known, Place(planned.service, planned.team))
-    risk = chance(model.trouble, rows, candidates.weights, candidates.untold)
-    event = event_of(model.trouble, rows, candidates.weights)
+    known = features_of(planned, context, salt=model.salt)
+    candidates = impute(model, known)
+    rows = design_rows(model, candidates.traits)
+    evidence = similar(model, known, GroupKey(planned.service, planned.team))
+    risk = risk_estimate(model.trouble, rows, candidates.weights, candidates.imputed_share)
+    event = outcome_mixture(model.trouble, rows, candidates.weights)
     applying = [pattern for pattern in patterns if all(holds(one, known) for one in pattern.conditions)]
-    cold = {name: _cold(level) for name, level in context.levels.items()}
+    cold = {name: _prior_forecast(level) for name, level in context.levels.items()}
     cost = None
     if model.cost and model.currency:
-        cost = ExpectedCost(currency=model.currency, per_hour=expect(model.cost, event))
+        cost = ExpectedCost(currency=model.currency, per_hour=expected_change(model.cost, event))
     return Prediction(
         deployment_id=planned.id,
         basis=model.basis,
         n=model.n,
         risk=risk,
-        failure=_share_of(chance(model.failure, rows, candidates.weights, candidates.untold), risk),
-        metrics=cold | {name: expect(response, event) for name, response in model.metrics.items()},
+        failure=_product(risk_estimate(model.failure, rows, candidates.weights, candidates.imputed_share), risk),
+        metrics=cold | {name: expected_change(response, event) for name, response in model.metrics.items()},
         cost=cost,
         similar=evidence,
         patterns=tuple(pattern.sentence for pattern in applying if _harmful(pattern)),
-        warnings=(*_evidence(model, evidence, cost), *_risk(model, risk), *(pattern.sentence for pattern in applying)),
+        warnings=(
+            *_evidence_warnings(model, evidence, cost),
+            *_risk_warnings(model, risk),
+            *(pattern.sentence for pattern in applying),
+        ),
     )
 
 
@@ -67,18 +87,18 @@ def _harmful(pattern: Pattern) -> bool:
     return judged and pattern.kind is PatternKind.PATTERN and pattern.effect.low > 0
 
 
-def _cold(level: float) -> Forecast:
+def _prior_forecast(level: float) -> Forecast:
     reach = COLD_CHANGE_RATIO * abs(level)
     return Forecast(low=-reach, median=0.0, high=reach)
 
 
-def _share_of(share: Estimate, whole: Estimate) -> Estimate:
+def _product(share: Estimate, whole: Estimate) -> Estimate:
     """A share of a probability; its range is as wide as both together can make it."""
     return Estimate(low=share.low * whole.low, median=share.median * whole.median, high=share.high * whole.high)
 
 
-def _beside(cost: ExpectedCost | None) -> str:
-    """What is predicted beside the evidence, where it is a loss: its chance, and how much it is then."""
+def _cost_words(cost: ExpectedCost | None) -> str:
+    """The predicted cost next to the evidence, where it is a loss: its probability, and its size then."""
     size = cost.per_hour.if_moved if cost is not None else None
     if cost is None or size is None or size.median <= 0:
         return ""
@@ -88,7 +108,7 @@ def _beside(cost: ExpectedCost | None) -> str:
     return f"; this one costs something with a chance of {format_share(cost.per_hour.chance)}, and then {amount}"
 
 
-def _evidence(model: Model, evidence: Sequence[Similar], cost: ExpectedCost | None) -> list[str]:
+def _evidence_warnings(model: Model, evidence: Sequence[Similar], cost: ExpectedCost | None) -> list[str]:
     """What followed the similar deployments, when trouble followed at least half of three or more."""
     if len(evidence) < 3:
         return []
@@ -98,18 +118,203 @@ def _evidence(model: Model, evidence: Sequence[Similar], cost: ExpectedCost | No
     amounts = [one.cost_per_hour for one in troubled if one.cost_per_hour is not None and one.cost_per_hour > 0]
     if amounts and model.currency:
         reach = format_money_between(model.currency, min(amounts), max(amounts))
-        return [f"Similar deployments cost {reach} an hour (n = {len(amounts)}){_beside(cost)}"]
+        return [f"Similar deployments cost {reach} an hour (n = {len(amounts)}){_cost_words(cost)}"]
     return [f"{len(troubled)} of {len(evidence)} similar deployments were followed by degradation or failure"]
 
 
-def _risk(model: Model, risk: Estimate) -> list[str]:
-    if model.basis is Basis.COLD:
+def _risk_warnings(model: Model, risk: Estimate) -> list[str]:
+    if model.basis is PoolingLevel.COLD:
         known = f"Nothing is known of {model.home.service} yet"
         return [f"{known}: the risk of {format_share_range(risk)} is a prior, not a finding"]
-    own = [case for case in model.cases if case.deployment.service == model.home.service] or list(model.cases)
-    usual = sum(case.decision.outcome in TROUBLE for case in own) / len(own)
+    own = [example for example in model.examples if example.deployment.service == model.home.service] or list(
+        model.examples
+    )
+    usual = sum(example.decision.outcome in TROUBLE for example in own) / len(own)
     if usual == 0 or risk.median < NOTABLE * usual:
         return []
     times = risk.median / usual
-    beside = f"{format_number(times, 2)} times the usual {format_share(usual)} (n = {len(own)})"
-    return [f"The risk of degradation or failure is {format_share_range(risk)}, {beside}"]
+    comparison = f"{format_number(times, 2)} times the usual {format_share(usual)} (n = {len(own)})"
+    return [f"The risk of degradation or failure is {format_share_range(risk)}, {comparison}"]
+
+
+ALIKE = 0.6
+"""From this similarity on a deployment counts as similar."""
+SHOWN = 10
+"""The most similar deployments that are shown."""
+LEAST_WEIGHT = 0.1
+"""What a trait without any learned effect counts, against 1 for the most informative one."""
+SAME_SERVICE = 1.0
+"""The weight of the service in the similarity, against 1 for the most informative trait."""
+MOST_REASONS = 3
+"""The shared traits that are named at most."""
+
+
+def similar(model: Model, traits: Features, place: GroupKey) -> tuple[Similar, ...]:
+    """The most similar cases from ALIKE on, the nearest first, with the traits that they share."""
+    weights = feature_weights(model)
+    spreads = scales_of(model)
+    scored = []
+    for index, (example, other) in enumerate(zip(model.examples, model.traits, strict=True)):
+        shared = agreements(traits, other, spreads)
+        near = group_of(example).service == place.service
+        total = SAME_SERVICE + sum(weights.get(name, LEAST_WEIGHT) for name in shared)
+        score = SAME_SERVICE * near + sum(weights.get(name, LEAST_WEIGHT) * one for name, one in shared.items())
+        scored.append((score / total, index, shared))
+    best = sorted(scored, key=lambda entry: (-entry[0], -entry[1]))[:SHOWN]
+    return tuple(
+        _similar(model, index, score, _explain(traits, shared, weights))
+        for score, index, shared in best
+        if score >= ALIKE
+    )
+
+
+def scales_of(model: Model) -> dict[str, float]:
+    """By number, how far apart its sizes usually lie, in powers of ten."""
+    return {column.trait: column.scale for column in model.design.encoder.columns if column.kind == "linear"}
+
+
+def agreements(one: Features, other: Features, spreads: Mapping[str, float]) -> dict[str, float]:
+    """How far two deployments agree in each trait that either has, 0 to 1."""
+    names = sorted((one.keys() | other.keys()) - {"team"})
+    return {name: _agreement(name, one.get(name), other.get(name), spreads) for name in names}
+
+
+def feature_weights(model: Model) -> dict[str, float]:
+    """The weight of each trait for risk and cost, 1 for the most informative one."""
+    found: dict[str, float] = {}
+    fits = [model.trouble.logistic.weights] + (
+        [model.cost.size_model.weights / model.cost.size_model.sigma] if model.cost else []
+    )
+    for weights in fits:
+        for place, column in enumerate(model.design.encoder.columns):
+            effect = abs(float(weights[place + 1])) * float(model.varying[place])
+            found[column.trait] = found.get(column.trait, 0.0) + effect
+    most = max(found.values(), default=0.0)
+    return {name: max(effect / most, LEAST_WEIGHT) if most > 0 else 1.0 for name, effect in found.items()}
+
+
+def _agreement(name: str, one: FeatureValue | None, other: FeatureValue | None, spreads: Mapping[str, float]) -> float:
+    if one is None or other is None:
+        return 0.0
+    first, second = numeric(one), numeric(other)
+    if first is not None and second is not None:
+        if name == "hour":
+            apart = abs(first - second)
+            return math.exp(-min(apart, 24.0 - apart) / 4.0)
+        size = spreads.get(name)
+        if size is None:
+            return float(first == second)
+        apart = signed_log(first) - signed_log(second)
+        return math.exp(-abs(apart) / size)
+    if isinstance(one, frozenset) and isinstance(other, frozenset):
+        return len(one & other) / len(one | other) if one | other else 1.0
+    return float(levels_of(one) == levels_of(other))
+
+
+def _explain(traits: Features, shared: Mapping[str, float], weights: Mapping[str, float]) -> tuple[str, ...]:
+    """The shared traits that say most, in words; what nearly everything shares says little."""
+    informative = sorted(
+        (name for name, one in shared.items() if one >= 0.5 and _is_informative(traits[name])),
+        key=lambda name: (-weights.get(name, LEAST_WEIGHT) * shared[name], name),
+    )
+    return tuple(_shared_words(name, traits[name]) for name in informative[:MOST_REASONS])
+
+
+def _is_informative(value: FeatureValue) -> bool:
+    return value is not False and value != frozenset()
+
+
+def _shared_words(name: str, value: FeatureValue) -> str:
+    plain = name.removeprefix("traits.")
+    number = numeric(value)
+    if name == "hour" and number is not None:
+        return f"also in the {part_of_day(number)}"
+    if name == "weekday":
+        return f"also on a {value}"
+    if name == "event" and isinstance(value, frozenset):
+        return f"also during: {', '.join(sorted(value))}"
+    if isinstance(value, frozenset):
+        return f"same {plain}: {', '.join(sorted(value))}"
+    if number is not None:
+        return f"similar {plain} ({format_number(number)})"
+    return f"also {plain}" if value is True else f"same {plain}: {value}"
+
+
+def _similar(model: Model, index: int, score: float, why: tuple[str, ...]) -> Similar:
+    example = model.examples[index]
+    amount = targets.cost_of(example, model.currency) if model.currency else math.nan
+    return Similar(
+        deployment_id=example.deployment.id,
+        service=example.deployment.service,
+        version=example.deployment.version,
+        started_at=example.deployment.started_at,
+        similarity_ratio=round(score, 3),
+        why=why,
+        outcome=example.decision.outcome,
+        cost_per_hour=amount if math.isfinite(amount) else None,
+    )
+
+
+TYPICAL = 20
+"""How many of the service's newest deployments stand for what it usually deploys."""
+FOCUS = 2.0
+"""How fast the weight of a deployment falls with each trait in which it differs from what is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imputations:
+    """What a planned deployment may be in full: the traits of each possibility, and its `weights` (m,), 1 in all.
+
+    `imputed_share` is the share that was filled in, as the kernel of the risk weighs traits, 0 to 1.
+    """
+
+    traits: tuple[Features, ...]
+    weights: Floats
+    imputed_share: float = 0.0
+
+
+def donor_features(model: Model) -> tuple[Features, ...]:
+    """The newest deployments of the service, or of all where it has none, without what is of their moments."""
+    pairs = list(zip(model.examples, model.traits, strict=True))
+    own = [traits for example, traits in pairs if example.deployment.service == model.home.service]
+    return tuple(_of_the_change(traits) for traits in (own or [traits for _, traits in pairs])[-TYPICAL:])
+
+
+def impute(model: Model, known: Features) -> Imputations:
+    """The possible full features of a planned deployment of which only `known` is reported."""
+    donors = donor_features(model)
+    reported = _of_the_change(known)
+    if not donors:
+        return Imputations((known,), np.ones(1))
+    sizes = scales_of(model)
+    weights = np.array([_donor_weight(reported, donor, sizes) for donor in donors])
+    weights /= weights.sum()
+    names = {name for donor in donors for name in donor} - known.keys() - {"team"}
+    if reported:
+        shares = {name: sum(w for w, donor in zip(weights, donors, strict=True) if name in donor) for name in names}
+        names = {name for name in names if shares[name] >= 0.5}
+    if not names:
+        return Imputations((known,), np.ones(1))
+    filled = tuple({**{name: donor[name] for name in sorted(names & donor.keys())}, **known} for donor in donors)
+    return Imputations(filled, weights, _imputed_share(model, names))
+
+
+def _imputed_share(model: Model, names: Set[str]) -> float:
+    columns = model.design.encoder.columns
+    lengths = (model.trouble.scales * model.varying)[: len(columns)] ** 2
+    missing = sum(length for column, length in zip(columns, lengths, strict=True) if column.trait in names)
+    return float(missing / max(lengths.sum(), 1e-12))
+
+
+def _donor_weight(reported: Features, donor: Features, sizes: Mapping[str, float]) -> float:
+    agreed = agreements(reported, {name: donor[name] for name in reported.keys() & donor.keys()}, sizes)
+    return float(np.exp(-FOCUS * sum(1.0 - each for each in agreed.values())))
+
+
+def _of_the_change(traits: Mapping[str, FeatureValue]) -> dict[str, FeatureValue]:
+    return {name: value for name, value in traits.items() if is_intrinsic(name) and name != "team"}
+
+
+def design_rows(model: Model, candidates: Sequence[Features]) -> Floats:
+    """The rows that the fits know (m, p)."""
+    return model.design.rows(candidates, [model.home] * len(candidates))

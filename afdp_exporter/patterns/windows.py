@@ -1,27 +1,31 @@
-"""The coming hours for a service: what a deployment of its usual kind would risk and cost in each of them."""
+"""Ranks the coming hours by the risk and cost of a typical deployment of the service in each of them."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 
 import numpy as np
 
-from afdp_exporter.model import Basis, Context, Estimate, Floats, Occasion, Slot, Window, Windows
-from afdp_exporter.patterns.joint import chance, event_of, mean
-from afdp_exporter.patterns.learning import Model
-from afdp_exporter.patterns.risk import HERE
-from afdp_exporter.patterns.threads import one_thread
-from afdp_exporter.patterns.traits import OF_THE_MOMENT, moment_traits, state_traits
-from afdp_exporter.patterns.typical import completed, rows_of
-from afdp_exporter.patterns.wording import moment_words
-from afdp_exporter.wording.money import format_money
-from afdp_exporter.wording.numbers import format_number, format_share
+from afdp_exporter.model import CalendarEntry, Context, Estimate, Floats, PoolingLevel, Slot, Window, Windows
+from afdp_exporter.patterns.features.encoding import part_of_day
+from afdp_exporter.patterns.features.extraction import OF_THE_MOMENT, context_features, history_features
+from afdp_exporter.patterns.mining.statements import context_words
+from afdp_exporter.patterns.models.hurdle import expected_value, outcome_mixture, risk_estimate
+from afdp_exporter.patterns.models.ridge import single_threaded_blas
+from afdp_exporter.patterns.models.risk import HERE
+from afdp_exporter.patterns.models.training import Model
+from afdp_exporter.patterns.prediction import design_rows, impute
+from afdp_exporter.wording.numbers import format_money, format_number, format_share
+from afdp_exporter.wording.times import format_day_and_time
 
-HOUR = timedelta(hours=1)
+HOUR = timedelta(hours=1)  # the length of a window
 NEAR = 0.1
 """Hours within this share of the way from the best to the worst count as equally good."""
 BEST = 3
+"""The stretches that are named at most."""
 REACH = 1.645
+"""Standard errors from the middle to the end of a 90 % interval."""
 TELLING = 1.25
 """A factor on the odds that is worth a reason."""
 FLAT = 0.05
@@ -29,20 +33,20 @@ FLAT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class _Deployables:
     """What may be deployed in each hour: the rows that the fits know (hours, m, p), and their weights (m,)."""
 
     table: Floats
     weights: Floats
 
 
-def forecast(
+def rank_windows(
     model: Model,
     *,
     now: datetime,
     zone: tzinfo,
     hours: int = 168,
-    calendar: Sequence[Occasion] = (),
+    calendar: Sequence[CalendarEntry] = (),
     holidays: Mapping[date, str] | None = None,
     load: Sequence[float] | None = None,
     state: Context | None = None,
@@ -65,7 +69,7 @@ def forecast(
         )
         for place, start in enumerate(starts)
     ]
-    with one_thread():
+    with single_threaded_blas():
         slots, rows = _slots(model, starts, contexts, state)
         current = slots[0]
         order = sorted(range(len(slots)), key=lambda place: _rank(slots[place], current))
@@ -91,7 +95,7 @@ def _rank(slot: Slot, current: Slot) -> tuple[bool, float, datetime]:
     return _is_riskier(slot, current), _value(slot), slot.start
 
 
-def _saving(model: Model, slots: Sequence[Slot], rows: Candidates, best: int) -> Estimate | None:
+def _saving(model: Model, slots: Sequence[Slot], rows: _Deployables, best: int) -> Estimate | None:
     """How much better the best hour is expected to be than now, per hour of loss or, while no cost is known, in risk,
     with its range; None where the cases do not tell them apart."""
     gain = _value(slots[0]) - _value(slots[best])
@@ -100,7 +104,7 @@ def _saving(model: Model, slots: Sequence[Slot], rows: Candidates, best: int) ->
     ours, theirs = rows.table[0], rows.table[best]
     gaps = [model.trouble.contrast(ours, theirs)]
     if model.cost and slots[0].cost_per_hour is not None:
-        gaps.append(model.cost.line.contrast(ours, theirs))
+        gaps.append(model.cost.size_model.contrast(ours, theirs))
     certainty = max(float(rows.weights @ mean) / max(float(rows.weights @ doubt), 1e-9) for mean, doubt in gaps)
     if certainty <= REACH:
         return None
@@ -121,8 +125,8 @@ def _usual_hours(model: Model) -> float:
     """How long a loss usually lasted, in hours; one where none is known to have ended."""
     lasted = [
         cost.duration / HOUR
-        for case in model.cases
-        for cost in case.impact.costs
+        for example in model.examples
+        for cost in example.impact.costs
         if cost.currency == model.currency and cost.duration is not None and cost.ended
     ]
     return float(np.median(lasted)) if lasted else 1.0
@@ -134,29 +138,41 @@ def _next_hour(now: datetime) -> datetime:
 
 def _slots(
     model: Model, starts: Sequence[datetime], contexts: Sequence[Context], state: Context | None
-) -> tuple[list[Slot], Candidates]:
+) -> tuple[list[Slot], _Deployables]:
     """Each hour, were a deployment of the service's usual kind begun in it, in the state that the service is in now."""
-    moments = [moment_traits(context) | state_traits(state or context) for context in contexts]
-    usual = completed(model, moments[0])
+    moments = [context_features(context) | history_features(state or context) for context in contexts]
+    usual = impute(model, moments[0])
     changes = [{name: value for name, value in each.items() if name not in moments[0]} for each in usual.traits]
-    table = rows_of(model, [change | moment for moment in moments for change in changes])
-    rows = Candidates(table.reshape(len(moments), len(changes), -1), usual.weights)
+    _, first, kinds = np.unique(design_rows(model, moments), axis=0, return_index=True, return_inverse=True)
+    kind_of = kinds.ravel()  # many hours are alike to the fits
+    table = design_rows(model, [change | moments[hour] for hour in first for change in changes])
+    rows = table.reshape(len(first), len(changes), -1)
     costs = None
     if model.cost:
-        event = event_of(model.trouble, table, np.tile(rows.weights, len(moments)))
-        costs = mean(model.cost, event).reshape(len(moments), -1) @ rows.weights
-    reasons = _reasons(model, np.einsum("hcp,c->hp", rows.table, rows.weights), contexts)
-    known: dict[bytes, Estimate] = {}
-    slots = []
-    for place, start in enumerate(starts):
-        same = rows.table[place].tobytes()
-        if same not in known:
-            known[same] = chance(model.trouble, rows.table[place], rows.weights, usual.untold)
-        cost = float(costs[place]) if costs is not None else None
-        slots.append(
-            Slot(start=start, end=_next_hour(start), risk=known[same], cost_per_hour=cost, reasons=reasons[place])
+        event = outcome_mixture(model.trouble, table, np.tile(usual.weights, len(first)))
+        costs = expected_value(model.cost, event).reshape(len(first), -1) @ usual.weights
+    risks = [risk_estimate(model.trouble, kind, usual.weights, usual.imputed_share) for kind in rows]
+    reasons = _reasons(model, np.einsum("kcp,c->kp", rows, usual.weights)[kind_of], contexts)
+    counts = Counter(
+        _part_of_the_week(each.context) for each in model.examples if each.deployment.service == model.home.service
+    )
+    slots = [
+        Slot(
+            start=start,
+            end=_next_hour(start),
+            risk=risks[kind],
+            cost_per_hour=None if costs is None else float(costs[kind]),
+            reasons=reasons[place],
+            n=counts[_part_of_the_week(contexts[place])],
         )
-    return slots, rows
+        for place, (start, kind) in enumerate(zip(starts, kind_of, strict=True))
+    ]
+    return slots, _Deployables(rows[kind_of], usual.weights)
+
+
+def _part_of_the_week(context: Context) -> tuple[int, str]:
+    """The weekday and the part of the day, which are what is learned from of the clock."""
+    return context.at.weekday(), part_of_day(float(context.at.hour))
 
 
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:
@@ -168,7 +184,9 @@ def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tu
         factors = np.exp(shares[:, groups == name].sum(axis=1))
         for place, factor in enumerate(factors.tolist()):
             if not 1.0 / TELLING < factor < TELLING:
-                found[place].append(f"{moment_words(name, contexts[place])}: {format_number(factor, 2)} times the odds")
+                found[place].append(
+                    f"{context_words(name, contexts[place])}: {format_number(factor, 2)} times the odds"
+                )
     return [tuple(one) for one in found]
 
 
@@ -198,10 +216,10 @@ def _best(slots: Sequence[Slot]) -> tuple[Window, ...]:
 
 
 def _sentence(model: Model, best: Slot, current: Slot, saving: Estimate | None, stretch: Window) -> str:
-    basis = f"(n = {model.n})" if model.basis is not Basis.COLD else "(nothing known yet: a prior)"
+    basis = f"(n = {model.n})" if model.basis is not PoolingLevel.COLD else "(nothing known yet: a prior)"
     if saving is None:
         return f"No coming hour is known to be better than another {basis}"
-    when = f"{stretch.start:%A %d %B %H:%M} to {stretch.end:%A %H:%M}"
+    when = f"{format_day_and_time(stretch.start)} to {format_day_and_time(stretch.end)}"
     risks = f"a risk of {format_share(best.risk.median)} against {format_share(current.risk.median)} now"
     if current.cost_per_hour is None or model.currency is None:
         return f"Best: {when}, with {risks} {basis}"

@@ -6,85 +6,103 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from afdp_exporter.model import (
-    Case,
     Context,
     Deployment,
     Impact,
-    Measured,
-    Outline,
+    MeasuredDeployment,
+    MeasuredSummary,
     Pattern,
     Prediction,
     Status,
+    TrainingExample,
     Windows,
     is_rollback,
 )
-from afdp_exporter.patterns import Model, fit, forecast, mine, moment, predict
-from afdp_exporter.patterns.learning import Place, select
-from afdp_exporter.patterns.moment import RECENT, Known
+from afdp_exporter.patterns import Model, deployment_context, fit, mine, predict, rank_windows
+from afdp_exporter.patterns.features.extraction import RECENT, STILL_UNDER_WAY, KnownOutcomes
+from afdp_exporter.patterns.models.training import GroupKey, training_set
 from afdp_exporter.planning.plans import Calendar
 
-NEARBY = timedelta(days=1)
-"""Other deployments of that time may still be under way."""
+MOST_NEARBY = 200
+"""Of so many other deployments, those that started last, how many are under way is counted."""
+_NEARBY = timedelta(days=1)  # what started earlier than that is not under way any more
 
 
-def lessons(history: Sequence[Measured], known: Calendar) -> tuple[Case, ...]:
+def training_examples(history: Sequence[MeasuredDeployment], known: Calendar) -> tuple[TrainingExample, ...]:
     """Each measured deployment with the state that it met, oldest first. Pure."""
     return cases_of(_outlines(history), _impacts(history), known)
 
 
-def _outlines(history: Sequence[Measured]) -> list[Outline]:
+def _outlines(history: Sequence[MeasuredDeployment]) -> list[MeasuredSummary]:
     """The measured ones in short."""
     return [
-        Outline(deployment=each.deployment, measured_at=each.impact.measured_at, outcome=each.decision.outcome)
+        MeasuredSummary(deployment=each.deployment, measured_at=each.impact.measured_at, outcome=each.decision.outcome)
         for each in history
         if each.impact
     ]
 
 
-def cases_of(past: Sequence[Outline], impacts: Mapping[str, Impact], known: Calendar) -> tuple[Case, ...]:
+def cases_of(
+    past: Sequence[MeasuredSummary], impacts: Mapping[str, Impact], known: Calendar
+) -> tuple[TrainingExample, ...]:
     """Those deployments of the past whose impact is given, each with the state that it met, oldest first. Pure.
 
     What was measured later enters no state.
     """
     ordered = sorted(past, key=lambda each: each.deployment.started_at)
-    told = {each.deployment.id: each for each in ordered}
+    by_id = {each.deployment.id: each for each in ordered}
     same: dict[tuple[str, str], deque[Deployment]] = defaultdict(lambda: deque(maxlen=4 * RECENT))
-    nearby: deque[Deployment] = deque()
+    nearby: list[Deployment] = []
     found = []
     for each in ordered:
         deployment = each.deployment
-        while nearby and deployment.started_at - nearby[0].started_at > NEARBY:
-            nearby.popleft()
+        nearby = recent(nearby, deployment.started_at)
         own = same[deployment.service, deployment.environment]
         if deployment.id in impacts:
-            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), told, known)
+            context = _context(deployment, {other.id: other for other in (*own, *nearby)}.values(), by_id, known)
             rollback = is_rollback(deployment, own)
-            found.append(Case(deployment=deployment, context=context, impact=impacts[deployment.id], rollback=rollback))
+            found.append(
+                TrainingExample(
+                    deployment=deployment, context=context, impact=impacts[deployment.id], rollback=rollback
+                )
+            )
         own.append(deployment)
         nearby.append(deployment)
     return tuple(found)
 
 
-def learn(history: Sequence[Measured], known: Calendar, service: str, team: str | None, now: datetime) -> Model:
+def recent(others: Iterable[Deployment], at: datetime) -> list[Deployment]:
+    """Of deployments in the order of their start those of which one may be under way at an instant. Pure."""
+    since = at - STILL_UNDER_WAY
+    return [each for each in others if each.ended_at >= since and at - each.started_at <= _NEARBY][-MOST_NEARBY:]
+
+
+def learn(
+    history: Sequence[MeasuredDeployment], known: Calendar, service: str, team: str | None, now: datetime
+) -> Model:
     """What the history teaches about one service. Pure."""
     past, impacts = _outlines(history), _impacts(history)
-    cases = cases_of(past, {name: impacts[name] for name in taught(past, service, team, now)}, known)
+    cases = cases_of(past, {name: impacts[name] for name in training_ids(past, service, team, now)}, known)
     return fit(cases, service=service, team=team, now=now)
 
 
-def taught(past: Sequence[Outline], service: str, team: str | None, now: datetime) -> list[str]:
+def training_ids(past: Sequence[MeasuredSummary], service: str, team: str | None, now: datetime) -> list[str]:
     """The ids of those from which one service is learned: few of many. Pure."""
     measured = [each for each in past if each.measured_at <= now]
-    return [each.deployment.id for each in select(measured, Place(service, team))]
+    return [each.deployment.id for each in training_set(measured, GroupKey(service, team))]
 
 
-def patterns_of(history: Sequence[Measured], known: Calendar) -> tuple[Pattern, ...]:
+def patterns_of(history: Sequence[MeasuredDeployment], known: Calendar) -> tuple[Pattern, ...]:
     """What the history teaches about all services, in sentences. Pure; run by a worker."""
-    return mine(lessons(history, known))
+    return mine(training_examples(history, known))
 
 
-def foresee(
-    model: Model, planned: Deployment, around: Sequence[Measured], known: Calendar, patterns: Sequence[Pattern]
+def predict_deployment(
+    model: Model,
+    planned: Deployment,
+    around: Sequence[MeasuredDeployment],
+    known: Calendar,
+    patterns: Sequence[Pattern],
 ) -> Prediction:
     """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
     past = {each.deployment.id: each for each in _outlines(around)}
@@ -92,12 +110,12 @@ def foresee(
     return predict(model, planned, context, patterns)
 
 
-def in_hindsight(history: Sequence[Measured], deployment: Deployment, known: Calendar) -> Prediction:
-    """What would have been told of a deployment just before it started, from what had been measured by then. Pure."""
+def predict_as_of_start(history: Sequence[MeasuredDeployment], deployment: Deployment, known: Calendar) -> Prediction:
+    """What would have been predicted just before a deployment started, from what had been measured by then. Pure."""
     start = deployment.started_at
     past = [each for each in history if each.impact and each.impact.measured_at <= start]
     model = learn(past, known, deployment.service, deployment.team, start)
-    return foresee(model, as_planned(deployment), past, known, patterns_of(past, known))
+    return predict_deployment(model, as_planned(deployment), past, known, patterns_of(past, known))
 
 
 def as_planned(deployment: Deployment) -> Deployment:
@@ -110,14 +128,14 @@ def rank(
     hours: int,
     known: Calendar,
     now: datetime,
-    around: Sequence[Measured],
+    around: Sequence[MeasuredDeployment],
     *,
     delay_cost_per_hour: float = 0.0,
 ) -> Windows:
     """The coming hours for the service that a model knows; `around` are the newest deployments by now. Pure."""
     usual = usual_of(model.home.service, around, now)
     past = {each.deployment.id: each for each in _outlines(around)}
-    return forecast(
+    return rank_windows(
         model,
         now=now,
         zone=known.zone,
@@ -129,7 +147,7 @@ def rank(
     )
 
 
-def usual_of(service: str, around: Sequence[Measured], now: datetime) -> Deployment:
+def usual_of(service: str, around: Sequence[MeasuredDeployment], now: datetime) -> Deployment:
     """A planned deployment of a service of which nothing else is known, where its newest one went."""
     own = [each.deployment for each in around if each.deployment.service == service]
     newest = max(own, key=lambda each: each.started_at, default=None)
@@ -143,12 +161,12 @@ def usual_of(service: str, around: Sequence[Measured], now: datetime) -> Deploym
     )
 
 
-def _impacts(history: Sequence[Measured]) -> dict[str, Impact]:
+def _impacts(history: Sequence[MeasuredDeployment]) -> dict[str, Impact]:
     return {each.deployment.id: each.impact for each in history if each.impact}
 
 
-def _context(deployment: Deployment, earlier: Iterable[Deployment], impacts: Known, known: Calendar) -> Context:
-    return moment(
+def _context(deployment: Deployment, earlier: Iterable[Deployment], impacts: KnownOutcomes, known: Calendar) -> Context:
+    return deployment_context(
         deployment,
         earlier=list(earlier),
         impacts=impacts,

@@ -1,101 +1,161 @@
-"""What is expected, as the API tells it: predictions, patterns and windows; JSON types only, no NaN."""
+"""What is expected, as the API words it: predictions, patterns and windows."""
 
-from collections.abc import Iterable
-from typing import Any
+from typing import Annotated
 
-from afdp_exporter.model import Condition, Estimate, Forecast, Pattern, Prediction, Similar, Slot, Windows
-from afdp_exporter.watching.report import estimate_json, number_json, time_json
+from pydantic import AliasPath, Field
+
+from afdp_exporter.model import CloudCost, ExpectedCost, Outcome, PatternKind, PoolingLevel, Prediction
+from afdp_exporter.responses import Count, EstimateResponse, MoneyResponse, Number, Ratio, Response, Time
+from afdp_exporter.watching.report import DeploymentResponse
+
+_OF_TROUBLE = "The chance of degradation or failure."
 
 
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
+class ForecastResponse(EstimateResponse):
+    """A figure that may not move at all: the points of both possibilities together, the chance that it moves, and its
+    points if it does."""
+
+    chance_ratio: Annotated[Ratio, Field(validation_alias="chance")]
+    if_moved: EstimateResponse | None
+
+
+class ForecastMoneyResponse(ForecastResponse):
+    """Money that may not move at all; a loss is positive, a gain negative."""
+
+    currency: str
+
+
+class CloudCostResponse(MoneyResponse):
+    """What a deployment changes of the cloud's cost, with the 90 % range."""
+
+    sentence: str
+
+
+class SimilarResponse(Response):
+    """An earlier deployment that the prediction rests on, and why."""
+
+    deployment_id: str
+    service: str
+    version: str | None
+    started_at: Time
+    similarity_ratio: Ratio
+    why: tuple[str, ...]
+    outcome: Outcome
+    cost_per_hour: Number
+
+
+class PredictionResponse(Response):
     """What a planned deployment is expected to do: per metric, in money, as a risk, and on what evidence."""
-    cost = prediction.cost
-    return {
-        "deployment_id": prediction.deployment_id,
-        "basis": prediction.basis.value,
-        "n": prediction.n,
-        "metrics": {name: _forecast(estimate) for name, estimate in prediction.metrics.items()},
-        "cost_per_hour": _forecast(cost.per_hour) | {"currency": cost.currency} if cost else None,
-        "risk_ratio": number_json(prediction.risk.median),
-        "risk": estimate_json(prediction.risk),
-        "failure_ratio": number_json(prediction.failure.median),
-        "failure": estimate_json(prediction.failure),
-        "similar": [similar_json(similar) for similar in prediction.similar],
-        "warnings": list(prediction.warnings),
-    }
+
+    deployment_id: str
+    deployment: DeploymentResponse
+    basis: PoolingLevel
+    n: Annotated[Count, Field(description="How many deployments it rests on.")]
+    metrics: dict[str, ForecastResponse]
+    cost_per_hour: ForecastMoneyResponse | None
+    cloud_cost_per_hour: Annotated[
+        CloudCostResponse | None, Field(description="null where its traits name no requests (docs/cloud-cost.md)")
+    ]
+    risk_ratio: Annotated[Ratio, Field(description=_OF_TROUBLE)]
+    risk: EstimateResponse
+    failure_ratio: Ratio
+    failure: EstimateResponse
+    similar: tuple[SimilarResponse, ...]
+    warnings: Annotated[tuple[str, ...], Field(description="Sentences.")]
 
 
-def patterns_json(patterns: Iterable[Pattern]) -> list[dict[str, Any]]:
-    """What was learned, the surest first."""
-    return [
-        {
-            "kind": pattern.kind.value,
-            "sentence": pattern.sentence,
-            "conditions": [_condition(condition) for condition in pattern.conditions],
-            "target": pattern.target,
-            "effect": estimate_json(pattern.effect),
-            "multiplier": _middle(pattern.multiplier),
-            "multiplier_range": estimate_json(pattern.multiplier) if pattern.multiplier else None,
-            "n": pattern.n,
-            "q_value": number_json(pattern.q_value),
-            "last_seen": time_json(pattern.last_seen),
-            "deployments": list(pattern.deployments),
-        }
-        for pattern in patterns
+class ConditionResponse(Response):
+    """What a deployment must be for a pattern to speak of it."""
+
+    trait: str
+    op: str
+    value: bool | int | float | str
+
+
+class PatternResponse(Response):
+    """What was learned: under these conditions, this follows."""
+
+    kind: PatternKind
+    sentence: str
+    conditions: tuple[ConditionResponse, ...]
+    target: Annotated[str, Field(description="A metric, cost_per_hour or outcome.")]
+    effect: EstimateResponse
+    multiplier: Annotated[Number, Field(validation_alias=AliasPath("multiplier", "median"))]
+    multiplier_range: Annotated[EstimateResponse | None, Field(validation_alias="multiplier")]
+    n: Count
+    q_value: Ratio
+    last_seen: Time
+    deployments: tuple[str, ...]
+
+
+class WindowResponse(Response):
+    """A stretch of time."""
+
+    start: Time
+    end: Time
+
+
+class SlotResponse(Response):
+    """One hour in which a deployment may start."""
+
+    start: Time
+    end: Time
+    risk_ratio: Annotated[Ratio, Field(description=_OF_TROUBLE, validation_alias=AliasPath("risk", "median"))]
+    risk: EstimateResponse
+    cost_per_hour: Annotated[Number, Field(description="The expected cost.")]
+    reasons: tuple[str, ...]
+    n: Annotated[
+        Count, Field(description="Measured deployments of the service on this weekday and in this part of the day.")
     ]
 
 
-def windows_json(windows: Windows) -> dict[str, Any]:
+class WindowsResponse(Response):
     """The coming hours of a service, the best first."""
-    return {
-        "service": windows.service,
-        "made_at": time_json(windows.made_at),
-        "basis": windows.basis.value,
-        "n": windows.n,
-        "sentence": windows.sentence,
-        "best": [{"start": time_json(window.start), "end": time_json(window.end)} for window in windows.best],
-        "loss_avoided": number_json(windows.loss_avoided),
-        "saving": estimate_json(windows.saving) if windows.saving else None,
-        "currency": windows.currency,
-        "now": _slot(windows.now),
-        "hours": [_slot(slot) for slot in windows.slots],
-    }
+
+    service: str
+    made_at: Time
+    basis: PoolingLevel
+    n: Count
+    sentence: str
+    best: tuple[WindowResponse, ...]
+    loss_avoided: Number
+    saving: Annotated[
+        EstimateResponse | None,
+        Field(description="The loss avoided with its range; null where no coming hour is known to be better than now."),
+    ]
+    currency: str | None
+    now: SlotResponse
+    hours: Annotated[tuple[SlotResponse, ...], Field(validation_alias="slots")]
 
 
-def _forecast(figure: Forecast) -> dict[str, Any]:
-    """The points of a figure, the chance that it moves at all, and its points if it does."""
-    moved = estimate_json(figure.if_moved) if figure.if_moved else None
-    return estimate_json(figure) | {"chance_ratio": number_json(figure.chance), "if_moved": moved}
+def prediction_of(
+    prediction: Prediction, deployment: DeploymentResponse, warnings: tuple[str, ...] = ()
+) -> PredictionResponse:
+    """A prediction with the deployment that it is for; the `warnings` come before its own."""
+    return PredictionResponse(
+        deployment_id=prediction.deployment_id,
+        deployment=deployment,
+        basis=prediction.basis,
+        n=prediction.n,
+        metrics=dict(prediction.metrics),
+        cost_per_hour=_cost(prediction.cost),
+        cloud_cost_per_hour=_cloud_cost(prediction.cloud_cost),
+        risk_ratio=prediction.risk.median,
+        risk=prediction.risk,
+        failure_ratio=prediction.failure.median,
+        failure=prediction.failure,
+        similar=prediction.similar,
+        warnings=(*warnings, *prediction.warnings),
+    )
 
 
-def _slot(slot: Slot) -> dict[str, Any]:
-    return {
-        "start": time_json(slot.start),
-        "end": time_json(slot.end),
-        "risk_ratio": number_json(slot.risk.median),
-        "risk": estimate_json(slot.risk),
-        "cost_per_hour": number_json(slot.cost_per_hour),
-        "reasons": list(slot.reasons),
-    }
+def _cost(cost: ExpectedCost | None) -> ForecastMoneyResponse | None:
+    if cost is None:
+        return None
+    return ForecastMoneyResponse.beside(ForecastResponse.model_validate(cost.per_hour), currency=cost.currency)
 
 
-def similar_json(similar: Similar) -> dict[str, Any]:
-    """A past deployment that is like a planned one, and why."""
-    return {
-        "deployment_id": similar.deployment_id,
-        "service": similar.service,
-        "version": similar.version,
-        "started_at": time_json(similar.started_at),
-        "similarity_ratio": number_json(similar.similarity_ratio),
-        "why": list(similar.why),
-        "outcome": similar.outcome.value,
-        "cost_per_hour": number_json(similar.cost_per_hour),
-    }
-
-
-def _condition(condition: Condition) -> dict[str, Any]:
-    return {"trait": condition.trait, "op": condition.op, "value": condition.value}
-
-
-def _middle(estimate: Estimate | None) -> float | None:
-    return number_json(estimate.median) if estimate else None
+def _cloud_cost(bill: CloudCost | None) -> CloudCostResponse | None:
+    if bill is None:
+        return None
+    return CloudCostResponse.beside(bill.per_hour, currency=bill.currency, sentence=bill.sentence)

@@ -4,43 +4,51 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeAlias
+from typing import Concatenate, ParamSpec, TypeVar
 
-import structlog
 from cachetools import LRUCache
 
-from afdp_exporter.errors import AFDPError
-from afdp_exporter.model import Basis, Case, Deployment, Measured, Outline, Pattern, Prediction, Score, Windows
-from afdp_exporter.patterns import Model, fit, mine
-from afdp_exporter.patterns.learning import Place
-from afdp_exporter.patterns.mining import newest
-from afdp_exporter.patterns.moment import RECENT
-from afdp_exporter.planning.forecast import NEARBY, cases_of, foresee, rank, taught, usual_of
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.model import (
+    Deployment,
+    MeasuredDeployment,
+    Pattern,
+    PoolingLevel,
+    Prediction,
+    Score,
+    Windows,
+)
+from afdp_exporter.patterns import Model
+from afdp_exporter.patterns.features.extraction import RECENT, STILL_UNDER_WAY
+from afdp_exporter.patterns.models.training import GroupKey
+from afdp_exporter.planning.cloud_cost import cloud_cost
+from afdp_exporter.planning.forecast import MOST_NEARBY, predict_deployment, rank, recent, usual_of
+from afdp_exporter.planning.learning import Pool, learn_models, mine_patterns, score_services
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
+from afdp_exporter.store.reading import read_by_a_worker
 from afdp_exporter.wording.numbers import format_share
-from afdp_exporter.workers import Workers
 
-log = structlog.get_logger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
 
-Pool: TypeAlias = tuple[str | None, str | None]
-"""Whose cases a model is learned from: a service, None for all of which nothing was recorded, and a team."""
 SCORED = 15
 """From so many scored predictions on it is said that they are no better than the service's rate."""
-_MODELS = 500
-"""The most models that are kept; the one that was not asked for the longest goes first."""
+_MODELS = 200
+"""The most models that are kept, of half a megabyte each; the one that was not asked for the longest goes first."""
+_AT_ONCE = 8  # models that a worker learns from one reading of the store
 
 
-async def surroundings(store: Store, planned: Deployment) -> list[Measured]:
+async def surroundings(store: Store, planned: Deployment) -> list[MeasuredDeployment]:
     """The deployments that make the moment of a planned one: the service's newest, and whatever is under way."""
     start = planned.started_at
-    own = await store.history(before=start, service=planned.service, limit=4 * RECENT)
+    own = await store.history.measured(before=start, service=planned.service, limit=4 * RECENT)
     known = {planned.id, *(each.deployment.id for each in own)}
-    nearby = await store.between(start - NEARBY, start)
-    return [*own, *(Measured(deployment=each) for each in nearby if each.id not in known)]
+    nearby = recent(await store.deployments.nearest(start - STILL_UNDER_WAY, start, at=start, limit=MOST_NEARBY), start)
+    return [*own, *(MeasuredDeployment(deployment=each) for each in nearby if each.id not in known)]
 
 
 def with_skill(prediction: Prediction, score: Score | None) -> Prediction:
@@ -59,55 +67,37 @@ class Planner:
     measured.
     """
 
-    def __init__(self, *, store: Store, workers: Workers) -> None:
+    def __init__(self, *, store: Store, compute: ComputePool) -> None:
         self._store = store
-        self._workers = workers
+        self._compute = compute
         self._models: LRUCache[Pool, Model] = LRUCache(maxsize=_MODELS)
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
         self._scores: dict[str, Score] = {}
-        self._measured = asyncio.Event()
         self._learning = asyncio.Lock()  # one fit at a time: the other workers are for looks; what is known never waits
 
-    def scored(self, scores: Iterable[Score]) -> None:
-        """So well did the predictions of these services come true."""
-        self._scores = {score.service: score for score in scores}
+    @property
+    def scores(self) -> list[Score]:
+        """How well predictions came true, by service."""
+        return [self._scores[service] for service in sorted(self._scores)]
 
     def measured(self, deployment_id: str) -> None:
         """There is something new to learn."""
         self._news.add(deployment_id)
-        self._measured.set()
 
     def forget(self) -> None:
         """Another configuration holds: what was learned by the earlier one is learned anew."""
         self._models.clear()
         self._patterns = None
-        self._measured.set()
-
-    async def run(
-        self,
-        plans: Callable[[], Plans],
-        clock: Callable[[], datetime],
-        renewed: Callable[[], Awaitable[None]],
-    ) -> None:
-        """Learn anew, whenever something was measured, what of it is in use, and tell that; until cancelled."""
-        while True:
-            await self._measured.wait()
-            self._measured.clear()
-            try:
-                await self._renew(plans(), clock())
-            except AFDPError as error:
-                log.error("learning failed; what was known before stays in use", error=str(error))
-            else:
-                await renewed()
 
     async def predict(self, planned: Deployment, plans: Plans, now: datetime) -> Prediction:
         """What a planned deployment is expected to do."""
         model = await self._model(planned.service, planned.team, plans, now)
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
-        prediction = await asyncio.to_thread(foresee, model, planned, around, plans.calendar(now), found)
-        return with_skill(prediction, self._scores.get(planned.service))
+        prediction = await asyncio.to_thread(predict_deployment, model, planned, around, plans.calendar(now), found)
+        bill = cloud_cost(planned.traits, plans.settings.cloud_rates)
+        return with_skill(replace(prediction, cloud_cost=bill), self._scores.get(planned.service))
 
     async def windows(self, service: str, hours: int, plans: Plans, now: datetime) -> Windows:
         """The coming hours for a service, ranked."""
@@ -127,42 +117,43 @@ class Planner:
     async def _model(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
         """What was learned for a service; services of which nothing was ever recorded share what their pool taught."""
         team = team or plans.teams.get(service)
-        known = any(service == each for each, _ in await self._store.places())
+        known = any(service == each for each, _ in await self._store.deployments.service_environments())
         pool = (service if known else None, team)
         if pool not in self._models:
             async with self._learning:
                 if pool not in self._models:
-                    self._models[pool] = await self._fit(pool, plans, now)
-        return replace(self._models[pool], home=Place(service, team))
+                    self._models.update(await self._learn([pool], plans, now))
+        return replace(self._models[pool], home=GroupKey(service, team))
 
-    async def _renew(self, plans: Plans, now: datetime) -> None:
-        """What rests on a service's own cases stays in use until that service was measured."""
+    async def renew(self, plans: Plans, now: datetime) -> None:
+        """Learn anew what is in use; what rests on a service's own cases stays until that service was measured."""
         news = set(self._news)
-        services = {(await self._store.deployment(each)).service for each in news}
-        for pool, known in tuple(self._models.items()):
-            if pool[0] in services or known.basis is not Basis.SERVICE:
-                self._models[pool] = await self._fit(pool, plans, now)
+        services = {(await self._store.deployments.find(each)).service for each in news}
+        stale = [
+            pool
+            for pool, known in tuple(self._models.items())
+            if pool[0] in services or known.basis is not PoolingLevel.SERVICE
+        ]
+        for first in range(0, len(stale), _AT_ONCE):
+            self._models.update(await self._learn(stale[first : first + _AT_ONCE], plans, now))
         self._news -= news
         if self._patterns is not None:
             self._patterns = await self._mine(plans, now)
 
-    async def _fit(self, pool: Pool, plans: Plans, now: datetime) -> Model:
-        service, team = pool[0] or "", pool[1]
-        cases = await self._cases(lambda past: taught(past, service, team, now), plans, now)
-        deadline = plans.settings.deadline
-        return await self._workers.run(fit, cases, service=service, team=team, now=now, deadline=deadline)
+    async def score(self, services: Sequence[str], plans: Plans) -> list[Score]:
+        """How well the predictions of these services came true; from now on that counts."""
+        found = await self._read(score_services, plans, services)
+        self._scores = {each.service: each for each in found}
+        return found
+
+    async def _learn(self, pools: Sequence[Pool], plans: Plans, now: datetime) -> dict[Pool, Model]:
+        return await self._read(learn_models, plans, pools, plans.calendar(now), cases=plans.settings.cases, now=now)
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
-        cases = await self._cases(lambda past: [each.deployment.id for each in newest(past)], plans, now)
-        return await self._workers.run(mine, cases, deadline=plans.settings.deadline)
+        return await self._read(mine_patterns, plans, plans.calendar(now), cases=plans.settings.cases, now=now)
 
-    async def _cases(
-        self, choose: Callable[[Sequence[Outline]], Sequence[str]], plans: Plans, now: datetime
-    ) -> tuple[Case, ...]:
-        """The chosen ones, each with the state that it met.
-
-        To read the whole history, and to hand it to a worker, costs more than to learn from it.
-        """
-        past = await self._store.outlines(before=now, limit=plans.settings.cases)
-        impacts = await self._store.impacts(choose(past))
-        return await asyncio.to_thread(cases_of, past, impacts, plans.calendar(now))
+    async def _read(
+        self, read: Callable[Concatenate[Store, P], Awaitable[T]], plans: Plans, *args: P.args, **words: P.kwargs
+    ) -> T:
+        """What a worker finds in the store."""
+        return await read_by_a_worker(self._compute, plans.settings.deadline, read, self._store, *args, **words)

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import holidays
 from pydantic import AfterValidator, Field
 
-from afdp_exporter.model import Occasion
+from afdp_exporter.model import CalendarEntry
+from afdp_exporter.planning.cloud_cost import CloudRates
 from afdp_exporter.settings import STRICT, Duration
 
 
@@ -38,6 +39,12 @@ class PlanningSettings:
     cases: Annotated[int, Field(ge=10, le=100_000)] = 3000
     deadline: Duration = timedelta(seconds=60)
     delay_cost_per_hour: Annotated[float, Field(ge=0)] = 0.0  # what an hour of waiting costs, in the metrics' currency
+    cloud_rates: CloudRates = CloudRates()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The clock of the people who deploy, by which times are written."""
+        return ZoneInfo(self.time_zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +52,7 @@ class Calendar:
     """The clock of the people who deploy, and what is special about a time."""
 
     zone: ZoneInfo = ZoneInfo("UTC")
-    occasions: tuple[Occasion, ...] = ()
+    occasions: tuple[CalendarEntry, ...] = ()
     holidays: Mapping[date, str] = field(default_factory=dict)
 
 
@@ -54,11 +61,11 @@ class Plans:
     """What the configuration says about planning."""
 
     settings: PlanningSettings = PlanningSettings()
-    occasions: tuple[Occasion, ...] = ()
+    occasions: tuple[CalendarEntry, ...] = ()
     teams: Mapping[str, str] = field(default_factory=dict)
 
     def calendar(self, now: datetime) -> Calendar:
         """The clock and the special times from two years back to the coming one."""
         country, years = self.settings.holidays, range(now.year - 2, now.year + 2)
         found = holidays.country_holidays(country, years=years) if country else {}
-        return Calendar(zone=ZoneInfo(self.settings.time_zone), occasions=self.occasions, holidays=dict(found))
+        return Calendar(zone=self.settings.zone, occasions=self.occasions, holidays=dict(found))

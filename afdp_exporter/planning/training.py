@@ -11,13 +11,12 @@ import orjson
 import pandas as pd
 
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.model import Measured
-from afdp_exporter.patterns.dataset import Cell, Dataset, Split, dataset
-from afdp_exporter.patterns.features import Feature, Kind
-from afdp_exporter.patterns.metadata import File, card, croissant, datapackage, feature_dictionary
-from afdp_exporter.planning.forecast import lessons
+from afdp_exporter.model import MeasuredDeployment
+from afdp_exporter.planning.forecast import training_examples
 from afdp_exporter.planning.plans import Calendar
-from afdp_exporter.watching.report import time_json
+from afdp_exporter.responses import time_json
+from afdp_exporter.training_data.dataset import Cell, Dataset, Feature, Kind, Split, dataset
+from afdp_exporter.training_data.metadata import File, card, croissant, datapackage, feature_dictionary
 from afdp_exporter.watching.watch import Schedule
 
 FORMATS = ("csv", "jsonl", "parquet")
@@ -28,15 +27,21 @@ _Columns: TypeAlias = Mapping[str, Sequence[Cell]]
 
 
 def lay_out(
-    history: Sequence[Measured], known: Calendar, *, salt: bytes, schedule: Schedule, free_text: bool
+    history: Sequence[MeasuredDeployment], known: Calendar, *, salt: bytes, schedule: Schedule, free_text: bool
 ) -> Dataset:
     """The training data of a history; its embargo is longer than the last look is after a deployment. Pure."""
-    cases = lessons(history, known)
+    cases = training_examples(history, known)
     return dataset(cases, salt=salt, embargo=max(schedule.looks) + _SPREAD, free_text=free_text)
 
 
 def laid_out(
-    history: Sequence[Measured], known: Calendar, salt: bytes, schedule: Schedule, *, free_text: bool, form: str
+    history: Sequence[MeasuredDeployment],
+    known: Calendar,
+    salt: bytes,
+    schedule: Schedule,
+    *,
+    free_text: bool,
+    form: str,
 ) -> bytes:
     """All rows as one file of a format. Pure; run by a worker."""
     data = lay_out(history, known, salt=salt, schedule=schedule, free_text=free_text)

@@ -5,10 +5,15 @@ says how a request ended, `<window>` for the range of a rate; a named group of `
 OpenTelemetry's semantic conventions, the documentation of each exporter, and the dashboards that are shipped with it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 from afdp_exporter.model import Layer, Worse
+
+Question: TypeAlias = str | Mapping[str, Any]
+"""A query as the configuration has it: a text, or a mapping of texts, as the source's language wants it."""
 
 
 class Role(StrEnum):
@@ -34,10 +39,12 @@ class Candidate:
     role: Role
     metric: str
     name: str
-    query: str
+    query: Question
+    of: Question | None = None  # what the query counts in, where it counts events
     layer: Layer = Layer.TECHNICAL
     worse: Worse = Worse.UP
     primary: bool = True
+    currency: str | None = None  # of its unit, where that is money and its name does not tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,18 @@ class Convention:
     status: tuple[str, ...] = ()
     leading: bool = True
     shared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integration(Convention):
+    """One integration of a monitor, whose metrics have names that are known exactly.
+
+    `listing` is the query whose series show by their labels which services there are, or, where no query does, the
+    metric whose dimensions do. `named` is an RE2 pattern of a label's whole value; its group is the service.
+    """
+
+    listing: Question
+    named: str = "(.+)"
 
 
 APPS = ("service", "service_name", "app", "application", "job")
@@ -86,18 +105,19 @@ def mean(summary: str) -> Candidate:
 
 
 def errors(counter: str, failed: str, *, extra: str = "") -> Candidate:
-    """The share of requests that `failed`; 0 where none did."""
+    """The share of requests that `failed`, as both are counted; 0 where none did."""
     every = f"sum(rate(<m>{{<of>{extra}}}[<window>]))"
     return Candidate(
         role=Role.ERRORS,
         metric=counter,
         name="<prefix>error_ratio",
-        query=f"(sum(rate(<m>{{<of>{extra}, {failed}}}[<window>])) or 0 * {every}) / {every}",
+        query=f"sum(rate(<m>{{<of>{extra}, {failed}}}[<window>])) or 0 * {every}",
+        of=every,
     )
 
 
 def traffic(counter: str, *, extra: str = "") -> Candidate:
-    """Requests a second: told, not judged."""
+    """Requests a second: shown, not judged."""
     return Candidate(
         role=Role.TRAFFIC,
         metric=counter,
@@ -108,6 +128,30 @@ def traffic(counter: str, *, extra: str = "") -> Candidate:
     )
 
 
-def system(role: Role, metric: str, name: str, query: str) -> Candidate:
+def system(role: Role, metric: str, name: str, query: Question) -> Candidate:
     """A resource."""
     return Candidate(role=role, metric=metric, name=name, query=query, layer=Layer.SYSTEM)
+
+
+DATABASE = r"(.+?)(?:[-_.](?:db|database|postgres|postgresql|mysql|mariadb|aurora|rds|primary|writer))*"
+"""How a database is usually called after the service that it belongs to."""
+TARGET_GROUP = "(?:.*targetgroup/)?([^/]+?)(?:[-_]tg)?(?:/[^/]+)?"
+"""How AWS names a target group, whose own name stands in the middle."""
+
+
+def requests_of(
+    latency: Candidate, failed: Question, every: Question, *, metrics: tuple[str, str]
+) -> tuple[Candidate, ...]:
+    """Duration, errors and rate of requests, where the last two are counted by two `metrics`."""
+    return (
+        latency,
+        Candidate(role=Role.ERRORS, metric=metrics[0], name="error_ratio", query=failed, of=every),
+        Candidate(
+            role=Role.TRAFFIC,
+            metric=metrics[1],
+            name="requests_per_second",
+            query=every,
+            worse=Worse.EITHER,
+            primary=False,
+        ),
+    )

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 
 from afdp_exporter.errors import ConfigError, QueryFailed, SourceRefused
 from afdp_exporter.model import Series, Window
-from afdp_exporter.proposals import Lead, Proposal, Survey, leads, pattern, sampling
+from afdp_exporter.proposals import MetricPattern, Proposal, Survey, match_patterns, pattern, sampling
+from afdp_exporter.proposals.convention import Question
 from afdp_exporter.proposals.infrastructure import BUILDS, is_infrastructure
 from afdp_exporter.sources import Source, ask
-from afdp_exporter.wording.names import unknown_service
+from afdp_exporter.wording.metrics import unknown_service
 
 _DAY = timedelta(days=1)
 _LATELY = timedelta(minutes=10)
@@ -37,7 +38,7 @@ class Discovery:
         What watches or carries the others is left out, unless `infrastructure` is asked for or it is asked for by
         name. Raises ConfigError for a service that no metric names, SourceError where the source does not answer.
         """
-        found = _limited(leads(await self._names()))
+        found = _limited(match_patterns(await self._names()))
         metrics = await self._metrics_by_service([lead for lead in found if lead.convention.leading] or found)
         tools = {name for name in metrics if is_infrastructure(name)} | await self._tools()
         left_out = set() if infrastructure or services else tools & set(metrics)
@@ -57,7 +58,7 @@ class Discovery:
         proposals = tuple(proposal for each in made for proposal in each)
         return Survey(proposals=proposals, left_out=tuple(sorted(left_out)))
 
-    async def _metrics_by_service(self, found: Sequence[Lead]) -> dict[str, int]:
+    async def _metrics_by_service(self, found: Sequence[MetricPattern]) -> dict[str, int]:
         """The services that the first label of each metric names, and how many roles of metrics each has."""
         roles: dict[str, set[str]] = {}
         for lead in found:
@@ -74,7 +75,7 @@ class Discovery:
         found = await self._ask(f'count by ({", ".join(_NAMING)}) ({{__name__=~"{_escaped(BUILDS)}"}})')
         return {value for series in found for value in series.labels.values()}
 
-    async def _check(self, services: Collection[str], found: Sequence[Lead], known: Collection[str]) -> None:
+    async def _check(self, services: Collection[str], found: Sequence[MetricPattern], known: Collection[str]) -> None:
         """Raise ConfigError where no label of any metric names one of these services."""
         there = {
             value
@@ -86,7 +87,7 @@ class Discovery:
             if service not in there:
                 raise ConfigError("service", unknown_service(service, known))
 
-    async def _place(self, lead: Lead, known: Collection[str]) -> tuple[str | None, set[str]]:
+    async def _place(self, lead: MetricPattern, known: Collection[str]) -> tuple[str | None, set[str]]:
         """The first label of the metric that names any of the known services, and its values; None where none does."""
         for label in lead.convention.service:
             values = set(await self._values(lead.metric, label))
@@ -112,14 +113,15 @@ class Discovery:
             self._intervals[metric, label] = {value: each for value, each in known.items() if each is not None}
         return self._intervals[metric, label].get(service if label else None, _USUAL_INTERVAL)
 
-    async def _tried(self, lead: Lead, label: str | None, services: Sequence[str]) -> list[Proposal]:
+    async def _tried(self, lead: MetricPattern, label: str | None, services: Sequence[str]) -> list[Proposal]:
         made = [await self._try(lead, label, service) for service in services]
         return [proposal for proposal in made if proposal is not None]
 
-    async def _try(self, lead: Lead, label: str | None, service: str) -> Proposal | None:
+    async def _try(self, lead: MetricPattern, label: str | None, service: str) -> Proposal | None:
         statuses = [status for status in lead.convention.status if await self._values(lead.metric, status)]
         scraped = await self._scraped(lead.metric, label, service)
-        query = lead.query(f'{label}="$service"' if label else "", statuses[0] if statuses else None, scraped)
+        selector, status = f'{label}="$service"' if label else "", statuses[0] if statuses else None
+        query, of = (make(selector, status, scraped) for make in (lead.query, lead.denominator))
         if query is None:
             return None
         try:
@@ -128,9 +130,9 @@ class Discovery:
             return None
         if len(found) != 1 or not found[0].measured:
             return None
-        return Proposal(lead=lead, service=service, query=query, scraped=scraped)
+        return Proposal(lead=lead, service=service, query=query, scraped=scraped, of=of)
 
-    async def _ask(self, query: str, back: timedelta = _LATELY, **values: str) -> list[Series]:
+    async def _ask(self, query: Question, back: timedelta = _LATELY, **values: str) -> list[Series]:
         """Every minute of the time so far back until now."""
         try:
             return await ask(self.source, query, values, Window(start=self.now - back, end=self.now), _STEP)
@@ -138,7 +140,7 @@ class Discovery:
             self.asked()
 
 
-def _limited(found: Sequence[Lead]) -> tuple[Lead, ...]:
+def _limited(found: Sequence[MetricPattern]) -> tuple[MetricPattern, ...]:
     seen: dict[str, int] = {}
     kept = []
     for lead in found:

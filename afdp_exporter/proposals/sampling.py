@@ -1,10 +1,15 @@
-"""How often a metric is scraped, read from the rhythm of its samples, and the step and rate windows that follow."""
+"""How often a metric is scraped, the step and rate windows that follow, and whether a query fits them."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import numpy as np
 
-from afdp_exporter.model import Floats
+from afdp_exporter.errors import SourceError
+from afdp_exporter.model import Floats, Window
+from afdp_exporter.sources import Bound, Source, ask
+from afdp_exporter.wording.numbers import format_duration
 
 COUNTED = timedelta(minutes=1)  # the range in which samples are counted, one range beside the other
 LOOKED_AT = timedelta(hours=1)
@@ -67,3 +72,58 @@ def _rounded(seconds: float) -> timedelta:
     nearest = float(_USUAL[np.argmin(np.abs(np.log(_USUAL / seconds)))])
     near = abs(nearest / seconds - 1.0) <= _ROUNDED
     return timedelta(seconds=nearest if near else max(round(seconds), 1))
+
+
+_STEP = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """The interval in which the samples behind a query come, None where it is not known, and what does not fit it."""
+
+    scraped: timedelta | None
+    warnings: tuple[str, ...] = ()
+
+
+async def fit(source: Source, query: Bound, checks: Sequence[timedelta], now: datetime) -> Fit:
+    """Ask how often what the query takes ranges of is scraped; `checks` are how long after a rollout it is judged.
+
+    A source that cannot be asked that leaves the interval unknown.
+    """
+    intervals: list[timedelta] = []
+    warnings: list[str] = []
+    for selector, taken in query.ranges:
+        scraped = await _interval(source, selector, now)
+        if scraped is not None:
+            intervals.append(scraped)
+            warnings += _misfit(taken, scraped, checks)
+    return Fit(scraped=max(intervals, default=None), warnings=tuple(dict.fromkeys(warnings)))
+
+
+async def _interval(source: Source, selector: str, now: datetime) -> timedelta | None:
+    window = Window(start=now - LOOKED_AT, end=now)
+    try:
+        found = await ask(source, counting(selector), {}, window, _STEP)
+    except SourceError:
+        return None
+    return interval(found[0].values) if found else None
+
+
+def _misfit(taken: timedelta, scraped: timedelta, checks: Sequence[timedelta]) -> list[str]:
+    wanted = duration(rate_window(scraped))
+    of = f"a scrape interval of {format_duration(scraped)}"
+    if taken < SCRAPES * scraped:
+        few = "a missed scrape leaves a gap" if taken >= 2 * scraped else "it has no value most of the time"
+        return [f"[{duration(taken)}] is less than four scrapes: {few}; use [{wanted}] for {of}"]
+    blurred = _listed([check for check in checks if check < taken])
+    if blurred and taken > rate_window(scraped):
+        into = f"blurs a step into a drift at the {blurred} after a rollout"
+        return [f"[{duration(taken)}] {into}; [{wanted}] is enough for {of}"]
+    return []
+
+
+def _listed(checks: Sequence[timedelta]) -> str:
+    texts = [format_duration(check) for check in checks]
+    if len(texts) < 2:
+        return "".join(f"check {text}" for text in texts)
+    return f"checks {', '.join(texts[:-1])} and {texts[-1]}"

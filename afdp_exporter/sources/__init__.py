@@ -2,14 +2,19 @@
 
 A source owns its query language: what its variables look like, how a value is escaped, what it refuses. A query is
 text or a mapping, as the configuration has it; nothing outside of this package reads it.
+All of them answer on one `grid`.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
-from afdp_exporter.errors import SourceError
+import numpy as np
+
+from afdp_exporter.errors import SourceError, SourceRefused
 from afdp_exporter.model import Deployment, Floats, Series, Window
 
 Fetched: TypeAlias = list[Series] | SourceError
@@ -70,6 +75,11 @@ class Source(Protocol):
         ...
 
     @property
+    def metered(self) -> bool:
+        """Whether questions are billed, or counted against a limit, so that none is asked twice."""
+        ...
+
+    @property
     def queries_per_call(self) -> int:
         """How many queries are best asked in one `fetch`."""
         ...
@@ -123,3 +133,49 @@ async def ask(
     if isinstance(found, SourceError):
         raise found
     return found
+
+
+@lru_cache(maxsize=16)
+def grid(window: Window, step: timedelta) -> Floats:
+    """The multiples of `step` (Unix seconds) inside the window, so that the same time is asked for in every look.
+
+    Raises SourceRefused unless the step is a whole number of seconds and the window holds at least one point.
+    """
+    seconds = step.total_seconds()
+    if seconds < 1 or seconds != int(seconds):
+        raise SourceRefused("bad_step", f"the step has to be a whole number of seconds, not {seconds:g} s")
+    first = math.ceil(window.start.timestamp() / seconds)
+    last = math.floor(window.end.timestamp() / seconds)
+    if last < first:
+        raise SourceRefused("bad_window", f"no multiple of {seconds:g} s lies between {window.start} and {window.end}")
+    points = np.arange(first, last + 1, dtype=np.float64) * seconds
+    points.setflags(write=False)
+    return points
+
+
+class Samples(Protocol):
+    """Values in order of time, in memory or on disk."""
+
+    def __getitem__(self, part: slice, /) -> Floats:
+        """Those from one place to another."""
+
+
+def on_grid(times: Floats, values: Samples, points: Floats, lookback: float) -> Floats:
+    """At each point the last sample at or before it that is less than `lookback` seconds old, else NaN; read-only.
+
+    `times` are in order; of two samples at one time the later one counts. Only what the points need is read.
+    """
+    begin = int(np.searchsorted(times, points[0] - lookback, side="right"))
+    end = int(np.searchsorted(times, points[-1], side="right"))
+    times, known = times[begin:end], values[begin:end]
+    if np.array_equal(times, points):  # recorded on this very grid
+        gridded = np.array(known, dtype=np.float64)
+        gridded.setflags(write=False)
+        return gridded
+    gridded = np.full(len(points), np.nan)
+    latest = np.searchsorted(times, points, side="right") - 1
+    fresh = latest >= 0
+    fresh[fresh] = points[fresh] - times[latest[fresh]] < lookback
+    gridded[fresh] = known[latest[fresh]]
+    gridded.setflags(write=False)
+    return gridded

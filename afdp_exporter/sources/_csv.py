@@ -1,28 +1,23 @@
-"""CSV files in long form (`timestamp`, `metric`, any labels, `value`) -> series on a shelf."""
+"""CSV files in long form (`timestamp`, `metric`, any labels, `value`) -> series."""
 
 import csv
 import gzip
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
 import pandas as pd
 
 from afdp_exporter.errors import SourceRefused
-from afdp_exporter.sources._shelf import Shelf, Track
+from afdp_exporter.sources._spooled import LATEST, SpooledSeries, SpooledStore, column_fault, labels_of, spool
 
-_REQUIRED = ("timestamp", "metric", "value")
-_LABEL = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_LATEST = 1e11  # the year 5138 in seconds; a timestamp beyond it was written in ms or ns
 _ROWS = 50_000  # read at once: a hundredth of a second in which no other thread runs
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
 
 
-def read_folder(folder: Path) -> list[Track]:
+def read_folder(folder: Path) -> list[SpooledSeries]:
     """All series of the folder's `.csv` and `.csv.gz` files, joined across files, in order of time.
 
     Of two samples of one series at one time the later row counts, of two files the later name. A file is read piece
@@ -32,13 +27,13 @@ def read_folder(folder: Path) -> list[Track]:
     files = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
     if not files:
         raise SourceRefused("bad_recording", f"{folder} holds no .csv or .csv.gz file")
-    shelf = Shelf()
+    store = SpooledStore()
     for path in files:
-        _read(path, shelf)
-    return shelf.tracks()
+        _read(path, store)
+    return store.series()
 
 
-def _read(path: Path, shelf: Shelf) -> None:
+def _read(path: Path, store: SpooledStore) -> None:
     labels = _check_header(path)
     types = {"timestamp": "float64", "value": "float64", **dict.fromkeys(["metric", *labels], "category")}
     try:
@@ -52,34 +47,15 @@ def _read(path: Path, shelf: Shelf) -> None:
             for frame in pieces:
                 if _suspicious(frame) and (fault := _fault(path)):
                     raise fault
-                _shelve(frame, labels, shelf)
+                spool(frame, labels, store)
     except (ValueError, *_UNREADABLE) as error:  # pandas' own errors are ValueErrors; they do not tell the place
         raise _fault(path) or _refusal(path, f"cannot be read: {error}") from None
-
-
-def _shelve(frame: pd.DataFrame, labels: list[str], shelf: Shelf) -> None:
-    """Sort the rows by series, and put them away."""
-    if frame.empty:
-        return
-    columns = [frame[name].cat for name in ("metric", *labels)]
-    series = np.zeros(len(frame), dtype=np.int64)
-    for column in columns:
-        # numbered anew after each column, so that many columns do not overflow
-        series = np.unique(series * len(column.categories) + column.codes.to_numpy(), return_inverse=True)[1]
-    order = np.argsort(series, kind="stable")
-    starts = np.flatnonzero(np.diff(series[order], prepend=-1))
-    keys = []
-    for row in order[starts]:
-        metric, *values = (str(column.categories[column.codes.iloc[row]]) for column in columns)
-        named = zip(labels, values, strict=True)
-        keys.append((metric, tuple(sorted((label, value) for label, value in named if value))))
-    shelf.add(keys, starts.tolist(), frame["timestamp"].to_numpy()[order], frame["value"].to_numpy()[order])
 
 
 def _suspicious(frame: pd.DataFrame) -> bool:
     """Whether pandas may have read more into the file than it says: it forgives rows that are too short or too long."""
     shifted = not isinstance(frame.index, pd.RangeIndex)
-    in_time = frame["timestamp"].between(-_LATEST, _LATEST).all()
+    in_time = frame["timestamp"].between(-LATEST, LATEST).all()
     return shifted or not in_time or bool(frame["value"].isna().any() or (frame["metric"] == "").any())
 
 
@@ -90,13 +66,9 @@ def _check_header(path: Path) -> list[str]:
             columns = next(csv.reader(file), [])
     except _UNREADABLE as error:
         raise _refusal(path, f"cannot be read: {error}") from None
-    missing = [name for name in _REQUIRED if name not in columns]
-    if missing:
-        raise _refusal(path, f"line 1: the column {missing[0]} is missing; there are: {', '.join(columns) or 'none'}")
-    for column in columns:
-        if not _LABEL.fullmatch(column) or columns.count(column) > 1:
-            raise _refusal(path, f"line 1, column {column!r}: not a label's name, or there twice")
-    return [column for column in columns if column not in _REQUIRED]
+    if fault := column_fault(columns):
+        raise _refusal(path, f"line 1: {fault}")
+    return labels_of(columns)
 
 
 def _fault(path: Path) -> SourceRefused | None:
@@ -121,7 +93,7 @@ def _row_fault(columns: list[str], row: list[str]) -> str | None:
         return f"{len(row)} columns where the first line names {len(columns)}"
     cells = dict(zip(columns, row, strict=True))
     timestamp = _number(cells["timestamp"])
-    if timestamp is None or not abs(timestamp) <= _LATEST:
+    if timestamp is None or not abs(timestamp) <= LATEST:
         return f"column timestamp: {cells['timestamp']!r} is not a time in Unix seconds"
     if not cells["metric"]:
         return "column metric: a name is missing"

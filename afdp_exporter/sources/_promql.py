@@ -12,16 +12,15 @@ import promql_parser
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Window
 from afdp_exporter.sources import Bound, Freshness
+from afdp_exporter.sources._variables import NUMBERS, VARIABLE, check
+from afdp_exporter.sources._variables import value as value_of
 
 _TOKEN = re.compile(
     r"""(?P<regex>[=!]~\s*)?(?P<string>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)|(?P<bare>\$[a-zA-Z_]\w*)|(?P<comment>\#[^\n]*)""",
     re.DOTALL,
 )
-_VARIABLE = re.compile(r"\$([a-zA-Z_]\w*)")
 _ELSEWHEN = re.compile(r"(?: offset -?\w+| @ \S+)+$")
 _RATES = frozenset({"rate", "irate", "increase"})
-_KNOWN = frozenset({"service", "environment", "version", "previous_version", "traffic_ratio"})
-_NUMBERS = frozenset({"traffic_ratio"})  # they stand for a number, also outside of quotes
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
@@ -57,7 +56,7 @@ class PromQL:
     @property
     def variables(self) -> frozenset[str]:
         """As `Query.variables`."""
-        return frozenset(match[1] for match in _VARIABLE.finditer(self.text))
+        return frozenset(match[1] for match in VARIABLE.finditer(self.text))
 
     @property
     def rate_window(self) -> timedelta | None:
@@ -109,14 +108,27 @@ def selectors(query: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def metric_names(query: str) -> tuple[str | None, ...]:
+    """The metrics that a query without variables asks for, each once; None for a selector that names none."""
+    found: dict[str | None, None] = {}
+
+    def visit(expression: promql_parser.Expr) -> bool:
+        if isinstance(expression, promql_parser.MatrixSelector):
+            expression = expression.vector_selector
+        if isinstance(expression, promql_parser.VectorSelector):
+            equal = (each for each in expression.matchers.matchers if each.op == promql_parser.MatchOp.Equal)
+            found[expression.name or next((each.value for each in equal if each.name == "__name__"), None)] = None
+        return True
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return tuple(found)
+
+
 @lru_cache(maxsize=1024)
 def prepared(query: str) -> PromQL:
     """The query, checked. Raises SourceRefused for what is not PromQL, and for a variable that nothing can fill."""
     found = PromQL(query)
-    for name in sorted(found.variables - _KNOWN):
-        if not re.fullmatch(r"label_\w+", name):
-            known = ", ".join(f"${each}" for each in (*sorted(_KNOWN), "label_NAME"))
-            raise SourceRefused("bad_query", f"${name} is unknown; known: {known}")
+    check(found.variables)
     try:
         promql_parser.parse(filled(query))
     except ValueError as error:
@@ -126,8 +138,8 @@ def prepared(query: str) -> PromQL:
 
 def filled(query: str) -> str:
     """The query with a placeholder for each variable."""
-    names = {match[1] for match in _VARIABLE.finditer(query)}
-    return substitute(query, {name: "0.5" if name in _NUMBERS else "x" for name in names})
+    names = {match[1] for match in VARIABLE.finditer(query)}
+    return substitute(query, {name: "0.5" if name in NUMBERS else "x" for name in names})
 
 
 def substitute(query: str, values: Mapping[str, str]) -> str:
@@ -169,30 +181,24 @@ def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
 
 
 def _fill(literal: str, values: Mapping[str, str], *, regex: bool) -> str:
-    if not _VARIABLE.search(literal):
+    if not VARIABLE.search(literal):
         return literal
     quote, inside = literal[0], literal[1:-1]
     if quote == "`":  # raw strings know no escapes: write the literal anew with ordinary quotes
         quote, inside = '"', _quote(inside, '"')
 
     def value(match: re.Match[str]) -> str:
-        text = _value(match[1], values)
+        text = value_of(match[1], values)
         return _quote(_REGEX_SPECIAL.sub(r"\\\1", text) if regex else text, quote)
 
-    return quote + _VARIABLE.sub(value, inside) + quote
+    return quote + VARIABLE.sub(value, inside) + quote
 
 
 def _identifier(name: str, values: Mapping[str, str]) -> str:
-    text = _value(name, values)
-    if not (_NUMBER if name in _NUMBERS else _IDENTIFIER).fullmatch(text):
+    text = value_of(name, values)
+    if not (_NUMBER if name in NUMBERS else _IDENTIFIER).fullmatch(text):
         raise SourceRefused("bad_value", f"${name} stands outside of quotes and its value {text!r} is no plain name")
     return text
-
-
-def _value(name: str, values: Mapping[str, str]) -> str:
-    if name not in values:
-        raise SourceRefused("missing_value", f"the query needs ${name}, which this deployment does not tell")
-    return values[name]
 
 
 def _quote(text: str, quote: str) -> str:

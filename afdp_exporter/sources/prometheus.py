@@ -4,7 +4,7 @@ import asyncio
 import ipaddress
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http import HTTPStatus
@@ -19,11 +19,15 @@ from pydantic import Field
 from afdp_exporter.errors import CallFailed, SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.http_client import Answer, Client, tried
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
+from afdp_exporter.logins import Login, called
+from afdp_exporter.logins.azuread import AzureAD
+from afdp_exporter.logins.google_iam import GoogleIAM
+from afdp_exporter.logins.oauth2 import OAuth2
+from afdp_exporter.logins.sigv4 import SigV4
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, _envelope
-from afdp_exporter.sources._grid import grid
-from afdp_exporter.sources._promql import SpeaksPromQL, selectors
+from afdp_exporter.sources import Bound, Fetched, Freshness, _prometheus_json, grid
+from afdp_exporter.sources._promql import PromQL, SpeaksPromQL, filled, metric_names, selectors
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
@@ -34,6 +38,9 @@ _FRESH_POINTS = 240  # two milliseconds in releases before 2.45, a hundred times
 _SELECTORS = 4  # of a query, whose time stamps are asked for
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
+_LOGINS = ("basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam")
+_AZURE = "https://prometheus.monitor.azure.com/.default"
+_COST = "max_samples_processed_error_threshold"  # a dearer query is refused by Amazon, and not charged
 _OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-type", "host"}
 
 
@@ -48,6 +55,7 @@ class Prometheus(SpeaksPromQL):
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar = True
+    metered: ClassVar = False
 
     url: Address
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)
@@ -55,18 +63,30 @@ class Prometheus(SpeaksPromQL):
     max_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
     basic_auth: BasicAuth | None = None
     authorization: Authorization | None = None
+    oauth2: OAuth2 | None = None
+    sigv4: SigV4 | None = None
+    azuread: AzureAD | None = None
+    google_iam: GoogleIAM | None = None
     tls_config: TLSConfig = TLSConfig()
     http_headers: Mapping[str, Header] = field(default_factory=dict)
     params: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     settles_after: Annotated[Duration, Field(ge=timedelta(0))] = timedelta(0)
+    allow_link_local: bool = False
 
     def __post_init__(self) -> None:
-        if self.basic_auth is not None and self.authorization is not None:
-            raise ValueError("at most one of basic_auth and authorization can stand")
+        if sum(getattr(self, name) is not None for name in _LOGINS) > 1:
+            raise ValueError(f"at most one of {', '.join(_LOGINS[:-1])} and {_LOGINS[-1]} can stand")
         for taken in sorted(_OWN_PARAMS & set(self.params)):
             raise ValueError(f"params cannot hold {taken}, which is set by each question")
         for taken in sorted(_OWN_HEADERS & {name.lower() for name in self.http_headers}):
             raise ValueError(f"http_headers cannot hold {taken}")
+
+    def prepare(self, query: str | Mapping[str, Any]) -> PromQL:
+        """As `Source.prepare`; a workspace of Azure Monitor answers only where each selector names its metric."""
+        found = super().prepare(query)
+        if self._is_azures and None in metric_names(filled(found.text)):
+            raise SourceRefused("bad_query", "Azure Monitor wants a metric's name in each selector")
+        return found
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`; ranges of more points than Prometheus gives at once are asked for in pieces.
@@ -89,7 +109,7 @@ class Prometheus(SpeaksPromQL):
                     newest = np.fmax(newest, series.values)
                 answered_at = answer.date
         except (CallFailed, SourceError):
-            return None  # whoever asks for the values themselves is told why
+            return None  # whoever asks for the values themselves is informed why
         behind = points - newest
         if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():
             newest = np.full(len(points), np.nan)  # these are no time stamps: the server does not know the function
@@ -99,8 +119,8 @@ class Prometheus(SpeaksPromQL):
         """As `Source.reach`."""
         seconds = min(self.timeout.total_seconds(), _PROBE)
         try:
-            _envelope.read(_body(await self._call("vector(1)", np.zeros(1), 1.0, seconds)))
-        except SourceUnavailable as error:
+            _prometheus_json.read(_body(await self._call("vector(1)", np.zeros(1), 1.0, seconds)))
+        except (CallFailed, SourceUnavailable) as error:
             raise SourceUnavailable(error.reason, f"{self.url}: {error}") from None
         except SourceRefused:
             return  # it answers, and only wants to be asked for what it has
@@ -111,12 +131,15 @@ class Prometheus(SpeaksPromQL):
             pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
             async with self._client.kept():
                 bodies = [await self._ask(query, piece, step.total_seconds()) for piece in pieces]
-            return await asyncio.to_thread(_series, bodies, points, step.total_seconds())
+            found = await asyncio.to_thread(_series, bodies, points, step.total_seconds())
+            advice = self._advice(query)
+            return [replace(each, notes=each.notes + advice) for each in found] if advice else found
         except CallFailed as error:
             return SourceUnavailable(error.reason, f"{self.url}: {error}")
         except SourceError as error:
             kind = SourceRefused if isinstance(error, SourceRefused) else SourceUnavailable
-            return kind(error.reason, f"{self.url}: {error}")
+            advice = self._advice(query) if self._is_azures and kind is SourceRefused else ()
+            return kind(error.reason, "; ".join([f"{self.url}: {error}", *advice]))
 
     async def _ask(self, query: str, points: Floats, step: float) -> bytes:
         """One answer, after a few tries where another try may help."""
@@ -132,15 +155,17 @@ class Prometheus(SpeaksPromQL):
         url, form = _question(self.url, query, points, step, params)
         encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
         try:
-            told = (
+            sent = (
                 headers(self.basic_auth or self.authorization, self.http_headers)
                 | _FORM
                 | {"Accept-Encoding": encoding}
             )
-            return await self._client.call(
+            return await called(
+                self._client,
+                self._login,
                 "POST",
                 url,
-                headers=told,
+                headers=sent,
                 data=urlencode(form, doseq=True).encode(),
                 seconds=seconds,
                 most=self.max_bytes,
@@ -150,7 +175,24 @@ class Prometheus(SpeaksPromQL):
         except CallFailed as error:
             if error.reason == "too_large":
                 raise SourceRefused(error.reason, f"{error}; ask for fewer series") from None
-            raise SourceUnavailable(error.reason, str(error)) from None
+            raise
+
+    def _advice(self, query: str) -> tuple[str, ...]:
+        """What a managed service may refuse or charge about a query."""
+        if self._is_azures and len(names := metric_names(query)) > 1:
+            several = ", ".join(map(str, names))
+            return (f"Azure Monitor may refuse a query of several metrics ({several}): record their result by a rule",)
+        if self.sigv4 is not None and self.sigv4.service_name == "aps" and _COST not in self.params:
+            return (f"nothing limits what this query may cost: params can hold {_COST}",)
+        return ()
+
+    @property
+    def _is_azures(self) -> bool:
+        return self.azuread is not None and self.azuread.scope is None
+
+    @cached_property
+    def _login(self) -> Login | None:
+        return self.oauth2 or self.sigv4 or self.google_iam or (self.azuread and self.azuread.reading(_AZURE))
 
     @cached_property
     def _near(self) -> bool:
@@ -166,7 +208,11 @@ class Prometheus(SpeaksPromQL):
 
     @cached_property
     def _client(self) -> Client:
-        return Client(self.tls_config, connections=self.concurrency + 1)  # one for `reach`
+        return Client(
+            self.tls_config,
+            connections=self.concurrency + 1,  # one for `reach`
+            allow_link_local=self.allow_link_local,
+        )
 
 
 class _Question(requests.Session):
@@ -202,19 +248,21 @@ def _question(
 
 def _is_overloaded(answer: Answer) -> bool:
     """Whether another try at once may help; what the API itself says of a query, such as a timeout, stays so."""
-    return answer.busy and not _envelope.speaks_the_api(answer.body)
+    return answer.busy and not _prometheus_json.speaks_the_api(answer.body)
 
 
 def _body(answer: Answer) -> bytes:
     if 300 <= answer.status < 400:
         raise SourceUnavailable("redirect", f"it redirects ({answer.status}), which is not followed")
     if answer.status != HTTPStatus.OK:
-        raise _envelope.failure(answer.status, answer.body)
+        raise _prometheus_json.failure(answer.status, answer.body)
     return answer.body
 
 
 def _series(answers: Sequence[bytes], points: Floats, step: float) -> list[Series]:
-    return _envelope.to_series(_envelope.joined([_envelope.read(each) for each in answers]), points, step)
+    return _prometheus_json.to_series(
+        _prometheus_json.joined([_prometheus_json.read(each) for each in answers]), points, step
+    )
 
 
 PLUGIN = Prometheus

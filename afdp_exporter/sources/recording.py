@@ -1,38 +1,99 @@
 """A recording: series in memory, or from a folder of CSV files of any size. For the demo, offline use, backtests."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from threading import Lock
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
+import promql_parser
+from promql_parser import MatchOp, VectorSelector
 from pydantic import DirectoryPath
 
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT
-from afdp_exporter.sources import Bound, Fetched
+from afdp_exporter.sources import Bound, Fetched, grid, on_grid
 from afdp_exporter.sources._csv import read_folder
-from afdp_exporter.sources._grid import grid, on_grid
 from afdp_exporter.sources._promql import SpeaksPromQL
-from afdp_exporter.sources._selector import selector
-from afdp_exporter.sources._shelf import Track
+from afdp_exporter.sources._spooled import SpooledSeries
 
+Selector: TypeAlias = Callable[[Mapping[str, str]], bool]
+"""Whether a series is selected, by its labels; its name is the label `__name__`."""
+
+
+def selector(query: str) -> tuple[str | None, Selector]:
+    """Read a selector with its four matchers (`=`, `!=`, `=~`, `!~`; an absent label is an empty one, as in PromQL).
+
+    The name in front of the braces comes along, where there is one: nothing else is selected then.
+
+    Raises SourceRefused for what is not PromQL, and for everything else, by its name.
+    """
+    try:
+        parsed = promql_parser.parse(query)
+    except ValueError as error:
+        raise SourceRefused("bad_query", f"this is not PromQL: {error}") from None
+    if not isinstance(parsed, VectorSelector):
+        raise _foreign(_called(parsed))
+    modifiers = {"offset": parsed.offset, "@": parsed.at, "or between labels": parsed.matchers.or_matchers}
+    for name, used in modifiers.items():
+        if used:
+            raise _foreign(name)
+    matchers = [_matcher(each.name, each.op, each.value) for each in parsed.matchers.matchers]
+    if parsed.name is not None:
+        matchers.append(_matcher("__name__", MatchOp.Equal, parsed.name))
+    return parsed.name, lambda labels: all(matches(labels) for matches in matchers)
+
+
+def _foreign(name: str) -> SourceRefused:
+    only = 'only selectors such as name{label="value"}'
+    return SourceRefused("bad_query", f"{name} is not something a recording can answer; {only}")
+
+
+def _called(parsed: object) -> str:
+    """What people call this kind of expression."""
+    match parsed:
+        case promql_parser.Call():
+            return f"{parsed.func.name}()"
+        case promql_parser.AggregateExpr():
+            return f"{parsed.op}()"
+        case promql_parser.BinaryExpr():
+            return f"the operator {parsed.op}"
+        case promql_parser.MatrixSelector() | promql_parser.SubqueryExpr():
+            return "a range in [ ]"
+    return {"UnaryExpr": "the operator -", "ParenExpr": "an expression in ( )"}.get(type(parsed).__name__, "a constant")
+
+
+def _matcher(name: str, op: MatchOp, value: str) -> Selector:
+    if op in (MatchOp.Equal, MatchOp.NotEqual):
+        return lambda labels: (labels.get(name, "") == value) is (op == MatchOp.Equal)
+    try:
+        pattern = re.compile(value)
+    except re.error as error:
+        raise SourceRefused("bad_query", f"{value!r} is no regular expression: {error}") from None
+    return lambda labels: (pattern.fullmatch(labels.get(name, "")) is not None) is (op == MatchOp.Re)
+
+
+_REMEMBERED = 4096  # queries whose series are known
 _NEWEST = 1000  # samples that tell in what steps a series is recorded
 
 
-class Tape(SpeaksPromQL):
+class InMemorySource(SpeaksPromQL):
     """Recorded series as a source; selecting costs a binary search, however long they are."""
 
     remote: ClassVar[bool] = False
+    metered: ClassVar[bool] = False
 
-    def __init__(self, series: Iterable[Series | Track]) -> None:
+    def __init__(self, series: Iterable[Series | SpooledSeries]) -> None:
         self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
         self._named = {name: list(those) for name, those in groupby(self._series, key=lambda each: each.metric)}
+        self._matching = lru_cache(maxsize=_REMEMBERED)(self._matched)
 
     @property
     def end(self) -> datetime | None:
@@ -56,57 +117,76 @@ class Tape(SpeaksPromQL):
             return error
 
     def _selected(self, query: str, window: Window, step: timedelta) -> list[Series]:
-        name, selects = selector(query)
         points = grid(window, step)
         answers = []
-        for each in self._series if name is None else self._named.get(name, ()):
-            if selects({**each.labels, "__name__": each.metric}):
-                spacing = _spacing(each.times, window)
-                values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
-                if not np.isnan(values).all():
-                    answers.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
+        for each in self._matching(query):
+            spacing = _spacing(each.times, window)
+            values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
+            if not np.isnan(values).all():
+                answers.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return answers
 
+    def _matched(self, query: str) -> list[Series | SpooledSeries]:
+        name, selects = selector(query)
+        some = self._series if name is None else self._named.get(name, ())
+        return [each for each in some if selects({**each.labels, "__name__": each.metric})]
 
-class _Folder:
-    """A folder of files that is read once, by whoever asks first."""
+
+class _Once:
+    """What is read once, by whoever asks first."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self.known: Tape | None = None
+        self.known: InMemorySource | None = None
 
-    def tape(self, path: Path) -> Tape:
+    def read(self, read: Callable[[], Iterable[SpooledSeries]]) -> InMemorySource:
         with self._lock:
             if self.known is None:
-                self.known = Tape(read_folder(path))
+                self.known = InMemorySource(read())
             return self.known
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording(SpeaksPromQL):
-    """A folder of `.csv` and `.csv.gz` files: columns `timestamp` (Unix s), `metric`, any labels, `value`.
+class Recorded(SpeaksPromQL, ABC):
+    """Files of samples in long form, read once, at the first question.
 
-    The files are read once, at the first question. Queries are selectors such as `name{label="value"}`.
+    Queries are selectors such as `name{label="value"}`.
     """
 
-    __pydantic_config__: ClassVar = STRICT
     remote: ClassVar[bool] = False
+    metered: ClassVar[bool] = False
 
-    path: DirectoryPath
-    _folder: _Folder = field(default_factory=_Folder, init=False, repr=False, compare=False)
+    _once: _Once = field(default_factory=_Once, init=False, repr=False, compare=False)
+
+    @abstractmethod
+    def read(self) -> list[SpooledSeries]:
+        """All series, in order of time. Raises SourceRefused for a file that is no recording, naming the place."""
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
-        """As `Tape.fetch`. A file that is no recording is refused with its name, line and column."""
+        """As `InMemorySource.fetch`. A file that is no recording is refused with its name and the place in it."""
         try:
             tape = await self.tape()
         except SourceRefused as error:
             return [error for _ in asked]
         return await tape.fetch(asked, window, step)
 
-    async def tape(self) -> Tape:
-        """What is recorded. Raises SourceRefused for a file that is no recording, naming file, line and column."""
-        known = self._folder.known
-        return await asyncio.to_thread(self._folder.tape, self.path) if known is None else known
+    async def tape(self) -> InMemorySource:
+        """What is recorded. Raises SourceRefused for a file that is no recording, naming the place."""
+        known = self._once.known
+        return await asyncio.to_thread(self._once.read, self.read) if known is None else known
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording(Recorded):
+    """A folder of `.csv` and `.csv.gz` files: columns `timestamp` (Unix s), `metric`, any labels, `value`."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    path: DirectoryPath
+
+    def read(self) -> list[SpooledSeries]:
+        """As `read_folder`."""
+        return read_folder(self.path)
 
 
 def _spacing(times: Floats, window: Window) -> float:

@@ -1,36 +1,35 @@
-"""What is kept, behind a few named operations; nobody else speaks SQL.
+"""The storage interface: one port for each aggregate. SQL appears only in the adapters below this package.
 
-Everything that an operation answers is committed and on disk. SQLite stands behind it today; another database needs
-this protocol and nothing else.
+Everything that an operation has answered is committed. All operations may raise StoreError. A function that is handed
+to an operation (`amend`, `apply_announcement`, `change`, `move`) runs within its transaction: it has to be quick and
+without effects of its own, and may be called again.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from afdp_exporter.model import (
-    Action,
-    ActionState,
     Annotation,
     Announcement,
-    Change,
-    Course,
+    CommitChange,
     Deployment,
-    DueNotice,
     Event,
-    Foretold,
-    GateDecision,
     Impact,
-    LevelChange,
     Look,
-    Measured,
+    MeasuredDeployment,
+    MeasuredSummary,
     Outcome,
-    Outline,
     Prediction,
-    Rollout,
-    StoredDecision,
+    ScoredPrediction,
+    Trajectory,
 )
+from afdp_exporter.store.automation import AutomationStore
+from afdp_exporter.store.jobs import Job as Job
+from afdp_exporter.store.jobs import JobStore as JobStore
+from afdp_exporter.store.jobs import NewJob as NewJob
+from afdp_exporter.store.leading import LeaderStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +99,7 @@ class Page:
 class Overview:
     """A page of deployments with what they did, newest first; `cursor` leads to the next one, None on the last."""
 
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredDeployment, ...]
     cursor: str | None = None
 
 
@@ -112,108 +111,42 @@ class Backlog:
     oldest_due_at: datetime | None = None
 
 
-class AutomationStore(Protocol):
-    """What the gate answered, what is allowed to it, and what was done. All operations may raise StoreError."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChange:
+    """Something of this kind and id changed; a later change has a higher `seq`."""
 
-    async def keep_decision(self, decision: GateDecision, caller: str) -> StoredDecision:
-        """Keep a decision, unless the last one on the same deployment and phase said the same."""
-
-    async def decisions(
-        self, *, since: datetime, service: str | None = None, environment: str | None = None, limit: int = 1000
-    ) -> list[StoredDecision]:
-        """The decisions since a time, newest first."""
-
-    async def decision_on(self, deployment: Deployment) -> StoredDecision | None:
-        """The newest decision on a deployment, else on its version while it was planned."""
-
-    async def record_level(self, change: LevelChange) -> None:
-        """Append to the trail of automation levels."""
-
-    async def level_changes(self, service: str | None = None) -> list[LevelChange]:
-        """That trail, oldest first."""
-
-    async def keep_rollout(self, service: str, rollout: Rollout) -> None:
-        """Keep what a canary of a service shows by now."""
-
-    async def rollout(self, deployment_id: str) -> Rollout | None:
-        """What the canary of a deployment showed last; None where there was none."""
-
-    async def rollouts(self, service: str, *, before: datetime, limit: int = 20) -> list[Rollout]:
-        """What the newest canaries of a service showed last, oldest first."""
-
-    async def propose(self, action: Action) -> bool:
-        """Keep the intent of an action; False where there is one of its kind for the deployment already."""
-
-    async def move(
-        self, action_id: str, expected: frozenset[ActionState], change: Callable[[Action], Action]
-    ) -> Action:
-        """Read, change and keep an action in one transaction.
-
-        Raises NotFound, and Conflict where it is in none of the expected states: somebody was faster.
-        """
-
-    async def action(self, action_id: str) -> Action:
-        """One action. Raises NotFound."""
-
-    async def actions(
-        self,
-        *,
-        deployment_id: str | None = None,
-        since: datetime | None = None,
-        only_open: bool = False,
-        limit: int = 1000,
-    ) -> list[Action]:
-        """Actions, newest first."""
+    seq: int
+    kind: str
+    id: str
 
 
-class Store(Protocol):
-    """The named operations. All may raise StoreError."""
-
-    @property
-    def automation(self) -> AutomationStore:
-        """The gate's part of the store."""
-
-    @property
-    def writable(self) -> bool:
-        """Whether it takes in anything now; if not, it may later, and what it holds is read."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether it can still take in anything."""
+class DeploymentStore(Protocol):
+    """What was deployed, and what was announced of it."""
 
     async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
         """Keep a deployment, its looks and its idempotency key in one transaction; an id or key is taken once."""
 
     async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
-        """Read, change and keep a deployment in one transaction; whatever `change` raises reaches the caller.
+        """Read, change and keep a deployment in one transaction; nothing is kept where `change` raises.
 
         New looks replace those without an answer; an answer stays, unless its look is now due at another time.
         """
 
-    async def announce(
+    async def apply_announcement(
         self, thread: str, announcement: Announcement, received_at: datetime, assemble: Assemble
     ) -> Announced:
         """Keep an announcement and what its thread becomes by it, in one transaction; an event is taken once.
 
-        `assemble` runs in the writer's thread; whatever it raises reaches the caller, and nothing is kept then.
+        Whatever `assemble` raises reaches the caller, and nothing is kept then.
         """
 
-    async def describe(self, change: Change) -> list[Deployment]:
+    async def save_commit_change(self, change: CommitChange) -> list[Deployment]:
         """Keep what a commit changed; the deployments that bring it, now or later, have its traits beside their own."""
 
-    async def tell(self, event: Event) -> tuple[Event, bool]:
-        """Keep an event that is no deployment, or what is new of it, and whether it was not there before.
-
-        An end that is known stays known.
-        """
-
-    async def events(self, start: datetime, end: datetime) -> list[Event]:
-        """The events that touch a window, oldest first; one without end counts until a day after it was told last."""
-
-    async def deployment(self, deployment_id: str) -> Deployment:
+    async def find(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""
 
-    async def deployments(
+    async def page(
         self,
         *,
         service: str | None = None,
@@ -223,6 +156,27 @@ class Store(Protocol):
         limit: int = 50,
     ) -> Page:
         """A page of deployments by their start, newest first. Raises BadInput for a cursor that is none of ours."""
+
+    async def overlapping(self, start: datetime, end: datetime) -> list[Deployment]:
+        """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
+
+    async def nearest(
+        self,
+        start: datetime,
+        end: datetime,
+        *,
+        at: datetime,
+        limit: int,
+        target: tuple[str, str] | None = None,
+    ) -> list[Deployment]:
+        """As `overlapping`, of them the `limit` that started nearest to `at`; `target` is a service and environment."""
+
+    async def service_environments(self) -> list[tuple[str, str]]:
+        """Each service and environment of which a deployment is known."""
+
+
+class HistoryStore(Protocol):
+    """Deployments beside what was measured of them."""
 
     async def overview(
         self,
@@ -238,20 +192,26 @@ class Store(Protocol):
         Raises BadInput for a cursor that is none of ours.
         """
 
-    async def between(self, start: datetime, end: datetime) -> list[Deployment]:
-        """Every deployment, planned ones left out, whose rollout touches the window; oldest first."""
-
-    async def history(self, *, before: datetime, service: str | None = None, limit: int = 1000) -> list[Measured]:
+    async def measured(
+        self, *, before: datetime, service: str | None = None, limit: int = 1000
+    ) -> list[MeasuredDeployment]:
         """The newest measured deployments that ended before an instant, oldest first."""
 
-    async def outlines(self, *, before: datetime, limit: int) -> list[Outline]:
+    async def index(self, *, before: datetime, limit: int) -> list[MeasuredSummary]:
         """The same deployments as those of the history, in short."""
 
-    async def recent(self, per_service: int) -> list[Measured]:
+    async def of(self, deployment_ids: Sequence[str]) -> list[MeasuredDeployment]:
+        """These deployments, as far as they are known, in any order."""
+
+    async def recent(self, per_service: int) -> list[MeasuredDeployment]:
         """The newest deployments of each service and environment."""
 
-    async def places(self) -> list[tuple[str, str]]:
-        """Each service and environment of which a deployment is known."""
+    async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
+        """The newest predictions of a service beside what was measured."""
+
+
+class ResultStore(Protocol):
+    """What was found and expected of each deployment."""
 
     async def impact(self, deployment_id: str) -> Impact | None:
         """What is known of a deployment's impact by now."""
@@ -259,73 +219,111 @@ class Store(Protocol):
     async def impacts(self, deployment_ids: Sequence[str]) -> dict[str, Impact]:
         """What is known of the impacts of several, by deployment."""
 
-    async def courses(self, deployment_id: str) -> tuple[Course, ...]:
+    async def trajectories(self, deployment_id: str) -> tuple[Trajectory, ...]:
         """What each metric did around a deployment, beside what was expected."""
 
-    async def chosen_courses(self, metrics: Mapping[str, str]) -> dict[str, Course]:
+    async def trajectories_of(self, metrics: Mapping[str, str]) -> dict[str, Trajectory]:
         """One course for each deployment: that of the metric which is chosen for it, where it is known."""
 
-    async def looks(self, deployment_id: str) -> tuple[Look, ...]:
+    async def forget_courses(self, before: datetime) -> int:
+        """Forget the courses of deployments that ended before a time, and how many that were; what they did stays."""
+
+    async def predictions(self, deployment_ids: Sequence[str]) -> dict[str, Prediction]:
+        """What is expected of several, by deployment, where that is known."""
+
+    async def save_prediction(self, prediction: Prediction) -> None:
+        """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
+
+
+class ChangeStore(Protocol):
+    """What changed, in order; a change is appended in the transaction of what it tells of."""
+
+    async def last(self) -> int:
+        """The `seq` of the newest change; 0 where there is none."""
+
+    async def since(self, seq: int, limit: int = 1000) -> list[StoredChange]:
+        """The changes behind this one, oldest first."""
+
+    def follow(self, seq: int) -> AsyncIterator[list[StoredChange]]:
+        """The changes behind this one, some at a time, as they come; without end."""
+
+    async def prune(self, keep: int) -> None:
+        """Forget all but so many of the newest; whoever follows reads the whole state when it begins."""
+
+
+class LookStore(Protocol):
+    """When each deployment is looked at, and what became of that. An open look is a job of the kind `check`."""
+
+    async def of_deployment(self, deployment_id: str) -> tuple[Look, ...]:
         """All looks at a deployment in order of time."""
 
-    async def claim_looks(self, now: datetime, *, limit: int, lease: timedelta) -> list[Look]:
-        """Take looks whose time has come; one that is not finished within its lease is given out again."""
+    async def of_job(self, job: Job) -> Look | None:
+        """The look that is to be answered; None where it was planned anew."""
 
-    async def finish_look(
-        self, look: Look, impact: Impact | None, drawn: Sequence[Course] = (), again: Sequence[Look] = ()
-    ) -> None:
+    async def finish(
+        self,
+        look: Look,
+        impact: Impact | None,
+        drawn: Sequence[Trajectory] = (),
+        again: Sequence[Look] = (),
+        *,
+        job: Job | None = None,
+    ) -> bool:
         """Keep the answer of a look, the impact that it found and the courses that show it, in one transaction.
 
         The looks `again` are planned by it, unless they are planned already. Of several impacts the one measured last
-        stays, with its courses. Nothing is kept of a look that has its answer already, or was planned anew while it was
-        answered.
+        stays, with its courses. False, and nothing is kept, of a look that has its answer already, was planned anew
+        while it was answered, or whose `job` somebody else holds by now.
         """
 
-    async def postpone_look(
-        self, look: Look, until: datetime, reason: str, impact: Impact | None = None, drawn: Sequence[Course] = ()
-    ) -> None:
+    async def postpone(
+        self,
+        look: Look,
+        until: datetime,
+        reason: str,
+        impact: Impact | None = None,
+        drawn: Sequence[Trajectory] = (),
+        *,
+        job: Job | None = None,
+    ) -> bool:
         """Let a look wait, for a source that is away or for another try; `attempts` counts how often it had to.
 
-        What is known so far is kept as by `finish_look`.
+        What is known so far is kept as by `finish`; False as there.
         """
 
-    async def next_look_at(self) -> datetime | None:
-        """When the next look is due, waits for its retry, or loses its lease; None where nothing is left."""
+    async def backlog(self, now: datetime, services: Collection[str] | None = None) -> Backlog:
+        """How many looks are due without an answer, of all services or of these, and since when."""
 
-    async def backlog(self, now: datetime) -> Backlog:
-        """How many looks are due without an answer, and since when."""
 
-    async def foretell(self, prediction: Prediction) -> None:
-        """Keep what is expected of a stored deployment; once anything is measured, the earlier word stays."""
-
-    async def came_true(self, service: str, limit: int = 200) -> list[Foretold]:
-        """The newest predictions of a service beside what was measured."""
+class NoticeStore(Protocol):
+    """Which receiver hears of what. What is to be sent is a job of the kind `notice`, with the receiver as its lane."""
 
     async def set_receivers(self, names: Collection[str]) -> None:
         """From now on these hear of every change of a deployment; what waits for others is dropped."""
 
-    async def due_notices(self, now: datetime, *, limit: int, without: Collection[str] = ()) -> list[DueNotice]:
-        """What receivers other than these are to be told now.
+    async def last_sent(self, receiver: str, deployment_id: str) -> str | None:
+        """The digest of what a receiver heard last of a deployment."""
 
-        A notice is due in the transaction of the change that it tells of.
+    async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:
+        """Keep the digest of what was sent and finish the job; `reason` says why it never arrived.
+
+        Nothing is kept where somebody else holds the job by now: what it sends is the newer word.
         """
 
-    async def finish_notice(self, notice: DueNotice, *, sent: str | None, reason: str | None = None) -> None:
-        """Nothing is left to tell, unless something has changed meanwhile; `reason` says why it never arrived."""
-
-    async def postpone_notice(self, notice: DueNotice, until: datetime, reason: str) -> None:
-        """Count a failure, and let everything that is due for this receiver wait."""
-
-    async def pending_notices(self) -> dict[str, int]:
+    async def pending(self) -> dict[str, int]:
         """How many notices wait for each receiver."""
 
-    async def add_annotation(self, annotation: Annotation) -> Annotation:
+
+class AnnotationStore(Protocol):
+    """What was sent in the form of Grafana's annotations."""
+
+    async def add(self, annotation: Annotation) -> Annotation:
         """Keep an annotation; it comes back with its id, which is never given to another one."""
 
-    async def annotation(self, annotation_id: int) -> Annotation:
+    async def find(self, annotation_id: int) -> Annotation:
         """One annotation. Raises NotFound."""
 
-    async def annotations(
+    async def search(
         self,
         *,
         since: datetime | None = None,
@@ -337,23 +335,95 @@ class Store(Protocol):
     ) -> list[Annotation]:
         """Those with all of the tags that touch the time, newest first."""
 
-    async def change_annotation(self, annotation_id: int, made: Callable[[Annotation], Annotation]) -> Annotation:
+    async def change(self, annotation_id: int, made: Callable[[Annotation], Annotation]) -> Annotation:
         """Read, change and keep an annotation in one transaction. Raises NotFound."""
 
-    async def remove_annotation(self, annotation_id: int) -> None:
-        """Forget an annotation; the deployment that it told of stays. Raises NotFound."""
+    async def remove(self, annotation_id: int) -> None:
+        """Forget an annotation; the deployment that it announced stays. Raises NotFound."""
 
-    async def cursor(self, feed: str) -> str | None:
+
+class EventStore(Protocol):
+    """What was reported that is no deployment: sales, incidents, freezes."""
+
+    async def save(self, event: Event) -> tuple[Event, bool]:
+        """Keep an event that is no deployment, or what is new of it, and whether it was not there before.
+
+        An end that is known stays known.
+        """
+
+    async def of(self, event_ids: Sequence[str]) -> list[Event]:
+        """These events, as far as they are known, in any order."""
+
+    async def overlapping(self, start: datetime, end: datetime) -> list[Event]:
+        """The events that touch a window, oldest first; one without end counts until a day after its last report."""
+
+
+class CursorStore(Protocol):
+    """Up to where each feed was read."""
+
+    async def find(self, feed: str) -> str | None:
         """Up to where a feed was read; None where it never was."""
 
-    async def keep_cursor(self, feed: str, cursor: str) -> None:
+    async def save(self, feed: str, cursor: str) -> None:
         """Keep up to where a feed was read."""
 
-    async def salt(self) -> bytes:
-        """32 random bytes that never leave this place: they hide people where data is given away."""
+
+class Store(Protocol):
+    """All ports of one store."""
+
+    @property
+    def deployments(self) -> DeploymentStore: ...
+
+    @property
+    def history(self) -> HistoryStore: ...
+
+    @property
+    def results(self) -> ResultStore: ...
+
+    @property
+    def changes(self) -> ChangeStore: ...
+
+    @property
+    def jobs(self) -> JobStore: ...
+
+    @property
+    def looks(self) -> LookStore: ...
+
+    @property
+    def notices(self) -> NoticeStore: ...
+
+    @property
+    def annotations(self) -> AnnotationStore: ...
+
+    @property
+    def events(self) -> EventStore: ...
+
+    @property
+    def cursors(self) -> CursorStore: ...
+
+    @property
+    def automation(self) -> AutomationStore: ...
+
+    @property
+    def leaders(self) -> LeaderStore: ...
+
+    @property
+    def url(self) -> str | None:
+        """By which another process can read what it holds; None where none can."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether it takes in anything now; if not, it may later, and what it holds is read."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it can still take in anything."""
+
+    async def pseudonym_key(self) -> bytes:
+        """32 random bytes that never leave this place: the key of the pseudonyms where data is given away."""
 
     async def size_bytes(self) -> int:
-        """What the store takes on disk."""
+        """What the store takes where it is kept."""
 
     async def close(self) -> None:
-        """Finish what was accepted and let go of the file."""
+        """Finish what was accepted and let go of everything."""

@@ -1,93 +1,88 @@
-"""The SQL of the gate's decisions, of automation levels and of actions: functions of a connection."""
+"""The port of what the gate answered, what is allowed to it, and what was done."""
 
-import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import astuple
 from datetime import datetime
-from typing import Any
+from typing import Protocol
 
-from pydantic import TypeAdapter
-
-from afdp_exporter.errors import Conflict, Fault, NotFound
-from afdp_exporter.model import Action, ActionState, Deployment, GateDecision, LevelChange, Rollout, StoredDecision
-from afdp_exporter.store.connection import Connection, Row
-from afdp_exporter.store.readers import Readers
-from afdp_exporter.store.rows import to_time, to_us, whole
-from afdp_exporter.store.writer import LateWriter, Writer
-
-_decision = TypeAdapter(GateDecision)
-_action = TypeAdapter(Action)
-_rollout = TypeAdapter(Rollout)
-
-_LAST = """
-SELECT * FROM decisions
-WHERE service = :service AND environment = :environment AND version IS :version AND deployment_id IS :deployment_id
-AND phase = :phase
-ORDER BY id DESC LIMIT 1
-"""
-
-_KEEP = """
-INSERT INTO decisions (
-    service, environment, version, deployment_id, phase, verdict, enforced_verdict, decided_us, caller, document
-) VALUES (
-    :service, :environment, :version, :deployment_id, :phase, :verdict, :enforced_verdict, :decided_us, :caller,
-    :document
+from afdp_exporter.model import (
+    Action,
+    ActionState,
+    Deployment,
+    GateDecision,
+    GateEvaluation,
+    LevelChange,
+    PendingApproval,
+    Rollout,
+    StoredDecision,
 )
-RETURNING id
-"""
-
-_PUT = """
-INSERT INTO actions (id, deployment_id, kind, service, environment, state, decided_us, document)
-VALUES (:id, :deployment_id, :kind, :service, :environment, :state, :decided_us, :document)
-ON CONFLICT (deployment_id, kind) DO NOTHING
-"""
-
-_MOVE = "UPDATE actions SET state = :state, document = :document WHERE id = :id"
 
 
-class SQLiteAutomation:
-    """An `AutomationStore` in the file that a `SQLiteStore` holds."""
-
-    def __init__(self, writer: Writer | LateWriter, readers: Readers) -> None:
-        self._writer = writer
-        self._readers = readers
+class AutomationStore(Protocol):
+    """What the gate answered, what is allowed to it, and what was done."""
 
     async def keep_decision(self, decision: GateDecision, caller: str) -> StoredDecision:
-        return await self._writer.write(lambda connection: keep_decision(connection, decision, caller))
+        """Keep a decision, unless the last one on the same deployment and phase said the same."""
 
     async def decisions(
         self, *, since: datetime, service: str | None = None, environment: str | None = None, limit: int = 1000
     ) -> list[StoredDecision]:
-        return await self._readers.read(lambda connection: decisions(connection, service, environment, since, limit))
+        """The decisions since a time, newest first."""
 
     async def decision_on(self, deployment: Deployment) -> StoredDecision | None:
-        return await self._readers.read(lambda connection: decision_on(connection, deployment))
+        """The newest decision on a deployment, else on its version while it was planned."""
 
     async def record_level(self, change: LevelChange) -> None:
-        await self._writer.write(lambda connection: record_level(connection, change))
+        """Append to the trail of automation levels; what the rules found (kind `level`) only where it is new."""
 
     async def level_changes(self, service: str | None = None) -> list[LevelChange]:
-        return await self._readers.read(lambda connection: level_changes(connection, service))
+        """That trail, oldest first."""
+
+    async def keep_false_alarms(self, found: Mapping[str, tuple[int, int]]) -> None:
+        """Keep how many placebo deployments were blamed, and how many were judged, by metric, in place of the last."""
+
+    async def false_alarms(self) -> dict[str, tuple[int, int]]:
+        """What was kept last."""
 
     async def keep_rollout(self, service: str, rollout: Rollout) -> None:
-        await self._writer.write(lambda connection: keep_rollout(connection, service, rollout))
+        """Keep what a canary or green of a service shows by now."""
 
     async def rollout(self, deployment_id: str) -> Rollout | None:
-        return await self._readers.read(lambda connection: find_rollout(connection, deployment_id))
+        """What the canary or green of a deployment showed last; None where there was none."""
 
-    async def rollouts(self, service: str, *, before: datetime, limit: int = 20) -> list[Rollout]:
-        return await self._readers.read(lambda connection: rollouts(connection, service, before, limit))
+    async def rollouts(self, service: str | None, *, before: datetime, limit: int = 20) -> list[Rollout]:
+        """What the newest canaries and greens of a service, or of all, showed last, oldest first."""
+
+    async def keep_approval(self, waiting: PendingApproval) -> bool:
+        """Keep a request for an approval; False where the same one was kept before.
+
+        As long as it waits, asking again is a change, too: so whoever asks is answered at once where that can be.
+        """
+
+    async def change_approval(self, waiting: PendingApproval) -> None:
+        """Keep where a request stands; once it is answered, its credential is forgotten."""
+
+    async def approvals(self, *, limit: int = 1000) -> list[PendingApproval]:
+        """The requests that wait for an answer, oldest first."""
+
+    async def keep_evaluation(self, evaluation: GateEvaluation) -> None:
+        """Keep what was begun; the same id begins anew. What was begun a month before it is forgotten."""
+
+    async def evaluation(self, evaluation_id: str) -> GateEvaluation | None:
+        """What was begun under this id; None where nothing was, or it is forgotten."""
 
     async def propose(self, action: Action) -> bool:
-        return await self._writer.write(lambda connection: propose(connection, action))
+        """Keep the intent of an action; False where there is one of its kind for the deployment already."""
 
     async def move(
         self, action_id: str, expected: frozenset[ActionState], change: Callable[[Action], Action]
     ) -> Action:
-        return await self._writer.write(lambda connection: move(connection, action_id, expected, change))
+        """Read, change and keep an action in one transaction.
+
+        Raises NotFound, and Conflict where it is in none of the expected states: somebody was faster.
+        """
 
     async def action(self, action_id: str) -> Action:
-        return await self._readers.read(lambda connection: find(connection, action_id))
+        """One action. Raises NotFound."""
 
     async def actions(
         self,
@@ -97,185 +92,4 @@ class SQLiteAutomation:
         only_open: bool = False,
         limit: int = 1000,
     ) -> list[Action]:
-        wanted = {"deployment_id": deployment_id, "since": since, "only_open": only_open, "limit": limit}
-        return await self._readers.read(lambda connection: actions(connection, wanted))
-
-
-def keep_decision(connection: Connection, decision: GateDecision, caller: str) -> StoredDecision:
-    """Keep a decision, unless the last one on the same deployment and phase said the same."""
-    values = {
-        "service": decision.service,
-        "environment": decision.environment,
-        "version": decision.version,
-        "deployment_id": decision.deployment_id,
-        "phase": decision.phase,
-        "verdict": decision.verdict,
-        "enforced_verdict": decision.enforced_verdict,
-        "decided_us": to_us(decision.decided_at),
-        "caller": caller,
-        "document": _decision.dump_json(decision, exclude_none=True).decode(),
-    }
-    last = connection.execute(_LAST, values).fetchone()
-    if last is not None and (last["verdict"], last["enforced_verdict"]) == (
-        decision.verdict,
-        decision.enforced_verdict,
-    ):
-        return _stored(last)
-    (kept,) = connection.execute(_KEEP, values).fetchall()
-    return StoredDecision(id=kept["id"], caller=caller, decision=decision)
-
-
-def decisions(
-    connection: Connection, service: str | None, environment: str | None, since: datetime, limit: int
-) -> list[StoredDecision]:
-    """The decisions since a time, newest first."""
-    rows = connection.execute(
-        """
-        SELECT * FROM decisions WHERE decided_us >= :since AND (:service IS NULL OR service = :service)
-        AND (:environment IS NULL OR environment = :environment) ORDER BY id DESC LIMIT :limit
-        """,
-        {"service": service, "environment": environment, "since": to_us(since), "limit": limit},
-    )
-    return [_stored(row) for row in rows]
-
-
-def decision_on(connection: Connection, deployment: Deployment) -> StoredDecision | None:
-    """The newest decision on a deployment, else on its version while it was planned."""
-    row = connection.execute(
-        """
-        SELECT * FROM decisions WHERE service = ? AND environment = ?
-        AND (deployment_id = ? OR (deployment_id IS NULL AND version IS ?)) ORDER BY id DESC LIMIT 1
-        """,
-        (deployment.service, deployment.environment, deployment.id, deployment.version),
-    ).fetchone()
-    return None if row is None else _stored(row)
-
-
-def record_level(connection: Connection, change: LevelChange) -> None:
-    """Append to the trail."""
-    connection.execute(
-        """
-        INSERT INTO level_changes (service, environment, kind, level, changed_by, reason, at_us)
-        VALUES (?, ?, ?, ?, ?, ?, ?)
-        """,
-        (*astuple(change)[:6], to_us(change.at)),
-    )
-
-
-def level_changes(connection: Connection, service: str | None = None) -> list[LevelChange]:
-    """The whole trail, oldest first."""
-    rows = connection.execute(
-        "SELECT * FROM level_changes WHERE (:service IS NULL OR service = :service) ORDER BY id", {"service": service}
-    )
-    return [
-        LevelChange(
-            service=row["service"], environment=row["environment"], kind=row["kind"], level=row["level"],
-            by=row["changed_by"], reason=row["reason"], at=to_time(row["at_us"]),
-        )
-        for row in rows
-    ]  # fmt: skip
-
-
-def keep_rollout(connection: Connection, service: str, rollout: Rollout) -> None:
-    """Keep the newest of a deployment."""
-    connection.execute(
-        """
-        INSERT INTO rollouts (deployment_id, service, measured_us, document) VALUES (?, ?, ?, ?)
-        ON CONFLICT DO UPDATE SET measured_us = excluded.measured_us, document = excluded.document
-        """,
-        (rollout.deployment_id, service, to_us(rollout.as_of), zlib.compress(_rollout.dump_json(rollout))),
-    )
-
-
-def find_rollout(connection: Connection, deployment_id: str) -> Rollout | None:
-    """The newest of a deployment."""
-    row = connection.execute("SELECT document FROM rollouts WHERE deployment_id = ?", (deployment_id,)).fetchone()
-    return None if row is None else rollout_of(row["document"])
-
-
-def rollouts(connection: Connection, service: str, before: datetime, limit: int) -> list[Rollout]:
-    """The newest of a service, oldest first."""
-    rows = connection.execute(
-        "SELECT document FROM rollouts WHERE service = ? AND measured_us < ? ORDER BY measured_us DESC LIMIT ?",
-        (service, to_us(before), limit),
-    ).fetchall()
-    return [rollout_of(row["document"]) for row in reversed(rows)]
-
-
-def propose(connection: Connection, action: Action) -> bool:
-    """Keep the intent of an action; False where there is one of its kind for the deployment already."""
-    return connection.execute(_PUT, _values(action)).rowcount == 1
-
-
-def move(
-    connection: Connection, action_id: str, expected: frozenset[ActionState], change: Callable[[Action], Action]
-) -> Action:
-    """Read, change and keep an action in one transaction.
-
-    Raises NotFound, and Conflict where it is in none of the states that are expected: somebody was faster.
-    """
-    known = find(connection, action_id)
-    if known.state not in expected:
-        raise Conflict(Fault("state", f"the action {action_id} is {known.state} already"))
-    changed = change(known)
-    connection.execute(_MOVE, _values(changed))
-    return changed
-
-
-def find(connection: Connection, action_id: str) -> Action:
-    """One action. Raises NotFound."""
-    row = connection.execute("SELECT document FROM actions WHERE id = ?", (action_id,)).fetchone()
-    if row is None:
-        raise NotFound(f"there is no action {action_id!r}")
-    return action_of(row["document"])
-
-
-def actions(connection: Connection, wanted: Mapping[str, Any]) -> list[Action]:
-    """The wanted actions, newest first."""
-    since = wanted["since"]
-    rows = connection.execute(
-        """
-        SELECT document FROM actions
-        WHERE (:deployment_id IS NULL OR deployment_id = :deployment_id)
-        AND (:since_us IS NULL OR decided_us >= :since_us)
-        AND (NOT :only_open OR state IN ('proposed', 'awaiting_approval', 'claimed', 'started', 'accepted'))
-        ORDER BY decided_us DESC, id DESC LIMIT :limit
-        """,
-        {**wanted, "since_us": None if since is None else to_us(since), "since": None},
-    )
-    return [action_of(row["document"]) for row in rows]
-
-
-def _stored(row: Row) -> StoredDecision:
-    return StoredDecision(id=row["id"], caller=row["caller"], decision=decision_of(row["document"]))
-
-
-@whole
-def decision_of(document: str) -> GateDecision:
-    """The decision that a document holds."""
-    return _decision.validate_json(document)
-
-
-@whole
-def rollout_of(document: bytes) -> Rollout:
-    """The rollout that a document holds."""
-    return _rollout.validate_json(zlib.decompress(document))
-
-
-@whole
-def action_of(document: str) -> Action:
-    """The action that a document holds."""
-    return _action.validate_json(document)
-
-
-def _values(action: Action) -> dict[str, object]:
-    return {
-        "id": action.id,
-        "deployment_id": action.deployment_id,
-        "kind": action.kind,
-        "service": action.service,
-        "environment": action.environment,
-        "state": action.state,
-        "decided_us": to_us(action.decided_at),
-        "document": _action.dump_json(action, exclude_none=True).decode(),
-    }
+        """Actions, newest first."""

@@ -1,1 +1,1 @@
-"""What we are told becomes a deployment: read, placed, put together, kept."""
+"""What is reported to us becomes a deployment: read, placed, put together, kept."""

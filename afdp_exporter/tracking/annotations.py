@@ -15,7 +15,7 @@ from afdp_exporter.settings import STRICT
 SENDER = "grafana"
 _OURS = "afdp"  # the tag of what is sent by `notify`: it would come back for ever
 _FLUX = "flux"
-_PAIR = re.compile(r"\s*([\w./-]+?)\s*[:=]\s*(.+?)\s*", re.DOTALL)
+_PAIR = re.compile(r"\s*([\w./-]+?)\s*[:=]\s*(\S(?:.*\S)?)\s*", re.DOTALL)
 _FIELDS = {
     "service": "service",
     "app": "application application_name argocd_application",
@@ -42,14 +42,14 @@ _TEXTS = (  # of Argo CD's catalogue of templates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotationSettings:
-    """Which annotations tell of a deployment: those with one of these tags."""
+    """Which annotations report a deployment: those with one of these tags."""
 
     __pydantic_config__: ClassVar = STRICT
 
     deployment_tags: tuple[str, ...] = ("deploy", "deployment", "release", "rollout", "flux", "argocd")
 
 
-def announced(annotation: Annotation, settings: AnnotationSettings, key: str) -> Announcement | Ignored:
+def parse_annotation(annotation: Annotation, settings: AnnotationSettings, key: str) -> Announcement | Ignored:
     """What an annotation says of the deployment that is known by `key`; or why it says nothing."""
     plain = {tag.strip().lower() for tag in annotation.tags}
     if _OURS in plain:
@@ -62,7 +62,7 @@ def announced(annotation: Annotation, settings: AnnotationSettings, key: str) ->
             words.setdefault("app", found["app"])
     if text_status is None and not plain & {tag.lower() for tag in settings.deployment_tags}:
         wanted = ", ".join(settings.deployment_tags)
-        return Ignored(reason=f"none of the tags that tell of a deployment is there: {wanted}")
+        return Ignored(reason=f"none of the tags that mark a deployment is there: {wanted}")
     status = _status(words.get("status")) or text_status
     finished_at = annotation.until if annotation.until != annotation.at else None
     return Announcement(

@@ -1,11 +1,11 @@
-"""What somebody tells us of a deployment -> a `Deployment`; every fault of a body is found at once, by field."""
+"""What is reported of a deployment -> a `Deployment`; every fault of a body is found at once, by field."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import (
@@ -29,11 +29,11 @@ from afdp_exporter.model import Deployment, Outcome, Status
 from afdp_exporter.settings import faults
 
 _AHEAD = timedelta(hours=1)
-_FAULTS = 100  # told at once
+_FAULTS = 100  # reported at once
 
 
-class _Told(BaseModel):
-    """What may be told of a deployment at any time; null is the same as nothing."""
+class DeploymentFields(BaseModel):
+    """What may be reported of a deployment at any time; null is the same as nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,20 +50,22 @@ class _Told(BaseModel):
     url: Link | None = None
     commit: Word | None = None
     description: Text | None = None
-    traits: Traits | None = None
+    traits: Annotated[Traits | None, Field(description="Facts to learn from.")] = None
     labels: Labels | None = None
 
 
-class _New(_Told):
+class NewDeployment(DeploymentFields):
+    """A deployment as it is reported; null is the same as nothing."""
+
     service: Name
-    environment: Name | None = None
+    environment: Annotated[Name | None, Field(description="production where nothing is said.")] = None
     id: Identifier | None = None
 
 
-class Change(_Told):
-    """What a PATCH says: only the fields that it names; null takes a word back."""
+class DeploymentPatch(DeploymentFields):
+    """What is new of a deployment: only the fields that it names; null takes a word back."""
 
-    outcome: Outcome | None = None
+    outcome: Annotated[Outcome | None, Field(description="A human's word.")] = None
     note: Text | None = None
 
 
@@ -73,19 +75,19 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def read_deployment(
     body: Mapping[str, object], *, now: datetime, new_id: str, received_from: str = "api"
 ) -> Deployment:
-    """The deployment that a body tells of. `new_id` is taken where it brings no id. Raises BadInput."""
-    told, found = _read(_New, body)
+    """The deployment that a body reports. `new_id` is taken where it brings no id. Raises BadInput."""
+    fields, found = _read(NewDeployment, body)
     found += _faults_of_time(_times(body), planned=_is_planned(body), now=now)
-    if told is None or found:
+    if fields is None or found:
         raise BadInput(*found)
-    words = told.model_dump(exclude_none=True)
-    defaults: dict[str, Any] = {"id": new_id, "environment": "production", "started_at": told.finished_at or now}
+    words = fields.model_dump(exclude_none=True)
+    defaults: dict[str, Any] = {"id": new_id, "environment": "production", "started_at": fields.finished_at or now}
     return Deployment(**(defaults | words), received_at=now, received_from=received_from)
 
 
-def read_change(body: Mapping[str, object]) -> Change:
+def read_change(body: Mapping[str, object]) -> DeploymentPatch:
     """The change that the body of a PATCH asks for. Raises BadInput."""
-    change, found = _read(Change, body)
+    change, found = _read(DeploymentPatch, body)
     if change is None:
         raise BadInput(*found)
     return change
@@ -93,16 +95,16 @@ def read_change(body: Mapping[str, object]) -> Change:
 
 def read_fields(kind: type[_Model], body: Mapping[str, object]) -> _Model:
     """A body as a model has it. Raises BadInput with every fault at once."""
-    told, found = _read(kind, body)
-    if told is None or found:
+    fields, found = _read(kind, body)
+    if fields is None or found:
         raise BadInput(*found)
-    return told
+    return fields
 
 
-def apply(change: Change, deployment: Deployment, *, now: datetime) -> Deployment:
+def apply(change: DeploymentPatch, deployment: Deployment, *, now: datetime) -> Deployment:
     """The deployment after a change; traits and labels are added to the known ones. Raises BadInput.
 
-    Where the status tells of a start or an end and no time comes with it, it is `now`.
+    Where the status reports a start or an end and no time comes with it, it is `now`.
     """
     words = change.model_dump(include=change.model_fields_set)
     fixed = {name: words.pop(name) for name in ("started_at", "status") if name in words}
@@ -114,7 +116,7 @@ def apply(change: Change, deployment: Deployment, *, now: datetime) -> Deploymen
             words[name] = {**getattr(deployment, name), **words[name]} if words[name] is not None else {}
     if "change_types" in words:
         words["change_types"] = words["change_types"] or ()
-    changed = replace(deployment, **(_implied(words, deployment, now) | words))
+    changed = replace(deployment, **(_defaults(words, deployment, now) | words))
     times = {"started_at": changed.started_at, "finished_at": changed.finished_at}
     found = _faults_of_time({k: t for k, t in times.items() if t is not None}, planned=changed.planned, now=now)
     if found:
@@ -122,7 +124,7 @@ def apply(change: Change, deployment: Deployment, *, now: datetime) -> Deploymen
     return changed
 
 
-def _implied(words: Mapping[str, Any], deployment: Deployment, now: datetime) -> dict[str, datetime]:
+def _defaults(words: Mapping[str, Any], deployment: Deployment, now: datetime) -> dict[str, datetime]:
     status = words.get("status")
     if status is None or status is deployment.status or status is Status.PLANNED:
         return {}
@@ -138,17 +140,17 @@ def _read(kind: type[_Model], body: object) -> tuple[_Model | None, list[Fault]]
         return None, [Fault("body", "a JSON object is expected")]
     unreadable = [key for key in body if not _encodable(key)]
     try:
-        told = kind.model_validate({key: value for key, value in body.items() if key not in unreadable})
+        fields = kind.model_validate({key: value for key, value in body.items() if key not in unreadable})
     except ValidationError as error:
-        told, found = None, [_named(fault, kind) for fault in faults(error)]
+        fields, found = None, [_field_names(fault, kind) for fault in faults(error)]
     else:
         found = []
-    found += [_named(Fault(str(key), "unknown key"), kind) for key in unreadable]
+    found += [_field_names(Fault(str(key), "unknown key"), kind) for key in unreadable]
     more = len(found) - _FAULTS
-    return told, found[:_FAULTS] + ([Fault("body", f"and {more} more faults")] if more > 0 else [])
+    return fields, found[:_FAULTS] + ([Fault("body", f"and {more} more faults")] if more > 0 else [])
 
 
-def _named(fault: Fault, kind: type[BaseModel]) -> Fault:
+def _field_names(fault: Fault, kind: type[BaseModel]) -> Fault:
     place = fault.field.removesuffix(".[key]").encode("utf-8", "backslashreplace").decode()
     known = ", ".join(kind.model_fields)
     return Fault(place[:200], f"unknown field; known: {known}" if fault.message == "unknown key" else fault.message)

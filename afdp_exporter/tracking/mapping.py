@@ -4,13 +4,32 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from string import Template
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypeAlias
+
+import re2
+from pydantic import PlainValidator
 
 from afdp_exporter.model import Announcement, Ignored, Origin
 from afdp_exporter.settings import STRICT
 
 _FACTS = ("sender", *(entry.name for entry in fields(Origin) if entry.name != "labels"))
 _LABEL = "label_"
+
+
+def _compiled(expression: object) -> re.Pattern[str]:
+    """An expression whose match takes a time that grows with the length of the text alone, whoever sent the text."""
+    if not isinstance(expression, str):
+        raise ValueError("a regular expression is expected")  # noqa: TRY004 - as pydantic wants it
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(expression, options)  # type: ignore[no-any-return]
+    except re2.error as error:
+        why = error.args[0].decode("utf-8", "replace")
+        raise ValueError(f"no regular expression of RE2, which Prometheus uses, too: {why}") from None
+
+
+_Pattern: TypeAlias = Annotated[re.Pattern[str], PlainValidator(_compiled)]
 
 
 class _Words(Template):
@@ -21,23 +40,26 @@ class _Words(Template):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Of the announcements whose every fact in `match` matches: what their service and environment are, or why not.
+    """Of the announcements whose every fact in `match` matches and none in `unless`: what their service and
+    environment are, or why not.
 
-    `match` holds regular expressions, anchored at both ends, by the facts of an announcement: its sender, the words
+    Both hold expressions of RE2, anchored at both ends, by the facts of an announcement: its sender, the words
     of its origin, `label_NAME`. `service` and `environment` may name these facts and the groups of the expressions.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
-    match: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    match: Mapping[str, _Pattern] = field(default_factory=dict)
+    unless: Mapping[str, _Pattern] = field(default_factory=dict)
     service: str | None = None
     environment: str | None = None
     ignore: str | None = None
 
     def __post_init__(self) -> None:
-        unknown = [name for name in self.match if not _is_fact(name)]
+        both = (("match", self.match), ("unless", self.unless))
+        unknown = [f"{key}.{name}" for key, patterns in both for name in patterns if not _is_fact(name)]
         if unknown:
-            raise ValueError(f"match.{unknown[0]} is no fact; known: {', '.join(_FACTS)}, {_LABEL}NAME")
+            raise ValueError(f"{unknown[0]} is no fact; known: {', '.join(_FACTS)}, {_LABEL}NAME")
         if (self.ignore is None) is (self.service is None and self.environment is None):
             raise ValueError("either ignore with its reason, or service or environment is needed")
         known = {name for pattern in self.match.values() for name in (*pattern.groupindex, *_numbers(pattern))}
@@ -51,6 +73,8 @@ class Rule:
 
     def applies(self, facts: Mapping[str, str]) -> Mapping[str, str] | None:
         """The facts and the groups of the expressions where all of them match; None where one does not."""
+        if any(pattern.fullmatch(facts.get(name, "")) for name, pattern in self.unless.items()):
+            return None
         words: dict[str, str] = dict(facts)
         for name, pattern in self.match.items():
             found = pattern.fullmatch(facts.get(name, ""))
@@ -61,7 +85,7 @@ class Rule:
         return words
 
 
-def place(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
+def resolve_service(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
     """The announcement with its service and environment, by the first rule that applies; or why it is left out."""
     facts = facts_of(announcement)
     service, environment = _service_of(announcement.origin), announcement.origin.environment

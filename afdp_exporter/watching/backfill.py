@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from afdp_exporter.errors import SourceUnavailable
-from afdp_exporter.model import Look, Measured, Outcome
-from afdp_exporter.sources._frugal import Pace, frugal
-from afdp_exporter.store import Store
-from afdp_exporter.watching.analysis import Analyst, Weighed
-from afdp_exporter.watching.evidence import Watched
-from afdp_exporter.watching.watch import Schedule, answered, failed
+from afdp_exporter.model import Look, MeasuredDeployment, Outcome
+from afdp_exporter.source_access import PacingPolicy, paced
+from afdp_exporter.store import Job, Store
+from afdp_exporter.store.follow_ups import CHECK
+from afdp_exporter.watching.analysis import Analyst, PendingAnalysis
+from afdp_exporter.watching.evidence import MonitoringConfig
+from afdp_exporter.watching.watch import Schedule, record_answer, record_failure
 
 Tell: TypeAlias = Callable[[Outcome | None], None]
 """Takes what became of each deployment once that is kept; None for a look whose analysis failed for good."""
@@ -22,17 +23,20 @@ _PATIENCE = 20  # times the deadline of a live look: the machine may have better
 _LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
 
 
-def at_a_pace(watched: Watched, until: datetime, pace: Pace) -> Watched:
+def rate_limited(watched: MonitoringConfig, until: datetime, pace: PacingPolicy) -> MonitoringConfig:
     """What is watched, asked for the past at a bearable pace; nobody waits for an answer, which may take its time."""
     piece = watched.settings.history
     settings = replace(watched.settings, deadline=_PATIENCE * watched.settings.deadline)
-    sources = {name: frugal(each, piece=piece, until=until, pace=pace) for name, each in watched.sources.items()}
+    sources = {name: paced(each, piece=piece, until=until, pace=pace) for name, each in watched.sources.items()}
     return replace(watched, sources=sources, settings=settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """Answers the looks that were due by `until`, each with all earlier ones before it; `at_once` are under way."""
+    """Answers the looks that were due by `until`, each with all earlier ones before it; `at_once` are under way.
+
+    With `services` only those of these; `owner` names who does it, one at a time, and takes up what it has left.
+    """
 
     store: Store
     analyst: Analyst
@@ -40,13 +44,16 @@ class Backfill:
     clock: Callable[[], datetime]
     until: datetime
     at_once: int
+    services: Collection[str] | None = None
+    owner: str = "backfill"
 
     async def run(self, told: Tell) -> None:
-        """Answer them all, and tell of each.
+        """Answer them all, and report each.
 
-        An answer is committed before it is told of: whoever ends this loses only what is under way. Raises
+        An answer is committed before it is reported: whoever ends this loses only what is under way. Raises
         SourceUnavailable when a source stays away; what is left stays due.
         """
+        await self.store.jobs.release(self.owner)
         try:
             async with asyncio.TaskGroup() as group:
                 await self._all(group, told)
@@ -54,25 +61,32 @@ class Backfill:
             raise errors.exceptions[0] from None
 
     async def _all(self, group: asyncio.TaskGroup, told: Tell) -> None:
-        under_way: deque[tuple[Look, asyncio.Task[Weighed | Exception]]] = deque()
+        under_way: deque[tuple[Job, Look, asyncio.Task[PendingAnalysis | Exception]]] = deque()
         while True:
             free = self.at_once - len(under_way)
-            for look in await self.store.claim_looks(self.until, limit=free, lease=_LEASE):
-                under_way.append((look, group.create_task(self._weigh(look))))
+            jobs = await self._claim(free) if free else []
+            looks = [(job, await self.store.looks.of_job(job)) for job in jobs]
+            under_way.extend((job, look, group.create_task(self._weigh(look))) for job, look in looks if look)
             if not under_way:
                 return
-            look, weighing = under_way.popleft()
+            job, look, weighing = under_way.popleft()
             weighed = await weighing
-            if isinstance(weighed, Weighed):
+            if isinstance(weighed, PendingAnalysis):
                 answer = await self.analyst.conclude(weighed)
-                await answered(look, answer, self.store, schedule=self.schedule, now=self.clock())
+                await record_answer(look, answer, self.store, schedule=self.schedule, now=self.clock(), job=job)
                 if look.after > max(self.schedule.looks):
                     continue  # it only asked whether harm that was found goes on
-                told(Measured(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
-            elif not await failed(look, weighed, self.store, now=self.clock(), retry_at=self.until):
+                told(MeasuredDeployment(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
+            elif not await record_failure(look, weighed, self.store, now=self.clock(), retry_at=self.until, job=job):
                 told(None)
 
-    async def _weigh(self, look: Look) -> Weighed | Exception:
+    async def _claim(self, limit: int) -> list[Job]:
+        """The looks that have been due for the longest."""
+        return await self.store.jobs.claim(
+            CHECK, self.until, owner=self.owner, limit=limit, lease=_LEASE, lanes=self.services
+        )
+
+    async def _weigh(self, look: Look) -> PendingAnalysis | Exception:
         try:
             weighed = await self.analyst.weigh(look, self.until)
         except SourceUnavailable:

@@ -5,25 +5,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from time import perf_counter
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 from pydantic import Field
 
-from afdp_exporter.detectors.repetition import EACH, Rhythm, rhythm
+from afdp_exporter.detectors.sampling import EVERY_STEP, SamplingInterval, sampling_interval
 from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
-from afdp_exporter.impact.case import ImpactSettings
-from afdp_exporter.impact.peers import witnesses
-from afdp_exporter.model import Deployment, Metric, Occasion, Series, Service, Window
+from afdp_exporter.impact.common_cause import control_services
+from afdp_exporter.impact.context import ImpactSettings
+from afdp_exporter.model import CalendarEntry, Deployment, Metric, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, values_of
-from afdp_exporter.wording.names import unknown_service
+from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, ask, values_of
+from afdp_exporter.wording.metrics import unknown_service
 
 LATEST = timedelta(minutes=15)  # by which samples may come late: what is older has ended
 LARGEST_SKEW = timedelta(minutes=15)  # between our clock and a source's: what is more is another time altogether
-LEAST_SKEW = timedelta(seconds=5)
-LEAST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=5)
+LEAST_SKEW = timedelta(seconds=5)  # between clocks, below which it is the way of the answer
+LEAST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=5)  # for samples that come late
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +39,13 @@ class AnalysisSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watched:
+class MonitoringConfig:
     """What the configuration says about what is watched, where it is asked, and by whose clock."""
 
     sources: Mapping[str, Source]
     metrics: tuple[Metric, ...]
     services: Mapping[str, Service] = field(default_factory=dict)
-    calendar: tuple[Occasion, ...] = ()
+    calendar: tuple[CalendarEntry, ...] = ()
     zone: tzinfo = UTC
     settings: AnalysisSettings = AnalysisSettings()
 
@@ -86,7 +85,7 @@ class Watched:
         return name, self.sources[name]
 
 
-class Observer(Protocol):
+class QueryObserver(Protocol):
     """Who wants to know how the sources answer."""
 
     def queried(self, source: str, seconds: float) -> None:
@@ -99,17 +98,17 @@ class Observer(Protocol):
         """By so much the clock of a source is ahead of ours."""
 
 
-class Unobserved:
+class NullObserver:
     """Nobody watches how the sources answer."""
 
     def queried(self, source: str, seconds: float) -> None:
-        """Told to nobody."""
+        """Reported to nobody."""
 
     def query_failed(self, source: str, error: SourceError) -> None:
-        """Told to nobody; what could not be fetched is in the report."""
+        """Reported to nobody; what could not be fetched is in the report."""
 
     def skewed(self, source: str, seconds: float) -> None:
-        """Told to nobody."""
+        """Reported to nobody."""
 
 
 class Cause(StrEnum):
@@ -121,7 +120,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class MetricData:
     """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same.
 
     `per_service` says that its query asks for the deployment's own service, `rate_window` over how long its values are
@@ -145,14 +144,14 @@ class Evidence:
     skew: timedelta = timedelta(0)
 
     @property
-    def rhythm(self) -> Rhythm | None:
+    def sampling_interval(self) -> SamplingInterval | None:
         """That of its series; None where none of them tells."""
         known = (self.series, self.control, *self.peers.values())
-        return rhythm([each.values for each in known if each is not None])
+        return sampling_interval([each.values for each in known if each is not None])
 
-    def in_rhythm(self, found: Rhythm, asked: timedelta) -> "Evidence":
+    def in_rhythm(self, found: SamplingInterval, asked: timedelta) -> "MetricData":
         """Without what a source repeats until it has a new sample; `asked` is the step that it was asked for."""
-        if found == EACH:
+        if found == EVERY_STEP:
             return self
         return replace(
             self,
@@ -162,7 +161,7 @@ class Evidence:
             step=found[0] * asked,
         )
 
-    def until(self, end: datetime) -> "Evidence":
+    def until(self, end: datetime) -> "MetricData":
         """As much of it as was known at an instant."""
         return replace(
             self,
@@ -173,14 +172,14 @@ class Evidence:
 
 
 async def gather(
-    deployment: Deployment, window: Window, *, watched: Watched, observer: Observer, now: datetime
-) -> tuple[Evidence, ...]:
+    deployment: Deployment, window: Window, *, watched: MonitoringConfig, observer: QueryObserver, now: datetime
+) -> tuple[MetricData, ...]:
     """What the sources say of each metric that is watched for a deployment, within a window.
 
     A metric that could not be asked says why, and holds up no other. Raises SourceUnavailable when nothing at all is
     known, since every source is away.
     """
-    asking = _Asking(deployment=deployment, window=window, watched=watched, observer=observer, now=now)
+    asking = _Fetch(deployment=deployment, window=window, watched=watched, observer=observer, now=now)
     metrics = watched.metrics_of(deployment)
     known = await asking.freshness(metrics)
     skew = asking.skew(known)
@@ -188,14 +187,14 @@ async def gather(
     found = [asking.as_fresh(each, known.get(each.metric.name), skew) for each in await asking.gather(metrics)]
     if found and all(each.cause is Cause.AWAY for each in found):
         raise SourceUnavailable("away", found[0].problem or "")
-    return await asyncio.to_thread(in_their_rhythms, found, watched.settings.step)
+    return await asyncio.to_thread(downsample, found, watched.settings.step)
 
 
-def in_their_rhythms(found: Sequence[Evidence], asked: timedelta) -> tuple[Evidence, ...]:
+def downsample(found: Sequence[MetricData], asked: timedelta) -> tuple[MetricData, ...]:
     """Each in its own rhythm; one that does not tell it in that of the others, where they have the same. Pure."""
-    told = [each.rhythm for each in found]
+    told = [each.sampling_interval for each in found]
     known = {each for each in told if each is not None}
-    usual = known.pop() if len(known) == 1 else EACH
+    usual = known.pop() if len(known) == 1 else EVERY_STEP
     return tuple(each.in_rhythm(own or usual, asked) for each, own in zip(found, told, strict=True))
 
 
@@ -203,32 +202,47 @@ _Asked: TypeAlias = tuple[Metric, str | Mapping[str, Any], Mapping[str, str]]
 """A query of a metric, and the values that go into it."""
 
 
+async def ask_metric(
+    metric: Metric, source: Source, values: Mapping[str, str], window: Window, step: timedelta
+) -> list[Series]:
+    """The series that answer a metric's query; the one by what it is counted in, where that is known.
+
+    Raises SourceError.
+    """
+    found = await ask(source, metric.query, values, window, step)
+    if metric.query_of is None or len(found) != 1:
+        return found
+    of = await ask(source, metric.query_of, values, window, step)
+    return [found[0].by(of[0])] if len(of) == 1 else of
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asking:
+class _Fetch:
     """The sources, asked for one deployment."""
 
     deployment: Deployment
     window: Window
-    watched: Watched
-    observer: Observer
+    watched: MonitoringConfig
+    observer: QueryObserver
     now: datetime
 
     async def freshness(self, metrics: Sequence[Metric]) -> dict[str, Freshness]:
         """On how new samples the answers for each metric will rest, since shortly before the deployment."""
         start = max(self.deployment.started_at - LATEST, self.window.start)
         window, values = Window(start=start, end=self.window.end + LARGEST_SKEW), values_of(self.deployment)
-        began = perf_counter()
+        clock = asyncio.get_running_loop().time
+        began = clock()
 
         async def one(metric: Metric) -> Freshness | None:
             source = self.watched.source_of(metric)[1]
             try:
                 asked = source.prepare(metric.query).bind(values)
             except SourceRefused:
-                return None  # whoever asks for the values themselves is told why
+                return None  # whoever asks for the values themselves is informed why
             known = await source.freshness(asked, window, self.watched.settings.step)
             if known is None or known.answered_at is None:
                 return known
-            return replace(known, answered_at=known.answered_at - timedelta(seconds=perf_counter() - began))
+            return replace(known, answered_at=known.answered_at - timedelta(seconds=clock() - began))
 
         found = await asyncio.gather(*map(one, metrics))
         return {metric.name: known for metric, known in zip(metrics, found, strict=True) if known is not None}
@@ -246,10 +260,11 @@ class _Asking:
                 largest = skew
         return largest
 
-    def as_fresh(self, evidence: Evidence, known: Freshness | None, skew: timedelta) -> Evidence:
+    def as_fresh(self, evidence: MetricData, known: Freshness | None, skew: timedelta) -> MetricData:
         """Without the points that only repeat an older sample, and how long to wait for what is on its way."""
         source = self.watched.source_of(evidence.metric)[1]
-        late = max(self.window.end + source.settles_after - self.now, timedelta(0)) or None
+        settled_in = self.window.end + source.settles_after - self.now
+        late = max(settled_in, LEAST_WAIT) if settled_in > timedelta(0) else None
         if known is None or evidence.series is None or np.isnan(known.newest).all():
             return replace(evidence, late=late, skew=skew)
         newest = np.unique(known.newest[np.isfinite(known.newest)])
@@ -261,45 +276,58 @@ class _Asking:
             late = max(late or LEAST_WAIT, min(max(timedelta(seconds=behind), LEAST_WAIT), LONGEST_WAIT))
         return replace(evidence, series=_without_repeats(evidence.series, known, reach), late=late, skew=skew)
 
-    async def gather(self, metrics: Sequence[Metric]) -> list[Evidence]:
+    async def gather(self, metrics: Sequence[Metric]) -> list[MetricData]:
         """All metrics and their controls at once, then the other services where a metric has no control."""
         values = values_of(self.deployment)
-        asked: list[_Asked] = [(metric, metric.query, values) for metric in metrics]
-        asked += [(metric, metric.control, values) for metric in metrics if metric.control is not None]
-        answers = await self._all(asked)
-        controls = iter(answers[len(metrics) :])
+        wanted = [(metric, metric.control, values) for metric in metrics if metric.control is not None]
+        answers, known = await self._measured([(metric, values) for metric in metrics], wanted)
+        controls = iter(known)
         found = [
             self._evidence(metric, own, next(controls) if metric.control is not None else None)
-            for metric, own in zip(metrics, answers, strict=False)
+            for metric, own in zip(metrics, answers, strict=True)
         ]
         return await self._beside_peers(found, values)
 
-    def _evidence(self, metric: Metric, own: Series | SourceError, control: Series | SourceError | None) -> Evidence:
+    def _evidence(self, metric: Metric, own: Series | SourceError, control: Series | SourceError | None) -> MetricData:
         for each in (own, control):
             if isinstance(each, SourceError):
-                return Evidence(metric=metric, problem=str(each), cause=_cause(each))
+                return MetricData(metric=metric, problem=str(each), cause=_cause(each))
         query = self.watched.prepared(metric)
-        return Evidence(
+        return MetricData(
             metric=metric,
             series=own if isinstance(own, Series) else None,
             control=control if isinstance(control, Series) else None,
             per_service="service" in query.variables,
-            rate_window=query.rate_window,
+            rate_window=query.rate_window if metric.query_of is None else None,  # both sides of a ratio dip alike
             smoothed_over=max((each for _, each in query.bind(values_of(self.deployment)).ranges), default=None),
         )
 
-    async def _beside_peers(self, found: Sequence[Evidence], values: Mapping[str, str]) -> list[Evidence]:
+    async def _beside_peers(self, found: Sequence[MetricData], values: Mapping[str, str]) -> list[MetricData]:
         """The same with the other services; one that has no such metric is no control."""
         known = self.watched.knows(self.deployment.service)
-        services = witnesses(self.deployment.service, self.watched.services) if known else ()
+        services = control_services(self.deployment.service, self.watched.services) if known else ()
         alone = [each for each in found if each.series is not None and each.control is None and each.per_service]
         asked = [(each.metric, service) for each in alone for service in services]
-        answers = await self._all([(metric, metric.query, {**values, "service": service}) for metric, service in asked])
+        answers, _ = await self._measured([(metric, {**values, "service": service}) for metric, service in asked])
         peers: dict[str, dict[str, Series]] = {}
         for (metric, service), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Series):
                 peers.setdefault(metric.name, {})[service] = answer
         return [replace(each, peers=peers.get(each.metric.name, {})) for each in found]
+
+    async def _measured(
+        self, metrics: Sequence[tuple[Metric, Mapping[str, str]]], others: Sequence[_Asked] = ()
+    ) -> tuple[list[Series | SourceError], list[Series | SourceError]]:
+        """The series of metrics, those of counts by what these are counted in; and those of other queries."""
+        asked: list[_Asked] = [(metric, metric.query, values) for metric, values in metrics]
+        of = [(metric, metric.query_of, values) for metric, values in metrics if metric.query_of is not None]
+        answers = await self._all([*asked, *of, *others])
+        denominators = iter(answers[len(asked) : len(asked) + len(of)])
+        found = [
+            own if metric.query_of is None else _by(own, next(denominators))
+            for (metric, _), own in zip(metrics, answers, strict=False)
+        ]
+        return found, answers[len(asked) + len(of) :]
 
     async def _all(self, asked: Sequence[_Asked]) -> list[Series | SourceError]:
         """The one series of each query, or why there is none; each source is asked as many at once as it likes best."""
@@ -331,13 +359,14 @@ class _Asking:
         source = self.watched.sources[name]
         settled = max(self.now - source.settles_after, self.window.start)
         window = replace(self.window, end=min(self.window.end, settled))
-        started = perf_counter()
+        clock = asyncio.get_running_loop().time
+        started = clock()
         found = await source.fetch([bound for _, bound in some], window, self.watched.settings.step)
         failed = [answer for answer in found if isinstance(answer, SourceError)]
         for error in failed:
             self.observer.query_failed(name, error)
         if len(failed) < len(found):
-            self.observer.queried(name, perf_counter() - started)
+            self.observer.queried(name, clock() - started)
         return found
 
 
@@ -363,6 +392,12 @@ def _only(answer: Fetched, asked: Bound) -> Series | SourceError:
     if len(answer) > 1:
         return SourceRefused("many_series", f"{len(answer)} series answer {asked.text}: aggregate them, say with sum()")
     return answer[0]
+
+
+def _by(own: Series | SourceError, of: Series | SourceError) -> Series | SourceError:
+    if isinstance(own, SourceError) or isinstance(of, SourceError):
+        return own if isinstance(own, SourceError) else of
+    return own.by(of)
 
 
 def _cause(error: SourceError) -> Cause:

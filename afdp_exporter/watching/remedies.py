@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from afdp_exporter.model import Deployment, Look, taken_back
+from afdp_exporter.model import Deployment, Look, reverted_by
 from afdp_exporter.store import Store
 
 _FROM, _UNTIL = timedelta(minutes=15), timedelta(hours=1)  # after the remedy: sooner nothing has returned
@@ -13,9 +13,9 @@ async def looks_again(look: Look, *, store: Store, within: timedelta, now: datet
     """A look at each deployment that the one just looked at takes back, or whose harm it may have ended."""
     if not _FROM <= look.after <= _UNTIL:
         return ()
-    mending = await store.deployment(look.deployment_id)
-    earlier = await store.between(mending.started_at - within, mending.started_at)
-    concerned = (*taken_back(mending, earlier, within), *await _going_on(mending, earlier, store))
+    mending = await store.deployments.find(look.deployment_id)
+    earlier = await store.deployments.overlapping(mending.started_at - within, mending.started_at)
+    concerned = (*reverted_by(mending, earlier, within), *await _going_on(mending, earlier, store))
     mended = {each.id: each for each in concerned}.values()
     return tuple(Look(deployment_id=each.id, after=now - each.ended_at, due_at=now) for each in mended)
 
@@ -27,7 +27,7 @@ async def _going_on(mending: Deployment, earlier: Iterable[Deployment], store: S
         for each in earlier
         if (each.service, each.environment) == (mending.service, mending.environment) and each.id != mending.id
     }
-    known = await store.impacts(tuple(own))
+    known = await store.results.impacts(tuple(own))
     harms = {name: impact.harm for name, impact in known.items()}
     return tuple(
         own[name] for name, harm in harms.items() if harm is not None and (harm.active or harm.ended_by == mending.id)

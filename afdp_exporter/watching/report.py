@@ -1,277 +1,360 @@
-"""A deployment and what it did, as the API tells it: JSON types only, times in RFC 3339 with Z, no NaN."""
+"""A deployment and what it did, as the API words it."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from math import isfinite
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from afdp_exporter.model import (
+    Attribution,
+    CalendarEntryKind,
+    ChangeType,
     Cost,
-    Course,
     Deployment,
-    Estimate,
-    Event,
-    Harm,
     Impact,
-    Level,
-    Link,
+    Layer,
     Look,
     LookState,
-    Measured,
-    Rival,
+    MeasuredDeployment,
+    Outcome,
     SeenBefore,
     Shift,
-    Usual,
+    ShiftState,
+    Status,
+    Strategy,
+    Trajectory,
+    Worse,
 )
+from afdp_exporter.responses import Count, MoneyResponse, Number, Ratio, Response, Seconds, Time
+from afdp_exporter.wording.times import format_time
 
 _ENDED = {LookState.DONE, LookState.FAILED, LookState.SKIPPED}
 
 
-def deployment_json(deployment: Deployment) -> dict[str, Any]:
-    """The stored object: the fields under the names by which they are told."""
-    return {
-        "id": deployment.id,
-        "service": deployment.service,
-        "environment": deployment.environment,
-        "version": deployment.version,
-        "previous_version": deployment.previous_version,
-        "started_at": time_json(deployment.started_at),
-        "finished_at": time_json(deployment.finished_at),
-        "status": deployment.status.value,
-        "actor": deployment.actor,
-        "team": deployment.team,
-        "change_types": [change_type.value for change_type in deployment.change_types],
-        "strategy": deployment.strategy.value if deployment.strategy else None,
-        "traffic_ratio": deployment.traffic_ratio,
-        "url": deployment.url,
-        "commit": deployment.commit,
-        "description": deployment.description,
-        "traits": dict(deployment.traits),
-        "labels": dict(deployment.labels),
-        "labelled_outcome": deployment.labelled_outcome.value if deployment.labelled_outcome else None,
-        "note": deployment.note,
-        "received_at": time_json(deployment.received_at),
-        "received_from": deployment.received_from,
-    }
+class DeploymentResponse(Response):
+    """A deployment under the names by which it is told."""
+
+    id: str
+    service: str
+    environment: str
+    version: str | None
+    previous_version: str | None
+    started_at: Time
+    finished_at: Time | None
+    status: Status
+    actor: str | None
+    team: str | None
+    change_types: tuple[ChangeType, ...]
+    strategy: Strategy | None
+    traffic_ratio: Number
+    url: str | None
+    commit: str | None
+    description: str | None
+    traits: Annotated[dict[str, bool | int | float | str], Field(description="Facts to learn from.")]
+    labels: dict[str, str]
+    labelled_outcome: Annotated[Outcome | None, Field(description="A human's word.")]
+    note: str | None
+    received_at: Time
+    received_from: Annotated[str, Field(description="The kind of its sender.")]
 
 
-def event_json(event: Event) -> dict[str, Any]:
-    """An event as the API tells it."""
-    return {
-        "id": event.id,
-        "name": event.name,
-        "kind": event.kind,
-        "start": time_json(event.start),
-        "end": time_json(event.end),
-        "services": list(event.services),
-        "description": event.description,
-        "url": event.url,
-        "told_at": time_json(event.told_at),
-        "received_from": event.received_from,
-    }
+class EventResponse(Response):
+    """What is no deployment and yet special about a time."""
+
+    id: str
+    name: str
+    kind: CalendarEntryKind
+    start: Time
+    end: Time | None
+    services: tuple[str, ...]
+    description: str | None
+    url: str | None
+    told_at: Time
+    received_from: str
 
 
-def report_json(deployment: Deployment, impact: Impact | None, looks: Sequence[Look]) -> dict[str, Any]:
+class UsualResponse(Response):
+    """What followed `count` of the `compared` earlier deployments of this service alike, and this one as well.
+
+    `change` of the impact is what went beyond it. No duration where the value starts again with each deployment.
+    """
+
+    count: Count
+    compared: Count
+    change: Number
+    duration_seconds: Annotated[Seconds | None, Field(validation_alias="duration")]
+
+
+class ImpactResponse(Response):
+    """What one metric did, in its own unit, and whose doing it was."""
+
+    metric: str
+    layer: Layer
+    verdict: Attribution
+    reason: Annotated[str, Field(description="A sentence.")]
+    worse: Worse
+    harmful: bool | None
+    primary: Annotated[bool, Field(description="Whether it counts for the outcome.")]
+    onset: Time | None
+    onset_low: Time | None
+    onset_high: Time | None
+    before: Number
+    after: Number
+    change: Number
+    low: Number
+    high: Number
+    change_ratio: Number
+    p_value: Ratio
+    attribution_ratio: Ratio
+    usual: UsualResponse | None
+    minimum_detectable_effect: Annotated[
+        Number,
+        Field(
+            description="The smallest lasting change that four checks of five would find, in the metric's own unit. "
+            "null where that is not known: nothing was measured, or the history hardly varies."
+        ),
+    ]
+    shape: str | None
+    duration_seconds: Annotated[Seconds | None, Field(validation_alias="duration")]
+    recovered_at: Time | None
+    state: Annotated[
+        ShiftState | None,
+        Field(
+            description="Where the finding stands over the checks; null where no check found anything. `recovered_at` "
+            "says when it was back at its level, `ended_by` which deployment came before it was back, `reason` why it "
+            "was withdrawn."
+        ),
+    ]
+    as_of: Time | None
+    ended_by: Annotated[
+        str | None,
+        Field(
+            description="The next deployment of the service, where that replaced the change or brought the metric back."
+        ),
+    ]
+    worth: Annotated[Number, Field(description="The smallest change that matters, in the metric's own unit.")]
+    ruled_out: Annotated[
+        bool | None,
+        Field(
+            description="Whether a harmful change as large as `worth` is ruled out; null where it moved, was not "
+            "measured or is explained."
+        ),
+    ]
+
+
+class HarmResponse(Response):
+    """Whether the harm of a deployment goes on, over those of its primary metrics that are worse."""
+
+    state: ShiftState
+    metrics: tuple[str, ...]
+    since: Time | None
+    over_at: Time | None
+    as_of: Time | None
+    ended_by: str | None
+
+
+class StepResponse(Response):
+    """One step of the sequence in which things happened."""
+
+    from_: Annotated[str, Field(validation_alias="cause", serialization_alias="from")]
+    to: Annotated[str, Field(validation_alias="effect")]
+    lag_seconds: Annotated[Seconds, Field(validation_alias="lag")]
+    together: Annotated[bool, Field(description="The order cannot be told.")]
+    seen_before: Count
+    sentence: str
+
+
+class CostResponse(Response):
+    """What a deployment costs in one currency."""
+
+    currency: str
+    per_hour: MoneyResponse
+    total: Annotated[MoneyResponse | None, Field(description="So far, or in all once it is over.")]
+    duration_seconds: Seconds | None
+    ended: bool
+    as_of: Time | None
+    metrics: tuple[str, ...]
+
+
+class RivalResponse(Response):
+    """Another deployment that may share the blame."""
+
+    deployment_id: str
+    service: str
+    started_at: Time
+    share_ratio: Ratio
+
+
+class LookResponse(Response):
+    """One planned glance at a deployment, some time after its end."""
+
+    after_seconds: Annotated[Seconds, Field(validation_alias="after")]
+    due_at: Time
+    state: LookState
+    attempts: Count
+    done_at: Time | None
+    outcome: Outcome | None
+    reason: str | None
+    account: Annotated[dict[str, Any], Field(description="How the answer came about.")]
+
+
+class SeenBeforeResponse(Response):
+    """Earlier deployments after which the same thing happened, newest first."""
+
+    count: Count
+    deployments: Annotated[tuple[str, ...], Field(validation_alias="deployment_ids")]
+    scope: Literal["service", "team", "all"]
+
+
+class MeasuredReport(Response):
+    """A deployment and what is known by now of what it did."""
+
+    deployment: DeploymentResponse
+    outcome: Outcome
+    outcome_reason: str
+    outcome_source: Annotated[
+        Literal["human", "rollback", "rule"] | None,
+        Field(
+            description="human where somebody labelled it, rollback where its sender or a remedy shows that it failed, "
+            "else rule; null as long as nothing is known."
+        ),
+    ]
+    measured_at: Time | None
+    harm: HarmResponse | None
+    impacts: tuple[ImpactResponse, ...]
+    sequence: tuple[StepResponse, ...]
+    cost_per_hour: Annotated[MoneyResponse | None, Field(description="In the first currency.")]
+    costs: tuple[CostResponse, ...]
+    rivals: tuple[RivalResponse, ...]
+    seen_before: SeenBeforeResponse
+    story: Annotated[tuple[str, ...], Field(description="Sentences.")]
+    looks: tuple[LookResponse, ...]
+
+
+class LevelResponse(Response):
+    """The mean over the stretch that was judged, as measured and as expected without the deployment."""
+
+    start: Time
+    end: Time
+    measured: float
+    expected: float
+    low: float
+    high: float
+
+
+class PointResponse(Response):
+    """One instant of a series; nine of ten single values were to lie between `low` and `high`."""
+
+    time: Time
+    measured: Annotated[Number, Field(description="null where nothing was measured")]
+    expected: Annotated[Number, Field(description="null before the deployment")]
+    low: Number
+    high: Number
+
+
+class CourseResponse(Response):
+    """One metric around a deployment."""
+
+    metric: str
+    verdict: Attribution | None
+    onset: Time | None
+    recovered_at: Time | None
+    step_seconds: float
+    level: Annotated[LevelResponse | None, Field(description="null where nothing could be judged")]
+    points: tuple[PointResponse, ...]
+
+
+class CoursesResponse(Response):
+    """What each metric did around a deployment, beside what was to be expected without it."""
+
+    deployment_id: str
+    started_at: Time
+    finished_at: Time | None
+    measured_at: Time | None
+    series: tuple[CourseResponse, ...]
+
+
+def report_of(deployment: Deployment, impact: Impact | None, looks: Sequence[Look]) -> MeasuredReport:
     """The whole report. As long as nothing is measured, the outcome is unknown and the story says what is awaited."""
-    costs = [_cost(cost) for cost in impact.costs] if impact else []
-    measured = Measured(deployment=deployment, impact=impact)
+    measured = MeasuredDeployment(deployment=deployment, impact=impact)
     decision, known = measured.decision, measured.known
-    return {
-        "deployment": deployment_json(deployment),
-        "outcome": decision.outcome.value,
-        "outcome_reason": decision.reason if known else _awaited(deployment, looks),
-        "outcome_source": decision.label_source if known else None,
-        "measured_at": time_json(impact.measured_at) if impact else None,
-        "harm": _harm(impact.harm) if impact and impact.harm else None,
-        "impacts": [_shift(shift) for shift in impact.shifts] if impact else [],
-        "sequence": [_link(link) for link in impact.links] if impact else [],
-        "cost_per_hour": costs[0]["per_hour"] if costs else None,
-        "costs": costs,
-        "rivals": [_rival(rival) for rival in impact.rivals] if impact else [],
-        "seen_before": {
-            "count": impact.seen_before.count if impact else 0,
-            "deployments": list(impact.seen_before.deployment_ids) if impact else [],
-            "scope": impact.seen_before.scope if impact else SeenBefore().scope,
-        },
-        "story": list(impact.story) if impact else [_awaited(deployment, looks)],
-        "looks": [_look(look) for look in looks],
-    }
+    costs = [_cost(cost) for cost in impact.costs] if impact else []
+    return MeasuredReport(
+        deployment=deployment,
+        outcome=decision.outcome,
+        outcome_reason=decision.reason if known else _awaited(deployment, looks),
+        outcome_source=decision.label_source if known else None,
+        measured_at=impact.measured_at if impact else None,
+        harm=impact.harm if impact else None,
+        impacts=impact.shifts if impact else (),
+        sequence=impact.links if impact else (),
+        cost_per_hour=costs[0].per_hour if costs else None,
+        costs=costs,
+        rivals=impact.rivals if impact else (),
+        seen_before=impact.seen_before if impact else SeenBefore(),
+        story=impact.story if impact else (_awaited(deployment, looks),),
+        looks=looks,
+    )
 
 
-def series_json(deployment: Deployment, impact: Impact | None, courses: Iterable[Course]) -> dict[str, Any]:
+def courses_of(deployment: Deployment, impact: Impact | None, courses: Iterable[Trajectory]) -> CoursesResponse:
     """What each metric did around a deployment, point by point, beside what was to be expected without it."""
     shifts = {shift.metric: shift for shift in impact.shifts} if impact else {}
-    return {
-        "deployment_id": deployment.id,
-        "started_at": time_json(deployment.started_at),
-        "finished_at": time_json(deployment.finished_at),
-        "measured_at": time_json(impact.measured_at) if impact else None,
-        "series": [_course(course, shifts.get(course.metric)) for course in courses],
-    }
+    return CoursesResponse(
+        deployment_id=deployment.id,
+        started_at=deployment.started_at,
+        finished_at=deployment.finished_at,
+        measured_at=impact.measured_at if impact else None,
+        series=[_course(course, shifts.get(course.metric)) for course in courses],
+    )
 
 
-def _course(course: Course, shift: Shift | None) -> dict[str, Any]:
+def _course(course: Trajectory, shift: Shift | None) -> CourseResponse:
     first = len(course.measured) - len(course.expected)
     points = []
     for index, measured in enumerate(course.measured):
         expected = course.expected[index - first] if index >= first else None
         points.append(
-            {
-                "time": time_json(course.start + index * course.step),
-                "measured": measured,
-                "expected": expected,
-                "low": None if expected is None else expected - course.below,
-                "high": None if expected is None else expected + course.above,
-            }
+            PointResponse(
+                time=course.start + index * course.step,
+                measured=measured,
+                expected=expected,
+                low=None if expected is None else expected - course.below,
+                high=None if expected is None else expected + course.above,
+            )
         )
-    return {
-        "metric": course.metric,
-        "verdict": shift.verdict.value if shift else None,
-        "onset": time_json(shift.onset) if shift else None,
-        "recovered_at": time_json(shift.recovered_at) if shift else None,
-        "step_seconds": course.step.total_seconds(),
-        "level": _level(course.level) if course.level else None,
-        "points": points,
-    }
+    return CourseResponse(
+        metric=course.metric,
+        verdict=shift.verdict if shift else None,
+        onset=shift.onset if shift else None,
+        recovered_at=shift.recovered_at if shift else None,
+        step_seconds=course.step.total_seconds(),
+        level=course.level,
+        points=points,
+    )
 
 
-def _level(level: Level) -> dict[str, Any]:
-    return {
-        "start": time_json(level.start),
-        "end": time_json(level.end),
-        "measured": level.measured,
-        "expected": level.expected,
-        "low": level.low,
-        "high": level.high,
-    }
-
-
-def time_json(time: datetime | None) -> str | None:
-    """RFC 3339 in UTC."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z") if time else None
+def _cost(cost: Cost) -> CostResponse:
+    return CostResponse(
+        currency=cost.currency,
+        per_hour=MoneyResponse.of(cost.per_hour, cost.currency),
+        total=MoneyResponse.of(cost.total, cost.currency),
+        duration_seconds=cost.duration,
+        ended=cost.ended,
+        as_of=cost.as_of,
+        metrics=cost.metrics,
+    )
 
 
 def _awaited(deployment: Deployment, looks: Sequence[Look]) -> str:
     if deployment.planned:
-        return f"{deployment.name} is planned for {time_json(deployment.started_at)}; it is measured once it is done."
+        return f"{deployment.name} is planned for {format_time(deployment.started_at)}; it is measured once it is done."
     failed = [look for look in looks if look.state is LookState.FAILED]
     ahead = [look for look in looks if look.state not in _ENDED]
     if ahead:
         first = ahead[0]
         why = f" It waits: {first.reason}." if first.state is LookState.WAITING and first.reason else ""
-        return f"Nothing is known of {deployment.name} yet: the first look is due at {time_json(first.due_at)}.{why}"
+        return f"Nothing is known of {deployment.name} yet: the first look is due at {format_time(first.due_at)}.{why}"
     if failed:
         return f"Nothing is known of {deployment.name}: its looks failed, the last one with: {failed[-1].reason}."
     return f"Nothing is known of {deployment.name}: no look at it is planned."
-
-
-def _shift(shift: Shift) -> dict[str, Any]:
-    return {
-        "metric": shift.metric,
-        "layer": shift.layer.value,
-        "verdict": shift.verdict.value,
-        "reason": shift.reason,
-        "worse": shift.worse.value,
-        "harmful": shift.harmful,
-        "primary": shift.primary,
-        "onset": time_json(shift.onset),
-        "onset_low": time_json(shift.onset_low),
-        "onset_high": time_json(shift.onset_high),
-        "before": number_json(shift.before),
-        "after": number_json(shift.after),
-        "change": number_json(shift.change),
-        "low": number_json(shift.low),
-        "high": number_json(shift.high),
-        "change_ratio": number_json(shift.change_ratio),
-        "p_value": number_json(shift.p_value),
-        "attribution_ratio": number_json(shift.attribution_ratio),
-        "usual": _usual(shift.usual) if shift.usual else None,
-        "minimum_detectable_effect": number_json(shift.minimum_detectable_effect),
-        "shape": shift.shape,
-        "duration_seconds": shift.duration.total_seconds() if shift.duration is not None else None,
-        "recovered_at": time_json(shift.recovered_at),
-        "state": shift.state.value if shift.state else None,
-        "as_of": time_json(shift.as_of),
-        "ended_by": shift.ended_by,
-        "worth": number_json(shift.worth),
-        "ruled_out": shift.ruled_out,
-    }
-
-
-def _harm(harm: Harm) -> dict[str, Any]:
-    return {
-        "state": harm.state.value,
-        "metrics": list(harm.metrics),
-        "since": time_json(harm.since),
-        "over_at": time_json(harm.over_at),
-        "as_of": time_json(harm.as_of),
-        "ended_by": harm.ended_by,
-    }
-
-
-def _usual(usual: Usual) -> dict[str, Any]:
-    return {
-        "count": usual.count,
-        "compared": usual.compared,
-        "change": number_json(usual.change),
-        "duration_seconds": usual.duration.total_seconds() if usual.duration is not None else None,
-    }
-
-
-def _link(link: Link) -> dict[str, Any]:
-    return {
-        "from": link.cause,
-        "to": link.effect,
-        "lag_seconds": link.lag.total_seconds(),
-        "together": link.together,
-        "seen_before": link.seen_before,
-        "sentence": link.sentence,
-    }
-
-
-def _cost(cost: Cost) -> dict[str, Any]:
-    return {
-        "currency": cost.currency,
-        "per_hour": estimate_json(cost.per_hour) | {"currency": cost.currency},
-        "total": estimate_json(cost.total) | {"currency": cost.currency} if cost.total else None,
-        "duration_seconds": cost.duration.total_seconds() if cost.duration is not None else None,
-        "ended": cost.ended,
-        "as_of": time_json(cost.as_of),
-        "metrics": list(cost.metrics),
-    }
-
-
-def estimate_json(estimate: Estimate) -> dict[str, Any]:
-    """A number with its range."""
-    return {
-        "low": number_json(estimate.low),
-        "median": number_json(estimate.median),
-        "high": number_json(estimate.high),
-    }
-
-
-def _rival(rival: Rival) -> dict[str, Any]:
-    return {
-        "deployment_id": rival.deployment_id,
-        "service": rival.service,
-        "started_at": time_json(rival.started_at),
-        "share_ratio": number_json(rival.share_ratio),
-    }
-
-
-def _look(look: Look) -> dict[str, Any]:
-    return {
-        "after_seconds": look.after.total_seconds(),
-        "due_at": time_json(look.due_at),
-        "state": look.state.value,
-        "attempts": look.attempts,
-        "done_at": time_json(look.done_at),
-        "outcome": look.outcome.value if look.outcome else None,
-        "reason": look.reason,
-        "account": dict(look.account),
-    }
-
-
-def number_json(value: float | None) -> float | None:
-    """A number that JSON knows; null for the others."""
-    return value if value is not None and isfinite(value) else None

@@ -1,7 +1,7 @@
-"""Which looks are due: read from the store, so that a restart loses nothing."""
+"""When a deployment is looked at, and how a look is answered: a job, so that a restart loses nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Protocol, TypeAlias
@@ -10,15 +10,14 @@ import structlog
 from pydantic import Field
 
 from afdp_exporter.errors import AFDPError, SourceUnavailable
+from afdp_exporter.jobs import Next, Settled, backoff
 from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState, Status
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.store import Store
-from afdp_exporter.watching.analysis import Answer
-from afdp_exporter.watching.rounds import drained, retry_after
+from afdp_exporter.store import Job, Store
+from afdp_exporter.watching.analysis import AnalysisResult
 
 log = structlog.get_logger(__name__)
 
-_LEASE = timedelta(minutes=5)
 _TRIES = 3  # of a look whose analysis fails; a source that is away is asked for ever
 _QUERY_TRIES = 4  # of a look of which a query fails that has a source which answers others: a minute and three quarters
 
@@ -57,7 +56,7 @@ class Schedule:
         return replace(self, looks=tuple(sorted({max(after, _JUDGED * step) for after in self.looks})))
 
 
-def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...]:
+def schedule_looks(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...]:
     """The looks at a deployment. Of those that lie in the past already only the latest is taken: it sees the most."""
     if deployment.planned:
         return ()
@@ -69,12 +68,14 @@ def plan(deployment: Deployment, schedule: Schedule, now: datetime) -> tuple[Loo
     return tuple(past[-1:] + [look for look in looks if look.due_at > now])
 
 
-def plan_anew(before: Deployment, after: Deployment, schedule: Schedule, now: datetime) -> tuple[Look, ...] | None:
+def reschedule_looks(
+    before: Deployment, after: Deployment, schedule: Schedule, now: datetime
+) -> tuple[Look, ...] | None:
     """The looks at a deployment that has changed; None where they stay as they are."""
     if before.planned and after.status is Status.CANCELLED:
         return ()  # it never happened
     same = before.planned is after.planned and before.ended_at == after.ended_at
-    return None if same else plan(after, schedule, now)
+    return None if same else schedule_looks(after, schedule, now)
 
 
 def next_while_active(look: Look, impact: Impact, schedule: Schedule, now: datetime) -> tuple[Look, ...]:
@@ -92,24 +93,21 @@ def next_while_active(look: Look, impact: Impact, schedule: Schedule, now: datet
     return (Look(deployment_id=look.deployment_id, after=after, due_at=look.due_at + (after - look.after)),)
 
 
-Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[Answer]]
+Analyse: TypeAlias = Callable[[Look, datetime], Awaitable[AnalysisResult]]
 
 FollowUp: TypeAlias = Callable[[Look, datetime], Awaitable[tuple[Look, ...]]]
 """The looks at other deployments that the answer of a look calls for; they are planned as it is kept, or not at all."""
 
 
-class Observer(Protocol):
+class LookObserver(Protocol):
     """Who wants to know how the looks go."""
 
-    def looked(self, verdict: str, seconds: float) -> None:
-        """A look has its answer; `failed` when it never will."""
-
-    def measured(self, impact: Impact) -> None:
-        """What a deployment did is stored: show it."""
+    def looked(self, deployment_id: str, verdict: str, seconds: float) -> None:
+        """A look at a deployment has its answer; `failed` when it never will."""
 
 
-class Watcher:
-    """Takes due looks from the store, has them answered, keeps the answers; a few at once."""
+class AnalysisWorker:
+    """Answers the looks that are jobs, and keeps the answers."""
 
     def __init__(
         self,
@@ -117,9 +115,8 @@ class Watcher:
         store: Store,
         analyse: Analyse,
         schedule: Callable[[], Schedule],
-        observer: Observer,
+        observer: LookObserver,
         clock: Callable[[], datetime],
-        at_once: Callable[[], int],
         follow_up: FollowUp,
     ) -> None:
         self._store = store
@@ -127,59 +124,53 @@ class Watcher:
         self._analyse = analyse
         self._observer = observer
         self._clock = clock
-        self._at_once = at_once
         self._follow_up = follow_up
 
-    async def work(self) -> bool:
-        """Answer looks as they are due, each in a slot of its own, until none is; False when there were none."""
-
-        async def take(under_way: int) -> list[Coroutine[None, None, None]]:
-            free = self._at_once() - under_way
-            looks = await self._store.claim_looks(self._clock(), limit=free, lease=_LEASE) if free > 0 else []
-            return [self._answer(look) for look in looks]
-
-        return await drained(take)
-
-    async def _answer(self, look: Look) -> None:
+    async def answer(self, job: Job) -> Next:
+        """Answer a look, or let it wait; what is kept of it is kept together with the end of the job."""
+        look = await self._store.looks.of_job(job)
+        if look is None:
+            return None
         started = asyncio.get_running_loop().time()
         try:
             answer = await self._analyse(look, self._clock())
             wait = _what_to_wait_for(answer, look.attempts)
-            if wait is None:
-                rivals = await rivals_again(look, answer.impact, self._store)
-                beside = (*rivals, *await self._follow_up(look, self._clock()))
-                await answered(look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside)
-            elif not await self._keep_waiting(look, answer, wait):
-                return
+            if wait is not None:
+                await self._keep_waiting(job, look, answer, wait)
+                return Settled.SETTLED
+            rivals = await rivals_again(look, answer.impact, self._store)
+            beside = (*rivals, *await self._follow_up(look, self._clock()))
+            await record_answer(
+                look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside, job=job
+            )
         except SourceUnavailable as error:
             log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
-            await self._store.postpone_look(look, self._clock() + retry_after(look.attempts), str(error))
-            return
-        except Exception as error:  # noqa: BLE001 - the outermost loop: one look that fails must not stop the others
+            await self._store.looks.postpone(look, self._clock() + backoff(look.attempts), str(error), job=job)
+            return Settled.SETTLED
+        except Exception as error:  # noqa: BLE001 - one look that fails has to end, or to be tried again
             now = self._clock()
-            if not await failed(look, error, self._store, now=now, retry_at=now + retry_after(0)):
-                self._observer.looked("failed", asyncio.get_running_loop().time() - started)
-            return
-        self._observer.measured(answer.impact)
-        if wait is None:
-            self._observer.looked(answer.impact.verdict, asyncio.get_running_loop().time() - started)
+            if not await record_failure(look, error, self._store, now=now, retry_at=now + backoff(0), job=job):
+                self._observer.looked(look.deployment_id, "failed", asyncio.get_running_loop().time() - started)
+            return Settled.SETTLED
+        seconds = asyncio.get_running_loop().time() - started
+        self._observer.looked(look.deployment_id, answer.impact.verdict, seconds)
+        return Settled.SETTLED
 
-    async def _keep_waiting(self, look: Look, answer: Answer, wait: str) -> bool:
+    async def _keep_waiting(self, job: Job, look: Look, answer: AnalysisResult, wait: str) -> None:
         """Let a look wait for what is missing. Its answer so far is kept unless it knows less than the last."""
         log.warning("a metric cannot be asked, the look waits", deployment=look.deployment_id, error=wait)
-        before = await self._store.impact(look.deployment_id)
+        before = await self._store.results.impact(look.deployment_id)
         shifts = before.shifts if before is not None else ()
         known = {each.metric for each in shifts if each.verdict is not Attribution.INCONCLUSIVE}
         unknown = {each.metric for each in answer.impact.shifts if each.verdict is Attribution.INCONCLUSIVE}
         kept = known.isdisjoint(unknown & {each.metric for each in answer.missing})
         found, drawn = (answer.impact, answer.courses) if kept else (None, ())
         late = [each.late for each in answer.missing if each.late is not None and not each.away]
-        until = self._clock() + (max(late) if late else retry_after(look.attempts))
-        await self._store.postpone_look(look, until, wait, found, drawn)
-        return kept
+        until = self._clock() + (max(late) if late else backoff(look.attempts))
+        await self._store.looks.postpone(look, until, wait, found, drawn, job=job)
 
 
-def _what_to_wait_for(answer: Answer, attempts: int) -> str | None:
+def _what_to_wait_for(answer: AnalysisResult, attempts: int) -> str | None:
     """Why a look is worth another try: a source is away, samples come late, or a query has not failed often enough."""
     missing = answer.missing
     waited = [each for each in missing if each.away or each.late is not None or attempts + 1 < _QUERY_TRIES]
@@ -189,33 +180,42 @@ def _what_to_wait_for(answer: Answer, attempts: int) -> str | None:
 async def rivals_again(look: Look, impact: Impact, store: Store) -> tuple[Look, ...]:
     """The looks that bring the reports of rivals in line with this one, as of the same time; none where they are."""
     ids = tuple(rival.deployment_id for rival in impact.rivals)
-    known = await store.impacts(ids) if ids else {}
+    known = await store.results.impacts(ids) if ids else {}
     found = []
     for rival in ids:
-        ended = (await store.deployment(rival)).ended_at
+        ended = (await store.deployments.find(rival)).ended_at
         report = known.get(rival)
         if ended < look.due_at and (report is None or report.measured_at < look.due_at):
             found.append(Look(deployment_id=rival, after=look.due_at - ended, due_at=look.due_at))
     return tuple(found)
 
 
-async def answered(
-    look: Look, answer: Answer, store: Store, *, schedule: Schedule, now: datetime, beside: Sequence[Look] = ()
+async def record_answer(
+    look: Look,
+    answer: AnalysisResult,
+    store: Store,
+    *,
+    schedule: Schedule,
+    now: datetime,
+    beside: Sequence[Look] = (),
+    job: Job | None = None,
 ) -> None:
     """Keep what a look found, and plan the next one where harm goes on, and those at the deployments `beside` it."""
     outcome = answer.impact.outcome
     done = replace(look, state=LookState.DONE, done_at=now, outcome=outcome, account=answer.account)
     again = (*next_while_active(look, answer.impact, schedule, now), *beside)
-    await store.finish_look(done, answer.impact, answer.courses, again)
+    await store.looks.finish(done, answer.impact, answer.courses, again, job=job)
 
 
-async def failed(look: Look, error: Exception, store: Store, *, now: datetime, retry_at: datetime) -> bool:
+async def record_failure(
+    look: Look, error: Exception, store: Store, *, now: datetime, retry_at: datetime, job: Job | None = None
+) -> bool:
     """Keep that an analysis failed; whether the look is tried again."""
     expected = isinstance(error, AFDPError)
     log.error("look failed", deployment=look.deployment_id, error=str(error), exc_info=None if expected else error)
     reason = str(error) if expected else f"internal error: {type(error).__name__}"
     if look.attempts + 1 < _TRIES:
-        await store.postpone_look(look, retry_at, reason)
+        await store.looks.postpone(look, retry_at, reason, job=job)
         return True
-    await store.finish_look(replace(look, state=LookState.FAILED, done_at=now, reason=reason), None)
+    await store.looks.finish(replace(look, state=LookState.FAILED, done_at=now, reason=reason), None, job=job)
     return False

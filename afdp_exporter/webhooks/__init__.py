@@ -1,4 +1,4 @@
-"""What tools tell us -> announcements: one sender a file, pure.
+"""What tools report -> announcements: one sender a file, pure.
 
 A sender's credential is checked first, over the bytes as they came; only then its `parse` sees them.
 """
@@ -11,25 +11,25 @@ from typing import ClassVar, Protocol, TypeAlias
 
 from pydantic import SecretStr
 
-from afdp_exporter.model import Announcement, Change, Event, Ignored
+from afdp_exporter.model import Announcement, ApprovalRequest, CommitChange, Event, Ignored
 from afdp_exporter.settings import STRICT, read_secret
-from afdp_exporter.webhooks._proofs import Proof
+from afdp_exporter.webhooks._verification import Verifier
 
 Headers: TypeAlias = Mapping[str, str]
 """By names in lower case; what came several times is joined by commas."""
 
-Told: TypeAlias = Announcement | Change | Event | Ignored
-"""What one part of a delivery says; when an event was told is left to whoever takes it in."""
+Parsed: TypeAlias = Announcement | ApprovalRequest | CommitChange | Event | Ignored
+"""What one part of a delivery says; when an event was reported is left to whoever takes it in."""
 
 
 class Webhook(Protocol):
     """One kind of sender."""
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> Verifier:
         """How a delivery shows that its sender knows the secret."""
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
         """What a delivery says, in its order. Raises BadInput for what its sender would never send."""
 
 
@@ -76,7 +76,7 @@ class Sender:
 
     def proves(self, headers: Headers, body: bytes, now: datetime) -> bool:
         """Whether the delivery was made by somebody who knows one of the secrets; all of them are tried."""
-        tried = [self.webhook.proof.holds(headers, body, secret, now) for secret in self.secrets.read()]
+        tried = [self.webhook.proof.verifies(headers, body, secret, now) for secret in self.secrets.read()]
         return any(tried)
 
 

@@ -1,17 +1,19 @@
-"""Bodies of senders, read: what they hold besides is left alone, and what is wrong with them is told by field."""
+"""Bodies of senders, read: what they hold besides is left alone, and what is wrong with them is reported by field."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import BadInput, Fault, Malformed
 from afdp_exporter.fields import Time
+from afdp_exporter.model import CommitChange, Ignored
 from afdp_exporter.settings import faults
 
-_MOST = 20  # faults told at once
+_MOST = 20  # faults reported at once
 
 
 class Payload(BaseModel):
@@ -56,3 +58,35 @@ def check(kind: type[_Model], content: object, where: str = "body") -> _Model:
 def digest(*parts: object) -> str:
     """An id for an event whose sender gives it none: the same for the same parts."""
     return hashlib.sha256(orjson.dumps([str(part) for part in parts])).hexdigest()[:32]
+
+
+_NONE = "0" * 40
+
+
+class Commit(Payload):
+    """One commit of a push."""
+
+    added: tuple[str, ...] = ()
+    modified: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+class Push(Payload):
+    """The push of a branch or a tag."""
+
+    after: str = Field(max_length=64)
+    commits: tuple[Commit, ...] = ()
+
+
+def change_of(push: Push, author: str | None) -> CommitChange | Ignored:
+    """What a push changed, for the deployment of its last commit."""
+    if push.after == _NONE or not push.commits:
+        return Ignored(reason="a push that brings no commit changes nothing")
+    files = _files(push.commits)
+    size = {"commits": float(len(push.commits))} | ({"author": author} if author else {})
+    return CommitChange(commit=push.after, traits=change_features(files) | size, change_types=change_types(files))
+
+
+def _files(commits: Sequence[Commit]) -> list[ChangedFile]:
+    paths = (path for each in commits for path in (*each.added, *each.modified, *each.removed))
+    return [ChangedFile(path) for path in dict.fromkeys(paths)]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from afdp_exporter.fields import Time, fitting, fitting_link
-from afdp_exporter.model import Event, Ignored, OccasionKind
+from afdp_exporter.model import CalendarEntryKind, Event, Ignored
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, digest, read
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _OURS = "AFDP"
 
@@ -37,17 +37,17 @@ class Alertmanager:
     """`service_label` names the label with the service of an alert; some severities and names are left out."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
     service_label: str = "service"
     ignored_severities: tuple[str, ...] = ("none", "info")
     ignored_alerts: tuple[str, ...] = ("Watchdog", "InfoInhibitor", "DeadMansSwitch")
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
-        """The alerts of one group; telling of one again tells that it goes on."""
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
+        """The alerts of one group; reporting one again says that it goes on."""
         return [self._told(alert) for alert in read(_Group, body).alerts]
 
-    def _told(self, alert: _Alert) -> Told:
+    def _told(self, alert: _Alert) -> Parsed:
         name = fitting(alert.labels.get("alertname"), 128) or "alert"
         if name.startswith(_OURS):
             return Ignored(reason=f"{name} is an alert about deployments that this exporter has caused itself")
@@ -60,7 +60,7 @@ class Alertmanager:
         return Event(
             id=f"alertmanager:{named}:{alert.startsAt.timestamp():.0f}",
             name=name,
-            kind=OccasionKind.INCIDENT,
+            kind=CalendarEntryKind.INCIDENT,
             start=alert.startsAt,
             end=max(check(_Resolved, {"endsAt": alert.endsAt}).endsAt, alert.startsAt) if resolved else None,
             services=(service,) if service else (),

@@ -9,9 +9,9 @@ from pydantic import Field
 from afdp_exporter.fields import image_tag
 from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Moment, Payload, read
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _PHASES = {
     "Progressing": Status.STARTED,
@@ -43,35 +43,37 @@ class ArgoRollouts:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - the template names everything
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - the template names everything
         """The state of one revision of a rollout; one that was deleted and made anew counts its revisions from 1."""
-        told = read(_Rollout, body)
-        status = Status.ROLLED_BACK if told.abort else _PHASES.get(told.phase or "")
+        payload = read(_Rollout, body)
+        status = Status.ROLLED_BACK if payload.abort else _PHASES.get(payload.phase or "")
         if status is None:
-            return [Ignored(reason=f"the phase {told.phase!a} is none of a rollout's life")]
-        image = next(iter(told.images or ()), None)
-        place = "/".join(filter(None, (told.cluster, told.namespace or "default", told.rollout)))
+            return [Ignored(reason=f"the phase {payload.phase!a} is none of a rollout's life")]
+        image = next(iter(payload.images or ()), None)
+        place = "/".join(filter(None, (payload.cluster, payload.namespace or "default", payload.rollout)))
         return [
             Announcement(
                 sender="argo_rollouts",
-                key=":".join(filter(None, (place, (told.uid or "")[:8], told.revision))),
-                event=":".join(filter(None, (status, _number(told.weight), told.at.isoformat() if told.at else ""))),
-                at=told.at,
+                key=":".join(filter(None, (place, (payload.uid or "")[:8], payload.revision))),
+                event=":".join(
+                    filter(None, (status, _number(payload.weight), payload.at.isoformat() if payload.at else ""))
+                ),
+                at=payload.at,
                 status=status,
                 observed=True,
                 origin=Origin(
-                    application=told.rollout,
-                    namespace=told.namespace,
-                    cluster=told.cluster,
+                    application=payload.rollout,
+                    namespace=payload.namespace,
+                    cluster=payload.cluster,
                     image=image,
-                    labels=dict(told.labels or {}),
+                    labels=dict(payload.labels or {}),
                 ),
-                version=told.version or (told.labels or {}).get("app.kubernetes.io/version") or image_tag(image),
-                strategy=Strategy.BLUE_GREEN if told.strategy == "blueGreen" else Strategy.CANARY,
-                traffic_ratio=_share(told, status),
-                description=told.message,
+                version=payload.version or (payload.labels or {}).get("app.kubernetes.io/version") or image_tag(image),
+                strategy=Strategy.BLUE_GREEN if payload.strategy == "blueGreen" else Strategy.CANARY,
+                traffic_ratio=_share(payload, status),
+                description=payload.message,
             )
         ]
 
@@ -80,11 +82,11 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _share(told: _Rollout, status: Status) -> float | None:
+def _share(payload: _Rollout, status: Status) -> float | None:
     """What the new version takes of the traffic: all once it is through, nothing once it was called back."""
     if status is Status.SUCCEEDED:
         return 1.0
-    return None if status is Status.ROLLED_BACK or told.weight is None else told.weight / 100
+    return None if status is Status.ROLLED_BACK or payload.weight is None else payload.weight / 100
 
 
 PLUGIN = ArgoRollouts

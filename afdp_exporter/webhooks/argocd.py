@@ -8,10 +8,10 @@ from typing import ClassVar
 from afdp_exporter.fields import image_tag
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.versions import shortened
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Moment, Payload, read
-from afdp_exporter.webhooks._proofs import Credential, Proof
-from afdp_exporter.webhooks._versions import shortened
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _PHASES = {
     "Running": Status.STARTED,
@@ -49,58 +49,61 @@ class ArgoCD:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - the template names everything
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - the template names everything
         """The state of one sync: its phase, and the health of what it brought once it has succeeded."""
-        told = read(_Application, body)
-        status = _PHASES.get(told.phase or "")
+        payload = read(_Application, body)
+        status = _PHASES.get(payload.phase or "")
         if status is Status.SUCCEEDED:
-            status = _HEALTH.get(told.health or "", status)
+            status = _HEALTH.get(payload.health or "", status)
         if status is None:
-            return [Ignored(reason=f"an application in the phase {told.phase!a} is not being synced")]
-        revision = told.revision or ",".join(told.revisions or ())
-        if not revision or told.started_at is None:
+            return [Ignored(reason=f"an application in the phase {payload.phase!a} is not being synced")]
+        revision = payload.revision or ",".join(payload.revisions or ())
+        if not revision or payload.started_at is None:
             return [Ignored(reason="a sync without revision and started_at cannot be told from others")]
-        image = next(iter(told.images or ()), None)
-        at, over = _at(told, status), status is not Status.STARTED
+        image = next(iter(payload.images or ()), None)
+        at, over = _at(payload, status), status is not Status.STARTED
+        namespace = payload.app_namespace or "argocd"
         return [
             Announcement(
                 sender="argocd",
-                key=f"{told.app_namespace or 'argocd'}/{told.app}:{revision[:40]}:{told.started_at.timestamp():.0f}",
-                event=":".join(filter(None, (told.phase, told.health if over else "", at.isoformat() if at else ""))),
+                key=f"{namespace}/{payload.app}:{revision[:40]}:{payload.started_at.timestamp():.0f}",
+                event=":".join(
+                    filter(None, (payload.phase, payload.health if over else "", at.isoformat() if at else ""))
+                ),
                 at=at,
                 status=status,
                 observed=True,
-                started_at=told.started_at,
-                finished_at=told.finished_at if over else None,
+                started_at=payload.started_at,
+                finished_at=payload.finished_at if over else None,
                 origin=Origin(
-                    application=told.app,
-                    namespace=told.namespace,
-                    cluster=told.cluster,
-                    repository=told.repo,
+                    application=payload.app,
+                    namespace=payload.namespace,
+                    cluster=payload.cluster,
+                    repository=payload.repo,
                     image=image,
-                    labels=dict(told.labels or {}) | ({"project": told.project} if told.project else {}),
+                    labels=dict(payload.labels or {}) | ({"project": payload.project} if payload.project else {}),
                 ),
                 version=image_tag(image) or shortened(revision),
                 commit=revision,
-                actor=told.initiated_by,
-                url=told.url,
-                description=told.message,
+                actor=payload.initiated_by,
+                url=payload.url,
+                description=payload.message,
             )
         ]
 
 
-def _at(told: _Application, status: Status) -> datetime | None:
+def _at(payload: _Application, status: Status) -> datetime | None:
     """When the application came to be so: its health may change long after the sync has ended.
 
     Where that time does not come along it is not known: it may be weeks after `finished_at`.
     """
     if status is Status.STARTED:
-        return told.started_at
-    if told.phase != "Succeeded" or told.finished_at is None:
-        return told.finished_at
-    return told.health_changed_at and max(told.finished_at, told.health_changed_at)
+        return payload.started_at
+    if payload.phase != "Succeeded" or payload.finished_at is None:
+        return payload.finished_at
+    return payload.health_changed_at and max(payload.finished_at, payload.health_changed_at)
 
 
 PLUGIN = ArgoCD

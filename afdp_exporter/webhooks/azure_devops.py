@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
-from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
+from afdp_exporter.fields import Name, Time
+from afdp_exporter.model import Announcement, ApprovalRequest, Ignored, Origin, Phase, Recurrence, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, read_json
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _STAGE = "ms.vss-pipelines.stage-state-changed-event"
 _RELEASES = {"deployment-started-event": Status.STARTED, "deployment-completed-event": None}
+_CHECK = ("PlanUrl", "ProjectId", "HubName", "PlanId", "JobId", "TaskInstanceId")
 _STATES = {"notstarted": Status.PLANNED, "waiting": Status.PLANNED, "running": Status.STARTED}
 _RESULTS = {
     "succeeded": Status.SUCCEEDED,
@@ -76,6 +77,15 @@ class _Event(Payload):
     createdDate: Time  # noqa: N815
 
 
+class _Check(Payload):
+    """The body of a check, as it is written in the environment: names, and variables of the pipeline."""
+
+    service: Name
+    environment: Name | None = None
+    version: Name | None = None
+    phase: Phase = Phase.PLAN
+
+
 class _StageChanged(_Event):
     resource: _StageResource
 
@@ -89,23 +99,25 @@ class AzureDevOps:
     """`stages` are the ones that deploy, as patterns of their name."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
     stages: tuple[str, ...] = ("*deploy*", "*release*", "*prod*")
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
-        """What one event says."""
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
+        """What one event says, or what a check asks."""
         content = read_json(body)
+        if "planurl" in headers:
+            return [_asked(check(_Check, content), headers)]
         event = check(_Event, content).eventType
         if event == _STAGE:
             return [self._stage(check(_StageChanged, content))]
         name = event.rpartition(".")[2]
         if name in _RELEASES and "release" in event:
             return [_released(check(_Released, content), _RELEASES[name])]
-        return [Ignored(reason=f"the event {event!a} tells of no deployment")]
+        return [Ignored(reason=f"the event {event!a} reports no deployment")]
 
-    def _stage(self, told: _StageChanged) -> Told:
-        stage, run, pipeline = told.resource.stage, told.resource.run, told.resource.pipeline
+    def _stage(self, payload: _StageChanged) -> Parsed:
+        stage, run, pipeline = payload.resource.stage, payload.resource.run, payload.resource.pipeline
         names = [name.lower() for name in (stage.name, stage.displayName) if name]
         if not any(fnmatchcase(name, pattern.lower()) for pattern in self.stages for name in names):
             return Ignored(reason=f"the stage {stage.name!a} is none of those that deploy: see the setting stages")
@@ -116,27 +128,44 @@ class AzureDevOps:
         return Announcement(
             sender="azure_devops",
             **_attempted(f"{pipeline.id or pipeline.name}:{run.id}:{stage.id}", stage.attempt),
-            event=told.id,
-            at=told.createdDate,
+            event=payload.id,
+            at=payload.createdDate,
             status=status,
             origin=Origin(pipeline=pipeline.name, labels={"stage": stage.name, "event": "stage"}),
             version=run.name,
         )
 
 
-def _released(told: _Released, status: Status | None) -> Told:
-    environment = told.resource.environment
-    release = told.resource.release or environment.release or _Named()
+def _asked(payload: _Check, headers: Headers) -> ApprovalRequest:
+    """A check *Invoke REST API*: one that hands over the job's token is completed by a callback."""
+    names = {name: headers.get(name.lower(), "") for name in _CHECK}
+    if timeline := headers.get("timelineid", ""):  # which only a check sends whose headers were added to
+        names["TimelineId"] = timeline
+    credential = headers.get("authtoken", "")
+    return ApprovalRequest(
+        sender="azure_devops",
+        key=":".join(names[name] for name in ("PlanId", "JobId", "TaskInstanceId")),
+        origin=Origin(service=payload.service, environment=payload.environment),
+        version=payload.version,
+        phase=payload.phase,
+        reply=names if credential else {},
+        credential=credential,
+    )
+
+
+def _released(payload: _Released, status: Status | None) -> Parsed:
+    environment = payload.resource.environment
+    release = payload.resource.release or environment.release or _Named()
     status = status or _RESULTS.get((environment.status or "").lower())
     if status is None:
         return Ignored(reason=f"a deployment with the status {environment.status!a} is none that has ended")
     definition = environment.releaseDefinition.name if environment.releaseDefinition else None
-    project = told.resource.project.name if told.resource.project else None
+    project = payload.resource.project.name if payload.resource.project else None
     return Announcement(
         sender="azure_devops",
-        **_attempted(f"release:{environment.releaseId or release.id}:{environment.id}", _attempt(told.resource)),
-        event=told.id,
-        at=told.createdDate,
+        **_attempted(f"release:{environment.releaseId or release.id}:{environment.id}", _attempt(payload.resource)),
+        event=payload.id,
+        at=payload.createdDate,
         status=status,
         origin=Origin(
             application=definition,

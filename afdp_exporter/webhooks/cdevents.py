@@ -10,9 +10,9 @@ from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, digest, read_json
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _BATCH = "application/cloudevents-batch"
 _STRUCTURED = "application/cloudevents"
@@ -63,16 +63,16 @@ class CDEvents:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
         """What the events of one delivery say, in their order."""
         content = read_json(body)
         kind = headers.get("content-type", "")
         if kind.startswith(_BATCH):
             if not isinstance(content, list) or len(content) > _MOST:
                 raise BadInput(Fault("body", f"a batch is a list of at most {_MOST} events"))
-            return [told for each in content for told in _told(_data(each))]
+            return [part for each in content for part in _told(_data(each))]
         return _told(_data(content) if kind.startswith(_STRUCTURED) else content)
 
 
@@ -82,17 +82,17 @@ def _data(event: object) -> object:
     return event["data"]
 
 
-def _told(content: object) -> list[Told]:
+def _told(content: object) -> list[Parsed]:
     kind = check(_Envelope, content).context.type
     named, _, predicate = re.sub(r"(\.\d+){3}.*", "", kind).rpartition(".")  # whatever its version
     status = _PREDICATES.get(predicate)
     if named != "dev.cdevents.service" or status is None:
-        return [Ignored(reason=f"the event {kind!a} tells of no deployment")]
+        return [Ignored(reason=f"the event {kind!a} reports no deployment")]
     event = check(_Event, content)
     return [_deployed(event)] if status is Status.SUCCEEDED else _returned(event)
 
 
-def _returned(event: _Event) -> list[Told]:
+def _returned(event: _Event) -> list[Parsed]:
     """`rolledback` carries the artifact that was gone back to: what ran until then is taken back, and that deployed."""
     back = _deployed(event)
     taken = replace(back, key=back.thread or back.key, status=Status.ROLLED_BACK, version=None, commit=None, traits={})

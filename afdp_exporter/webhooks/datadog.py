@@ -6,10 +6,10 @@ from typing import ClassVar
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.versions import shortened
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, digest, read
-from afdp_exporter.webhooks._proofs import Proof, Token
-from afdp_exporter.webhooks._versions import shortened
+from afdp_exporter.webhooks._verification import Token, Verifier
 
 
 class _Git(Payload):
@@ -42,27 +42,27 @@ class Datadog:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Token("dd-api-key")
+    proof: ClassVar[Verifier] = Token("dd-api-key")
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
-        """One deployment, told once it is over."""
-        told = read(_Body, body).data.attributes
-        git = told.git or _Git()
-        named = told.id or digest(told.service, told.env, told.version, told.started_at)
-        tags = [tag.partition(":") for tag in told.custom_tags or ()]
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
+        """One deployment, announced once it is over."""
+        payload = read(_Body, body).data.attributes
+        git = payload.git or _Git()
+        named = payload.id or digest(payload.service, payload.env, payload.version, payload.started_at)
+        tags = [tag.partition(":") for tag in payload.custom_tags or ()]
         return [
             Announcement(
                 sender="datadog",
                 key=named,
                 event="deployment",
-                at=told.finished_at,
+                at=payload.finished_at,
                 status=Status.SUCCEEDED,
-                started_at=told.started_at,
-                finished_at=told.finished_at,
-                origin=Origin(service=told.service, environment=told.env, repository=git.repository_url),
-                version=told.version or shortened(git.commit_sha),
+                started_at=payload.started_at,
+                finished_at=payload.finished_at,
+                origin=Origin(service=payload.service, environment=payload.env, repository=git.repository_url),
+                version=payload.version or shortened(git.commit_sha),
                 commit=git.commit_sha,
-                team=told.team,
+                team=payload.team,
                 labels={name: value for name, _, value in tags},
             )
         ]

@@ -7,9 +7,9 @@ from typing import ClassVar
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, read_json
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _KIND = "ECS Deployment State Change"
 _NAMES = {
@@ -42,35 +42,35 @@ class ECS:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What one event says; a start that ECS explains with a rollback to another one takes the deployment back."""
         content = read_json(body)
         kind = content.get("detail-type") if isinstance(content, dict) else None
         if kind is not None and kind != _KIND:
-            return [Ignored(reason=f"the event {kind!a} tells of no deployment")]
-        told = check(_Event, content)
-        status = _NAMES.get(told.detail.eventName)
+            return [Ignored(reason=f"the event {kind!a} reports no deployment")]
+        payload = check(_Event, content)
+        status = _NAMES.get(payload.detail.eventName)
         if status is None:
-            return [Ignored(reason=f"{told.detail.eventName!a} is none of a deployment's life")]
-        if status is Status.STARTED and _taken_back(told.detail):
+            return [Ignored(reason=f"{payload.detail.eventName!a} is none of a deployment's life")]
+        if status is Status.STARTED and _taken_back(payload.detail):
             status = Status.ROLLED_BACK
-        path = next(iter(told.resources), "").rpartition(":service/")[2].split("/")
-        given = {"account": told.account, "region": told.region}
+        path = next(iter(payload.resources), "").rpartition(":service/")[2].split("/")
+        given = {"account": payload.account, "region": payload.region}
         return [
             Announcement(
                 sender="ecs",
-                key=f"{'/'.join(path)}:{told.detail.deploymentId}",
-                event=f"{told.detail.eventName}:{status}:{(told.detail.updatedAt or told.time).isoformat()}",
-                at=told.detail.updatedAt or told.time,
+                key=f"{'/'.join(path)}:{payload.detail.deploymentId}",
+                event=f"{payload.detail.eventName}:{status}:{(payload.detail.updatedAt or payload.time).isoformat()}",
+                at=payload.detail.updatedAt or payload.time,
                 status=status,
                 origin=Origin(
                     service=path[-1] or None,
                     cluster=path[0] if len(path) > 1 else None,
                     labels={name: text for name, text in given.items() if text},
                 ),
-                description=told.detail.reason,
+                description=payload.detail.reason,
             )
         ]
 

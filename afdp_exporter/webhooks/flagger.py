@@ -8,9 +8,9 @@ from typing import ClassVar
 from afdp_exporter.fields import read_time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status, Strategy
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, read
-from afdp_exporter.webhooks._proofs import Credential, FirstPresent, InBody, Proof
+from afdp_exporter.webhooks._verification import Credential, FirstPresent, InBody, Verifier
 
 _PHASES = {
     "Waiting": Status.PLANNED,
@@ -38,32 +38,34 @@ class Flagger:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = FirstPresent({"authorization": Credential()}, otherwise=InBody(("metadata", "token")))
+    proof: ClassVar[Verifier] = FirstPresent({"authorization": Credential()}, otherwise=InBody(("metadata", "token")))
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """The phase of one canary; a canary that is being set up has nothing to compare with yet.
 
         The checksum is that of the canary's spec: going back to an earlier spec brings back its checksum.
         """
-        told = read(_Canary, body)
-        status = _PHASES.get(told.phase)
+        payload = read(_Canary, body)
+        status = _PHASES.get(payload.phase)
         if status is None:
-            return [Ignored(reason=f"a canary in the phase {told.phase!a} rolls nothing out")]
-        if not told.checksum:
+            return [Ignored(reason=f"a canary in the phase {payload.phase!a} rolls nothing out")]
+        if not payload.checksum:
             return [Ignored(reason="a canary without its checksum cannot be told from the one before")]
-        known, place = told.metadata or {}, f"{told.namespace}/{told.name}"
+        known, place = payload.metadata or {}, f"{payload.namespace}/{payload.name}"
         at = _time(known.get("timestamp"))
         return [
             Announcement(
                 sender="flagger",
-                key=f"{place}:{told.checksum}",
+                key=f"{place}:{payload.checksum}",
                 thread=place,
                 recurrence=Recurrence.RESTARTS,
-                event=f"{told.phase}:{told.checksum}:{at.isoformat() if at else ''}",
+                event=f"{payload.phase}:{payload.checksum}:{at.isoformat() if at else ''}",
                 at=at,
                 status=status,
                 observed=True,
-                origin=Origin(application=told.name, namespace=told.namespace, environment=known.get("environment")),
+                origin=Origin(
+                    application=payload.name, namespace=payload.namespace, environment=known.get("environment")
+                ),
                 version=known.get("version"),
                 strategy=Strategy.CANARY,
                 description=known.get("eventMessage"),

@@ -8,10 +8,10 @@ from typing import ClassVar
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.versions import version_of
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, read
-from afdp_exporter.webhooks._proofs import Credential, FirstPresent, Proof, Signature
-from afdp_exporter.webhooks._versions import version_of
+from afdp_exporter.webhooks._verification import Credential, FirstPresent, Signature, Verifier
 
 _KINDS = {"Kustomization", "HelmRelease"}
 _REASONS = {
@@ -54,20 +54,20 @@ class Flux:
     """It has no settings of its own; the types `generic` and `generic-hmac` of a Provider both work."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = FirstPresent({"x-signature": Signature("x-signature"), "authorization": Credential()})
+    proof: ClassVar[Verifier] = FirstPresent({"x-signature": Signature("x-signature"), "authorization": Credential()})
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What one event says: Flux sends one for every revision, and again for the same one.
 
         `RollbackSucceeded` carries the revision that was returned to; it takes back the newest rollout of its object.
         """
-        told = read(_Event, body)
-        thing, known = told.involvedObject, told.metadata or {}
+        payload = read(_Event, body)
+        thing, known = payload.involvedObject, payload.metadata or {}
         if thing.kind not in _KINDS:
             return [Ignored(reason=f"a {thing.kind!a} rolls nothing out: it is fetched or built")]
-        status = _REASONS.get(told.reason)
+        status = _REASONS.get(payload.reason)
         if status is None:
-            return [Ignored(reason=f"the reason {told.reason!a} tells of no rollout")]
+            return [Ignored(reason=f"the reason {payload.reason!a} reports no rollout")]
         words = {name.rpartition("/")[2]: text for name, text in known.items()}
         revision = words.get("revision")
         if not revision:
@@ -81,10 +81,10 @@ class Flux:
                 key=thread if taken_back else ":".join(filter(None, (thread, revision, _values(thing, words)))),
                 thread=thread,
                 recurrence=Recurrence.RETURNS,
-                event=f"{told.reason}:{revision}:{told.timestamp.isoformat()}",
-                at=told.timestamp,
+                event=f"{payload.reason}:{revision}:{payload.timestamp.isoformat()}",
+                at=payload.timestamp,
                 status=status,
-                observed=told.reason not in _OF_A_RELEASE,
+                observed=payload.reason not in _OF_A_RELEASE,
                 origin=Origin(
                     application=thing.name,
                     namespace=thing.namespace,
@@ -95,7 +95,7 @@ class Flux:
                 ),
                 version=version_of(ref, commit),
                 commit=commit,
-                description=None if taken_back else told.message,
+                description=None if taken_back else payload.message,
             )
         ]
 

@@ -13,9 +13,9 @@ from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import State, read_status, read_time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import digest, read_json
-from afdp_exporter.webhooks._proofs import Credential, HMACSignature, Proof, SignedDigest, Token
+from afdp_exporter.webhooks._verification import Credential, HMACSignature, SignedDigest, Token, Verifier
 
 _ORIGIN = ("service", "environment", "repository", "application", "namespace", "cluster", "image", "pipeline", "ref")
 _WORDS = ("version", "previous_version", "commit", "actor", "team", "url", "description")
@@ -73,7 +73,7 @@ class Generic:
             raise ValueError("a timestamp_header that is not signed proves nothing: signed has to hold {timestamp}")
 
     @property
-    def proof(self) -> Proof:
+    def proof(self) -> Verifier:
         """As the settings say."""
         if self.signature_header is not None and self.signature_encoding == "jws":
             return SignedDigest(self.signature_header.lower())
@@ -87,12 +87,12 @@ class Generic:
             )
         return Credential() if self.token_header is None else Token(self.token_header.lower())
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What the paths find in one delivery."""
         content = read_json(body)
         found = {name: text for name, path in self.fields.items() if (text := _first(path, content)) is not None}
         if "id" not in found:
-            return [Ignored(reason=f"nothing is at fields.id, {self.fields['id']}: this event tells of no deployment")]
+            return [Ignored(reason=f"nothing is at fields.id, {self.fields['id']}: this event reports no deployment")]
         word = str(found.get("status", ""))
         status = self.states.get(word) or _status(word)
         if status is None:

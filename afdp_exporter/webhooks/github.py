@@ -8,13 +8,12 @@ from urllib.parse import parse_qs
 
 from afdp_exporter.errors import BadInput, Fault, Malformed
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, ApprovalRequest, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
-from afdp_exporter.webhooks._payload import Payload, check, read_json
-from afdp_exporter.webhooks._proofs import Proof, Signature
-from afdp_exporter.webhooks._pushes import Push, change_of
-from afdp_exporter.webhooks._versions import version_of
+from afdp_exporter.versions import version_of
+from afdp_exporter.webhooks import Headers, Parsed
+from afdp_exporter.webhooks._payload import Payload, Push, change_of, check, read_json
+from afdp_exporter.webhooks._verification import Signature, Verifier
 
 _STATES = {
     "waiting": Status.PLANNED,
@@ -119,6 +118,17 @@ class _StateChanged(_Deployed):
     deployment_status: _State
 
 
+class _Installation(Payload):
+    id: str
+
+
+class _RuleAsked(_Deployed):
+    action: str
+    environment: str
+    deployment_callback_url: str
+    installation: _Installation
+
+
 class _Released(Payload):
     action: str
     release: _Release
@@ -137,12 +147,12 @@ class GitHub:
     """`workflows` are the ones that deploy, as patterns of their name or file; without `releases` these are ignored."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Signature("x-hub-signature-256")
+    proof: ClassVar[Verifier] = Signature("x-hub-signature-256")
 
     workflows: tuple[str, ...] = ("*deploy*", "*release*")
     releases: bool = True
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
         """What one delivery says."""
         event = headers.get("x-github-event")
         if event is None:
@@ -150,9 +160,11 @@ class GitHub:
         content = _content(headers, body)
         match event:
             case "deployment":
-                found: list[Told] = [_begun(check(_Deployed, content))]
+                found: list[Parsed] = [_begun(check(_Deployed, content))]
             case "deployment_status":
                 found = _changed(check(_StateChanged, content))
+            case "deployment_protection_rule":
+                found = [_asked(check(_RuleAsked, content))]
             case "release":
                 found = [self._released(check(_Released, content))]
             case "workflow_run":
@@ -163,49 +175,50 @@ class GitHub:
             case "ping":
                 found = [Ignored(reason="a ping: the webhook works")]
             case _:
-                found = [Ignored(reason=f"the event {event!a} tells of no deployment")]
+                found = [Ignored(reason=f"the event {event!a} reports no deployment")]
         return found
 
-    def _released(self, told: _Released) -> Told:
-        release = told.release
+    def _released(self, payload: _Released) -> Parsed:
+        release = payload.release
         if not self.releases:
             return Ignored(reason="releases are left out by the configuration")
-        if told.action not in {"published", "released"} or release.draft or release.prerelease:
-            return Ignored(reason=f"a release counts once it is published for all, not when it is {told.action!a}")
+        if payload.action not in {"published", "released"} or release.draft or release.prerelease:
+            return Ignored(reason=f"a release counts once it is published for all, not when it is {payload.action!a}")
         # a pre-release that becomes the release keeps the time of its own publication
         return Announcement(
             sender="github",
-            key=f"{told.repository.full_name}:release:{release.id}",
-            event=told.action,
-            at=release.published_at if told.action == "published" else release.updated_at,
+            key=f"{payload.repository.full_name}:release:{release.id}",
+            event=payload.action,
+            at=release.published_at if payload.action == "published" else release.updated_at,
             status=Status.SUCCEEDED,
-            origin=Origin(repository=told.repository.full_name, ref=release.tag_name, labels={"event": "release"}),
+            origin=Origin(repository=payload.repository.full_name, ref=release.tag_name, labels={"event": "release"}),
             version=release.tag_name,
             actor=_login(release.author),
             url=release.html_url,
             description=release.name,
         )
 
-    def _ran(self, told: _Ran) -> Told:
-        run, workflow = told.workflow_run, told.workflow or _Workflow()
+    def _ran(self, payload: _Ran) -> Parsed:
+        run, workflow = payload.workflow_run, payload.workflow or _Workflow()
         name = run.name or workflow.name
         known = [each.rpartition("/")[2].lower() for each in (name, run.path, workflow.path) if each]
         if not any(fnmatch.fnmatchcase(each, pattern.lower()) for pattern in self.workflows for each in known):
             return Ignored(reason=f"the workflow {name!a} is none of those that deploy: see the setting workflows")
-        status = _CONCLUSIONS.get(run.conclusion or "") if told.action == "completed" else _ACTIONS.get(told.action)
+        over = payload.action == "completed"
+        status = _CONCLUSIONS.get(run.conclusion or "") if over else _ACTIONS.get(payload.action)
         if status is None:
-            return Ignored(reason=f"a run that is {told.action!a} ({run.conclusion!a}) deploys nothing")
+            return Ignored(reason=f"a run that is {payload.action!a} ({run.conclusion!a}) deploys nothing")
         begun = run.run_started_at  # of this attempt; `created_at` stays that of the first one
         times = {Status.PLANNED: begun or run.created_at, Status.STARTED: begun or run.updated_at}
         return Announcement(
             sender="github",
-            key=f"{told.repository.full_name}:run:{run.id}:{run.run_attempt}",
+            key=f"{payload.repository.full_name}:run:{run.id}:{run.run_attempt}",
             event=status,
             at=times.get(status, run.updated_at),
             status=status,
             started_at=run.run_started_at if status not in {Status.PLANNED, Status.CANCELLED} else None,
             origin=Origin(
-                repository=told.repository.full_name,
+                repository=payload.repository.full_name,
                 pipeline=name,
                 ref=run.head_branch,
                 labels={"event": "workflow_run"},
@@ -221,15 +234,33 @@ class GitHub:
 _ACTIONS = {"requested": Status.PLANNED, "in_progress": Status.STARTED}
 
 
-def _begun(told: _Deployed) -> Announcement:
-    deployment = told.deployment
+def _asked(payload: _RuleAsked) -> Parsed:
+    """A custom deployment protection rule wants to know whether a deployment may go on."""
+    if payload.action != "requested":
+        return Ignored(reason=f"a protection rule that is {payload.action!a} asks for nothing")
+    deployment = payload.deployment
+    return ApprovalRequest(
+        sender="github",
+        key=f"{payload.repository.full_name}:{deployment.id}:{payload.environment}",
+        origin=_origin(payload, payload.environment),
+        version=version_of(deployment.ref, deployment.sha),
+        reply={
+            "deployment_callback_url": payload.deployment_callback_url,
+            "environment": payload.environment,
+            "installation.id": payload.installation.id,
+        },
+    )
+
+
+def _begun(payload: _Deployed) -> Announcement:
+    deployment = payload.deployment
     return Announcement(
         sender="github",
-        key=f"{told.repository.full_name}:{deployment.id}",
+        key=f"{payload.repository.full_name}:{deployment.id}",
         event="created",
         at=deployment.created_at,
         status=Status.STARTED,
-        origin=_origin(told, deployment.environment),
+        origin=_origin(payload, deployment.environment),
         version=version_of(deployment.ref, deployment.sha),
         commit=deployment.sha,
         actor=_login(deployment.creator),
@@ -238,32 +269,32 @@ def _begun(told: _Deployed) -> Announcement:
     )
 
 
-def _changed(told: _StateChanged) -> list[Told]:
-    """The status, and the creation that came before it: whoever is told of the one only still has its start."""
-    state = told.deployment_status
+def _changed(payload: _StateChanged) -> list[Parsed]:
+    """The status, and the creation that came before it: whoever hears of the one only still has its start."""
+    state = payload.deployment_status
     status = _STATES.get(state.state)
     if status is None:
         return [Ignored(reason=f"the state {state.state!a} is none of a deployment's life")]
-    begun = _begun(told)
+    begun = _begun(payload)
     changed = Announcement(
         sender="github",
         key=begun.key,
         event=f"status:{state.id}",
         at=state.created_at,
         status=status,
-        origin=_origin(told, state.environment or told.deployment.environment),
+        origin=_origin(payload, state.environment or payload.deployment.environment),
         url=state.target_url or state.log_url,
         description=state.description,
     )
     return [begun, changed]
 
 
-def _origin(told: _Deployed, environment: str) -> Origin:
-    deployment = told.deployment
+def _origin(payload: _Deployed, environment: str) -> Origin:
+    deployment = payload.deployment
     flags = {"transient": deployment.transient_environment, "production": deployment.production_environment}
     labels = {name: str(flag).lower() for name, flag in flags.items() if flag is not None}
     return Origin(
-        repository=told.repository.full_name,
+        repository=payload.repository.full_name,
         environment=environment,
         ref=deployment.ref,
         labels=labels | {"event": "deployment", "task": deployment.task or ""},

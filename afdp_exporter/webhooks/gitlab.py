@@ -7,13 +7,12 @@ from typing import ClassVar
 from pydantic import AliasChoices, Field
 
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, ApprovalRequest, ChangeType, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
-from afdp_exporter.webhooks._payload import Payload, check, digest, read_json
-from afdp_exporter.webhooks._proofs import FirstPresent, Proof, StandardWebhooks, Token
-from afdp_exporter.webhooks._pushes import Push, change_of
-from afdp_exporter.webhooks._versions import version_of
+from afdp_exporter.versions import version_of
+from afdp_exporter.webhooks import Headers, Parsed
+from afdp_exporter.webhooks._payload import Payload, Push, change_of, check, digest, read_json
+from afdp_exporter.webhooks._verification import FirstPresent, StandardWebhooks, Token, Verifier
 
 _STATES = {
     "created": Status.PLANNED,
@@ -124,14 +123,14 @@ class GitLab:
     """Without `releases` or `feature_flags` these are ignored."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = FirstPresent(
+    proof: ClassVar[Verifier] = FirstPresent(
         {"webhook-signature": StandardWebhooks(), "x-gitlab-token": Token("x-gitlab-token")}
     )
 
     releases: bool = True
     feature_flags: bool = True
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
         """What one delivery says."""
         content = read_json(body)
         kind = content.get("object_kind") if isinstance(content, dict) else None
@@ -139,7 +138,8 @@ class GitLab:
             return [Ignored(reason=f"each {kind} is left out by the configuration")]
         match kind:
             case "deployment":
-                found = [_deployed(check(_Deployment, content))]
+                deployment = check(_Deployment, content)
+                found = [_deployed(deployment), *_blocked(deployment)]
             case "pipeline":
                 found = _pipeline(check(_Pipeline, content))
             case "build":
@@ -152,53 +152,69 @@ class GitLab:
             case "feature_flag":
                 found = [_switched(check(_FlagChanged, content), _delivery(headers, body))]
             case _:
-                found = [Ignored(reason=f"an event of the kind {kind!a} tells of no deployment")]
+                found = [Ignored(reason=f"an event of the kind {kind!a} reports no deployment")]
         return found
 
 
-def _deployed(told: _Deployment) -> Told:
-    status = _STATES.get(told.status)
+def _deployed(payload: _Deployment) -> Parsed:
+    status = _STATES.get(payload.status)
     if status is None:
-        return Ignored(reason=f"the status {told.status!a} is none of a deployment's life")
-    full = _FULL_SHA.search(told.commit_url or "")
-    commit = full[1] if full else told.short_sha
-    tier = {"tier": told.environment_tier} if told.environment_tier else {}
+        return Ignored(reason=f"the status {payload.status!a} is none of a deployment's life")
+    full = _FULL_SHA.search(payload.commit_url or "")
+    commit = full[1] if full else payload.short_sha
+    tier = {"tier": payload.environment_tier} if payload.environment_tier else {}
     return Announcement(
         sender="gitlab",
-        key=_key(told.project, told.deployable_id, told.deployment_id),
-        event=f"{told.status}:{told.status_changed_at.timestamp():.0f}",
-        at=told.status_changed_at,
+        key=_key(payload.project, payload.deployable_id, payload.deployment_id),
+        event=f"{payload.status}:{payload.status_changed_at.timestamp():.0f}",
+        at=payload.status_changed_at,
         status=status,
         origin=Origin(
-            repository=told.project.path_with_namespace,
-            environment=told.environment,
-            ref=told.ref,
+            repository=payload.project.path_with_namespace,
+            environment=payload.environment,
+            ref=payload.ref,
             labels=tier | {"event": "deployment"},
         ),
-        version=version_of(told.ref, commit),
+        version=version_of(payload.ref, commit),
         commit=commit,
-        actor=told.user.username if told.user else None,
-        url=told.deployable_url,
-        description=told.commit_title,
+        actor=payload.user.username if payload.user else None,
+        url=payload.deployable_url,
+        description=payload.commit_title,
     )
 
 
-def _pipeline(told: _Pipeline) -> list[Told]:
-    deploying = [job for job in told.builds if _deploys(job.environment)]
+def _blocked(payload: _Deployment) -> list[Parsed]:
+    """A deployment to a protected environment waits for an approval."""
+    if payload.status != "blocked":
+        return []
+    project, commit = payload.project.path_with_namespace, _FULL_SHA.search(payload.commit_url or "")
+    return [
+        ApprovalRequest(
+            sender="gitlab",
+            key=f"{project}:{payload.deployment_id}",
+            origin=Origin(repository=project, environment=payload.environment, ref=payload.ref),
+            version=version_of(payload.ref, commit[1] if commit else payload.short_sha),
+            reply={"project": project, "deployment_id": str(payload.deployment_id)},
+        )
+    ]
+
+
+def _pipeline(payload: _Pipeline) -> list[Parsed]:
+    deploying = [job for job in payload.builds if _deploys(job.environment)]
     if not deploying:
         return [Ignored(reason="no job of this pipeline deploys to an environment")]
-    shared, commit = told.object_attributes, told.object_attributes.sha
-    return [_job(job, told.project, shared.ref, commit, shared.url) for job in deploying]
+    shared, commit = payload.object_attributes, payload.object_attributes.sha
+    return [_job(job, payload.project, shared.ref, commit, shared.url) for job in deploying]
 
 
-def _built(told: _Build) -> Told:
-    if not _deploys(told.environment):
-        return Ignored(reason=f"the job {told.name!a} deploys to no environment")
-    project = told.project or _Project(path_with_namespace=told.project_name.replace(" ", ""))
-    return _job(told, project, told.ref, told.sha, None)
+def _built(payload: _Build) -> Parsed:
+    if not _deploys(payload.environment):
+        return Ignored(reason=f"the job {payload.name!a} deploys to no environment")
+    project = payload.project or _Project(path_with_namespace=payload.project_name.replace(" ", ""))
+    return _job(payload, project, payload.ref, payload.sha, None)
 
 
-def _job(job: _Job, project: _Project, ref: str | None, sha: str, url: str | None) -> Told:
+def _job(job: _Job, project: _Project, ref: str | None, sha: str, url: str | None) -> Parsed:
     status, environment = _STATES.get(job.status), job.environment
     if status is None or environment is None:
         return Ignored(reason=f"a job that is {job.status!a} deploys nothing")
@@ -235,32 +251,34 @@ def _key(project: _Project, job: int | None, deployment: int | None) -> str:
     return f"{project.path_with_namespace}:{f'job:{job}' if job is not None else deployment}"
 
 
-def _released(told: _Release) -> Told:
-    if told.action != "create":
-        return Ignored(reason=f"a release counts when it is created, not at {told.action!a}")
+def _released(payload: _Release) -> Parsed:
+    if payload.action != "create":
+        return Ignored(reason=f"a release counts when it is created, not at {payload.action!a}")
     return Announcement(
         sender="gitlab",
-        key=f"{told.project.path_with_namespace}:release:{told.id}",
+        key=f"{payload.project.path_with_namespace}:release:{payload.id}",
         event="create",
-        at=told.released_at,
+        at=payload.released_at,
         status=Status.SUCCEEDED,
-        origin=Origin(repository=told.project.path_with_namespace, ref=told.tag, labels={"event": "release"}),
-        version=told.tag,
-        url=told.url,
-        description=told.name,
+        origin=Origin(repository=payload.project.path_with_namespace, ref=payload.tag, labels={"event": "release"}),
+        version=payload.tag,
+        url=payload.url,
+        description=payload.name,
     )
 
 
-def _switched(told: _FlagChanged, delivery: str) -> Told:
-    flag = told.object_attributes
+def _switched(payload: _FlagChanged, delivery: str) -> Parsed:
+    flag = payload.object_attributes
     return Announcement(
         sender="gitlab",
-        key=f"{told.project.path_with_namespace}:flag:{flag.id}:{delivery}",
+        key=f"{payload.project.path_with_namespace}:flag:{flag.id}:{delivery}",
         event="switched",
         status=Status.SUCCEEDED,
-        origin=Origin(repository=told.project.path_with_namespace, labels={"event": "feature_flag", "flag": flag.name}),
+        origin=Origin(
+            repository=payload.project.path_with_namespace, labels={"event": "feature_flag", "flag": flag.name}
+        ),
         version=f"{flag.name}={'on' if flag.active else 'off'}",
-        actor=told.user.username if told.user else None,
+        actor=payload.user.username if payload.user else None,
         description=flag.description,
         change_types=(ChangeType.FLAG,),
     )

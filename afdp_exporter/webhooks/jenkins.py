@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, read
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _EVENTS = {
     "start": Status.STARTED,
@@ -38,22 +38,23 @@ class Jenkins:
     """`jobs` are the ones that deploy, as patterns; the variables hold service, environment and version of a build."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
     jobs: tuple[str, ...] = ("*",)
     service_variable: str = "SERVICE"
     environment_variable: str = "ENVIRONMENT"
     version_variable: str = "VERSION"
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What one build event says; of its variables, which may hold secrets, only the named ones are read."""
-        told = read(_Build, body)
-        if not any(fnmatchcase(told.projectName.lower(), pattern.lower()) for pattern in self.jobs):
-            return [Ignored(reason=f"the job {told.projectName!a} is none of those that deploy: see the setting jobs")]
-        status = _EVENTS.get(told.event.lower())
+        payload = read(_Build, body)
+        if not any(fnmatchcase(payload.projectName.lower(), pattern.lower()) for pattern in self.jobs):
+            reason = f"the job {payload.projectName!a} is none of those that deploy: see the setting jobs"
+            return [Ignored(reason=reason)]
+        status = _EVENTS.get(payload.event.lower())
         if status is None:
-            return [Ignored(reason=f"the event {told.event!a} is none of a build's life")]
-        given = _variables(told.buildVars)
+            return [Ignored(reason=f"the event {payload.event!a} is none of a build's life")]
+        given = _variables(payload.buildVars)
         doubtful = [
             name
             for name in (self.service_variable, self.environment_variable, self.version_variable)
@@ -64,16 +65,16 @@ class Jenkins:
         return [
             Announcement(
                 sender="jenkins",
-                key=_place(told.buildUrl) or f"{told.projectName}:{told.buildName}",
-                event=told.event.lower(),
+                key=_place(payload.buildUrl) or f"{payload.projectName}:{payload.buildName}",
+                event=payload.event.lower(),
                 status=status,
                 origin=Origin(
                     service=_only(given.get(self.service_variable)),
                     environment=_only(given.get(self.environment_variable)),
-                    pipeline=told.projectName,
+                    pipeline=payload.projectName,
                 ),
-                version=_only(given.get(self.version_variable)) or told.buildName,
-                url=told.buildUrl,
+                version=_only(given.get(self.version_variable)) or payload.buildName,
+                url=payload.buildUrl,
             )
         ]
 

@@ -11,9 +11,9 @@ from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Recurrence, Status, Strategy
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, digest, read
-from afdp_exporter.webhooks._proofs import Proof, Token
+from afdp_exporter.webhooks._verification import Token, Verifier
 
 _TOKENS = 2000  # in a mutation
 _EVENT = "changeTrackingCreateEvent"
@@ -83,22 +83,22 @@ class NewRelic:
     """It has no settings of its own."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Token("api-key")
+    proof: ClassVar[Verifier] = Token("api-key")
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """The changes that one mutation creates."""
-        told = read(_Query, body)
-        return [_change(name, words, digest(body)) for name, words in _mutations(told)] or [
+        payload = read(_Query, body)
+        return [_change(name, words, digest(body)) for name, words in _mutations(payload)] or [
             Ignored(reason="this query creates no change")
         ]
 
 
-def _mutations(told: _Query) -> list[tuple[str, dict[str, Any]]]:
+def _mutations(payload: _Query) -> list[tuple[str, dict[str, Any]]]:
     """The fields of the mutations with their arguments."""
     try:
-        document = parse(told.query, no_location=True, max_tokens=_TOKENS)
+        document = parse(payload.query, no_location=True, max_tokens=_TOKENS)
         return [
-            (node.name.value, _arguments(node, dict(told.variables or {})))
+            (node.name.value, _arguments(node, dict(payload.variables or {})))
             for operation in document.definitions
             if isinstance(operation, OperationDefinitionNode) and operation.operation is OperationType.MUTATION
             for node in operation.selection_set.selections
@@ -112,7 +112,7 @@ def _arguments(node: FieldNode, variables: dict[str, Any]) -> dict[str, Any]:
     return {each.name.value: value_from_ast_untyped(each.value, variables) for each in node.arguments or ()}
 
 
-def _change(name: str, words: Mapping[str, Any], delivery: str) -> Told:
+def _change(name: str, words: Mapping[str, Any], delivery: str) -> Parsed:
     if name == _EVENT:
         return _event(check(_Event, words.get("changeTrackingEvent"), "changeTrackingEvent"), delivery)
     if name == _LEGACY:
@@ -120,46 +120,46 @@ def _change(name: str, words: Mapping[str, Any], delivery: str) -> Told:
     return Ignored(reason=f"the mutation {name!a} creates no change")
 
 
-def _event(told: _Event, delivery: str) -> Told:
-    kind = told.categoryAndTypeData.kind
+def _event(payload: _Event, delivery: str) -> Parsed:
+    kind = payload.categoryAndTypeData.kind
     changes = _CATEGORIES.get(kind.category.lower())
     if changes is None:
         return Ignored(reason=f"a change of the category {kind.category!a} is no deployment")
-    named = _NAME.search(told.entitySearch.query if told.entitySearch else "")
-    fields = told.categoryAndTypeData.categoryFields
+    named = _NAME.search(payload.entitySearch.query if payload.entitySearch else "")
+    fields = payload.categoryAndTypeData.categoryFields
     deployment = (fields.deployment if fields else None) or _Deployment()
     return Announcement(
         sender="new_relic",
-        **_grouped(told.groupId, named and (named[1] or named[2]), deployment, delivery),
+        **_grouped(payload.groupId, named and (named[1] or named[2]), deployment, delivery),
         event=delivery,
-        at=told.timestamp,
+        at=payload.timestamp,
         status=Status.SUCCEEDED,
         origin=Origin(service=named and (named[1] or named[2])),
         version=deployment.version,
         commit=deployment.commit,
-        actor=told.user,
+        actor=payload.user,
         url=deployment.deepLink,
-        description=told.shortDescription or told.description or deployment.changelog,
+        description=payload.shortDescription or payload.description or deployment.changelog,
         change_types=changes,
         strategy=_strategy(kind.type),
-        traits=told.customAttributes or {},
+        traits=payload.customAttributes or {},
     )
 
 
-def _legacy(told: _Legacy, delivery: str) -> Told:
+def _legacy(payload: _Legacy, delivery: str) -> Parsed:
     return Announcement(
         sender="new_relic",
-        **_grouped(told.groupId, told.entityGuid, told, delivery),
+        **_grouped(payload.groupId, payload.entityGuid, payload, delivery),
         event=delivery,
-        at=told.timestamp,
+        at=payload.timestamp,
         status=Status.SUCCEEDED,
-        origin=Origin(application=told.entityGuid, labels={"entity": told.entityGuid}),
-        version=told.version,
-        commit=told.commit,
-        actor=told.user,
-        url=told.deepLink,
-        description=told.description or told.changelog,
-        strategy=_strategy(told.deploymentType),
+        origin=Origin(application=payload.entityGuid, labels={"entity": payload.entityGuid}),
+        version=payload.version,
+        commit=payload.commit,
+        actor=payload.user,
+        url=payload.deepLink,
+        description=payload.description or payload.changelog,
+        strategy=_strategy(payload.deploymentType),
     )
 
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
-from afdp_exporter.webhooks import Headers, Told
+from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, read_json
-from afdp_exporter.webhooks._proofs import Credential, Proof
+from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _TYPES = {
     "orca:pipeline:starting": Status.STARTED,
@@ -59,19 +59,19 @@ class Spinnaker:
     """`pipelines` are the ones that deploy, as patterns of their name."""
 
     __pydantic_config__: ClassVar = STRICT
-    proof: ClassVar[Proof] = Credential()
+    proof: ClassVar[Verifier] = Credential()
 
     pipelines: tuple[str, ...] = ("*",)
 
-    def parse(self, headers: Headers, body: bytes) -> list[Told]:  # noqa: ARG002 - all of it is in the body
+    def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What one event says; stages and tasks, of which there are many, are left to their pipeline."""
         content = _unwrapped(read_json(body))
         kind = check(_Named, content.get("details"), "details").type
         if kind not in _TYPES:
             return [Ignored(reason=f"the event {kind!a} is left to the pipeline that it belongs to")]
-        told = check(_Event, content)
-        run = told.content.execution
-        name, execution = run.name or "", told.content.executionId or run.id
+        payload = check(_Event, content)
+        run = payload.content.execution
+        name, execution = run.name or "", payload.content.executionId or run.id
         if execution is None:
             return [Ignored(reason="a pipeline without the id of its execution cannot be told from others")]
         if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.pipelines):
@@ -83,12 +83,12 @@ class Spinnaker:
             Announcement(
                 sender="spinnaker",
                 key=execution,
-                event=f"{kind}:{told.details.created.isoformat()}",
-                at=told.details.created,
+                event=f"{kind}:{payload.details.created.isoformat()}",
+                at=payload.details.created,
                 status=status,
                 started_at=run.startTime,
                 finished_at=run.endTime if status is not Status.STARTED else None,
-                origin=Origin(application=told.details.application or run.application, pipeline=run.name),
+                origin=Origin(application=payload.details.application or run.application, pipeline=run.name),
                 actor=run.trigger.user if run.trigger else None,
             )
         ]

@@ -1,13 +1,26 @@
-"""Metrics in text: their names in words, their values and changes in the unit that the name ends in."""
+"""Values and changes of metrics in text, and names that are not known."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import floor, isfinite, log10
 
 from afdp_exporter.model import Estimate
-from afdp_exporter.wording.money import CURRENCIES, SYMBOLS, money_unit
-from afdp_exporter.wording.numbers import Unit, format_estimate, format_up_to, rounded
+from afdp_exporter.wording.numbers import CURRENCIES, SYMBOLS, Unit, format_estimate, format_up_to, money_unit, rounded
+
+_SHOWN = 10
+
+
+def unknown_service(name: str, known: Iterable[str]) -> str:
+    """That a service is not known, which ones are, and which of them was probably meant."""
+    names = sorted(known)
+    by_key = {each.casefold(): each for each in names}
+    near = get_close_matches(name.casefold(), by_key, n=1, cutoff=0.6)
+    meant = f"; did you mean {by_key[near[0]]}?" if near else "."
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"The service {name} is not known{meant} Known: {', '.join(names[:_SHOWN])}{more}."
+
 
 _MONEY = re.compile(r"_([a-z]{3})(_per_hour)?(_total)?$")
 _SUFFIX = re.compile(
@@ -44,7 +57,7 @@ def format_change_up_to(metric: str, low: float, high: float, before: float | No
 
 def format_value(metric: str, value: float) -> str:
     """A value of a metric in its unit, in three digits: `212 ms`, `3.2 %`, `$61,000 an hour`."""
-    return axis(metric, abs(value)).told(value)
+    return axis(metric, abs(value)).with_unit(value)
 
 
 def _change_unit(metric: str, size: Estimate, before: float | None) -> Unit:
@@ -55,6 +68,17 @@ def _change_unit(metric: str, size: Estimate, before: float | None) -> Unit:
 
 def _kept_word(suffix: re.Match[str]) -> str:
     return "_ratio" if suffix[1] == "ratio" else ""
+
+
+def dimension_of(metric: str) -> tuple[str, str | None] | None:
+    """The unit of a metric that can be added up with others of it: `seconds`, `ratio`, or `per_hour` and a currency.
+
+    None for any other.
+    """
+    if (priced := _priced(metric)) is not None:
+        return ("per_hour", priced[1].upper()) if priced[2] else None
+    found = re.search(r"_(seconds|ratio)$", metric)
+    return (found[1], None) if found is not None else None
 
 
 def _priced(metric: str) -> re.Match[str] | None:
@@ -115,15 +139,15 @@ class Axis:
     symbol: str = ""  # in front of the figure
     place: int = 0  # the power of ten that is rounded to
 
-    def plain(self, value: float) -> str:
+    def without_unit(self, value: float) -> str:
         """A value without its unit."""
         figure = rounded(value * self.factor, self.place)
         sign, digits = ("-", figure[1:]) if figure.startswith("-") else ("", figure)
         return f"{sign}{self.symbol}{digits}"
 
-    def told(self, value: float) -> str:
+    def with_unit(self, value: float) -> str:
         """A value with its unit."""
-        text = self.plain(value)
+        text = self.without_unit(value)
         return f"{text} {self.label}" if self.label and not self.symbol else text
 
 

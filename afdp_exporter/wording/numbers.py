@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import floor, isfinite, log10
+from datetime import datetime, timedelta
+from math import ceil, floor, isfinite, log10
 
 from afdp_exporter.model import Estimate, Forecast
+from afdp_exporter.wording.times import format_time
 
 _SURE = 0.99  # from this chance on a figure moves for sure
 
@@ -28,9 +30,10 @@ def format_estimate(size: Estimate, unit: Unit, *, signed: bool = False) -> str:
     value, *ends = (unit.form(rounded(each, place, cents=unit.cents)) for each in (middle, low, high))
     if signed and middle > 0 and any(digit in value for digit in "123456789"):
         value = f"+{value}"
+    tail = " point" if unit.tail == " points" and value.lstrip("+-") == "1" else unit.tail
     if low == middle == high:
-        return f"{value}{unit.tail}"
-    return f"{value}{unit.tail} [{', '.join(ends)}]"
+        return f"{value}{tail}"
+    return f"{value}{tail} [{', '.join(ends)}]"
 
 
 def format_up_to(size: Estimate, unit: Unit) -> str:
@@ -121,8 +124,71 @@ def _whole_percent(ratio: float) -> str:
     return f"{100 * ratio:.0f}"
 
 
-def format_forecast(size: Forecast, told: Callable[[Estimate], str]) -> str:
-    """A figure that may not move at all: the chance that it does, and how far then; `told` words a size."""
+def format_forecast(size: Forecast, form: Callable[[Estimate], str]) -> str:
+    """A figure that may not move at all: the probability that it does, and its size then, written by `form`."""
     if size.if_moved is None or size.chance >= _SURE:
-        return told(size)
-    return f"{format_share(size.chance)}: {told(size.if_moved)}"
+        return form(size)
+    return f"{format_share(size.chance)}: {form(size.if_moved)}"
+
+
+SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩", "BRL": "R$", "CNY": "CN¥"}
+CURRENCIES = frozenset(SYMBOLS) | {
+    "AED", "ARS", "AUD", "CAD", "CHF", "CLP", "COP", "CZK", "DKK", "HKD", "HUF", "IDR", "ILS", "MXN", "MYR", "NOK",
+    "NZD", "PHP", "PLN", "RON", "SAR", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "VND", "ZAR",
+}  # fmt: skip
+
+
+def format_money(currency: str, amount: Estimate | float, *, per_hour: bool = False, signed: bool = False) -> str:
+    """An amount, with its range where it has one: `$1,200 an hour [$950, $1,460]`."""
+    if not isinstance(amount, Estimate):
+        amount = Estimate(low=amount, median=amount, high=amount)
+    return format_estimate(amount, money_unit(currency, per_hour=per_hour), signed=signed)
+
+
+def format_money_between(currency: str, low: float, high: float) -> str:
+    """Two amounts and what lies between them: `$950 to $1,460`; one where they are the same."""
+    unit = money_unit(currency)
+    place = max(decimal_place(low, low, high), -2)
+    first, second = (unit.form(rounded(value, place, cents=True)) for value in (low, high))
+    return first if first == second else f"{first} to {second}"
+
+
+def money_unit(currency: str, *, per_hour: bool = False) -> Unit:
+    """How amounts of a currency are written: its symbol before, or its code behind the figure."""
+    symbol = SYMBOLS.get(currency)
+
+    def written(text: str) -> str:
+        sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+        return f"{sign}{symbol}{digits}" if symbol else f"{sign}{digits} {currency}"
+
+    return Unit(form=written, tail=" an hour" if per_hour else "", cents=True)
+
+
+def format_duration(time: timedelta) -> str:
+    """A length of time in one unit: `45 seconds`, `4 minutes`, `2.5 hours`, `3 days`."""
+    seconds = time.total_seconds()
+    for name, size, limit in (("second", 1, 60), ("minute", 60, 3600), ("hour", 3600, 86400)):
+        if seconds < limit:
+            return _counted(seconds / size, name)
+    return _counted(seconds / 86400, "day")
+
+
+def _counted(number: float, name: str) -> str:
+    text = f"{number:.0f}" if abs(number - round(number)) < 0.05 or number >= 10 else f"{number:.1f}"
+    return f"{text} {name}" if text == "1" else f"{text} {name}s"
+
+
+_UNITS = {"hours": timedelta(hours=1), "minutes": timedelta(minutes=1), "seconds": timedelta(seconds=1)}
+
+
+def short_history(there: timedelta, needed: timedelta, ready_at: datetime) -> str:
+    """How much of the history that is `needed` is there, and from when on a deployment can be judged.
+
+    `6 of 20 minutes of history; deployments from 2026-03-02 14:20 UTC on can be judged`. What is needed and the time
+    are rounded up, what is there is rounded down.
+    """
+    name = next((name for name, unit in _UNITS.items() if needed >= 3 * unit), "seconds")
+    text = f"{floor(there / _UNITS[name])} of {ceil(needed / _UNITS[name])} {name}"
+    minute = ready_at.replace(second=0, microsecond=0)
+    full = minute if minute == ready_at else minute + timedelta(minutes=1)
+    return f"{text} of history; deployments from {format_time(full)} on can be judged"

@@ -8,14 +8,14 @@ from pathlib import Path
 from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.automation.ways import Scope, Way
+from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.executors import Scope, Way
 from afdp_exporter.gate.ladder import Standing
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.settings import build
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.workers import Workers
 
 
 class Trusted(Levels):
@@ -34,8 +34,8 @@ async def act(path: Path, url: str, deployment_id: str) -> None:
         return datetime.now(UTC)
 
     gatekeeper = Gatekeeper(
-        store=store, planner=Planner(store=store, workers=Workers(1)), levels=Trusted(store=store), plans=Plans,
-        settings=lambda _: settings, clock=now,
+        store=store, planner=Planner(store=store, compute=open_compute(workers=1)),
+        levels=Trusted(store=store), plans=Plans, settings=lambda _: settings, clock=now,
     )  # fmt: skip
     way = Way(
         name="hook", kind="webhook", executor=build("executors", "webhook", {"url": url}, ""),
@@ -43,11 +43,11 @@ async def act(path: Path, url: str, deployment_id: str) -> None:
     )  # fmt: skip
     actions = Actions(
         store=store, gatekeeper=gatekeeper, ways=lambda: (way,), settings=lambda _: settings, clock=now,
-        told=lambda _: None, moved=lambda _: None, booked=lambda _: None,
+        moved=lambda _: None, booked=lambda _: None,
     )  # fmt: skip
     print("ready", flush=True)
     await actions.recover()
-    actions.measured(deployment_id)
+    await actions.decide(deployment_id)
     await actions.work()
     await store.close()
     print("done", flush=True)

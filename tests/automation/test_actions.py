@@ -1,5 +1,6 @@
 """An action's life: decided once, begun at most once, whatever crashes; verified by the metrics, with a trail."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,9 @@ import pytest
 from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.automation.ways import Scope, Way
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import ActionRefused, ActionUnknown, Conflict
-from afdp_exporter.executors import Order, Plan
+from afdp_exporter.executors import Executor, Order, Plan, Scope, Way
 from afdp_exporter.gate.ladder import Standing
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
@@ -33,9 +34,11 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
+from afdp_exporter.settings import build
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.workers import Workers
+from looking import claim_looks
+from real_parts.engine import Swarm, ended
 from remembering import remember
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -95,17 +98,17 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 def acting(store: SQLiteStore) -> Callable[..., Actions]:
     """Makes the part of the exporter that acts, as a start does."""
 
-    def made(target: Target, *, level: int = 5, dry_run: bool = False, now: datetime = NOON) -> Actions:
+    def made(target: Executor, *, level: int = 5, dry_run: bool = False, now: datetime = NOON) -> Actions:
         levels = At(store=store)
         levels.level = level
         gatekeeper = Gatekeeper(
-            store=store, planner=Planner(store=store, workers=Workers(1)), levels=levels, plans=Plans,
+            store=store, planner=Planner(store=store, compute=open_compute(workers=1)), levels=levels, plans=Plans,
             settings=lambda _: GateSettings(), clock=lambda: now,
         )  # fmt: skip
         scope = Scope(services=("checkout",), dry_run=dry_run)
         return Actions(
             store=store, gatekeeper=gatekeeper, ways=lambda: (Way(name="k8s", kind="x", executor=target, scope=scope),),
-            settings=lambda _: GateSettings(), clock=lambda: now, told=lambda _: None, moved=lambda _: None,
+            settings=lambda _: GateSettings(), clock=lambda: now, moved=lambda _: None,
             booked=lambda _: None,
         )  # fmt: skip
 
@@ -143,19 +146,41 @@ async def test_a_failure_is_taken_back_once_and_the_rollback_is_a_deployment_of_
 ) -> None:
     target, bad = Target(), await failed(store)
     actions = acting(target)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
-    actions.measured(bad.id)  # the next check says the same
+    await actions.decide(bad.id)  # the next check says the same
     await actions.work()
     assert target.calls == 1
     assert await states(store) == [
         ActionState.PROPOSED, ActionState.CLAIMED, ActionState.STARTED, ActionState.ACCEPTED,
     ]  # fmt: skip
-    assert (await store.deployment(bad.id)).status is Status.ROLLED_BACK
+    assert (await store.deployments.find(bad.id)).status is Status.ROLLED_BACK
     (action,) = await store.automation.actions()
-    back = await store.deployment(action.id)
+    back = await store.deployments.find(action.id)
     assert back.version == "v1"
     assert back.traits["rollback_of"] == bad.id
+
+
+async def test_a_real_swarm_is_taken_back_once_by_two_exporters(
+    store: SQLiteStore, acting: Callable[..., Actions], swarm: Swarm
+) -> None:
+    await swarm.create("checkout-of-actions", "v1")
+    await swarm.update("checkout-of-actions", "v2")
+    bad = await failed(store)
+    executor = build("executors", "swarm", {"url": swarm.url, "name": "$service-of-actions"}, "")
+    exporters = [acting(executor), acting(executor)]
+    for _ in range(3):
+        await asyncio.gather(*(each.decide(bad.id) for each in exporters))
+        await asyncio.gather(*(each.work() for each in exporters))
+    await swarm.until("checkout-of-actions", ended("rollback_completed"))
+    started = acting(executor)  # a restart
+    await started.recover()
+    await started.decide(bad.id)
+    await started.work()
+    assert await swarm.running("checkout-of-actions") == {"shop/checkout:v1"}
+    assert (await states(store)).count(ActionState.STARTED) == 1
+    assert (await states(store))[-1] is ActionState.ACCEPTED
+    assert (await store.deployments.find(bad.id)).status is Status.ROLLED_BACK
 
 
 @pytest.mark.parametrize("state", [ShiftState.RECOVERED, ShiftState.ACTIVE])
@@ -164,13 +189,13 @@ async def test_the_metrics_say_whether_it_helped(
 ) -> None:
     target, bad = Target(), await failed(store)
     actions = acting(target)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
     later = NOON + 40 * MINUTE
     look = Look(deployment_id=bad.id, after=49 * MINUTE, due_at=later)
-    await store.amend(bad.id, lambda known: Amendment(deployment=known, looks=(look,)))
-    (taken,) = await store.claim_looks(later, limit=1, lease=MINUTE)
-    await store.finish_look(replace(taken, state=LookState.DONE, done_at=later), impact(bad.id, state, at=later))
+    await store.deployments.amend(bad.id, lambda known: Amendment(deployment=known, looks=(look,)))
+    (taken,) = await claim_looks(store, later, limit=1, lease=MINUTE)
+    await store.looks.finish(replace(taken, state=LookState.DONE, done_at=later), impact(bad.id, state, at=later))
     await acting(target, now=later).work()
     expected = ActionState.VERIFIED if state is ShiftState.RECOVERED else ActionState.NOT_EFFECTIVE
     assert (await states(store))[-1] is expected
@@ -188,11 +213,11 @@ async def test_what_was_refused_or_is_unknown_is_never_begun_again(
 ) -> None:
     target, bad = Target(before=error), await failed(store)
     actions = acting(target)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
     target.before = None
     for _ in range(3):
-        actions.measured(bad.id)
+        await actions.decide(bad.id)
         await actions.work()
     await acting(target).recover()
     assert (await states(store))[-1] is state
@@ -206,7 +231,7 @@ async def test_a_crash_around_the_call_never_repeats_it(
     target, bad = Target(), await failed(store)
     setattr(target, "after" if effect else "before", Crash())
     actions = acting(target)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     with pytest.raises(Crash):
         await actions.work()
     target.before = target.after = None
@@ -232,13 +257,13 @@ async def test_a_crash_at_any_kept_step_loses_no_intent_and_begins_nothing_twice
 
     actions = acting(target)
     actions.moved = crashing
-    actions.measured(bad.id)
-    with pytest.raises(Crash):
+    with pytest.raises(Crash):  # noqa: PT012 - whichever of the two comes to that step
+        await actions.decide(bad.id)
         await actions.work()
     started = acting(target)
     await started.recover()
     for _ in range(3):
-        started.measured(bad.id)
+        await started.decide(bad.id)
         await started.work()
     assert target.calls <= 1
     (action,) = await store.automation.actions()
@@ -252,7 +277,7 @@ async def test_below_level_four_nothing_is_begun_without_a_person(
 ) -> None:
     target, bad = Target(), await failed(store)
     actions = acting(target, level=level)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
     found = await store.automation.actions()
     assert [action.state for action in found] == ([] if state is None else [state])
@@ -270,13 +295,13 @@ async def test_a_dry_run_sends_nothing_and_keeps_the_request(
 ) -> None:
     target, bad = Target(), await failed(store)
     actions = acting(target, level=0, dry_run=True)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
     (action,) = await store.automation.actions()
     assert action.state is ActionState.SKIPPED
     assert action.request["request"] == {"path": "/x"}
     assert target.calls == 0
-    assert (await store.deployment(bad.id)).status is Status.SUCCEEDED
+    assert (await store.deployments.find(bad.id)).status is Status.SUCCEEDED
 
 
 async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can_stop_all(
@@ -285,13 +310,13 @@ async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can
     target = Target()
     first = await failed(store, "d1", started_at=NOON - 30 * MINUTE, finished_at=NOON - 29 * MINUTE)
     actions = acting(target)
-    actions.measured(first.id)
+    await actions.decide(first.id)
     await actions.work()
     target.returned = False
     later = NOON + 5 * MINUTE
     second = await failed(store, "d3", started_at=NOON + MINUTE, finished_at=NOON + 2 * MINUTE, version="v3")
     again = acting(target, now=later)
-    again.measured(second.id)
+    await again.decide(second.id)
     await again.work()
     newest, _ = await store.automation.actions()
     assert newest.state is ActionState.SKIPPED
@@ -301,7 +326,7 @@ async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can
     assert stopped is not None
     assert stopped.by == "ada"
     third = await failed(store, "d4", started_at=NOON + 3 * MINUTE, finished_at=NOON + 4 * MINUTE, version="v4")
-    again.measured(third.id)
+    await again.decide(third.id)
     await again.work()
     newest, *_ = await store.automation.actions()
     assert "ada has stopped all executors" in newest.trail[-1].reason
@@ -313,9 +338,9 @@ async def test_a_newer_deployment_leaves_nothing_to_take_back(
 ) -> None:
     target, bad = Target(), await failed(store)
     fix = replace(bad, id="d9", version="v3", started_at=NOON - MINUTE, finished_at=NOON - MINUTE)
-    await store.record(fix, ())
+    await store.deployments.record(fix, ())
     actions = acting(target)
-    actions.measured(bad.id)
+    await actions.decide(bad.id)
     await actions.work()
     (action,) = await store.automation.actions()
     assert action.state is ActionState.SKIPPED

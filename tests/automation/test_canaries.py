@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
-from afdp_exporter.automation.answers import rollout_json, rollout_sentence
+from afdp_exporter.automation.answers import rollout_of, rollout_sentence
 from afdp_exporter.automation.canaries import Canaries
+from afdp_exporter.automation.following import Following
 from afdp_exporter.config import read
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.gate.settings import GateSettings
-from afdp_exporter.model import CanaryVerdict, Deployment, Rollout, Series, Status, Strategy
+from afdp_exporter.model import CanaryVerdict, Deployment, Series, Status, Strategy
 from afdp_exporter.store.sqlite import SQLiteStore
 from real_parts.servers import Prometheus
 
@@ -71,17 +72,16 @@ def deployment(now: datetime, **words: Any) -> Deployment:  # noqa: ANN401
     return replace(plain, **words)
 
 
-def canaries(store: SQLiteStore, prometheus: Prometheus, name: str, now: datetime, shown: list[Rollout]) -> Canaries:
+def canaries(store: SQLiteStore, prometheus: Prometheus, name: str, now: datetime) -> Following:
     content = {
         "sources": [{"name": "prometheus", "kind": "prometheus", "url": prometheus.url}],
         "metrics": yaml.safe_load(METRICS.replace("NAME", name)),
     }
-    return Canaries(
+    comparer = Canaries(store=store, watched=lambda: read(content).watched, settings=lambda _: GateSettings())
+    return Following(
         store=store,
-        watched=lambda: read(content).watched,
-        settings=lambda _: GateSettings(),
+        comparers=(comparer,),
         clock=lambda: now,
-        shown=lambda _, rollout: shown.append(rollout),
     )
 
 
@@ -91,12 +91,11 @@ async def test_a_harmful_canary_is_worse_and_its_loss_at_full_traffic_is_in_rang
 ) -> None:
     now = datetime.now(UTC)
     written(prometheus, "harmful", now, errors=3.0, income=0.9)
-    shown: list[Rollout] = []
     canary = deployment(now)
-    await store.record(canary, ())
-    comparing = canaries(store, prometheus, "harmful", now, shown)
+    await store.deployments.record(canary, ())
+    comparing = canaries(store, prometheus, "harmful", now)
     await comparing.work()
-    (rollout,) = shown
+    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
     verdicts = {one.metric: one.verdict for one in rollout.comparisons}
     assert verdicts == {"error_ratio": CanaryVerdict.WORSE, "revenue_usd_per_hour": CanaryVerdict.WORSE}
     assert rollout.extrapolation is not None
@@ -105,23 +104,22 @@ async def test_a_harmful_canary_is_worse_and_its_loss_at_full_traffic_is_in_rang
     assert cost.low < 2000 < cost.high
     known = await store.automation.rollout("d2")
     assert known == rollout
-    told = rollout_json(canary, rollout)
+    told = rollout_of(canary, rollout).as_json()
     assert told["cost_per_hour"]["currency"] == "USD"
     assert {each["metric"] for each in told["metrics"]} == verdicts.keys()
     assert "$" in rollout_sentence(rollout)
-    assert await comparing.next_at() == now + timedelta(minutes=1)
+    assert await comparing.work() == now + timedelta(minutes=1)
 
 
 @pytest.mark.real
 async def test_an_innocent_canary_is_not_worse(prometheus: Prometheus, store: SQLiteStore) -> None:
     now = datetime.now(UTC)
     written(prometheus, "innocent", now, errors=1.0, income=1.0)
-    shown: list[Rollout] = []
-    await store.record(deployment(now, previous_version=None), ())
+    await store.deployments.record(deployment(now, previous_version=None), ())
     before = deployment(now - timedelta(days=1), id="d1", version="v1", previous_version="v0", status=Status.SUCCEEDED)
-    await store.record(before, ())  # the version beside it is known from there
-    await canaries(store, prometheus, "innocent", now, shown).work()
-    (rollout,) = shown
+    await store.deployments.record(before, ())  # the version beside it is known from there
+    await canaries(store, prometheus, "innocent", now).work()
+    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
     assert all(one.verdict is not CanaryVerdict.WORSE for one in rollout.comparisons)
     assert len(rollout.comparisons) == 2
     assert rollout.trouble is None
@@ -132,16 +130,15 @@ async def test_what_cannot_be_asked_is_said_and_what_is_no_canary_is_left_alone(
     prometheus: Prometheus, store: SQLiteStore
 ) -> None:
     now = datetime.now(UTC)
-    shown: list[Rollout] = []
-    comparing = canaries(store, prometheus, "nothing", now, shown)
+    comparing = canaries(store, prometheus, "nothing", now)
     for each in (
         deployment(now, id="full", traffic_ratio=None, strategy=Strategy.ROLLING),
         deployment(now, id="over", status=Status.SUCCEEDED),
         deployment(now, id="runs"),
     ):
-        await store.record(each, ())
+        await store.deployments.record(each, ())
     await comparing.work()
-    (rollout,) = shown
+    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
     assert rollout.deployment_id == "runs"
     assert {one.verdict for one in rollout.comparisons} == {CanaryVerdict.UNDECIDED}
 

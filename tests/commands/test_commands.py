@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from afdp_exporter import cli
@@ -105,11 +108,31 @@ def test_a_gap_is_a_blank_in_a_sparkline() -> None:
     assert sparkline(np.ones(9), 3) == "▁▁▁"
 
 
-@pytest.mark.parametrize("command", cli._Commands().list_commands(None))  # type: ignore[arg-type]
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    found = run(command, "--help")
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [((), cli._afdp), *commands(cli._afdp)],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_every_command_explains_itself_by_an_example_and_each_option(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    found = run(*path, "--help")
     assert found.exit_code == 0
     assert "Example: afdp" in " ".join(found.output.split())
+    assert not [line for line in found.output.splitlines() if line.endswith("...") and "[" not in line], (
+        "a summary is cut"
+    )
+    assert not [each.opts for each in command.params if isinstance(each, click.Option) and not each.help]
 
 
 def test_kinds_are_listed() -> None:
@@ -138,3 +161,28 @@ def test_what_is_not_reached_is_named_and_no_library_speaks(
     assert line.startswith("afdp")
     assert f"{url}" in line
     assert "no connection" in line
+
+
+def test_what_prometheus_grafana_and_editors_load_is_rendered_from_the_package(tmp_path: Path) -> None:
+    scraped = yaml.safe_load(run("render", "prometheus", "--target=afdp.corp.test:10333", "--job=afdp").stdout)
+    (job,) = scraped["scrape_configs"]
+    assert (job["job_name"], job["honor_labels"]) == ("afdp", True)
+    assert job["static_configs"] == [{"targets": ["afdp.corp.test:10333"]}]
+    folder = tmp_path / "dashboards"
+    written = run("render", "dashboards", f"--output={folder}", "--web.external-url=https://afdp.corp.test")
+    assert written.stdout.splitlines() == [str(path) for path in sorted(folder.iterdir())]
+    for path in folder.iterdir():
+        assert json.loads(path.read_text("utf-8"))["title"].startswith("AFDP ")
+        assert "localhost" not in path.read_text("utf-8")
+    assert json.loads(run("render", "schema").stdout)["properties"]["sources"]["type"] == "array"
+    away = run("render", "dashboards", "--output=/dev/null/x")
+    assert "--output names another" in str(away.exception)
+
+
+def test_a_check_without_faults_ends_with_what_to_run_next(config_file: Path) -> None:
+    change(config_file, metrics=[])
+    assert (
+        run("check", f"--config.file={config_file}")
+        .stdout.splitlines()[-1]
+        .startswith("next: afdp serve --config.file=")
+    )

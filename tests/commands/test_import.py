@@ -53,7 +53,7 @@ def imported(folder: Path, text: str, *flags: str) -> Result:
 async def backlog(folder: Path) -> Backlog:
     store = await SQLiteStore.open(folder / "data/afdp.db")
     try:
-        return await store.backlog(datetime.now(UTC))
+        return await store.looks.backlog(datetime.now(UTC))
     finally:
         await store.close()
 
@@ -73,7 +73,7 @@ def test_a_file_with_a_fault_imports_nothing(folder: Path) -> None:
 async def moved(folder: Path) -> list[str]:
     store = await SQLiteStore.open(folder / "data/afdp.db")
     try:
-        found = await store.history(before=datetime.now(UTC))
+        found = await store.history.measured(before=datetime.now(UTC))
         return [str(shift.verdict) for each in found if each.impact for shift in each.impact.shifts]
     finally:
         await store.close()
@@ -144,3 +144,24 @@ def test_the_past_of_a_feed_is_imported_once(folder: Path) -> None:
     assert left_out == {"tags": {"imported": 0, "events": 0, "left_out": {}}}
     assert "none is named other; known: tags" in str(run("--feed=other").exception)
     assert run().exit_code == 2
+
+
+def test_commands_that_share_the_services_measure_each_once(folder: Path) -> None:
+    record(folder)
+    configure(folder, {"kind": "recording", "path": str(folder / "recording")})
+    both = GOOD + GOOD.replace("api", "shop")
+
+    def outcome(*flags: str) -> dict[str, object]:
+        told: dict[str, object] = json.loads(imported(folder, both, "--output=json", *flags).stdout)
+        return {name: told[name] for name in ("imported", "measured", "left")}
+
+    assert outcome("--shard=0/2") == {"imported": 1, "measured": {"unknown": 1}, "left": 0}
+    assert asyncio.run(backlog(folder)).count == 0
+    assert outcome("--no-measure") == {"imported": 1, "measured": {}, "left": 1}
+    assert outcome("--shard=0/2") == {"imported": 0, "measured": {}, "left": 0}
+    assert outcome("--shard=1/2") == {"imported": 0, "measured": {"success": 1}, "left": 0}
+
+
+@pytest.mark.parametrize("shard", ["2/2", "1", "-1/2", "a/b"])
+def test_a_shard_is_one_of_so_many(folder: Path, shard: str) -> None:
+    assert "is no I/N" in imported(folder, GOOD, f"--shard={shard}").output

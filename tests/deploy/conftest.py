@@ -52,7 +52,7 @@ async def exporter(tmp_path: Path) -> AsyncIterator[Exporter]:
     )
     store = await SQLiteStore.open(tmp_path / "afdp.db")
     async with (
-        listening(make_app(config, store=store), "127.0.0.1", 0) as url,
+        listening(make_app(config, store=store), [("127.0.0.1", 0)]) as (url,),
         ClientSession(url, headers={"Authorization": f"Bearer {TOKEN}"}) as client,
     ):
         yield Exporter(url, client)
@@ -68,7 +68,9 @@ class Done:
     err: str
 
 
-async def run(*command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Done:
+async def run(
+    *command: str | Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, patience: float = PATIENCE
+) -> Done:
     """Run a program to its end, with our own folder of programs before the others."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(ROOT / ".cache/real/usr/bin")])
     process = await asyncio.create_subprocess_exec(
@@ -79,7 +81,7 @@ async def run(*command: str | Path, env: Mapping[str, str] | None = None, cwd: P
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
+    out, err = await asyncio.wait_for(process.communicate(), patience)
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 

@@ -2,8 +2,11 @@
 
 import re
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import Template
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +15,14 @@ import yaml
 from afdp_exporter.config import read
 from afdp_exporter.model import Attribution, Deployment, Outcome, Series, Status, Window
 from afdp_exporter.watching.analysis import assess, question_of
-from afdp_exporter.watching.evidence import Unobserved, gather
+from afdp_exporter.watching.evidence import NullObserver, gather
 from real_parts.fixtures import Start
 from real_parts.servers import Prometheus
 from shipped import ROOT
 
 FILES = (
     "README.md",
+    "docs/canary.md",
     "docs/configuration.md",
     "docs/first-steps.md",
     "deploy/docker/afdp.yml",
@@ -34,7 +38,15 @@ def queries(path: Path) -> list[str]:
     blocks = re.findall(r"^( *)```yaml\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL) if path.suffix == ".md" else []
     pieces = [block.replace(f"\n{indent}", "\n").removeprefix(indent) for indent, block in blocks] or [text]
     contents = [yaml.safe_load(piece) for piece in pieces if "query:" in piece]
-    return [metric["query"] for each in contents for metric in each.get("metrics", [each])]
+    metrics = [each if isinstance(each, list) else each.get("metrics", [each]) for each in contents]
+    return [query for some in metrics for metric in some for query in asked_by(metric)]
+
+
+def asked_by(metric: Mapping[str, Any]) -> list[str]:
+    """The query of a metric, what its events are counted in, and those that compare a canary."""
+    of = metric.get("of", {})
+    of = {"query": of} if isinstance(of, str) else of
+    return [query for query in (metric["query"], metric.get("canary"), metric.get("stable"), *of.values()) if query]
 
 
 def never_failed() -> list[Series]:
@@ -42,7 +54,8 @@ def never_failed() -> list[Series]:
     times = np.arange(NOW - 5400, NOW, SCRAPE) + 4.0
     chance = np.random.default_rng(11)
     visits = chance.normal(1.0, 0.02, times.size)
-    names = [("http_requests_total", {"code": "200"}, 5.0), ("shop_revenue_usd_total", {}, 0.2)]
+    names = [("http_requests_total", {"code": "200", "version": version}, 2.5) for version in ("v1", "v2")]
+    names += [("shop_revenue_usd_total", {}, 0.2), ("process_resident_memory_bytes", {}, 1e5)]
     names += [("http_request_duration_seconds_bucket", {"le": le}, 5.0 * share) for le, share in BUCKETS]
     return [
         Series(
@@ -66,8 +79,10 @@ def test_each_answers_for_a_service_that_never_failed_at_every_step(start: Start
     assert len(asked) >= 7
     for query in asked:
         for back in np.arange(60, 3000, 317):
-            (sample,) = prometheus.query(query.replace("$service", "quiet"), at=NOW - float(back))
-            value = float(sample["value"][1])
+            told = Template(query).safe_substitute(service="quiet", version="v2", previous_version="v1")
+            samples = prometheus.query(told, at=NOW - float(back))
+            assert len(samples) == 1, told
+            value = float(samples[0]["value"][1])
             assert np.isfinite(value)
             assert (value == 0) is ("5.." in query)
     assert [query for query in asked if "5.." in query]
@@ -94,7 +109,7 @@ async def test_a_healthy_deployment_of_a_service_that_never_failed_is_a_success(
         received_at=began,
     )
     window = Window(start=began - timedelta(hours=1), end=began + timedelta(minutes=20))
-    evidence = await gather(deployment, window, watched=watched, observer=Unobserved(), now=window.end)
+    evidence = await gather(deployment, window, watched=watched, observer=NullObserver(), now=window.end)
     question = question_of(deployment, evidence, others=(), now=window.end, watched=watched)
     impact = assess(question)
     verdicts = {shift.metric: shift.verdict for shift in impact.shifts}

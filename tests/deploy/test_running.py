@@ -4,6 +4,7 @@ import asyncio
 import configparser
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ import yaml
 
 from afdp_exporter import config
 from afdp_exporter.alerts import AlertSettings, chart_files, one_file
+from afdp_exporter.commands.import_ import Shard, import_
 from deploy.conftest import DEPLOY, ROOT, run
 
 CHART = DEPLOY / "helm/afdp-exporter"
@@ -103,6 +105,60 @@ async def test_the_swarm_stack_is_swarms(program: Callable[[str], str]) -> None:
     assert (deploy["replicas"], deploy["update_config"]["order"]) == (1, "stop-first")
 
 
+@pytest.mark.parametrize("file", ["docker/compose.replicas.yml", "swarm/replicas.yml"])
+async def test_several_replicas_share_one_postgresql(file: str, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("POSTGRES_PASSWORD=x\n")
+    words = ("--env-file", tmp_path / "env", "-f", DEPLOY / file, "config", "--format", "json")
+    done = await run("docker-compose", *words, cwd=ROOT)
+    assert done.code == 0, done.err
+    services = json.loads(done.out)["services"]
+    for name in ("afdp-exporter", "afdp-analyser"):
+        assert services[name]["deploy"]["replicas"] == 2
+        assert services[name]["environment"]["AFDP_STORAGE_URL"].startswith("postgresql://")
+    assert services["afdp-analyser"]["command"] == ["analyse"]
+
+
+async def test_the_chart_has_replicas_and_analysers_on_postgresql(
+    program: Callable[[str], str], tmp_path: Path
+) -> None:
+    command = (program("helm"), "template", "afdp", CHART, "--set", "replicas=3,analysers.replicas=2")
+    refused = await run(*command)
+    assert "share no volume" in refused.err
+    url = "storageUrl=postgresql://afdp@db.example.org/afdp,analysers.autoscaling.enabled=true"
+    done = await run(*command, "--set", url)
+    assert done.code == 0, done.err
+    objects = await valid(done.out, tmp_path)
+    by_kind = {each["kind"]: each for each in objects}
+    replicas, analysers = by_kind["StatefulSet"]["spec"], by_kind["Deployment"]["spec"]
+    assert (replicas["replicas"], "volumeClaimTemplates" in replicas) == (3, False)
+    hardened(pod(objects))
+    hardened(analysers["template"]["spec"])
+    for spec in (replicas, analysers):
+        (container,) = spec["template"]["spec"]["containers"]
+        assert {"name": "AFDP_STORAGE_URL", "value": "postgresql://afdp@db.example.org/afdp"} in container["env"]
+    selector = by_kind["Service"]["spec"]["selector"]
+    assert not selector.items() <= analysers["template"]["metadata"]["labels"].items()  # it is not sent webhooks
+    assert by_kind["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
+    scaled = by_kind["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]["name"]
+    keda = yaml.safe_load((DEPLOY / "kubernetes/keda.yaml").read_text())
+    assert scaled == by_kind["Deployment"]["metadata"]["name"] == keda["spec"]["scaleTargetRef"]["name"]
+
+
+def test_the_pods_of_an_indexed_job_share_the_services() -> None:
+    job = yaml.safe_load((DEPLOY / "kubernetes/import-job.yaml").read_text())
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (pod["securityContext"]["runAsNonRoot"], container["securityContext"]["readOnlyRootFilesystem"]) == (
+        True,
+        True,
+    )
+    count = job["spec"]["completions"]
+    assert job["spec"]["completionMode"] == "Indexed"
+    for index in range(count):
+        words = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["args"][1:]]
+        assert import_.make_context("import", words).params["shard"] == Shard.Part(index, count)
+
+
 @pytest.mark.parametrize("name", ["docker/afdp.yml", "kubernetes/afdp.yml"])
 def test_the_shipped_configurations_are_right(name: str, tmp_path: Path) -> None:
     content = yaml.safe_load((DEPLOY / name).read_text())
@@ -141,7 +197,9 @@ async def test_the_chart_is_clean_and_its_objects_are_kubernetes(program: Callab
     settings = AlertSettings(exporter_url="https://afdp.example.org")
     assert rules_of(by_kind["PrometheusRule"]) == rules_of({"spec": yaml.safe_load(one_file(settings))})
     shown = [each["data"] for each in objects if "grafana_dashboard" in each["metadata"].get("labels", {})]
-    dashboards = {file.name: json.loads(file.read_text()) for file in (ROOT / "grafana/dashboards").glob("*.json")}
+    files = (ROOT / "grafana/dashboards").glob("*.json")
+    at = settings.exporter_url  # where the variable of the exporter's address leads
+    dashboards = {file.name: json.loads(file.read_text().replace("http://localhost:10333", at)) for file in files}
     assert {name: json.loads(text) for data in shown for name, text in data.items()} == dashboards
 
 
@@ -188,7 +246,7 @@ async def test_the_rules_of_the_chart_follow_its_values(program: Callable[[str],
     "values", [(), ("ingress.enabled=true", "ingress.host=afdp.example.net", "ingress.tlsSecret=t")]
 )
 async def test_no_link_of_the_chart_leads_nowhere_and_the_exporter_that_runs_is_not_called_down(
-    program: Callable[[str], str], values: tuple[str, ...]
+    program: Callable[[str], str], promtool: Path, tmp_path: Path, values: tuple[str, ...]
 ) -> None:
     done = await run(program("helm"), "template", "shop", CHART, "--set", ",".join([*OPERATOR, *values]))
     assert done.code == 0, done.err
@@ -199,9 +257,19 @@ async def test_no_link_of_the_chart_leads_nowhere_and_the_exporter_that_runs_is_
     assert f"{address}/runbooks/AFDPDeploymentImpact" in text
     assert f"{address}/deployments/" in text
     job = by_kind["Service"]["metadata"]["labels"][by_kind["ServiceMonitor"]["spec"]["jobLabel"]]
-    rules = rules_of(by_kind["PrometheusRule"])["afdp-exporter"]
-    (down,) = (rule for rule in rules if rule.get("alert") == "AFDPExporterDown")
-    assert down["expr"] == f'absent(up{{job="{job}"}} == 1)'
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(by_kind["PrometheusRule"]["spec"]))
+    fires = {"expr": 'count(ALERTS{alertname="AFDPExporterDown", alertstate="firing"})', "eval_time": "20m"}
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [{"series": f'up{{job="{of}"}}', "values": "1x20"}],
+            "promql_expr_test": [fires | {"exp_samples": samples}],
+        }
+        for of, samples in ((job, []), ("other", [{"labels": "{}", "value": 1}]))
+    ]
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"rule_files": ["rules.yml"], "tests": tests}))
+    tested = await run(promtool, "test", "rules", tmp_path / "tests.yml")
+    assert tested.code == 0, tested.out + tested.err
 
 
 async def test_the_charts_configuration_is_one_that_the_exporter_takes(
@@ -268,3 +336,35 @@ async def test_the_unit_is_systemds(tmp_path: Path) -> None:
         (tmp_path / "afdp-exporter.service").write_text(fitted.replace("Group=afdp", "Group=root"))
         done = await run("systemd-analyze", "verify", "--man=no", tmp_path / "afdp-exporter.service")
         assert "afdp-exporter.service" not in done.err, done.err
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["nope=1", "service.prot=1", "image.registri=x", "ingress.hots=x", "dashboards.enable=true", "rbac.crate=true"],
+)
+async def test_a_value_that_the_chart_does_not_know_is_refused(program: Callable[[str], str], value: str) -> None:
+    done = await run(program("helm"), "template", "afdp", CHART, "--set", value)
+    assert done.code != 0
+    assert "additional properties" in done.err
+
+
+def documented() -> list[str]:
+    """What the documents give the chart: each `helm install`, alone and with what they say to add."""
+    texts = [file.read_text() for file in (ROOT / "README.md", ROOT / "deploy/README.md", CHART / "README.md")]
+    installs = [match[1] for text in texts for match in re.finditer(r"helm install afdp \S+([^`\n]*)", text)]
+    alone = " ".join(match[0] for text in texts for match in re.finditer(r"(?<=`)--set [^`]+", text))
+    return [*installs, *(f"{install} {alone}" for install in installs)]
+
+
+@pytest.mark.parametrize(
+    "address", ["", "externalUrl=https://afdp.corp.test", "ingress.enabled=true,ingress.host=h.test"]
+)
+async def test_with_the_values_of_the_documents_nothing_leads_to_this_machine_or_an_example(
+    program: Callable[[str], str], address: str
+) -> None:
+    assert len(documented()) >= 4
+    for words in documented():
+        given = shlex.split(words.replace("values.yaml", str(CHART / "values.yaml")))
+        done = await run(program("helm"), "template", "afdp", CHART, *given, *(["--set", address] if address else []))
+        assert done.code == 0, done.err
+        assert not re.search(r"localhost|example\.(com|org|net)", done.out)

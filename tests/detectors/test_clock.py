@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afdp_exporter.detectors.clock import UNTOUCHED, changed_elsewhere, clock
+from afdp_exporter.detectors.clock import UNTOUCHED, changed_elsewhere, wall_clock
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 DAY = 86_400.0
@@ -23,7 +23,7 @@ def test_the_same_hour_of_two_days_is_whole_days_apart_over_a_change_of_the_cloc
 ) -> None:
     at = datetime(*day, 14, 30, tzinfo=zone)
     before = [at.replace(day=day[2] - k, month=day[1]) for k in range(1, 4) if day[2] > k]
-    shown = clock(zone, at.timestamp() - 7 * DAY, at.timestamp()).shown(
+    shown = wall_clock(zone, at.timestamp() - 7 * DAY, at.timestamp()).to_wall(
         np.array([each.timestamp() for each in (*before, at)])
     )
     assert shown[-1] == at.timestamp()
@@ -34,7 +34,7 @@ def test_the_same_hour_of_two_days_is_whole_days_apart_over_a_change_of_the_cloc
 def test_around_the_deployment_time_runs_on_as_it_does(tens: int, zone: ZoneInfo) -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC).timestamp() + 600.0 * tens
     times = np.arange(at - UNTOUCHED, at + DAY, 600.0)
-    assert np.array_equal(clock(zone, at - 7 * DAY, at).shown(times), times)
+    assert np.array_equal(wall_clock(zone, at - 7 * DAY, at).to_wall(times), times)
 
 
 def test_a_change_of_the_clock_elsewhere_is_known_where_the_zone_has_none() -> None:

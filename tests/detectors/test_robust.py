@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from afdp_exporter.detectors.robust import highest_by_window, median, medians, quantile, quantiles
+from afdp_exporter.detectors.robust import median, medians, quantile, quantiles, window_maxima
 
 VALUES = arrays(np.float64, st.integers(1, 60), elements=st.floats(-1e6, 1e6))
 
@@ -31,4 +31,4 @@ def test_medians_of_rows_heed_what_counts(values: np.ndarray, counted: np.ndarra
 
 
 def test_windows_are_counted_from_the_end() -> None:
-    assert list(highest_by_window(np.array([9.0, 1.0, 2.0, 5.0, 4.0]), 2)) == [2.0, 5.0]
+    assert list(window_maxima(np.array([9.0, 1.0, 2.0, 5.0, 4.0]), 2)) == [2.0, 5.0]

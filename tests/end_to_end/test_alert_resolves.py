@@ -11,13 +11,13 @@ import pytest
 
 from afdp_exporter.alerts import AlertSettings, one_file
 from afdp_exporter.model import Floats, Series
-from end_to_end.test_first_light import scraping
 from real_parts.exporter import Exporter
 from real_parts.fixtures import Start
 from real_parts.receiver import Receiver
 from real_parts.servers import Alertmanager, Prometheus
 from real_parts.waiting import until
 from shipped.alertmanager import rewired
+from shipped.prometheus import scraping
 
 MINUTE = timedelta(minutes=1)
 HISTORY = timedelta(hours=30)

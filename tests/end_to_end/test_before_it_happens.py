@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.server import DATABASE
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.wording.numbers import format_share_range
 from real_parts.exporter import Exporter
 from real_parts.fixtures import Start
 from real_parts.receiver import Receiver
@@ -141,6 +143,7 @@ async def test_a_risky_deployment_is_told_before_and_while_it_happens_and_mutes_
     assert "past deployments (basis: service)" in message["text"]
     assert re.search(r"Expected loss: \d+ USD an hour \[\d+, \d+\]", message["text"]), message["text"]
 
+    the_risk_is_the_same_wherever_it_is_read(exporter, risky)
     panels_that_the_demo_leaves_empty_are_answered(prometheus)
     until(lambda: states(alertmanager, "Slow") == {"api": "active", "cart": "active"}, lambda: "both", PATIENCE)
     begun = {"status": "started", "started_at": datetime.fromtimestamp(time.time(), UTC).isoformat()}
@@ -153,6 +156,21 @@ async def test_a_risky_deployment_is_told_before_and_while_it_happens_and_mutes_
     until(lambda: states(alertmanager, "AFDPPredictedImpact") == {}, lambda: "over", PATIENCE)
     until(lambda: states(alertmanager, "Slow") == {"api": "active", "cart": "active"}, lambda: "both again", PATIENCE)
     assert "deployment code" not in str(receiver.posts)
+
+
+def the_risk_is_the_same_wherever_it_is_read(exporter: Exporter, planned: dict[str, Any]) -> None:
+    """In the API's answer, on `/metrics` and on the deployment's page."""
+    asked = exporter.curl("/api/v1/predictions", planned)[1]
+
+    def exposed(name: str) -> float:
+        (value,) = re.findall(rf'^{name}{{[^}}]*"migration"[^}}]*}} (\S+)$', exporter.page("/metrics"), re.MULTILINE)
+        return float(value)
+
+    assert exposed("afdp_predicted_failure_ratio") == pytest.approx(asked["failure_ratio"], rel=0.01)
+    chance = exposed("afdp_predicted_cost_chance_ratio")
+    assert chance == pytest.approx(asked["cost_per_hour"]["chance_ratio"], rel=0.01)
+    (link,) = re.findall(r'href="(/predictions\?[^"]+)"', exporter.page("/deployments/migration"))
+    assert format_share_range(Estimate(**asked["risk"])) in exporter.page(unescape(link))
 
 
 def panels_that_the_demo_leaves_empty_are_answered(prometheus: Prometheus) -> None:

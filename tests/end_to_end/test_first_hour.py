@@ -20,8 +20,8 @@ from aiohttp import ClientSession, web
 from afdp_exporter import settings
 from afdp_exporter.config import read
 from afdp_exporter.handlers.connections import listening
-from afdp_exporter.handlers.state import STATE
-from afdp_exporter.proposals import choose
+from afdp_exporter.handlers.context import STATE
+from afdp_exporter.proposals import select_metrics
 from afdp_exporter.proposals.discovery import Discovery
 from afdp_exporter.proposals.writing import configuration
 from afdp_exporter.server import make_app
@@ -59,7 +59,9 @@ class Hour:
         block = {"url": self.prometheus.url}
         discovery = Discovery(source=settings.build("sources", "prometheus", block, "url"), now=self.now)
         found = await discovery.survey()
-        return configuration(f"- {{name: prometheus, kind: prometheus, url: {block['url']}}}", choose(found.proposals))
+        return configuration(
+            f"- {{name: prometheus, kind: prometheus, url: {block['url']}}}", select_metrics(found.proposals)
+        )
 
     async def pass_until(self, moment: datetime) -> None:
         """Let time pass, with everything that is scraped meanwhile."""
@@ -81,7 +83,8 @@ class Hour:
         (look,) = [each for each in report["looks"] if each["after_seconds"] == 60 * after]
         due = datetime.fromisoformat(look["due_at"])
         await self.pass_until(due + 2 * SCRAPE)
-        self.app[STATE].due()
+        self.app[STATE].runner.wake()
+        self.app[STATE].own_runner.wake()
         async with asyncio.timeout(PATIENCE):
             while True:
                 report = await self.report(deployment_id)
@@ -124,8 +127,8 @@ async def install(start: Start, receiver: Receiver, tmp_path: Path) -> AsyncIter
             store = await SQLiteStore.open(tmp_path / "afdp.db")
             running.push_async_callback(store.close)
             hour.app = make_app(config, store=store, clock=lambda: hour.now)
-            served = listening(hour.app, "127.0.0.1", 0, tls=None, patience=10, most=1000)
-            url = await running.enter_async_context(served)
+            served = listening(hour.app, [("127.0.0.1", 0)], tls=None, patience=10, most=1000)
+            (url,) = await running.enter_async_context(served)
             hour.client = await running.enter_async_context(ClientSession(url))
             prometheus.config = alerting(url.removeprefix("http://"), alertmanager)
             await asyncio.to_thread(prometheus.restart)
@@ -224,7 +227,7 @@ async def test_before_it_can_be_judged_a_deployment_says_what_is_missing_and_whe
     hour.checkout.release(slower=SLOWER)
     report = await hour.check("early", 2)
     assert report["outcome"] == "unknown"
-    missing = r"[23] of 6 minutes of history; deployments from \d\d:\d\d on can be judged"
+    missing = r"[23] of 6 minutes of history; deployments from [-\d]+ \d\d:\d\d UTC on can be judged"
     assert all(re.fullmatch(missing, impact["reason"]) for impact in report["impacts"])
     assert re.search(missing, report["story"][0])
     page = await (await hour.client.get("/deployments/early")).text()

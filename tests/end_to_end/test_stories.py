@@ -45,7 +45,7 @@ class Story:
 
 
 @dataclass(frozen=True)
-class Told:
+class Parsed:
     update: Story
     migration: Story
     earlier_updates: tuple[str, ...]  # newest first
@@ -65,7 +65,7 @@ def from_a_prometheus(shop: Shop, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=[from_a_recording, from_a_prometheus])
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parsed]:
     """The API's deployments that do something, told to an exporter that reads the shop's series; its two stories."""
     lived, folder = Shop(), tmp_path_factory.mktemp("stories")
     world = lived.world
@@ -86,7 +86,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             effect.deployment_id for effect in world.truth if effect.metric == shop.ABANDONMENT and effect.size > 0
         }
         earlier = tuple(each.id for each in reversed(others) if each.id in alike)
-        yield Told(update=update, migration=migration, earlier_updates=earlier)
+        yield Parsed(update=update, migration=migration, earlier_updates=earlier)
 
 
 def answered(exporter: Exporter, deployment: Deployment) -> dict[str, Any]:
@@ -114,12 +114,12 @@ def every_step_is_found(story: Story) -> None:
             assert cause < effect, link["sentence"]
 
 
-def test_the_update_is_told_step_by_step_in_its_order(told: Told) -> None:
+def test_the_update_is_told_step_by_step_in_its_order(told: Parsed) -> None:
     every_step_is_found(told.update)
     names_in_order(told.update, ("request latency p95",), ("mobile sessions", "cart abandonment"), ("revenue",))
 
 
-def test_the_true_values_of_the_update_lie_inside_their_ranges_and_so_does_its_money(told: Told) -> None:
+def test_the_true_values_of_the_update_lie_inside_their_ranges_and_so_does_its_money(told: Parsed) -> None:
     for metric, impact in told.update.moved.items():
         effect = told.update.truth[metric]
         assert impact["low"] <= effect.size <= impact["high"], metric
@@ -129,13 +129,13 @@ def test_the_true_values_of_the_update_lie_inside_their_ranges_and_so_does_its_m
     assert not told.update.cost["ended"]
 
 
-def test_the_update_did_what_three_earlier_ones_did(told: Told) -> None:
+def test_the_update_did_what_three_earlier_ones_did(told: Parsed) -> None:
     assert len(told.earlier_updates) == 3
     assert told.update.report["seen_before"]["deployments"] == list(told.earlier_updates)
     assert "the same sequence followed three earlier deployments" in told.update.report["story"][0]
 
 
-def test_the_migration_is_told_with_its_times_and_its_money(told: Told) -> None:
+def test_the_migration_is_told_with_its_times_and_its_money(told: Parsed) -> None:
     every_step_is_found(told.migration)
     names_in_order(told.migration, ("db lock wait", "request latency p95", "error"), ("queue backlog jobs", "revenue"))
     for metric, impact in told.migration.moved.items():

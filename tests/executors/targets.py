@@ -19,6 +19,7 @@ class Target:
         self.writes: list[tuple[str, str, Any]] = []
         self.fail: str | None = None
         self.hung = asyncio.Event()
+        self.called = asyncio.Event()
         self._server: TestServer | None = None
 
     async def start(self) -> str:
@@ -43,6 +44,7 @@ class Target:
         if self.fail == "error":
             return web.json_response({"message": "boom"}, status=500)
         answered = self.write(request, body)
+        self.called.set()
         if self.fail == "hang":
             await self.hung.wait()
         return answered

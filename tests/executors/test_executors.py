@@ -1,15 +1,26 @@
 """Every executor through one table: once, twice, stale, refused, unknown, dry; and what each must not touch."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from afdp_exporter.errors import ActionRefused, ActionUnknown
-from afdp_exporter.executors import Executor, Order
+from afdp_exporter.executors import Executor, Order, Plan
 from afdp_exporter.settings import build, kinds
+from executors.aws_targets import (
+    AppConfigCompleteTarget,
+    AppConfigTarget,
+    CodeDeployTarget,
+    ECSEndedTarget,
+    ECSTarget,
+    LambdaPromotedTarget,
+    LambdaTarget,
+)
 from executors.targets import (
     ArgoCDTarget,
     FlagsmithTarget,
@@ -30,6 +41,9 @@ ORDER = Order(
 )  # fmt: skip
 
 
+SECRET = "canary-secret"
+
+
 @dataclass(frozen=True)
 class Row:
     kind: str
@@ -39,6 +53,7 @@ class Row:
     notices: bool = True  # whether a second check sees that it was done
 
 
+AWS = {"region": "eu-west-1", "timeout": "2s"}
 TABLE = (
     Row("kubernetes", KubernetesTarget, {"namespace": "shop"}),
     Row("argo_rollouts", RolloutTarget, {"namespace": "shop"}),
@@ -49,15 +64,30 @@ TABLE = (
     Row("unleash", UnleashTarget, {}, conditional=False),
     Row("flagsmith", FlagsmithTarget, {"environment_key": "key"}, conditional=False),
     Row("webhook", HookTarget, {}, conditional=False, notices=False),
+    Row("ecs", ECSTarget, AWS),
+    Row("ecs", ECSEndedTarget, AWS),
+    Row("codedeploy", CodeDeployTarget, AWS),
+    Row("lambda", LambdaTarget, AWS),
+    Row("lambda", LambdaPromotedTarget, AWS),
+    Row("appconfig", AppConfigTarget, AWS),
+    Row("appconfig", AppConfigCompleteTarget, AWS),
 )
+LAMBDA = {
+    "service": "lambda",
+    "operation": "UpdateAlias",
+    "params": {"FunctionName": "checkout", "Name": "production", "FunctionVersion": "1", "RevisionId": "r1"},
+}
 PROGRAMS = {"helm", "command"}  # tested with real programs in test_programs.py
-CLOUD = {"ecs", "codedeploy", "lambda", "appconfig"}  # in test_aws.py
 
 
-@pytest.fixture(params=TABLE, ids=lambda row: row.kind)
-async def row(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Row, Any, Executor]]:
+@pytest.fixture(params=TABLE, ids=lambda row: row.target.__name__)
+async def row(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Row, Any, Executor]]:
     """A target that stands as it should, and its executor."""
     chosen: Row = request.param
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
     target = chosen.target()
     url = await target.start()
     if chosen.kind == "swarm":
@@ -68,7 +98,7 @@ async def row(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Row, Any, E
 
 
 def test_every_kind_is_in_the_table() -> None:
-    assert {row.kind for row in TABLE} | PROGRAMS | CLOUD >= set(kinds("executors"))
+    assert {row.kind for row in TABLE} | PROGRAMS == set(kinds("executors"))
 
 
 async def test_once_it_returns_and_shows_it(row: tuple[Row, Any, Executor]) -> None:
@@ -135,6 +165,59 @@ async def test_a_target_that_is_away_can_be_read_later(row: tuple[Row, Any, Exec
         await executor.apply(plan)
 
 
+async def test_a_plan_that_was_kept_tells_after_a_crash_whether_it_was_carried_out(
+    row: tuple[Row, Any, Executor],
+) -> None:
+    chosen, target, executor = row
+    plan = await executor.check(ORDER)
+    request, seen = orjson.loads(orjson.dumps([plan.request, plan.seen]))
+    kept = Plan(order=ORDER, sentence=plan.sentence, request=request, seen=seen)
+    if not chosen.notices:
+        pytest.skip("nothing can be read there")
+    assert await executor.verify(kept) is False
+    target.fail = "hang"
+    calling = asyncio.create_task(executor.apply(plan))
+    await target.called.wait()
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    assert await executor.verify(kept) is not False
+    target.hung.set()
+
+
+async def test_a_target_that_never_answers_leaves_unknown_what_it_did_and_is_called_once(
+    row: tuple[Row, Any, Executor],
+) -> None:
+    chosen, target, executor = row
+    if chosen.kind == "swarm":
+        pytest.skip("its library waits for five minutes")
+    impatient = replace(executor, timeout=timedelta(milliseconds=200))  # type: ignore[type-var]
+    plan = await impatient.check(ORDER)
+    target.fail = "hang"
+    with pytest.raises(ActionUnknown) as raised:
+        await impatient.apply(plan)
+    assert SECRET not in f"{raised.value}{plan}{executor}"
+    assert len(target.writes) == 1
+
+
+async def test_a_dry_run_keeps_the_very_request_that_is_sent(row: tuple[Row, Any, Executor]) -> None:
+    _, target, executor = row
+    plan = await executor.check(ORDER)
+    assert not target.writes
+    assert SECRET not in f"{plan}"
+    await executor.apply(plan)
+    ((method, path, body),) = target.writes
+    asked = dict(plan.request)
+    if "operation" in asked:
+        assert method == asked["operation"]
+        sent = asked["params"]
+        assert all(str(body[name]) == str(sent[name]) or name == "AllowRevert" for name in sent.keys() & body.keys())
+        return
+    assert method == asked["method"]
+    assert path.partition("?")[0].endswith(asked["path"])
+    assert body == asked.get("body")
+
+
 async def test_another_version_is_left_alone(row: tuple[Row, Any, Executor]) -> None:
     chosen, target, executor = row
     if chosen.kind in {"flux", "launchdarkly", "unleash", "flagsmith", "webhook"}:
@@ -142,6 +225,31 @@ async def test_another_version_is_left_alone(row: tuple[Row, Any, Executor]) -> 
     with pytest.raises(ActionRefused, match="v9"):
         await executor.check(replace(ORDER, version="v9"))
     assert not target.writes
+
+
+async def test_aws_refuses_what_it_cannot_sign_and_says_nothing_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = LambdaTarget()
+    url = await target.start()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    executor = build("executors", "lambda", {"url": url, **AWS}, "")
+    with pytest.raises(ActionUnknown, match="NoCredentialsError"):
+        await executor.check(ORDER)
+    with pytest.raises(ActionRefused, match="nothing was sent"):
+        await executor.apply(Plan(order=ORDER, sentence="", request=LAMBDA))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, SECRET)
+    target.fail, target.refusal = "refused", "SignatureDoesNotMatch"  # which quotes the headers that were signed
+    target.words = f"The canonical string should have been x-amz-security-token:{SECRET}"
+    with pytest.raises(ActionRefused, match="SignatureDoesNotMatch") as raised:
+        await build("executors", "lambda", {"url": url, **AWS}, "").apply(
+            Plan(order=ORDER, sentence="", request=LAMBDA)
+        )
+    assert SECRET not in str(raised.value)
+    await target.stop()
 
 
 @pytest.mark.parametrize("service", ["../admin", "a/b", "", "x y", "checkout\n"])

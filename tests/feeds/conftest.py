@@ -1,6 +1,7 @@
 """A store of its own, and a feed that is followed into it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from afdp_exporter.feeds import Feed
+from afdp_exporter.jobs import Kind
+from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.model import Announcement, Deployment
 from afdp_exporter.settings import build
-from afdp_exporter.store import Announced
+from afdp_exporter.store import NewJob
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.watching.watch import Schedule
@@ -29,12 +32,9 @@ class Ear:
     states: list[bool] = field(default_factory=list)
     something: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def taken(self, announcement: Announcement, announced: Announced) -> None:
+    def taken(self, announcement: Announcement) -> None:
         self.heard.append(announcement)
         self._tell()
-
-    def described(self, deployment: Deployment) -> None:
-        """It is read from the store."""
 
     def left_out(self, feed: str, reason: str) -> None:
         self.ignored.append(reason)
@@ -65,10 +65,21 @@ class Listening:
     store: SQLiteStore
     now: datetime = START + timedelta(days=1)
     ear: Ear = field(default_factory=Ear)
+    begun: float = field(default_factory=time.monotonic)
 
     @property
     def feeding(self) -> Feeding:
-        return Feeding(store=self.store, rules=lambda: (), schedule=Schedule, audience=self.ear, clock=lambda: self.now)
+        return self._feeding({})
+
+    def _feeding(self, feeds: dict[str, Feed]) -> Feeding:
+        return Feeding(
+            store=self.store, rules=lambda: (), schedule=Schedule, feeds=lambda: feeds, audience=self.ear,
+            clock=self.clock,
+        )  # fmt: skip
+
+    def clock(self) -> datetime:
+        """The time, which goes on."""
+        return self.now + timedelta(seconds=time.monotonic() - self.begun)
 
     async def catch_up(self, feed: Feed, since: datetime = START) -> int:
         return await self.feeding.catch_up("feed", feed, since)
@@ -76,7 +87,9 @@ class Listening:
     @asynccontextmanager
     async def following(self, feed: Feed) -> AsyncIterator[Ear]:
         """A feed that is followed until the end of the block, from its cursor on."""
-        task = asyncio.create_task(self.feeding.follow({"feed": feed}))
+        kind = Kind(name="feed", run=self._feeding({"feed": feed}).poll)
+        await self.store.jobs.enqueue(NewJob(kind="feed", key="feed", due_at=START))
+        task = asyncio.create_task(Runner(self.store, kind, clock=self.clock).run())
         try:
             yield self.ear
         finally:
@@ -85,7 +98,7 @@ class Listening:
 
     async def deployments(self) -> list[Deployment]:
         """What is stored, oldest first."""
-        return list(reversed((await self.store.deployments(limit=500)).deployments))
+        return list(reversed((await self.store.deployments.page(limit=500)).deployments))
 
     async def lives(self) -> list[tuple[str, str | None, str]]:
         """Service, version and status of what is stored, oldest first."""

@@ -98,6 +98,29 @@ class Kubernetes:
         workload["status"] |= {"updatedNumberScheduled": 3, "desiredNumberScheduled": 3, "numberAvailable": 3}
         await self._observed(plural, workload)
 
+    async def abort(self, name: str) -> None:
+        """`kubectl argo rollouts abort`: what is new is taken down, its revision stays."""
+        await self._tick()
+        workload = self.objects["rollouts", name]
+        workload["status"] |= {"abort": True, "phase": "Degraded", "updatedReplicas": 0}
+        await self._observed("rollouts", workload)
+
+    async def retry(self, name: str) -> None:
+        """`kubectl argo rollouts retry rollout`: the same revision again."""
+        await self._tick()
+        workload = self.objects["rollouts", name]
+        del workload["status"]["abort"]
+        workload["status"] |= {"phase": "Progressing"}
+        await self._observed("rollouts", workload)
+
+    async def replace_pods(self, name: str, updated: int) -> None:
+        """Somebody has deleted so many pods of a StatefulSet with `OnDelete`, and they are back, new."""
+        await self._tick()
+        workload = self.objects["statefulsets", name]
+        count = workload["spec"]["replicas"]
+        workload["status"] |= {"replicas": count, "readyReplicas": count, "updatedReplicas": updated}
+        await self._observed("statefulsets", workload)
+
     async def delete(self, plural: str, name: str) -> None:
         """Gone, with its revisions."""
         gone = self.objects.pop((plural, name))

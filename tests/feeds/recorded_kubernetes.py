@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from afdp_exporter.feeds._cluster import Changed, Listed
-from afdp_exporter.feeds._rollouts import KINDS, Kind, Resource
+from afdp_exporter.feeds._rollouts import KINDS, Resource
 
 FOLDER = Path(__file__).parent / "streams"
 EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text())["kubernetes"]
@@ -81,10 +81,9 @@ class Recorded:
     upto: int = 0
     namespaces: tuple[str | None, ...] = (None,)
 
-    async def kept(self, kind: Kind, workload: dict[str, Any]) -> list[dict[str, Any]]:
+    async def kept(self, revisions: Resource, namespace: str | None, _: object) -> list[dict[str, Any]]:
         """As the server lists them."""
-        namespace = workload["metadata"]["namespace"]
-        found = self.stream.state(kind.revisions.plural, self.upto).values()
+        found = self.stream.state(revisions.plural, self.upto).values()
         return [each for each in found if each["metadata"]["namespace"] == namespace]
 
     def lists(self) -> list[tuple[Resource, Changed | Listed]]:

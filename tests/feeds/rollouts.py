@@ -7,8 +7,8 @@ import pytest
 
 from afdp_exporter.feeds import Step
 from afdp_exporter.model import Announcement, Status
-from afdp_exporter.tracking.life import assemble
-from afdp_exporter.tracking.mapping import place
+from afdp_exporter.tracking.mapping import resolve_service
+from afdp_exporter.tracking.merge import merge_announcements
 
 
 def ends(told: list[Announcement]) -> list[dict[str, Any]]:
@@ -25,8 +25,8 @@ def rollouts(steps: list[Step]) -> list[dict[str, Any]]:
             by_key.setdefault(each.key, []).append(each)
     found = []
     for told in by_key.values():
-        placed = [one for each in told if isinstance(one := place(each, ()), Announcement)]
-        life = assemble(placed, received_at=datetime.now(UTC))
+        placed = [one for each in told if isinstance(one := resolve_service(each, ()), Announcement)]
+        life = merge_announcements(placed, received_at=datetime.now(UTC))
         assert life is not None
         deployment = life.deployment
         assert deployment.status == (ends(told)[-1]["status"] if ends(told) else "started")

@@ -229,7 +229,7 @@ async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted
     asking = feed("github", url=url, repositories=["shop/api"], token="secret", changes=True)
     server.deploy("shop/api", "v1.0", "in_progress", "success")
     await listening.catch_up(asking)
-    (found,) = (await listening.store.deployments()).deployments
+    (found,) = (await listening.store.deployments.page()).deployments
     assert found.traits == {
         "files_changed": 2.0,
         "migrations_changed": 1.0,
@@ -247,7 +247,7 @@ async def test_the_size_of_the_pull_request_that_brought_a_commit_is_a_trait(
     asking = feed("github", url=await serve(server.answer), repositories=["shop/api"], token="secret", changes=True)
     server.deploy("shop/api", "v1.0", "success")
     await listening.catch_up(asking)
-    (found,) = (await listening.store.deployments()).deployments
+    (found,) = (await listening.store.deployments.page()).deployments
     assert found.traits["pull_request_files"] == 5.0
     assert found.traits["pull_request_lines"] == 42.0
 

@@ -127,7 +127,7 @@ async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted
     asking = feed("gitlab", url=url, projects=["shop/api"], token="secret", changes=True)
     server.deploy("v1.0", "success")
     await listening.catch_up(asking)
-    (found,) = (await listening.store.deployments()).deployments
+    (found,) = (await listening.store.deployments.page()).deployments
     assert found.traits == {"files_changed": 2.0, "terraform_changed": 1.0, "lines_added": 3.0, "lines_removed": 1.0}
     assert found.change_types == ("code", "infrastructure")
 
@@ -139,5 +139,5 @@ async def test_the_size_of_the_merge_request_that_brought_a_commit_is_a_trait(
     asking = feed("gitlab", url=await serve(server.answer), projects=["shop/api"], token="secret", changes=True)
     server.deploy("v1.0", "success")
     await listening.catch_up(asking)
-    (found,) = (await listening.store.deployments()).deployments
+    (found,) = (await listening.store.deployments.page()).deployments
     assert found.traits["pull_request_files"] == 1000.0

@@ -1,5 +1,6 @@
 """Kubernetes over its API: what is a rollout and what is none, and nothing lost or told twice, whatever breaks."""
 
+import asyncio
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -83,6 +84,60 @@ async def test_a_rollout_that_fails_and_is_taken_back_is_told_as_that(
     assert found == [("v1", "succeeded"), ("v2", "failed"), ("v1", "succeeded")]
 
 
+async def test_a_rollout_that_is_aborted_and_tried_again_ends_as_the_last_try_does(
+    cluster: Kubernetes, kubernetes: Feed, listening: Listening
+) -> None:
+    await cluster.create("rollouts", "api", "api:v1")
+    async with listening.following(kubernetes) as ear:
+        await ear.until(lambda: len(ear.heard) == 2)
+        await cluster.roll("rollouts", "api", "api:v2")
+        await cluster.abort("api")
+        await ear.until(lambda: len(ear.heard) == 4)
+        assert [life[1:] for life in await listening.lives()] == [("v1", "succeeded"), ("v2", "rolled_back")]
+        await cluster.retry("api")
+        await cluster.finish("rollouts", "api")
+        await ear.until(lambda: len(ear.heard) == 5)
+    assert [life[1:] for life in await listening.lives()] == [("v1", "succeeded"), ("v2", "succeeded")]
+    _, again = await listening.deployments()
+    assert again.finished_at is not None
+    assert again.finished_at - again.started_at >= timedelta(minutes=1)  # the end of the last try
+
+
+async def test_with_on_delete_a_rollout_lasts_until_the_last_pod_was_replaced(
+    cluster: Kubernetes, kubernetes: Feed, listening: Listening
+) -> None:
+    await cluster.create("statefulsets", "db", "db:v1")
+    cluster.objects["statefulsets", "db"]["spec"]["updateStrategy"] = {"type": "OnDelete"}
+    async with listening.following(kubernetes) as ear:
+        await ear.until(lambda: len(ear.heard) == 2)
+        await cluster.roll("statefulsets", "db", "db:v2")
+        await cluster.replace_pods("db", 0)
+        await cluster.replace_pods("db", 1)
+        await ear.until(lambda: len(ear.heard) == 3)
+        assert [life[1:] for life in await listening.lives()] == [("v1", "succeeded"), ("v2", "started")]
+        await cluster.replace_pods("db", 2)
+        await ear.until(lambda: len(ear.heard) == 4)
+    assert [life[1:] for life in await listening.lives()] == [("v1", "succeeded"), ("v2", "succeeded")]
+
+
+async def test_a_hundred_images_at_once_are_known_from_what_is_watched_already(
+    cluster: Kubernetes, kubernetes: Feed, listening: Listening
+) -> None:
+    names = [f"s{number}" for number in range(100)]
+    for name in names:
+        await cluster.create("deployments", name, f"{name}:v1")
+    async with listening.following(kubernetes) as ear:
+        await ear.until(lambda: len(ear.heard) == 200)
+        asked = len(cluster.requests)
+        for name in names:
+            await cluster.roll("deployments", name, f"{name}:v2")
+            await cluster.finish("deployments", name)
+        await ear.until(lambda: len(ear.heard) == 400)
+        assert len(cluster.requests) - asked <= 1
+    lives = sorted(await listening.lives())
+    assert lives == sorted((name, version, "succeeded") for name in names for version in ("v1", "v2"))
+
+
 @pytest.mark.parametrize("plural", KINDS)
 async def test_what_was_rolled_out_while_the_exporter_was_away_is_told_once(
     cluster: Kubernetes, kubernetes: Feed, listening: Listening, plural: str
@@ -100,7 +155,7 @@ async def test_what_was_rolled_out_while_the_exporter_was_away_is_told_once(
     known = sorted(await listening.lives())
     assert [life[:2] for life in known] == [("api", "v1"), ("api", "v2"), ("api", "v3"), ("web", "v1")]
     reached = len(ear.states)
-    await listening.store.keep_cursor("feed", json.dumps({"since": START.isoformat(), "seen": {}}))  # never kept
+    await listening.store.cursors.save("feed", json.dumps({"since": START.isoformat(), "seen": {}}))  # never kept
     async with listening.following(kubernetes):
         await ear.until(lambda: len(ear.states) > reached)
     assert sorted(await listening.lives()) == known
@@ -152,8 +207,8 @@ async def test_a_bookmark_moves_the_place_from_which_a_watch_goes_on(
         await cluster.bookmark()
         place = cluster.version
         cluster.requests.clear()
-        cluster.breaks = [b""] * 4
-        async with cluster.changed:
+        cluster.breaks = [b""] * 12  # each of six watches breaks off before any is taken up again
+        async with asyncio.timeout(60), cluster.changed:
             cluster.changed.notify_all()
             await cluster.changed.wait_for(lambda: any(map(watched, cluster.requests)))
     again = list(filter(watched, cluster.requests))

@@ -78,7 +78,7 @@ async def test_the_chunks_of_a_watch_do_not_matter(
     expected: list[dict[str, Any]] = EXPECTED[name]["rollouts"]
     ends = sum(len(each["ends"]) for each in expected)
     listening.now = stream.since + timedelta(minutes=5)
-    await listening.store.keep_cursor("feed", json.dumps({"since": stream.since.isoformat(), "seen": {}}))
+    await listening.store.cursors.save("feed", json.dumps({"since": stream.since.isoformat(), "seen": {}}))
     async with listening.following(configured(tmp_path, await serve(server.answer))) as ear:
         await ear.until(lambda: len(ear.states) > 0)
         server.released.set()

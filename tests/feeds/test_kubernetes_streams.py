@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from afdp_exporter.feeds import Since, Step
+from afdp_exporter.feeds import PollRequest, Step
 from afdp_exporter.feeds._cluster import Cluster
 from afdp_exporter.feeds.kubernetes import Kubernetes, _Walk
 from feeds.recorded_kubernetes import EXPECTED, Recorded, Stream
@@ -29,16 +29,20 @@ async def followed(stream: Stream, restarts: Iterable[int] = ()) -> list[Step]:
     chosen, cursor = set(restarts), None
     while cluster.upto <= stream.last():
         now = datetime.fromtimestamp(stream.entries[cluster.upto - 1].at, UTC)
+        if walk is not None and walk.ask_at is not None and walk.ask_at <= now:
+            steps += await walk.ask(walk.ask_at)
         if walk is None or cluster.upto in chosen:
             cursor = walk.reached().cursor if walk is not None else None
-            since = Since(at=stream.since, now=now, cursor=cursor)
+            since = PollRequest(at=stream.since, now=now, cursor=cursor)
             walk = _Walk(FEED, cast("Cluster", cluster), since)
             changes = cluster.lists()
         else:
             changes = cluster.changes()
         for resource, change in changes:
-            steps += await walk.take(resource, change, now)
+            steps += walk.take(resource, change, now)
         cluster.upto += 1
+    if walk is not None and walk.ask_at is not None:
+        steps += await walk.ask(walk.ask_at)
     return steps
 
 

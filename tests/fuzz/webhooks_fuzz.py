@@ -12,8 +12,8 @@ import atheris
 with atheris.instrument_imports(include=["afdp_exporter"]):
     from afdp_exporter.errors import BadInput
     from afdp_exporter.model import Announcement
-    from afdp_exporter.tracking.life import assemble
-    from afdp_exporter.tracking.mapping import place
+    from afdp_exporter.tracking.mapping import resolve_service
+    from afdp_exporter.tracking.merge import merge_announcements
     from webhooks.deliveries import examples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -33,15 +33,15 @@ def main() -> None:
         chosen = data[0] % len(known) if data else 0
         body = data[1:]
         webhook, headers = webhooks[chosen], known[chosen].headers
-        webhook.proof.holds(headers | {"authorization": body[:80].decode("latin-1")}, body, "s3cret", NOON)
+        webhook.proof.verifies(headers | {"authorization": body[:80].decode("latin-1")}, body, "s3cret", NOON)
         try:
             told = webhook.parse(headers, body)
         except BadInput:
             return
         for each in told:
-            placed = place(each, ()) if isinstance(each, Announcement) else each
+            placed = resolve_service(each, ()) if isinstance(each, Announcement) else each
             if isinstance(placed, Announcement):
-                assemble([placed], received_at=NOON)
+                merge_announcements([placed], received_at=NOON)
 
     atheris.Setup([sys.argv[0], *flags, corpus], one)
     atheris.Fuzz()

@@ -9,9 +9,9 @@ from scipy.stats import beta, binomtest
 
 from afdp_exporter.gate.sequential import (
     autocorrelation,
-    burstiness,
     clopper_pearson,
     exceeds,
+    fano_factor,
     interval,
     log_e_values,
     long_run_variance,
@@ -78,7 +78,7 @@ def test_a_canary_like_the_stable_version_is_rarely_called_worse_at_any_of_all_c
         difference = ar1(120, phi, chance) - 0.1 * ar1(120, phi, chance)
         for n in range(10, 121, 5):
             noise = noise_of(difference[:n], history)
-            if difference[:n].mean() > margin(n, noise.cautious, 0.1, noise.freedom):
+            if difference[:n].mean() > margin(n, noise.cautious, 0.1, noise.degrees_of_freedom):
                 wrong += 1
                 break
     assert wrong <= worlds * most + 2 * np.sqrt(worlds * most * (1 - most))
@@ -91,7 +91,7 @@ def test_the_interval_for_one_check_holds_nine_times_of_ten(phi: float) -> None:
     for _ in range(worlds):
         difference = ar1(60, phi, chance)
         noise = noise_of(difference, history)
-        held += abs(difference.mean()) <= interval(60, noise.likely, noise.freedom)
+        held += abs(difference.mean()) <= interval(60, noise.likely, noise.degrees_of_freedom)
     assert 0.85 <= held / worlds <= 0.96
 
 
@@ -117,9 +117,9 @@ def test_bursts_are_known_from_their_counts() -> None:
     exposure = np.full(4000, 1000.0)
     even = chance.poisson(20.0, 4000).astype(float)
     bursts = chance.poisson(20.0 * chance.gamma(2.0, 0.5, 4000)).astype(float)
-    assert burstiness(even, exposure) == pytest.approx(0.0, abs=0.01)
-    assert burstiness(bursts, exposure) == pytest.approx(0.5, abs=0.06)
-    assert burstiness(np.zeros(4000), exposure) == 0.0
+    assert fano_factor(even, exposure) == pytest.approx(0.0, abs=0.01)
+    assert fano_factor(bursts, exposure) == pytest.approx(0.5, abs=0.06)
+    assert fano_factor(np.zeros(4000), exposure) == 0.0
 
 
 def test_how_long_it_takes_falls_with_traffic_and_with_the_size_of_the_change() -> None:

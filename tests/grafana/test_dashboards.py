@@ -32,12 +32,13 @@ VALUES = {
 each_dashboard = pytest.mark.parametrize("name", [path.name for path in FILES])
 
 
-def test_the_four_dashboards_are_there() -> None:
+def test_the_five_dashboards_are_there() -> None:
     assert {load(path.name)["title"] for path in FILES} == {
-        "Deployments",
-        "Cause and effect",
-        "Risk and windows",
-        "Trust",
+        "AFDP Deployments",
+        "AFDP Cause and effect",
+        "AFDP Risk and windows",
+        "AFDP Automation",
+        "AFDP Trust",
     }
 
 

@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 from afdp_exporter.config import Config, read
 from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.handlers.connections import listening
-from afdp_exporter.handlers.web_config import Web
+from afdp_exporter.handlers.web_config import ReloadingWebConfig
 from afdp_exporter.server import make_app
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -77,16 +77,17 @@ async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> As
             held: SQLiteStore = store,
             patience: float = 10,
             most: int = 1000,
+            of_address: int = 50,
             context: ssl.SSLContext | None = None,
-            web_config: Web | None = None,
+            web_config: ReloadingWebConfig | None = None,
             external: External = NOT_KNOWN,
             **additions: object,
         ) -> ClientSession:
             app = make_app(
                 read(content | additions), store=held, clock=clock, load=load, web_config=web_config, external=external
             )
-            address = await running.enter_async_context(
-                listening(app, "127.0.0.1", 0, tls=context, patience=patience, most=most)
+            (address,) = await running.enter_async_context(
+                listening(app, [("127.0.0.1", 0)], tls=context, patience=patience, most=most, of_address=of_address)
             )
             return await running.enter_async_context(ClientSession(address))
 

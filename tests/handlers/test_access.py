@@ -18,10 +18,10 @@ from aiohttp import ClientSession, TCPConnector, encode_basic_auth
 from afdp_exporter.config import read
 from afdp_exporter.errors import ConfigError, Unauthorised
 from afdp_exporter.handlers import tls
-from afdp_exporter.handlers.access import Door, Scope
+from afdp_exporter.handlers.access import Authenticator, Scope
 from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.routes import ROUTES
-from afdp_exporter.handlers.web_config import Web
+from afdp_exporter.handlers.web_config import ReloadingWebConfig
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 TOKENS = [
@@ -33,6 +33,7 @@ TOKENS = [
 ]
 
 
+ASKING = ("github", "gitlab", "azure_devops")
 SENDERS = [{"kind": "github", "secret": "canary-sender"}]
 
 
@@ -73,10 +74,10 @@ CHALLENGE = 'Bearer realm="afdp", Basic realm="afdp", charset="UTF-8"'
 
 
 @pytest.fixture
-def web(tmp_path: Path) -> Web:
+def web(tmp_path: Path) -> ReloadingWebConfig:
     """A web configuration with a user."""
     (tmp_path / "web.yml").write_text(yaml.safe_dump({"basic_auth_users": USERS}))
-    return Web(tmp_path / "web.yml")
+    return ReloadingWebConfig(tmp_path / "web.yml")
 
 
 def test_every_route_is_in_the_table_of_the_page_and_every_column_is_tried() -> None:
@@ -95,7 +96,8 @@ async def told(client: ClientSession, call: tuple[str, str], headers: dict[str, 
     if answer.status == 401:
         assert answer.headers["WWW-Authenticate"] == CHALLENGE
     if answer.status in {401, 403, 429}:
-        assert answer.content_type == "application/problem+json"
+        as_told = "application/vnd.api+json" if path.startswith("/api/v2/") else "application/problem+json"
+        assert answer.content_type == as_told
         return str(answer.status)
     return "yes"
 
@@ -110,7 +112,7 @@ async def test_the_table_holds(start: Callable[..., Any], column: str) -> None:
 
 @pytest.mark.parametrize("column", WHO)
 async def test_where_there_are_users_the_open_calls_need_a_credential_too(
-    start: Callable[..., Any], column: str, web: Web
+    start: Callable[..., Any], column: str, web: ReloadingWebConfig
 ) -> None:
     client = await start(tokens=TOKENS, webhooks=SENDERS, web_config=web)
     locked_out = column in {"nobody", "unknown or expired"}
@@ -129,6 +131,27 @@ async def test_a_senders_signature_opens_its_own_route_and_no_other(start: Calla
         for headers in (signed, signed | bearer("canary-sender"), signed | basic("github", "canary-sender")):
             assert (call, await told(client, call, headers)) == (call, expected)
     assert await told(client, ("POST", "/webhooks/flux"), signed) == "401"
+
+
+@pytest.mark.parametrize("kind", ASKING)
+async def test_a_hook_that_asks_for_an_approval_is_opened_by_its_own_secret_alone(
+    start: Callable[..., Any], kind: str
+) -> None:
+    client = await start(tokens=TOKENS, webhooks=[{"kind": each, "secret": f"canary-{each}"} for each in ASKING])
+    others = [secret for each in ASKING if each != kind for secret in (f"canary-{each}",)]
+    forged = [
+        headers
+        for secret in ["", "canary-gate", "canary-admin", *others]
+        for headers in (
+            bearer(secret),
+            basic("any", secret),
+            {"X-Gitlab-Token": secret},
+            {"X-Hub-Signature-256": f"sha256={hmac.new(secret.encode(), b'', 'sha256').hexdigest()}"},
+            {"PlanUrl": "http://169.254.169.254", "AuthToken": secret, **bearer(secret)},
+        )
+    ]
+    for headers in [*forged, *(headers for column in WHO.values() for headers in column)]:
+        assert await told(client, ("POST", f"/webhooks/{kind}"), headers) == "401"
 
 
 async def test_a_client_certificate_alone_opens_nothing(start: Callable[..., Any], tmp_path: Path) -> None:
@@ -152,7 +175,7 @@ async def test_a_client_certificate_alone_opens_nothing(start: Callable[..., Any
             assert (call, await told(certified, call, {})) == (call, row["nobody"])
 
 
-async def test_a_user_may_what_the_configuration_says(start: Callable[..., Any], web: Web) -> None:
+async def test_a_user_may_what_the_configuration_says(start: Callable[..., Any], web: ReloadingWebConfig) -> None:
     client = await start(users=[{"name": "ada", "scopes": ["admin"]}, {"name": "bob"}], web_config=web)
     assert await told(client, ("POST", "/-/reload"), basic("ada", "canary-ada")) == "yes"
     assert await told(client, ("POST", "/-/reload"), basic("bob", "canary-ada")) == "401"
@@ -174,7 +197,7 @@ async def test_without_tokens_this_machine_may_everything(client: ClientSession)
 @pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::1", "127.0.0.1.example.org", ""])
 @pytest.mark.parametrize("scope", [None, *Scope])
 async def test_without_tokens_others_may_only_read(address: str, scope: Scope | None) -> None:
-    door = Door(tokens=(), users=(), hashes={}, passwords=Passwords(lambda: 0.0))
+    door = Authenticator(tokens=(), users=(), hashes={}, passwords=Passwords(lambda: 0.0))
     entering = door.admit(None, scope, address=address, now=NOON)
     if scope in {None, Scope.READ}:
         await entering

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 from grafana_client import GrafanaApi, TokenAuth
 
-from afdp_exporter.model import Deployment, Notice
+from afdp_exporter.model import Deployment, Notification
 from afdp_exporter.settings import build
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -257,6 +257,6 @@ async def test_what_we_send_to_a_grafana_ends_in_one_annotation_here_too_and_nev
     ours = build("notify", "grafana", {"url": str(client._base_url), "tags": ["deploy"]}, "notify[0]")
     fields: Any = {"service": "checkout", "environment": "production", "started_at": NOON, "received_at": NOON}
     for headline in ("started", "done"):
-        await ours.send(Notice(deployment=Deployment(id="d1", **fields), impact=None, headline=headline))
+        await ours.send(Notification(deployment=Deployment(id="d1", **fields), impact=None, headline=headline, at=NOON))
     assert [each["text"] for each in await (await client.get(PATH)).json()] == ["done"]
     assert await deployments(client) == []

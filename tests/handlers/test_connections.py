@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
-from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.store.memory import MemoryStore
+from afdp_exporter.store.memory.data import Data
+from afdp_exporter.store.memory.deployments import MemoryDeployments
 
 REQUEST = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -45,21 +46,8 @@ async def test_a_connection_that_has_asked_once_may_rest_longer(start: Callable[
         assert await reader.readuntil(b"HTTP/1.1 200")
 
 
-async def test_beyond_the_most_connections_a_new_one_is_refused_until_one_ends(start: Callable[..., Any]) -> None:
-    client = await start(most=2)
-    async with connected(client) as first:
-        async with connected(client) as second:
-            for reader, writer in (first, second):
-                writer.write(REQUEST)
-                assert (await reader.readline()).split()[1] == b"200"
-            async with connected(client) as (refused, _):
-                with suppress(ConnectionResetError):
-                    assert await refused.read() == b""
-        assert (await client.get("/-/healthy")).status == 200
-
-
 async def test_five_hundred_half_open_connections_stop_nobody(start: Callable[..., Any]) -> None:
-    client = await start()
+    client = await start(of_address=1000)
     async with AsyncExitStack() as half_open:
         for _ in range(500):
             _, writer = await half_open.enter_async_context(connected(client))
@@ -68,18 +56,18 @@ async def test_five_hundred_half_open_connections_stop_nobody(start: Callable[..
         assert {answer.status for answer in await asyncio.gather(*told)} == {201}
 
 
-class Surprised(SQLiteStore):
-    """A store with a defect."""
+class Surprised(MemoryDeployments):
+    """A port with a defect."""
 
-    async def deployments(self, **_: object) -> Any:  # noqa: ANN401
+    async def page(self, **_: object) -> Any:  # noqa: ANN401
         raise RuntimeError("canary")
 
 
 async def test_what_nobody_expected_is_a_problem_without_details(
-    start: Callable[..., Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    start: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "surprised").mkdir()
-    store = await Surprised.open(tmp_path / "surprised" / "surprised.db")
+    store = MemoryStore()
+    store.deployments = Surprised(Data())
     client = await start(held=store)
     answer = await client.get("/api/v1/deployments")
     assert (answer.status, answer.content_type) == (500, "application/problem+json")
@@ -87,7 +75,6 @@ async def test_what_nobody_expected_is_a_problem_without_details(
     assert "canary" in capsys.readouterr().out  # the log has it all
     assert (await client.get("/-/healthy")).status == 200
     await client.close()
-    await store.close()
 
 
 async def test_browsers_are_told_to_run_and_embed_nothing(client: ClientSession) -> None:

@@ -87,7 +87,7 @@ async def test_an_id_that_stands_for_something_else_is_a_conflict_that_names_it(
 
 async def test_looks_are_planned_in_the_same_step(client: ClientSession, store: SQLiteStore) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "now"})
-    minutes = [look.after / timedelta(minutes=1) for look in await store.looks("now")]
+    minutes = [look.after / timedelta(minutes=1) for look in await store.looks.of_deployment("now")]
     assert minutes == [4, 5, 10, 15, 30, 60, 240, 24 * 60]
 
 
@@ -95,7 +95,7 @@ async def test_of_a_deployment_in_the_past_the_latest_look_is_due_at_once(
     client: ClientSession, store: SQLiteStore
 ) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "old", "started_at": "2026-01-01T00:00:00Z"})
-    looks = await store.looks("old")
+    looks = await store.looks.of_deployment("old")
     assert [look.after for look in looks] == [timedelta(days=1)]
     assert looks[0].due_at == datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -109,7 +109,7 @@ async def test_more_than_an_hour_ahead_only_a_planned_one_may_lie(client: Client
     assert planned.status == 201
     report = await (await client.get(f"{PATH}/plan")).json()
     assert report["looks"] == []
-    assert "is planned for 2026-03-02T13:00:01Z" in report["story"][0]
+    assert "is planned for 2026-03-02 13:00 UTC" in report["story"][0]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ async def test_an_end_moves_the_looks_that_have_no_answer(
     now = wait(timedelta(minutes=20))
     changed = await (await client.patch(f"{PATH}/d", json={"status": "success"})).json()
     assert changed["finished_at"] == "2026-03-02T12:20:00Z"
-    looks = await store.looks("d")
+    looks = await store.looks.of_deployment("d")
     assert looks[0].due_at == now + timedelta(minutes=4)
     assert {look.state for look in looks} == {LookState.DUE}
 
@@ -140,7 +140,7 @@ async def test_a_planned_deployment_that_starts_is_watched_from_now_on(
     )
     started = await (await client.patch(f"{PATH}/d", json={"status": "in_progress"})).json()
     assert started["started_at"] == "2026-03-02T12:00:00Z"
-    assert len(await store.looks("d")) == 8
+    assert len(await store.looks.of_deployment("d")) == 8
 
 
 async def test_a_planned_deployment_that_is_cancelled_is_never_looked_at(
@@ -148,7 +148,7 @@ async def test_a_planned_deployment_that_is_cancelled_is_never_looked_at(
 ) -> None:
     await client.post(PATH, json={"service": "checkout", "id": "d", "status": "planned"})
     await client.patch(f"{PATH}/d", json={"status": "canceled"})
-    assert await store.looks("d") == ()
+    assert await store.looks.of_deployment("d") == ()
 
 
 async def test_a_human_may_label_and_take_the_label_back(client: ClientSession) -> None:
@@ -258,7 +258,10 @@ async def test_an_exporter_that_is_not_reached_is_named_with_its_address_and_not
     serve: Serve,
 ) -> None:
     away = await annotate("http://127.0.0.1:9", "--service=checkout")
-    assert away.output == "afdp annotate: http://127.0.0.1:9 cannot be reached: no connection: Connection refused\n"
+    assert (
+        away.output == "afdp annotate: http://127.0.0.1:9 cannot be reached: no connection: Connection refused; "
+        "is it running? --url or AFDP_URL names another exporter\n"
+    )
     schemeless = await annotate("127.0.0.1:9", "--service=checkout")
     assert schemeless.output == (
         "afdp annotate: 127.0.0.1:9 is no address of an exporter: it begins with http:// or https://\n"

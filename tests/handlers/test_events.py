@@ -82,9 +82,9 @@ async def test_an_incident_without_an_end_counts_for_a_day_after_it_was_told(
     await client.post(PATH, json=body)
     later = wait(timedelta(hours=20))
     await client.post(PATH, json=body)
-    (event,) = await store.events(later, later)
-    assert event.occasion.end == later + timedelta(days=1)
-    assert await store.events(later + timedelta(days=2), later + timedelta(days=3)) == []
+    (event,) = await store.events.overlapping(later, later)
+    assert event.calendar_entry.end == later + timedelta(days=1)
+    assert await store.events.overlapping(later + timedelta(days=2), later + timedelta(days=3)) == []
 
 
 async def test_alerts_become_incidents(start: Callable[..., Any], store: SQLiteStore) -> None:

@@ -57,6 +57,17 @@ async def test_every_page_is_served_with_and_without_the_path_and_links_only_beh
             assert (await behind.get(target)).status == 200
 
 
+async def test_a_proxy_that_rewrites_the_path_is_answered_behind_the_route_prefix(start: Callable[..., Any]) -> None:
+    client = await start(external=External("https://ops.example.org/afdp", "/internal"))
+    for prefix in ("", "/afdp", "/internal"):
+        page = await (await client.get(f"{prefix}/services", headers=HTML)).text()
+        assert set(re.findall(r'href="(/\w+)/', page)) == {"/afdp"}
+        assert (await client.get(f"{prefix}/-/ready")).status == 200
+    alone = await start(external=External(route_prefix="/internal"))
+    assert 'href="/internal/assets/afdp.css"' in await (await alone.get("/internal/", headers=HTML)).text()
+    assert (await alone.get("/internalx/")).status == 404
+
+
 async def test_behind_the_path_the_same_credentials_are_asked_for(start: Callable[..., Any]) -> None:
     client = await start(external=External(URL), tokens=[{"name": "ours", "token": "secret-token", "scopes": ["read"]}])
     for prefix in ("", "/afdp"):

@@ -10,9 +10,17 @@ from afdp_exporter.model import (
     Look,
     LookState,
     Outcome,
+    PoolingLevel,
+    Rollout,
+    SignalVerdict,
+    Status,
+    Strategy,
+    Switch,
+    WarmUpSignal,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
 from gated import ENFORCED, MINUTE, NOON, deployment, impact
+from looking import claim_looks
 from remembering import remember
 
 
@@ -80,27 +88,40 @@ async def test_the_cheapest_way_on_is_taken_and_its_figures_are_given(
     assert report["gate"]["verdict"] == "rollback"
 
 
+@pytest.mark.parametrize(
+    ("failures", "basis", "whose"),
+    [
+        ({"bad": "checkout", "mate": "cart", "stranger": "search"}, "service", "this service"),
+        ({"mate": "cart", "stranger": "search"}, "team", "this team"),
+        ({"stranger": "search"}, "all", "other services"),
+    ],
+)
 async def test_what_begins_as_an_earlier_failure_did_is_rolled_back(
-    start: Callable[..., Any], store: SQLiteStore
+    start: Callable[..., Any], store: SQLiteStore, failures: dict[str, str], basis: str, whose: str
 ) -> None:
     client = await start(**ENFORCED)
     earlier = NOON - timedelta(days=3)
-    failed = deployment("bad", version="v1", started_at=earlier, finished_at=earlier)
-    await remember(store, failed, impact(Outcome.FAILURE, deployment_id="bad", worse=0.31))
-    await remember(store, deployment(), impact(Outcome.DEGRADATION))
+    teams = {"checkout": "buyers", "cart": "buyers", "search": "finders"}
+    for name, service in failures.items():
+        failed = deployment(
+            name, service=service, version="v1", started_at=earlier, finished_at=earlier, team=teams[service]
+        )
+        await remember(store, failed, impact(Outcome.FAILURE, deployment_id=name, worse=0.31))
+    await remember(store, deployment(team="buyers"), impact(Outcome.DEGRADATION))
     async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
         found = await answer.json()
     assert found["verdict"] == "rollback"
-    assert [match["id"] for match in found["matched_failures"]] == ["bad"]
+    assert [(match["id"], match["basis"]) for match in found["matched_failures"]] == [(next(iter(failures)), basis)]
+    assert any(f"of {whose} did" in reason for reason in found["reasons"])
 
 
 async def test_a_source_that_is_away_gives_unknown(start: Callable[..., Any], store: SQLiteStore) -> None:
     client = await start(policy={"gates": {"default": {"mode": "enforced", "when_unknown": "hold"}}})
     look = Look(deployment_id="d1", after=5 * MINUTE, due_at=NOON - 13 * MINUTE)
-    await store.record(deployment(), (look,))
-    (taken,) = await store.claim_looks(NOON, limit=5, lease=MINUTE)
+    await store.deployments.record(deployment(), (look,))
+    (taken,) = await claim_looks(store, NOON, limit=5, lease=MINUTE)
     assert taken.state is LookState.RUNNING
-    await store.postpone_look(taken, NOON + MINUTE, "prometheus is away")
+    await store.looks.postpone(taken, NOON + MINUTE, "prometheus is away")
     async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
         found = await answer.json()
     assert answer.status == 200
@@ -159,7 +180,7 @@ async def test_the_page_shows_decisions_with_their_reasons_and_how_far_automatio
 ) -> None:
     client = await start()
     nothing = await (await client.get("/gate")).text()
-    assert "Nobody has asked yet" in nothing
+    assert "No pipeline has asked yet" in nothing
     await remember(store, deployment(version="<b>v2"), impact(Outcome.FAILURE))
     async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
         assert answer.status == 200
@@ -184,3 +205,25 @@ async def test_a_person_allows_a_level_stops_everything_and_the_trail_says_who(s
         assert [fault["field"] for fault in (await answer.json())["errors"]] == ["level"]
     async with client.post("/api/v1/actions/none/approve", json={"by": "ada"}) as answer:
         assert answer.status == 404
+
+
+async def test_a_green_before_its_switch_is_told_in_the_answer_and_on_the_page(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    client = await start(**ENFORCED)
+    green = deployment(strategy=Strategy.BLUE_GREEN, finished_at=None, status=Status.STARTED)
+    await store.deployments.record(green, ())
+    signal = WarmUpSignal(metric="memory_bytes", verdict=SignalVerdict.USUAL, n=20, age_minutes=9, value=5e8)
+    switch = Switch(signals=(signal,), log_odds=2.0, confidence_ratio=0.93, n=41, basis=PoolingLevel.SERVICE)
+    await store.automation.keep_rollout(
+        "checkout", Rollout(deployment_id=green.id, as_of=NOON, comparisons=(), switch=switch)
+    )
+    async with client.get("/api/v1/gate", params={"service": "checkout", "version": "v2"}) as answer:
+        found = await answer.json()
+    assert (found["phase"], found["verdict"], found["confidence_ratio"]) == ("preview", "allow", 0.93)
+    assert (found["switch"]["n"], found["switch"]["basis"]) == (41, "service")
+    assert found["switch"]["signals"][0]["metric"] == "memory_bytes"
+    async with client.get("/gate") as answer:
+        page = await answer.text()
+    assert "93 %" in page
+    assert "41 switches" in page

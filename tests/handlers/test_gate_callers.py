@@ -89,7 +89,25 @@ async def test_datadogs_question_without_an_environment_is_refused(start: Callab
     client = await start()
     body = {"data": {"type": "deployment_gates_evaluation_request", "attributes": {"service": "checkout", "env": ""}}}
     async with client.post("/api/v2/deployments/gates/evaluation", json=body) as answer:
-        assert answer.status == 422
+        assert answer.status == 400
+        (error,) = (await answer.json(content_type="application/vnd.api+json"))["errors"]
+        assert "env" in error["detail"]
+
+
+async def test_datadogs_evaluation_that_has_ended_begins_anew(
+    start: Callable[..., Any], store: SQLiteStore, wait: Callable[[timedelta], Any]
+) -> None:
+    client = await start(**ENFORCED)
+    await remember(store, running(), impact(Outcome.DEGRADATION))
+    attributes = {"service": "checkout", "env": "production", "version": "v2"}
+    body = {"data": {"type": "deployment_gates_evaluation_request", "attributes": attributes}}
+    path = "/api/v2/deployments/gates/evaluation"
+    for _ in range(2):
+        async with client.post(path, json=body) as answer:
+            identity = (await answer.json(content_type=None))["data"]["id"]
+        async with client.get(f"{path}/{identity}") as answer:
+            assert (await answer.json(content_type=None))["data"]["attributes"]["gate_status"] == "in_progress"
+        wait(timedelta(hours=2))
 
 
 def kayenta(shift: float, *, critical: bool = False) -> str:

@@ -5,13 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
+import yaml
 from aiohttp import ClientSession
 from openapi_spec_validator import validate
 
-from afdp_exporter.handlers.routes import ROUTES, Route
+from afdp_exporter.handlers.openapi import Description
+from afdp_exporter.handlers.operations import Route
+from afdp_exporter.handlers.routes import ROUTES
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.tracking.intake import Change, read_deployment
+from afdp_exporter.tracking.intake import DeploymentPatch, read_deployment
 from api_description import DESCRIBED, described
 
 METHODS = {"get", "post", "put", "patch", "delete"}
@@ -23,6 +27,20 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 def test_the_description_is_openapi() -> None:
     validate(DESCRIBED)
+
+
+def test_the_file_is_what_the_routes_and_the_models_say() -> None:
+    says = "docs/openapi.yaml is out of step: run .venv/bin/python scripts/openapi.py"
+    assert orjson.loads(Description(ROUTES).json) == DESCRIBED, says
+
+
+async def test_the_description_is_served_and_every_call_of_it_is_on_the_page(client: ClientSession) -> None:
+    answer = await client.get("/openapi.yaml")
+    assert (answer.content_type, yaml.load(await answer.text(), yaml.CSafeLoader)) == ("application/yaml", DESCRIBED)
+    answer = await client.get("/api/v1/openapi.json")
+    assert (answer.content_type, await answer.json()) == ("application/json", DESCRIBED)
+    page = await (await client.get("/api")).text()
+    assert [f"{route.method} {route.path}" for route in ROUTES if f"{route.method} {route.path}<" not in page] == []
 
 
 def test_every_route_is_described_and_every_description_is_served() -> None:
@@ -39,9 +57,8 @@ def test_the_scope_that_is_described_is_the_one_that_is_asked_for(route: Route) 
 
 def test_every_field_that_is_read_is_described_and_no_other() -> None:
     schemas = DESCRIBED["components"]["schemas"]
-    told = set(schemas["Told"]["properties"])
-    assert told | set(schemas["DeploymentChange"]["properties"]) == set(Change.model_fields)
-    whole = dict.fromkeys(told | set(schemas["NewDeployment"]["properties"])) | {"service": "checkout"}
+    assert set(schemas["DeploymentPatch"]["properties"]) == set(DeploymentPatch.model_fields)
+    whole = dict.fromkeys(schemas["NewDeployment"]["properties"]) | {"service": "checkout"}
     assert read_deployment(whole, now=NOON, new_id="x").service == "checkout"
 
 
@@ -65,7 +82,7 @@ async def test_the_answers_are_as_described(client: ClientSession) -> None:
         template = path.partition("?")[0].replace(new["id"], "{id}")
         await described(await client.get(path), "GET", template)
     await described(await client.get("/predictions?started_at=soon"), "GET", "/predictions")
-    for name in DESCRIBED["paths"]["/assets/{name}"]["parameters"][0]["schema"]["enum"]:
+    for name in DESCRIBED["paths"]["/assets/{name}"]["get"]["parameters"][0]["schema"]["enum"]:
         await described(await client.get(f"/assets/{name}"), "GET", "/assets/{name}")
     for path in ("/patterns", "/metrics", "/-/healthy", "/-/ready", "/api/v1/patterns"):
         await described(await client.get(path), "GET", path)

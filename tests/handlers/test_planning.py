@@ -108,6 +108,32 @@ async def test_what_nobody_has_seen_is_predicted_cold_and_wide(client: ClientSes
     assert told["risk"]["high"] - told["risk"]["low"] > 0.2
 
 
+async def test_traits_of_requests_are_priced_in_the_answer_on_the_page_and_at_the_gate(client: ClientSession) -> None:
+    traits = {"replicas_delta": 3, "cpu_request_delta_cores": 6}
+    told = await (await client.post("/api/v1/predictions", json=PLANNED | {"traits": traits})).json()
+    bill = told["cloud_cost_per_hour"]
+    assert bill["low"] == pytest.approx(6 * 0.031611)
+    assert bill["low"] <= bill["median"] < bill["high"]
+    assert bill["currency"] == "USD"
+    assert bill["sentence"].startswith("3 more pods, 6 more cores: +$0.19 an hour [")
+    page = await client.get("/predictions?service=api&traits=replicas_delta = 3%0Acpu_request_delta_cores = 6")
+    assert bill["sentence"] in (await page.text()).replace("&#43;", "+")
+    planned = PLANNED | {"traits": traits, "version": "v2", "environment": "production"}
+    gate = await (await client.post("/api/v1/gate", json=planned)).json()
+    assert f"{bill['sentence']}." in gate["reasons"]
+    silent = await (await client.post("/api/v1/predictions", json=PLANNED)).json()
+    assert silent["cloud_cost_per_hour"] is None
+
+
+async def test_the_rates_of_the_configuration_count(start: Callable[..., Any]) -> None:
+    rates = {"currency": "EUR", "cpu_core_hour": 0, "memory_gib_hour": 0, "storage_gib_month": 730}
+    client = await start(policy={"planning": {"cloud_rates": rates}})
+    planned = PLANNED | {"traits": {"storage_request_delta_gib": -2.5, "cpu_request_delta_cores": 100}}
+    bill = (await (await client.post("/api/v1/predictions", json=planned)).json())["cloud_cost_per_hour"]
+    assert (bill["low"], bill["high"], bill["currency"]) == (-2.5, -2.5, "EUR")
+    assert bill["sentence"] == "100 more cores, 2.5 GiB less storage: -€2.50 an hour"
+
+
 async def test_a_prediction_records_nothing(client: ClientSession) -> None:
     await client.post("/api/v1/predictions", json=PLANNED)
     assert (await (await client.get("/api/v1/deployments")).json())["deployments"] == []

@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-import yaml
 from aiohttp import ClientSession
 from jsonschema import Draft202012Validator
 
@@ -25,9 +23,9 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
+from api_description import DESCRIBED
 from remembering import remember
 
-DESCRIBED = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -85,7 +83,7 @@ async def test_stories_come_as_rows_the_newest_first_with_their_cost_and_its_ran
     assert newest["story"] == "Latency rose by 15 ms [12, 18]. It costs $1,200 an hour."
     assert (newest["cost_per_hour_low"], newest["cost_per_hour"], newest["cost_per_hour_high"]) == (950, 1200, 1460)
     assert (newest["cost_total"], newest["status"]) == (None, None)
-    assert newest["headline"].startswith("api v-new (06:00): ")
+    assert newest["headline"].startswith("api v-new (2026-03-01 06:00 UTC): ")
     await client.patch("/api/v1/deployments/new", json={"outcome": "success", "note": "planned"})
     answer = await (await client.get("/api/v1/tables/stories", params={"limit": 1})).json()
     assert [(row["deployment_id"], row["outcome"]) for row in answer["rows"]] == [("new", "success")]
@@ -96,15 +94,15 @@ async def test_what_is_over_costs_nothing_an_hour_and_keeps_its_total(
 ) -> None:
     at = NOW - 30 * HOUR
     await slower(store, "blip", 30)
-    known = await store.impact("blip")
+    known = await store.results.impact("blip")
     assert known is not None
     (shift,), (cost,) = known.shifts, known.costs
     back = replace(shift, state=ShiftState.RECOVERED, recovered_at=at + HOUR)
     total = Estimate(low=340, median=390, high=440)
     look = Look(deployment_id="blip", after=2 * HOUR, due_at=at + 2 * HOUR)
-    await store.amend("blip", lambda known: Amendment(deployment=known, looks=(look,)))
+    await store.deployments.amend("blip", lambda known: Amendment(deployment=known, looks=(look,)))
     over = replace(known, measured_at=look.due_at, shifts=(back,), costs=(replace(cost, total=total, ended=True),))
-    await store.finish_look(replace(look, state=LookState.DONE), over)
+    await store.looks.finish(replace(look, state=LookState.DONE), over)
     answer = await (await client.get("/api/v1/tables/stories")).json()
     as_described(answer, "StoryRows")
     (row,) = answer["rows"]

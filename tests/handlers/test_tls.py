@@ -13,7 +13,7 @@ from aiohttp import ClientConnectionError, ClientSession
 
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.handlers import tls, web_config
-from afdp_exporter.handlers.web_config import Web
+from afdp_exporter.handlers.web_config import ReloadingWebConfig
 
 
 def certify(authority: trustme.CA, folder: Path) -> None:
@@ -124,7 +124,7 @@ async def test_a_certificate_without_an_allowed_name_opens_nothing(start: Callab
     block = {"cert_file": "tls.crt", "key_file": "tls.key", "client_ca_file": "ca.pem"}
     block |= {"client_auth_type": "RequireAndVerifyClientCert", "client_allowed_sans": ["client@example.org"]}
     assert load(tmp_path, {"tls_server_config": block}) is not None
-    web = Web(tmp_path / "web.yml")
+    web = ReloadingWebConfig(tmp_path / "web.yml")
     tls_config = web.now().tls_server_config
     assert tls_config is not None
     client = await start(context=tls.serving(tls_config), web_config=web)

@@ -108,8 +108,8 @@ async def test_what_was_called_off_before_it_began_is_not_looked_at(
     times = {"created_at": "2026-03-02T10:00:00Z", "updated_at": "2026-03-02T10:05:00Z"}
     await deliver(body | {"workflow_run": run | times}, "workflow_run")
     await deliver(body | {"action": "requested", "workflow_run": run | times}, "workflow_run")
-    assert (await store.deployment("github:octo:hello:run:7:1")).status == "cancelled"
-    assert await store.looks("github:octo:hello:run:7:1") == ()
+    assert (await store.deployments.find("github:octo:hello:run:7:1")).status == "cancelled"
+    assert await store.looks.of_deployment("github:octo:hello:run:7:1") == ()
 
 
 async def test_why_an_event_was_ignored_is_told(client: ClientSession, deliver: Deliver) -> None:
@@ -133,7 +133,7 @@ async def test_rules_name_the_service_or_leave_an_event_out(start: Callable[...,
         headers = {"X-GitHub-Event": "deployment", "X-Hub-Signature-256": signature}
         answer = await (await client.post(PATH, data=raw, headers=headers)).json()
         assert len(answer["deployments"]) == told
-    found = await store.deployment(ONE)
+    found = await store.deployments.find(ONE)
     assert (found.service, found.environment) == ("shop-hello", "live")
 
 
@@ -185,7 +185,7 @@ async def test_changed_deliveries_do_not_get_in(client: ClientSession, store: SQ
         async with client.post(PATH, data=sent, headers=headers) as answer:
             answers[answer.status] = answers.get(answer.status, 0) + 1
     assert answers == {401: many}
-    assert (await store.deployments()).deployments == ()
+    assert (await store.deployments.page()).deployments == ()
     assert await counted(client, "afdp_annotations_rejected_total") == {("github", "unauthorised"): many}
 
 
@@ -228,7 +228,7 @@ async def test_an_event_counts_for_three_days_and_longer(
     wait(timedelta(days=40))
     (told,) = (await (await deliver(event("success", 9))).json())["deployments"]
     assert told["changed"] is False
-    assert len((await store.deployments()).deployments) == 1
+    assert len((await store.deployments.page()).deployments) == 1
 
 
 PUSH = {"after": "f95f852bd8fc", "commits": [{"added": ["db/migrate/1.sql"], "modified": ["a.py"], "removed": []}]}
@@ -246,9 +246,9 @@ async def test_what_a_push_changed_belongs_to_the_deployment_of_its_commit(
     }
     for name in order:
         assert (await deliver(*deliveries[name])).status == 200
-    found = await store.deployment(ONE)
+    found = await store.deployments.find(ONE)
     assert found.traits == {"rows": 5.0, "commits": 7.0, "files_changed": 2.0, "migrations_changed": 1.0}
     assert found.change_types == ("code", "database")
     assert found.status == "succeeded"
     assert (await deliver(PUSH, "push")).status == 200
-    assert await store.deployment(ONE) == found
+    assert await store.deployments.find(ONE) == found

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.model import Attribution, Deployment, Layer, Metric, Money, Shift, Worse
 
 START = datetime(2026, 3, 2, 14, 0, tzinfo=UTC)
@@ -73,10 +73,10 @@ def shift() -> Callable[..., Shift]:
 
 
 @pytest.fixture
-def case(deploy: Callable[..., Deployment]) -> Callable[..., Case]:
+def case(deploy: Callable[..., Deployment]) -> Callable[..., AnalysisContext]:
     """The case of that deployment, looked at two hours later at one sample a minute."""
 
-    def make(**changes: object) -> Case:
+    def make(**changes: object) -> AnalysisContext:
         values: dict[str, Any] = {
             "deployment": deploy(),
             "metrics": METRICS,
@@ -85,6 +85,6 @@ def case(deploy: Callable[..., Deployment]) -> Callable[..., Case]:
         }
         values |= changes
         values.setdefault("per_service", frozenset(each.name for each in values["metrics"] if "$service" in each.query))
-        return Case(**values)
+        return AnalysisContext(**values)
 
     return make

@@ -108,8 +108,8 @@ def test_a_level_that_changed_is_not_said_to_have_stayed_where_it_was() -> None:
     moved = values + 15.0 * (np.arange(600) >= 557)
     later, quiet = judge(times, moved, times[550]), judge(times, values, times[550])
     assert later.p_value < 0.05 < quiet.p_value
-    assert later.reason == "its level changed further than it does by itself, but at another time, as it seems"
-    assert quiet.reason == "it moved no further than it moves by itself"
+    assert later.reason == "its level changed more than usual, but at another time, as it seems"
+    assert quiet.reason == "it stayed within its normal variation"
 
 
 def test_a_slow_rollout_may_answer_for_what_comes_before_its_end() -> None:

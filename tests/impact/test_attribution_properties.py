@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from afdp_exporter.impact import Finding, judge
+from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge, judge_together
 from afdp_exporter.model import Attribution
 
 START = 1_700_000_000.0
@@ -76,6 +76,29 @@ def test_the_order_of_the_points_and_doubles_do_not_matter(seed: int) -> None:
     assert judge(times[order], values[order], times[370]).verdict == judge(times, values, times[370]).verdict
 
 
+@calm
+@given(seed=seeds, count=st.integers(2, 20))
+def test_series_judged_together_are_found_as_each_alone(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = START + 300.0 * np.arange(400)
+    rollout = Rollout(deployed_at=float(times[370]), earlier=tuple(rng.choice(times[:360], 6)))
+    observed = []
+    for number in range(count):
+        values = noisy(seed + number, shift=float(rng.choice([0.0, 3.0, 8.0])))
+        values[rng.random(400) < rng.choice([0.0, 0.1])] = np.nan
+        end = int(rng.choice([400, 390]))
+        control = noisy(seed + 999)[:end] if rng.random() < 0.5 else None
+        observed.append(ObservedSeries(times=times[:end], values=values[:end], control=control, step=300.0))
+    alone = [
+        judge(
+            each.times, each.values, rollout.deployed_at, control=each.control, step=300.0,
+            earlier_deployments=rollout.earlier,
+        )
+        for each in observed
+    ]  # fmt: skip
+    assert judge_together(rollout, observed) == alone
+
+
 def test_noise_alone_is_silent() -> None:
     blamed = [found(noisy(seed)).attributed for seed in range(300)]
     assert np.mean(blamed) <= 0.02
@@ -96,6 +119,14 @@ def test_garbage_never_raises_and_never_blames_without_history(data: st.DataObje
     finding = judge(times, values, deployed_at)
     assert finding.verdict in set(Attribution)
     assert finding.reason
+
+
+def test_times_beyond_what_a_date_can_say_are_no_usable_data() -> None:
+    finding = judge(np.array([0.0, 1.20667762e10]), np.zeros(2), 0.0)
+    assert (finding.verdict, finding.reason) == (
+        Attribution.INSUFFICIENT_HISTORY,
+        "there is no usable data for this metric",
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 3, 23, 25, 100, 11_000])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.impact.cost import combined, costs, scaled
 from afdp_exporter.model import Attribution, Deployment, Estimate, Layer, Metric, Money, Shift, Worse
 
@@ -27,7 +27,7 @@ SESSIONS = metric("sessions", money=Money(currency="USD", per_unit=0.5))
 
 
 def test_a_loss_is_positive_and_its_range_is_carried_through(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     (cost,) = costs([shift(REVENUE, 0, -1200.0, low=-1460.0, high=-950.0)], case(metrics=(REVENUE,)))
     assert cost.per_hour == Estimate(low=950.0, median=1200.0, high=1460.0)
@@ -36,7 +36,7 @@ def test_a_loss_is_positive_and_its_range_is_carried_through(
 
 
 def test_more_of_what_hurts_upwards_costs_and_a_gain_is_negative(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     (dearer,) = costs([shift(PODS, 0, 2.1)], case(metrics=(PODS,)))
     assert dearer.per_hour.median == pytest.approx(2.1)
@@ -45,19 +45,19 @@ def test_more_of_what_hurts_upwards_costs_and_a_gain_is_negative(
     assert gain.per_hour.low < gain.per_hour.median < gain.per_hour.high
 
 
-def test_a_unit_that_is_no_money_is_priced(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+def test_a_unit_that_is_no_money_is_priced(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
     (cost,) = costs([shift(SESSIONS, 0, -40.0)], case(metrics=(SESSIONS,)))
     assert cost.per_hour.median == pytest.approx(20.0)
 
 
-def test_currencies_are_never_added(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+def test_currencies_are_never_added(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
     francs = metric("revenue_chf_per_hour", Money(currency="CHF", per_unit=1.0))
     found = costs([shift(REVENUE, 0, -100.0), shift(francs, 0, -80.0)], case(metrics=(REVENUE, francs)))
     assert [(cost.currency, cost.per_hour.median) for cost in found] == [("USD", 100.0), ("CHF", 80.0)]
 
 
 def test_money_on_its_way_to_other_money_is_counted_once(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     sessions = replace(SESSIONS, leads_to=("orders",))
     orders = metric("orders", money=None, leads_to=("revenue_usd_per_hour",))
@@ -70,7 +70,7 @@ def test_money_on_its_way_to_other_money_is_counted_once(
 
 
 def test_of_money_metrics_that_lead_to_each_other_one_is_counted(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     one, other = metric("a", leads_to=("b",)), metric("b", leads_to=("a",))
     (cost,) = costs([shift(one, 0, -10.0), shift(other, 0, -10.0)], case(metrics=(one, other)))
@@ -78,7 +78,7 @@ def test_of_money_metrics_that_lead_to_each_other_one_is_counted(
 
 
 def test_what_is_over_costs_what_it_cost(
-    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]
 ) -> None:
     start = deploy().started_at
     spike = shift(REVENUE, 0, -1200.0, verdict=Attribution.TRANSIENT, duration=HOUR / 4, recovered_at=start + HOUR / 4)
@@ -95,12 +95,14 @@ def test_what_is_over_costs_what_it_cost(
 
 @pytest.mark.parametrize("verdict", sorted(set(Attribution) - {"attributed", "transient", "gradual"}))
 def test_what_is_not_this_deployments_doing_costs_nothing(
-    shift: Callable[..., Shift], case: Callable[..., Case], verdict: Attribution
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext], verdict: Attribution
 ) -> None:
     assert costs([shift(REVENUE, 0, -1200.0, verdict=verdict)], case(metrics=(REVENUE,))) == ()
 
 
-def test_without_a_range_or_a_price_nothing_is_said(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+def test_without_a_range_or_a_price_nothing_is_said(
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
+) -> None:
     free = metric("sessions", money=None)
     assert costs([shift(free, 0, -5.0)], case(metrics=(free,))) == ()
     assert costs([shift(REVENUE, 0, -5.0, low=None)], case(metrics=(REVENUE,))) == ()

@@ -8,7 +8,7 @@ from shop import END, Look, looks_at
 
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.world import World, make_world
-from afdp_exporter.model import Measured, Outcome
+from afdp_exporter.model import MeasuredDeployment, Outcome
 
 MINUTE = timedelta(minutes=1)
 
@@ -31,9 +31,9 @@ def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(w
         if deployment.started_at < world.update.started_at
         and {effect.metric for effect in world.effects(deployment.id)} >= truth
     ]
-    past: tuple[Measured, ...] = ()
+    past: tuple[MeasuredDeployment, ...] = ()
     for deployment in alike:
-        past = (*past, Measured(deployment=deployment, impact=look(deployment, past)))
+        past = (*past, MeasuredDeployment(deployment=deployment, impact=look(deployment, past)))
     impact = look(world.update, past)
     order = [shop.LATENCY, shop.ABANDONMENT, shop.REVENUE]
     onsets = {shift.metric: shift.onset for shift in impact.shifts if shift.moved and shift.onset}

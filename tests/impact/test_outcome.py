@@ -6,18 +6,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from scipy.stats import binomtest
 
-from afdp_exporter.impact.case import Case, ImpactSettings
+from afdp_exporter.impact.context import AnalysisContext, ImpactSettings
 from afdp_exporter.impact.outcome import decide, remedy, stability, wilson
 from afdp_exporter.model import (
     Attribution,
+    CalendarEntry,
+    CalendarEntryKind,
     Deployment,
     Impact,
     Layer,
-    Measured,
+    MeasuredDeployment,
     Metric,
-    Occasion,
-    OccasionKind,
     Outcome,
     Shift,
     ShiftState,
@@ -36,10 +37,10 @@ REPLICAS = Metric(name="replicas", layer=Layer.SYSTEM, query="r")
 
 
 @pytest.fixture
-def measure(shift: Callable[..., Shift]) -> Callable[..., Measured]:
+def measure(shift: Callable[..., Shift]) -> Callable[..., MeasuredDeployment]:
     """A deployment that was measured: an outcome, and when its one worse metric was back."""
 
-    def make(deployment: Deployment, outcome: Outcome, recovered: timedelta | None = None) -> Measured:
+    def make(deployment: Deployment, outcome: Outcome, recovered: timedelta | None = None) -> MeasuredDeployment:
         back = None if recovered is None else deployment.started_at + recovered
         impact = Impact(
             deployment_id=deployment.id,
@@ -48,13 +49,13 @@ def measure(shift: Callable[..., Shift]) -> Callable[..., Measured]:
             outcome=outcome,
             outcome_reason="as measured",
         )
-        return Measured(deployment=deployment, impact=impact)
+        return MeasuredDeployment(deployment=deployment, impact=impact)
 
     return make
 
 
 def test_nothing_worse_is_a_success_that_names_what_is_better(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     quiet = shift(SESSIONS, None, verdict=Attribution.NO_EFFECT)
     better = shift(LATENCY, 1, -0.1)
@@ -63,7 +64,7 @@ def test_nothing_worse_is_a_success_that_names_what_is_better(
     assert decision.reason == "none of 2 primary metrics is worse, better: latency_seconds"
 
 
-INCIDENT = OccasionKind.INCIDENT
+INCIDENT = CalendarEntryKind.INCIDENT
 OWN = ("checkout",)
 
 
@@ -73,16 +74,20 @@ OWN = ("checkout",)
         (4, {"kind": INCIDENT, "services": OWN}, Outcome.DEGRADATION),
         (4, {"kind": INCIDENT}, Outcome.SUCCESS),  # of nobody in particular
         (4, {"kind": INCIDENT, "services": ("search",)}, Outcome.SUCCESS),
-        (4, {"kind": OccasionKind.SALE, "services": OWN}, Outcome.SUCCESS),
+        (4, {"kind": CalendarEntryKind.SALE, "services": OWN}, Outcome.SUCCESS),
         (-4, {"kind": INCIDENT, "services": OWN}, Outcome.SUCCESS),  # it was there before
         (400, {"kind": INCIDENT, "services": OWN}, Outcome.SUCCESS),
     ],
 )
 def test_an_incident_of_the_service_that_begins_soon_after_is_evidence(
-    shift: Callable[..., Shift], case: Callable[..., Case], minutes: int, words: dict[str, Any], outcome: Outcome
+    shift: Callable[..., Shift],
+    case: Callable[..., AnalysisContext],
+    minutes: int,
+    words: dict[str, Any],
+    outcome: Outcome,
 ) -> None:
     began = case().deployment.started_at + timedelta(minutes=minutes)
-    alert = Occasion(name="HighErrors", start=began, end=began + HOUR, **words)
+    alert = CalendarEntry(name="HighErrors", start=began, end=began + HOUR, **words)
     decision = decide([shift(SESSIONS, None, verdict=Attribution.NO_EFFECT)], case(calendar=(alert,)))
     assert decision.outcome is outcome
     assert ("HighErrors" in decision.reason) is (outcome is Outcome.DEGRADATION)
@@ -113,7 +118,7 @@ def test_an_incident_of_the_service_that_begins_soon_after_is_evidence(
 )
 def test_the_rule_goes_by_direction_severity_and_what_lasts(
     shift: Callable[..., Shift],
-    case: Callable[..., Case],
+    case: Callable[..., AnalysisContext],
     moved: tuple[Metric, float, dict[str, object]],
     outcome: Outcome,
 ) -> None:
@@ -121,7 +126,7 @@ def test_the_rule_goes_by_direction_severity_and_what_lasts(
     assert decide([shift(metric, 1, change, **changes)], case()).outcome is outcome
 
 
-def test_the_rules_limits_are_settings(shift: Callable[..., Shift], case: Callable[..., Case]) -> None:
+def test_the_rules_limits_are_settings(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
     worse = shift(LATENCY, 1, 0.1, change_ratio=0.3)
     strict = case(settings=ImpactSettings(severe_ratio=0.2))
     assert decide([worse], strict).outcome is Outcome.FAILURE
@@ -132,7 +137,7 @@ def test_the_rules_limits_are_settings(shift: Callable[..., Shift], case: Callab
     [(0.4, 1.0, Outcome.DEGRADATION), (5.0, 1.0, Outcome.FAILURE), (0.4, 0.2, Outcome.FAILURE)],
 )
 def test_from_a_level_of_zero_a_rise_is_severe_by_its_size(
-    shift: Callable[..., Shift], case: Callable[..., Case], change: float, size: float, outcome: Outcome
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext], change: float, size: float, outcome: Outcome
 ) -> None:
     errors = replace(LATENCY, name="errors_per_second")
     worse = shift(errors, 1, change, before=0.0, after=change, change_ratio=None)
@@ -140,7 +145,7 @@ def test_from_a_level_of_zero_a_rise_is_severe_by_its_size(
 
 
 def test_what_was_not_measured_is_unknown_and_what_is_doubtful_is_named(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     doubtful = shift(LATENCY, None, -1.0, verdict=Attribution.INCONCLUSIVE)
     assert decide([doubtful], case()).reason.endswith("doubtful: latency_seconds")
@@ -148,7 +153,7 @@ def test_what_was_not_measured_is_unknown_and_what_is_doubtful_is_named(
 
 
 def test_what_is_doubtful_in_the_harmful_direction_is_unknown_and_says_what_cannot_be_ruled_out(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     doubtful = shift(LATENCY, None, 0.018, low=0.013, high=0.023, verdict=Attribution.INCONCLUSIVE, ruled_out=False)
     decision = decide([doubtful], case())
@@ -158,7 +163,7 @@ def test_what_is_doubtful_in_the_harmful_direction_is_unknown_and_says_what_cann
 
 
 def test_harm_is_told_even_where_other_metrics_could_not_be_judged(
-    shift: Callable[..., Shift], case: Callable[..., Case]
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     missing = shift(SESSIONS, None, verdict=Attribution.INSUFFICIENT_HISTORY)
     assert decide([missing, shift(LATENCY, 1, 0.1)], case()).outcome is Outcome.DEGRADATION
@@ -167,7 +172,7 @@ def test_harm_is_told_even_where_other_metrics_could_not_be_judged(
 
 @pytest.mark.parametrize("status", [Status.FAILED, Status.ROLLED_BACK])
 def test_what_its_sender_calls_failed_is_a_failure(
-    shift: Callable[..., Shift], case: Callable[..., Case], deploy: Callable[..., Deployment], status: Status
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment], status: Status
 ) -> None:
     quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
     decision = decide([quiet], case(deployment=deploy(status=status)))
@@ -195,7 +200,7 @@ def test_what_its_sender_calls_failed_is_a_failure(
 def test_a_rollback_or_hotfix_within_a_day_is_a_sign_of_failure(
     deploy: Callable[..., Deployment],
     shift: Callable[..., Shift],
-    case: Callable[..., Case],
+    case: Callable[..., AnalysisContext],
     changes: dict[str, object],
     is_remedy: bool,
 ) -> None:
@@ -207,7 +212,7 @@ def test_a_rollback_or_hotfix_within_a_day_is_a_sign_of_failure(
 
 
 def test_a_humans_label_is_what_people_see_and_says_that_it_is_one(
-    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+    deploy: Callable[..., Deployment], measure: Callable[..., MeasuredDeployment]
 ) -> None:
     measured = measure(deploy(), Outcome.DEGRADATION)
     assert measured.decision.label_source == "rule"
@@ -215,21 +220,21 @@ def test_a_humans_label_is_what_people_see_and_says_that_it_is_one(
     decision = replace(measured, deployment=labelled).decision
     assert (decision.outcome, decision.label_source) == (Outcome.SUCCESS, "human")
     assert decision.reason == "expected, a migration"
-    assert Measured(deployment=deploy()).decision.outcome is Outcome.UNKNOWN
+    assert MeasuredDeployment(deployment=deploy()).decision.outcome is Outcome.UNKNOWN
 
 
 def test_what_its_sender_says_later_is_shown_at_once(
-    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+    deploy: Callable[..., Deployment], measure: Callable[..., MeasuredDeployment]
 ) -> None:
     measured = measure(deploy(), Outcome.DEGRADATION)
-    taken_back = replace(measured, deployment=replace(measured.deployment, status=Status.ROLLED_BACK))
-    decision = taken_back.decision
+    reverted_by = replace(measured, deployment=replace(measured.deployment, status=Status.ROLLED_BACK))
+    decision = reverted_by.decision
     assert (decision.outcome, decision.label_source) == (Outcome.FAILURE, "rollback")
     assert decision.reason == "it was rolled back"
 
 
 def test_dora_counts_failures_and_remedied_degradations_and_leaves_the_unknown_out(
-    deploy: Callable[..., Deployment], measure: Callable[..., Measured]
+    deploy: Callable[..., Deployment], measure: Callable[..., MeasuredDeployment]
 ) -> None:
     week = timedelta(days=7)
     fix = {"version": "v2.0.9", "finished_at": deploy(after=week + 3 * HOUR).started_at}
@@ -252,6 +257,13 @@ def test_dora_counts_failures_and_remedied_degradations_and_leaves_the_unknown_o
 def test_without_known_outcomes_dora_says_nothing() -> None:
     figures = stability([])
     assert (figures.deployments, figures.change_failure_ratio, figures.time_to_restore) == (0, None, None)
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 7), (3, 40), (20, 40), (9, 9)])
+def test_wilsons_interval_is_that_of_scipy(count: int, total: int) -> None:
+    expected = binomtest(count, total).proportion_ci(confidence_level=0.9, method="wilson")
+    found = wilson(count, total)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
 @pytest.mark.parametrize(("count", "total"), [(0, 3), (3, 3), (2, 10), (50, 100)])
@@ -293,7 +305,7 @@ def test_what_goes_forward_again_after_a_rollback_does_not_take_the_rollback_bac
 
 
 def test_a_rollback_that_its_sender_calls_rolled_back_is_no_failure(
-    deploy: Callable[..., Deployment], shift: Callable[..., Shift], case: Callable[..., Case]
+    deploy: Callable[..., Deployment], shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     rollback = deploy(status=Status.ROLLED_BACK, traits={"rollback": True})
     quiet = shift(LATENCY, None, verdict=Attribution.NO_EFFECT)
@@ -303,8 +315,8 @@ def test_a_rollback_that_its_sender_calls_rolled_back_is_no_failure(
 def test_a_hotfix_marks_the_deployment_whose_harm_it_came_for(
     deploy: Callable[..., Deployment],
     shift: Callable[..., Shift],
-    case: Callable[..., Case],
-    measure: Callable[..., Measured],
+    case: Callable[..., AnalysisContext],
+    measure: Callable[..., MeasuredDeployment],
 ) -> None:
     earlier = _at(deploy, -3, "v2.0.9", "v2.0.8")
     hotfix = _at(deploy, 1, "v2.1.1", "v2.1.0", traits={"hotfix": True})

@@ -75,6 +75,20 @@ def test_a_passing_outage_after_a_constant_history_has_a_range_of_its_own_scatte
     assert finding.high - finding.low > 0.02
 
 
+@pytest.mark.parametrize("minutes", [8, 10, 15, 30])
+@pytest.mark.parametrize(("level", "change", "scatter"), [(0.0, 0.2, 0.03), (1.0, -0.03, 0.01), (5.0, 3.0, 0.7)])
+def test_what_scatters_up_to_the_end_of_the_data_has_not_come_back(
+    minutes: float, level: float, change: float, scatter: float
+) -> None:
+    seen = AT + 60.0 + 60.0 * minutes >= TIMES
+    told = []
+    for seed in range(12):
+        away = change + scatter * np.random.default_rng(seed).normal(size=len(TIMES))
+        told.append(judge(TIMES[seen], (level + AFTER * away)[seen], AT, step=60.0))
+    assert sum(finding.verdict == "attributed" for finding in told) >= 11
+    assert sum(finding.recovered_at is not None for finding in told) <= 1
+
+
 @pytest.mark.parametrize("step", [15.0, 60.0])
 @pytest.mark.parametrize("likeness", [0.0, 0.6])
 def test_samples_that_are_only_repeated_say_nothing_about_a_deployment(step: float, likeness: float) -> None:

@@ -1,4 +1,7 @@
-"""Harm goes on until the metric is back or the next deployment of the service takes its place."""
+"""Harm goes on until the metric is back or the next deployment of the service takes its place.
+
+What came and went.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,8 +11,10 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.impact.recovery import transient_period
 from afdp_exporter.model import (
+    Attribution,
     Deployment,
     Floats,
     Impact,
@@ -18,12 +23,13 @@ from afdp_exporter.model import (
     Money,
     Outcome,
     Series,
+    Shift,
     ShiftState,
     Status,
     Worse,
 )
-from afdp_exporter.watching.analysis import Question, assess
-from afdp_exporter.watching.evidence import Evidence
+from afdp_exporter.watching.analysis import AnalysisInput, assess
+from afdp_exporter.watching.evidence import MetricData
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -49,7 +55,7 @@ def flickering(times: Floats, seed: int) -> Floats:
 
 
 @pytest.fixture
-def check(case: Callable[..., Case], deploy: Callable[..., Deployment]) -> Check:
+def check(case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]) -> Check:
     """A check so long after the deployment; latency is `size` s higher from it on, until `ends` after it."""
 
     def at(
@@ -69,8 +75,8 @@ def check(case: Callable[..., Case], deploy: Callable[..., Deployment]) -> Check
         values = flickering(times, seed) + size * ((since >= 0) & (since < ends.total_seconds()))
         series = Series(metric=LATENCY.name, labels={}, times=times, values=values).until(start + (known or after))
         seen = tuple(other for other in others if other.started_at <= now)
-        question = case(metrics=(LATENCY,), now=now, others=seen, before=before)
-        return assess(Question(case=question, evidence=(Evidence(metric=LATENCY, series=series),)))
+        question = case(metrics=(LATENCY,), now=now, others=seen, previous=before)
+        return assess(AnalysisInput(case=question, evidence=(MetricData(metric=LATENCY, series=series),)))
 
     return at
 
@@ -169,3 +175,31 @@ def test_a_planned_or_cancelled_deployment_ends_nothing(check: Check, deploy: Ca
     called_off = replace(deploy(after=2 * HOUR, id="x"), status=Status.CANCELLED)
     (shift,) = check(5 * HOUR, others=(called_off,)).shifts
     assert shift.state is ShiftState.ACTIVE
+
+
+LOCKS = Metric(name="locks", layer=Layer.TECHNICAL, query="k")
+TIMEOUTS = Metric(name="timeouts", layer=Layer.TECHNICAL, query="t")
+JOBS = Metric(name="jobs", layer=Layer.SYSTEM, query="j")
+
+
+def test_it_lasts_from_the_first_onset_to_the_last_recovery(
+    shift: Callable[..., Shift], deploy: Callable[..., Deployment]
+) -> None:
+    start = deploy().started_at
+    over = [
+        shift(JOBS, 3, verdict=Attribution.TRANSIENT, recovered_at=start + 15 * MINUTE),
+        shift(LOCKS, 1, verdict=Attribution.TRANSIENT, recovered_at=start + 2 * MINUTE),
+        shift(TIMEOUTS, 1, recovered_at=start + 8 * MINUTE),
+    ]
+    whole = transient_period(over)
+    assert whole is not None
+    assert whole.metrics == ("locks", "timeouts", "jobs")
+    assert (whole.start, whole.duration) == (start + MINUTE, 14 * MINUTE)
+
+
+def test_what_lasts_and_what_was_not_this_deployment_is_none(
+    shift: Callable[..., Shift], deploy: Callable[..., Deployment]
+) -> None:
+    back = deploy().started_at + 5 * MINUTE
+    other = shift(LOCKS, 1, verdict=Attribution.NO_EFFECT, recovered_at=back)
+    assert transient_period([shift(JOBS, 3), other]) is None

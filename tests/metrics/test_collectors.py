@@ -5,14 +5,14 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
 from afdp_exporter.model import (
-    Basis,
+    CalendarEntry,
+    CalendarEntryKind,
     Deployment,
     Estimate,
-    Occasion,
-    OccasionKind,
     Outcome,
+    PoolingLevel,
     Prediction,
     Slot,
     Stability,
@@ -31,19 +31,19 @@ def deployment(**changes: Any) -> Deployment:  # noqa: ANN401
     return Deployment(**({"id": "d1", "started_at": NOON, "received_at": NOON} | PLACE | changes))
 
 
-def samples(told: Instruments, name: str) -> list[tuple[dict[str, str], float]]:
+def samples(told: SelfMetrics, name: str) -> list[tuple[dict[str, str], float]]:
     page = told.render(names=[name])[0].decode()
     return [(each.labels, each.value) for family in text_string_to_metric_families(page) for each in family.samples]
 
 
 def test_a_planned_deployment_tells_its_time_its_risk_and_what_that_rests_on() -> None:
-    told, planned = Instruments(Exposure()), deployment(status=Status.PLANNED)
+    told, planned = SelfMetrics(CardinalityLimits()), deployment(status=Status.PLANNED)
     told.show(planned)
     told.outlook.predicted(
         planned,
         Prediction(
             deployment_id="d1",
-            basis=Basis.TEAM,
+            basis=PoolingLevel.TEAM,
             n=12,
             risk=RISK,
             failure=RISK,
@@ -68,7 +68,7 @@ def test_the_coming_hours_tell_the_risk_of_now_beside_that_of_the_best_one() -> 
         Slot(start=NOON + hour * HOUR, end=NOON + (hour + 1) * HOUR, risk=risk, cost_per_hour=None)
         for hour, risk in ((0, RISK), (5, Estimate(low=0.0, median=0.1, high=0.2)))
     )
-    told = Instruments(Exposure())
+    told = SelfMetrics(CardinalityLimits())
     told.outlook.ranked(
         "production",
         Windows(
@@ -79,7 +79,7 @@ def test_the_coming_hours_tell_the_risk_of_now_beside_that_of_the_best_one() -> 
             now=now,
             loss_avoided=300.0,
             currency="USD",
-            basis=Basis.SERVICE,
+            basis=PoolingLevel.SERVICE,
             n=40,
             sentence="",
         ),
@@ -92,7 +92,7 @@ def test_the_coming_hours_tell_the_risk_of_now_beside_that_of_the_best_one() -> 
 
 
 def test_stability_is_told_with_its_interval_and_what_it_rests_on() -> None:
-    told, place = Instruments(Exposure()), ("checkout", "production")
+    told, place = SelfMetrics(CardinalityLimits()), ("checkout", "production")
     share = Estimate(low=0.1, median=0.25, high=0.5)
     measured = Stability(
         deployments=8, failures=2, change_failure_ratio=share, restored=1, time_to_restore=timedelta(hours=2)
@@ -108,9 +108,11 @@ def test_stability_is_told_with_its_interval_and_what_it_rests_on() -> None:
 
 
 def test_of_an_event_that_comes_again_the_newest_is_shown() -> None:
-    told = Instruments(Exposure())
+    told = SelfMetrics(CardinalityLimits())
     sales = [
-        Occasion(name="sale", kind=OccasionKind.SALE, start=NOON + days * 24 * HOUR, end=NOON + days * 24 * HOUR + HOUR)
+        CalendarEntry(
+            name="sale", kind=CalendarEntryKind.SALE, start=NOON + days * 24 * HOUR, end=NOON + days * 24 * HOUR + HOUR
+        )
         for days in (7, 0)
     ]
     told.events.show(sales)
@@ -120,16 +122,43 @@ def test_of_an_event_that_comes_again_the_newest_is_shown() -> None:
 
 
 def test_of_very_many_events_those_that_start_last_are_shown() -> None:
-    told = Instruments(Exposure())
+    told = SelfMetrics(CardinalityLimits())
     starts = [NOON + hour * HOUR for hour in range(1000)]
     told.events.show(
-        Occasion(name=f"incident {at:%d %H}", kind=OccasionKind.OTHER, start=at, end=at + HOUR) for at in starts
+        CalendarEntry(name=f"incident {at:%d %H}", kind=CalendarEntryKind.OTHER, start=at, end=at + HOUR)
+        for at in starts
     )
     shown = [value for _, value in samples(told, "afdp_event_timestamp_seconds")]
     assert shown == [at.timestamp() for at in starts[-200:]]
 
 
 def test_a_humans_word_is_the_outcome_that_is_shown() -> None:
-    told = Instruments(Exposure())
+    told = SelfMetrics(CardinalityLimits())
     told.show(deployment(labelled_outcome=Outcome.SUCCESS, note="planned downtime"))
     assert [labels["outcome"] for labels, _ in samples(told, "afdp_deployment_outcome")] == ["success"]
+
+
+def test_a_flood_of_planned_deployments_and_services_keeps_the_whole_page_at_its_cap() -> None:
+    told = SelfMetrics(CardinalityLimits(series=1000))
+    likely = Prediction(
+        deployment_id="", basis=PoolingLevel.TEAM, n=12, risk=RISK, failure=RISK, metrics={}, patterns=()
+    )
+    slot = Slot(start=NOON, end=NOON + HOUR, risk=RISK, cost_per_hour=None)
+    hours = {"made_at": NOON, "slots": (slot,), "now": slot, "best": (Window(start=slot.start, end=slot.end),)}
+    none = {"loss_avoided": None, "currency": None, "basis": PoolingLevel.TEAM, "n": 12, "sentence": ""}
+    for number in range(3000):
+        planned = deployment(id=f"d{number}", service=f"s{number}", status=Status.PLANNED)
+        told.show(planned)
+        told.outlook.predicted(planned, likely)
+        told.outlook.ranked("production", Windows(service=planned.service, **hours, **none))  # type: ignore[arg-type]
+    failing = Stability(deployments=3, failures=1, change_failure_ratio=RISK)
+    told.stability.show({(f"s{number}", "production"): failing for number in range(3000)})
+    page = told.render()[0].decode()
+    shown = [each for family in text_string_to_metric_families(page) for each in family.samples]
+    of_services = [each for each in shown if "service" in each.labels]
+    assert 900 < len(of_services) <= 1000
+    assert {each.labels["deployment_id"] for each in shown if each.name == "afdp_predicted_failure_ratio"} == {
+        f"d{number}" for number in range(2990, 3000)
+    }
+    ((_, dropped),) = samples(told, "afdp_series_dropped_total")
+    assert dropped > 3000

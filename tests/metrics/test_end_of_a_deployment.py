@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
 from afdp_exporter.model import Deployment, Status
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)
@@ -13,7 +13,7 @@ END = START + timedelta(minutes=4)
 
 def ends(status: Status, finished_at: datetime | None) -> list[float]:
     """The times at which a deployment is shown to have ended."""
-    instruments = Instruments(Exposure())
+    instruments = SelfMetrics(CardinalityLimits())
     instruments.show(
         Deployment(
             id="c-1",

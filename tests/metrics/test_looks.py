@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from afdp_exporter.metrics.looks import Looks
+from afdp_exporter.metrics.self_monitoring import Looks
 
 
 def test_without_a_placebo_that_could_be_judged_there_is_no_ratio() -> None:

@@ -1,6 +1,7 @@
 """The names that people hang their own things on: each is documented, each can be seen, and no text names another."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,34 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from afdp_exporter.errors import SourceUnavailable
-from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
 from afdp_exporter.model import (
     Action,
     ActionState,
     Attribution,
-    Basis,
+    CalendarEntry,
+    CalendarEntryKind,
+    CanaryComparison,
+    CanaryVerdict,
+    CarryOver,
     Cost,
     Deployment,
     Estimate,
     ExpectedCost,
+    Extrapolation,
     Forecast,
     GateDecision,
     GateMode,
     GateVerdict,
     Impact,
     Layer,
-    Occasion,
-    OccasionKind,
     Outcome,
     Pattern,
     PatternKind,
     Phase,
+    PoolingLevel,
     Prediction,
+    Rollout,
     Score,
     Shift,
     Slot,
@@ -50,6 +56,7 @@ TEXTS = [ROOT / "README.md", *(path for place in PLACES for path in sorted(place
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+EACH_UNIT = ("latency_seconds", "error_ratio", "sold_usd_per_hour")
 SHARE = Estimate(low=0.1, median=0.2, high=0.3)
 LIKELY = Forecast(low=SHARE.low, median=SHARE.median, high=SHARE.high)
 
@@ -71,7 +78,7 @@ def test_a_name_that_nothing_exposes_is_found_out(text: str) -> None:
 
 
 def test_every_name_that_exists_is_seen_once_there_is_something_to_tell() -> None:
-    told = Instruments(Exposure(series=1000))
+    told = SelfMetrics(CardinalityLimits(series=1000))
     _of_deployments(told)
     _of_what_is_expected(told)
     _of_itself(told)
@@ -86,7 +93,7 @@ def _deployment(deployment_id: str = "d1", **words: Any) -> Deployment:  # noqa:
     return Deployment(id=deployment_id, **(fields | words))
 
 
-def _of_deployments(told: Instruments) -> None:
+def _of_deployments(told: SelfMetrics) -> None:
     shift = Shift(
         metric="latency_seconds",
         layer=Layer.TECHNICAL,
@@ -104,13 +111,13 @@ def _of_deployments(told: Instruments) -> None:
     impact = Impact(
         deployment_id="d1",
         measured_at=NOON,
-        shifts=(shift,),
+        shifts=tuple(replace(shift, metric=name) for name in EACH_UNIT),
         outcome=Outcome.DEGRADATION,
         outcome_reason="slower",
         costs=(Cost(currency="USD", per_hour=SHARE, total=SHARE),),
         story=("Latency rose.",),
     )
-    told.show(_deployment(), impact)
+    told.show(_deployment(labels={"service_namespace": "shop"}), impact)
     told.stability.show(
         {
             ("checkout", "production"): Stability(
@@ -118,10 +125,10 @@ def _of_deployments(told: Instruments) -> None:
             )
         }
     )
-    told.events.show([Occasion(name="sale", kind=OccasionKind.SALE, start=NOON, end=NOON + HOUR)])
+    told.events.show([CalendarEntry(name="sale", kind=CalendarEntryKind.SALE, start=NOON, end=NOON + HOUR)])
 
 
-def _of_the_gate(told: Instruments) -> None:
+def _of_the_gate(told: SelfMetrics) -> None:
     told.gate.booked(
         Action(
             id="a2", deployment_id="d2", service="checkout", environment="production", kind="rollback",
@@ -129,13 +136,28 @@ def _of_the_gate(told: Instruments) -> None:
             prevented=100.0, spent=10.0, currency="USD",
         )
     )  # fmt: skip
+    told.gate.called_back("github", "approved")
     told.gate.acted(
         Action(
             id="a1", deployment_id="d1", service="checkout", environment="production", kind="rollback",
             executor="cluster", state=ActionState.PROPOSED, level=3, reason="slower", decided_at=NOON,
         )
     )  # fmt: skip
+    told.gate.show_paused(True)
     told.gate.show_levels({("checkout", "production"): 2})
+    undecided = CanaryComparison(
+        metric="latency_seconds", verdict=CanaryVerdict.UNDECIDED, reason="too early", minutes=3, harm_ratio=0.6,
+        decidable_in_seconds=420.0,
+    )  # fmt: skip
+    carried = CarryOver(factor=SHARE, n=3)
+    told.rollouts.show(
+        _deployment(),
+        Rollout(
+            deployment_id="d1", as_of=NOON, traffic_ratio=0.01, comparisons=(undecided,),
+            full=dict.fromkeys(EACH_UNIT, SHARE),
+            extrapolation=Extrapolation(traffic_ratio=0.01, cost_per_hour=SHARE, currency="USD", carry_over=carried),
+        ),
+    )  # fmt: skip
     told.gate.asked(
         "api",
         GateDecision(
@@ -147,16 +169,16 @@ def _of_the_gate(told: Instruments) -> None:
     )  # fmt: skip
 
 
-def _of_what_is_expected(told: Instruments) -> None:
+def _of_what_is_expected(told: SelfMetrics) -> None:
     planned = _deployment("d2", status=Status.PLANNED)
     told.show(planned)
     prediction = Prediction(
         deployment_id="d2",
-        basis=Basis.TEAM,
+        basis=PoolingLevel.TEAM,
         n=12,
         risk=SHARE,
         failure=SHARE,
-        metrics={"latency_seconds": LIKELY},
+        metrics=dict.fromkeys(EACH_UNIT, LIKELY),
         cost=ExpectedCost(currency="USD", per_hour=LIKELY),
         patterns=("On Mondays it costs twice as much",),
     )
@@ -172,7 +194,7 @@ def _of_what_is_expected(told: Instruments) -> None:
             now=now,
             loss_avoided=300.0,
             currency="USD",
-            basis=Basis.SERVICE,
+            basis=PoolingLevel.SERVICE,
             n=40,
             sentence="",
         ),
@@ -196,15 +218,17 @@ def _of_what_is_expected(told: Instruments) -> None:
     told.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9, skill=SHARE, width=0.3)])
 
 
-def _of_itself(told: Instruments) -> None:
+def _of_itself(told: SelfMetrics) -> None:
+    told.process.leads("metrics", lambda: True)
     told.queries.queried("prometheus", 0.01)
     told.queries.query_failed("prometheus", SourceUnavailable("timeout", "away"))
     told.queries.skewed("prometheus", 2.0)
     told.annotations.received("api")
     told.annotations.rejected("api", "invalid")
+    told.refusals.refused("overloaded")
     told.annotations.ignored("github", 1)
     told.annotations.fed("github", well=True)
-    told.looks.looked("attributed", 0.01)
+    told.looks.looked("d1", "attributed", 0.01)
     told.looks.replayed("latency_seconds", blamed=1, placebos=100)
     told.notifications.notified("grafana")
     told.notifications.notification_failed("grafana", "timeout")

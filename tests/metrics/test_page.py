@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
-from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
 from afdp_exporter.model import (
     Attribution,
     ChangeType,
@@ -54,8 +54,8 @@ def impact(deployment_id: str = "d1", *shifts: Shift, **changes: Any) -> Impact:
     return Impact(**({"deployment_id": deployment_id, "shifts": shifts or (shift(),)} | plain | changes))
 
 
-def instruments(**limits: int) -> Instruments:
-    return Instruments(Exposure(**limits))
+def instruments(**limits: int) -> SelfMetrics:
+    return SelfMetrics(CardinalityLimits(**limits))
 
 
 def samples(page: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
@@ -66,7 +66,7 @@ def samples(page: bytes) -> dict[str, list[tuple[dict[str, str], float]]]:
     return found
 
 
-def shown(told: Instruments) -> set[str]:
+def shown(told: SelfMetrics) -> set[str]:
     return {labels["deployment_id"] for labels, _ in samples(told.render()[0]).get("afdp_deployment_info", [])}
 
 
@@ -125,7 +125,7 @@ def test_harm_is_active_while_it_goes_on_and_unjudged_metrics_say_nothing(
     )
 
 
-def rates(told: Instruments) -> dict[str, float]:
+def rates(told: SelfMetrics) -> dict[str, float]:
     found = samples(told.render()[0]).get("afdp_cost_per_hour", [])
     return {labels["deployment_id"]: value for labels, value in found}
 
@@ -204,6 +204,22 @@ def test_an_impact_stays_when_its_deployment_changes_and_is_replaced_by_the_next
     assert [labels["version"] for labels, _ in page["afdp_deployment_info"]] == ["v3"]
     told.measured(impact("d1", shift("b")))
     assert [labels["metric"] for labels, _ in samples(told.render()[0])["afdp_impact_change"]] == ["b"]
+
+
+def test_the_change_has_a_name_of_its_own_for_each_unit_that_can_be_added_up() -> None:
+    told = instruments()
+    names = ("latency_seconds", "error_ratio", "sold_eur_per_hour", "replicas", "sold_eur_total", "xyz_per_hour")
+    told.show(deployment(), impact("d1", *map(shift, names)))
+    page = samples(told.render()[0])
+    absolute = {name: page[name][0][0] for name in page if name.startswith("afdp_impact_absolute_change")}
+    assert {name: labels["metric"] for name, labels in absolute.items()} == {
+        f"afdp_impact_absolute_change_{unit}{end}": metric
+        for unit, metric in (("seconds", names[0]), ("ratio", names[1]), ("per_hour", names[2]))
+        for end in ("", "_lower", "_upper")
+    }
+    assert absolute["afdp_impact_absolute_change_per_hour"]["currency"] == "EUR"
+    assert page["afdp_impact_absolute_change_seconds"][0][1] == 0.015
+    assert len(page["afdp_impact_change"]) == len(names)
 
 
 def test_two_shifts_of_one_metric_are_one_series() -> None:
@@ -299,6 +315,25 @@ def test_no_series_tells_when_a_series_was_created() -> None:
     assert b"_created" not in told.render()[0] + told.render(OPENMETRICS)[0]
 
 
+@pytest.mark.parametrize("name", ["d1", "é" * 115])
+def test_counts_and_durations_name_a_deployment_where_openmetrics_is_asked_for(name: str) -> None:
+    told = instruments()
+    told.looks.looked(name, "attributed", 0.2)
+    families = read_openmetrics(told.render(OPENMETRICS)[0].decode())
+    named = [(s.name, s.exemplar.labels) for family in families for s in family.samples if s.exemplar is not None]
+    assert named == [
+        ("afdp_analyses_total", {"deployment_id": name}),
+        ("afdp_analysis_duration_seconds_bucket", {"deployment_id": name}),
+    ]
+    assert name.encode() not in told.render()[0]
+
+
+def test_an_id_that_is_too_long_for_an_exemplar_is_left_out() -> None:
+    told = instruments()
+    told.looks.looked("d" * 116, "attributed", 0.2)
+    assert b"dddd" not in told.render(OPENMETRICS)[0]
+
+
 def test_a_source_that_refuses_a_question_is_up_and_one_that_is_away_is_not() -> None:
     told = instruments()
     told.queries.queried("a", 0.2)
@@ -334,7 +369,7 @@ def test_a_page_is_whole_while_deployments_arrive() -> None:
     assert not broken
 
 
-def _whole() -> Iterator[Instruments]:
+def _whole() -> Iterator[SelfMetrics]:
     told = instruments()
     told.show(
         deployment(
@@ -346,7 +381,7 @@ def _whole() -> Iterator[Instruments]:
     told.queries.query_failed("prometheus", SourceUnavailable("timeout", "late"))
     told.annotations.received("api")
     told.annotations.rejected("api", "invalid")
-    told.looks.looked("attributed", 0.2)
+    told.looks.looked("d1", "attributed", 0.2)
     told.process.reloaded(NOON)
     told.process.lagged(0.001)
     told.process.stored(1, writable=True)

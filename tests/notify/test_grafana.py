@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from afdp_exporter.errors import DeliveryError
-from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Notice, Outcome, Shift
+from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Notification, Outcome, Shift
 from afdp_exporter.notify import Receiver
 from afdp_exporter.settings import build
 from annotating_grafana import AnnotatingGrafana, answers, loses_the_answer, never_answers
@@ -17,11 +17,11 @@ from loopback import Serve
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def notice(headline: str = "checkout v2: nothing is measured yet", **words: Any) -> Notice:  # noqa: ANN401
+def notice(headline: str = "checkout v2: nothing is measured yet", **words: Any) -> Notification:  # noqa: ANN401
     fields = {"id": "d1", "service": "checkout", "environment": "production", "started_at": NOON, "received_at": NOON}
     finished = {"finished_at": NOON + timedelta(minutes=4)}
     impact = words.pop("impact", None)
-    return Notice(deployment=Deployment(**(fields | finished | words)), impact=impact, headline=headline)
+    return Notification(deployment=Deployment(**(fields | finished | words)), impact=impact, headline=headline, at=NOON)
 
 
 def degradation() -> Impact:

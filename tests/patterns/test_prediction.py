@@ -8,18 +8,18 @@ import pytest
 from planted_worlds import LATENCY, START, World, world
 
 from afdp_exporter.model import (
-    Basis,
-    Case,
     ChangeType,
     Context,
     Cost,
     Deployment,
     Estimate,
     Outcome,
+    PoolingLevel,
     Prediction,
     Status,
+    TrainingExample,
 )
-from afdp_exporter.patterns.learning import fit
+from afdp_exporter.patterns.models.training import fit
 from afdp_exporter.patterns.prediction import predict
 
 AFTER = START + timedelta(days=900)
@@ -37,11 +37,13 @@ def foretell(world: World, n: int) -> Prediction:
     return predict(model, deployment, case.context)
 
 
-def test_without_any_history_the_answer_is_a_prior_and_says_so(steady: World) -> None:
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_with_next_to_no_history_the_answer_is_a_prior_and_says_so(steady: World, n: int) -> None:
     case = steady.cases[0]
-    model = fit([], service="checkout", team=None, now=START)
+    harmful = [each for each in steady.cases if each.impact.outcome is Outcome.DEGRADATION]
+    model = fit(harmful[:n], service="checkout", team=None, now=harmful[2].impact.measured_at)
     answer = predict(model, case.deployment, replace(case.context, levels={LATENCY: 0.2}))
-    assert (answer.basis, answer.n) == (Basis.COLD, 0)
+    assert (answer.basis, answer.n) == (PoolingLevel.COLD, 0)
     assert "prior" in answer.warnings[0]
     assert answer.risk.low < 0.1 < answer.risk.median < 0.2 < answer.risk.high
     assert answer.metrics[LATENCY].low < 0 < answer.metrics[LATENCY].high
@@ -59,8 +61,8 @@ def test_nothing_measured_later_enters_a_prediction(two_part: World) -> None:
 
 def test_a_service_without_history_borrows_from_its_team_then_from_all(steady: World) -> None:
     now = AFTER
-    assert fit(steady.cases, service="new", team="shop", now=now).basis is Basis.TEAM
-    assert fit(steady.cases, service="new", team="unheard-of", now=now).basis is Basis.GLOBAL
+    assert fit(steady.cases, service="new", team="shop", now=now).basis is PoolingLevel.TEAM
+    assert fit(steady.cases, service="new", team="unheard-of", now=now).basis is PoolingLevel.GLOBAL
 
 
 def test_a_new_service_learns_from_a_few_cases_of_two_teams(steady: World) -> None:
@@ -84,7 +86,7 @@ def test_a_dangerous_change_is_riskier_than_a_harmless_one(two_part: World) -> N
 
 
 def test_what_only_ever_degraded_is_hardly_expected_to_fail(two_part: World) -> None:
-    def milder(case: Case) -> Case:
+    def milder(case: TrainingExample) -> TrainingExample:
         outcome = Outcome.DEGRADATION if case.impact.outcome is Outcome.FAILURE else case.impact.outcome
         return replace(case, impact=replace(case.impact, outcome=outcome))
 

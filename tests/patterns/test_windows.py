@@ -6,18 +6,20 @@ from itertools import pairwise
 import pytest
 from planted_worlds import START, World
 
-from afdp_exporter.model import Basis, Occasion, OccasionKind, Windows
-from afdp_exporter.patterns import fit, forecast
+from afdp_exporter.model import CalendarEntry, CalendarEntryKind, PoolingLevel, Windows
+from afdp_exporter.patterns import fit, rank_windows
 
 NOW = START + timedelta(days=300, hours=9, minutes=20)
-SALE = Occasion(name="sale", kind=OccasionKind.SALE, start=NOW - timedelta(hours=1), end=NOW + timedelta(days=2))
+SALE = CalendarEntry(
+    name="sale", kind=CalendarEntryKind.SALE, start=NOW - timedelta(hours=1), end=NOW + timedelta(days=2)
+)
 
 
 @pytest.fixture(scope="module")
 def ranked(steady: World) -> Windows:
     assert "sale" in steady.planted
     model = fit(steady.cases, service=steady.cases[0].deployment.service, team="shop", now=NOW)
-    return forecast(model, now=NOW, zone=UTC, calendar=[SALE])
+    return rank_windows(model, now=NOW, zone=UTC, calendar=[SALE])
 
 
 def test_every_coming_hour_is_there_once_without_a_gap(ranked: Windows) -> None:
@@ -52,17 +54,25 @@ def test_a_risk_has_its_range(ranked: Windows) -> None:
     assert all(0 < slot.risk.low <= slot.risk.median <= slot.risk.high < 1 for slot in ranked.slots)
 
 
+def test_each_hour_says_how_many_deployments_it_rests_on(ranked: Windows, steady: World) -> None:
+    home = steady.cases[0].deployment.service
+    own = [case for case in steady.cases if case.deployment.service == home and case.impact.measured_at <= NOW]
+    by_start = {(slot.start.weekday(), slot.start.hour): slot.n for slot in ranked.slots}
+    middle_of_each_part = range(2, 24, 4)
+    assert sum(by_start[day, hour] for day in range(7) for hour in middle_of_each_part) == len(own)
+
+
 def test_a_time_that_was_bad_gives_its_reason(two_part: World) -> None:
     assert "sale" in two_part.law.odds
     model = fit(two_part.cases, service="service-0", team="shop", now=NOW)
-    during = forecast(model, now=NOW, zone=UTC, calendar=[SALE], hours=72).now
+    during = rank_windows(model, now=NOW, zone=UTC, calendar=[SALE], hours=72).now
     assert any(reason.startswith("sale: ") for reason in during.reasons)
 
 
 def test_without_history_no_hour_is_better_than_another() -> None:
     model = fit([], service="new", team=None, now=NOW)
-    answer = forecast(model, now=NOW, zone=UTC, hours=24)
-    assert (answer.basis, answer.loss_avoided) == (Basis.COLD, None)
+    answer = rank_windows(model, now=NOW, zone=UTC, hours=24)
+    assert (answer.basis, answer.loss_avoided) == (PoolingLevel.COLD, None)
     assert answer.sentence == "No coming hour is known to be better than another (nothing known yet: a prior)"
     assert len({slot.risk for slot in answer.slots}) == 1
 
@@ -70,5 +80,5 @@ def test_without_history_no_hour_is_better_than_another() -> None:
 def test_hours_are_told_in_the_zone_of_the_people(steady: World) -> None:
     zone = timezone(timedelta(hours=-7))
     model = fit(steady.cases, service="service-0", team="shop", now=NOW)
-    answer = forecast(model, now=NOW, zone=zone, hours=30, holidays={date(2026, 11, 1): "Day"}, load=[1.0] * 30)
+    answer = rank_windows(model, now=NOW, zone=zone, hours=30, holidays={date(2026, 11, 1): "Day"}, load=[1.0] * 30)
     assert all(slot.start.tzinfo is zone for slot in answer.slots)

@@ -1,12 +1,14 @@
 """A real store and real workers for the use cases before a deployment."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.workers import Workers
 
 
 @pytest.fixture
@@ -17,7 +19,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 
 
 @pytest.fixture(scope="package")
-def workers() -> Iterator[Workers]:
-    made = Workers(2)
+def compute() -> Iterator[ComputePool]:
+    made = open_compute(workers=2)
     yield made
-    made.close()
+    asyncio.run(made.close())

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -13,13 +14,24 @@ import pytest
 from click.testing import CliRunner, Result
 
 from afdp_exporter import cli
+from afdp_exporter.compute import ComputePool
 from afdp_exporter.fields import read_time
-from afdp_exporter.model import ChangeType, Deployment, Floats, Layer, Metric, Money, Occasion, Series, Status, Worse
-from afdp_exporter.planning.backtest import History, walk
+from afdp_exporter.model import (
+    CalendarEntry,
+    ChangeType,
+    Deployment,
+    Floats,
+    Layer,
+    Metric,
+    Money,
+    Series,
+    Status,
+    Worse,
+)
+from afdp_exporter.planning.backtest import BacktestData, walk
 from afdp_exporter.planning.plans import Plans
-from afdp_exporter.sources.recording import Tape
-from afdp_exporter.watching.evidence import AnalysisSettings, Watched
-from afdp_exporter.workers import Workers
+from afdp_exporter.sources.recording import InMemorySource
+from afdp_exporter.watching.evidence import AnalysisSettings, MonitoringConfig
 
 STEP = timedelta(minutes=5)
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -68,20 +80,20 @@ def series(deployments: Sequence[Deployment]) -> list[Series]:
 
 
 async def walked(
-    workers: Workers,
+    compute: ComputePool,
     deployments: tuple[Deployment, ...] = DEPLOYMENTS,
     tape: Sequence[Series] | None = None,
-    calendar: tuple[Occasion, ...] = (),
+    calendar: tuple[CalendarEntry, ...] = (),
 ) -> list[bytes]:
-    watched = Watched(
-        sources={"tape": Tape(series(DEPLOYMENTS) if tape is None else tape)},
+    watched = MonitoringConfig(
+        sources={"tape": InMemorySource(series(DEPLOYMENTS) if tape is None else tape)},
         metrics=(LATENCY, REVENUE),
         calendar=calendar,
         settings=AnalysisSettings(history=timedelta(days=1), step=STEP),
     )
     lines: list[bytes] = []
-    history = History(deployments=deployments, end=END, watched=watched, plans=Plans())
-    await walk(history, workers=workers, tell=lambda line: lines.append(orjson.dumps(line)))
+    history = BacktestData(deployments=deployments, end=END, watched=watched, plans=Plans())
+    await walk(history, compute=compute, tell=lambda line: lines.append(orjson.dumps(line)))
     return lines
 
 
@@ -99,18 +111,20 @@ def altered_values(since: datetime) -> list[Series]:
 
 
 @pytest.fixture(scope="module")
-def lines(workers: Workers) -> list[bytes]:
-    return asyncio.run(walked(workers))
+def lines(compute: ComputePool) -> list[bytes]:
+    return asyncio.run(walked(compute))
 
 
-async def test_another_future_changes_no_earlier_line_by_a_single_byte(workers: Workers, lines: list[bytes]) -> None:
+async def test_another_future_changes_no_earlier_line_by_a_single_byte(
+    compute: ComputePool, lines: list[bytes]
+) -> None:
     cut = 9
     since = DEPLOYMENTS[cut].started_at
     later = (
         replace(each, service="api", status=Status.ROLLED_BACK, traits={"size": 9.0}, finished_at=None)
         for each in DEPLOYMENTS[cut + 1 :: 2]
     )
-    other = await walked(workers, (*DEPLOYMENTS[: cut + 1], *later), altered_values(since))
+    other = await walked(compute, (*DEPLOYMENTS[: cut + 1], *later), altered_values(since))
     past = [place for place, line in enumerate(lines[:-1]) if known_by(line, since)]
     assert len(past) >= cut - 3
     assert [other[place] for place in past] == [lines[place] for place in past]
@@ -119,11 +133,11 @@ async def test_another_future_changes_no_earlier_line_by_a_single_byte(workers: 
     assert foretold[0] == foretold[1]
 
 
-async def test_how_a_rollout_under_way_will_end_is_in_no_earlier_line(workers: Workers) -> None:
+async def test_how_a_rollout_under_way_will_end_is_in_no_earlier_line(compute: ComputePool) -> None:
     since = DEPLOYMENTS[6].started_at
     one = replace(DEPLOYMENTS[5], id="long", status=Status.FAILED, finished_at=since + timedelta(hours=5))
     other = replace(one, status=Status.SUCCEEDED, finished_at=since + timedelta(hours=9))
-    first, second = [await walked(workers, (*DEPLOYMENTS[:5], each)) for each in (one, other)]
+    first, second = [await walked(compute, (*DEPLOYMENTS[:5], each)) for each in (one, other)]
     assert known_by(first[3], since)
     assert first[:4] == second[:4]
     assert first[5] != second[5]
@@ -160,22 +174,61 @@ def test_the_last_line_tells_how_good_the_predictions_were(lines: list[bytes]) -
     assert all(pattern["sentence"] for pattern in last["patterns"])
 
 
-async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_that_it_awaits(workers: Workers) -> None:
+async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_that_it_awaits(
+    compute: ComputePool,
+) -> None:
     newest = replace(DEPLOYMENTS[1], id="newest", started_at=END - timedelta(minutes=7), finished_at=None)
     beyond = replace(newest, id="beyond", started_at=END)
-    told = [orjson.loads(line)["report"] for line in (await walked(workers, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]]
-    assert [look["state"] for look in told[0]["looks"]] == ["done", *["due"] * 6]
+    told = [orjson.loads(line)["report"] for line in (await walked(compute, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]]
+    assert [(look["after_seconds"], look["state"]) for look in told[0]["looks"]] == [
+        (300, "done"), (3600, "done"), (14_400, "due"), (86_400, "due"),
+    ]  # fmt: skip
     assert told[1]["outcome"] == "unknown"
     assert told[1]["story"][0].startswith("Nothing is known of web yet")
 
 
-async def test_what_happened_to_another_service_explains_nothing(workers: Workers) -> None:
+async def walked_until(compute: ComputePool, minutes: float, by: float) -> dict[str, Any]:
+    """The report of a deployment on a latency of 200 ms that rises by so much, on a recording that ends after it."""
+    at = START + timedelta(days=6, hours=14)
+    times = np.arange(START.timestamp(), at.timestamp() + 60.0 * minutes + 1.0, 60.0)
+    values = 0.2 + np.random.default_rng(3).normal(0.0, 0.004, times.size) + by * (times > at.timestamp())
+    rolled_out = replace(DEPLOYMENTS[0], started_at=at, finished_at=at + timedelta(minutes=1))
+    watched = MonitoringConfig(
+        sources={
+            "tape": InMemorySource([Series(metric="latency", labels={"service": "api"}, times=times, values=values)])
+        },
+        metrics=(LATENCY,),
+        settings=AnalysisSettings(step=timedelta(minutes=1)),
+    )
+    end = datetime.fromtimestamp(times[-1], UTC)
+    lines: list[Any] = []
+    history = BacktestData(deployments=(rolled_out,), end=end, watched=watched, plans=Plans())
+    await walk(history, compute=compute, tell=lines.append)
+    return lines[0]["report"]
+
+
+@pytest.mark.parametrize("minutes", [2, 5, 7, 12, 20, 29])
+async def test_series_that_end_soon_after_the_rollout_are_missing_data_and_no_success(
+    compute: ComputePool, minutes: float
+) -> None:
+    report = await walked_until(compute, minutes, 0.0)
+    assert report["outcome"] == "unknown"
+    assert "its data ends at" in report["impacts"][0]["reason"] or "points after" in report["impacts"][0]["reason"]
+
+
+async def test_harm_that_was_seen_before_the_series_end_stays_found(compute: ComputePool) -> None:
+    report = await walked_until(compute, 20, 0.1)
+    assert report["outcome"] in {"degradation", "failure"}
+    assert report["harm"]["state"] == "active"
+
+
+async def test_what_happened_to_another_service_explains_nothing(compute: ComputePool) -> None:
     one = (DEPLOYMENTS[0],)
-    incident = Occasion(name="outage", start=one[0].started_at, end=one[0].started_at + timedelta(hours=1))
+    incident = CalendarEntry(name="outage", start=one[0].started_at, end=one[0].started_at + timedelta(hours=1))
     elsewhere, here = [
-        await walked(workers, one, calendar=(replace(incident, services=(service,)),)) for service in ("web", "api")
+        await walked(compute, one, calendar=(replace(incident, services=(service,)),)) for service in ("web", "api")
     ]
-    alone = await walked(workers, one)
+    alone = await walked(compute, one)
     assert elsewhere[0] == alone[0]
     assert here[0] != alone[0]
 

@@ -16,10 +16,10 @@ import pytest
 from planted_worlds import world
 
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.model import Measured
-from afdp_exporter.patterns.dataset import Dataset, Split
+from afdp_exporter.model import MeasuredDeployment
 from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.planning.training import FORMATS, encode, laid_out, lay_out, write
+from afdp_exporter.training_data.dataset import Dataset, Split
 from afdp_exporter.watching.watch import Schedule
 
 SALT = b"s" * 32
@@ -29,16 +29,16 @@ DOCS = Path(__file__).parents[2] / "docs/training-data.md"
 
 
 @pytest.fixture(scope="module")
-def history() -> list[Measured]:
-    return [Measured(deployment=case.deployment, impact=case.impact) for case in world(7, 240).cases]
+def history() -> list[MeasuredDeployment]:
+    return [MeasuredDeployment(deployment=case.deployment, impact=case.impact) for case in world(7, 240).cases]
 
 
-def data_of(history: Sequence[Measured]) -> Dataset:
+def data_of(history: Sequence[MeasuredDeployment]) -> Dataset:
     return lay_out(history, Calendar(), salt=SALT, schedule=Schedule(), free_text=True)
 
 
 @pytest.fixture(scope="module")
-def data(history: list[Measured]) -> Dataset:
+def data(history: list[MeasuredDeployment]) -> Dataset:
     return data_of(history)
 
 
@@ -91,7 +91,7 @@ def test_the_data_package_and_the_croissant_are_read_by_their_own_libraries(data
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
-def test_no_text_of_a_csv_is_a_formula_and_no_number_is_touched(history: list[Measured], begin: str) -> None:
+def test_no_text_of_a_csv_is_a_formula_and_no_number_is_touched(history: list[MeasuredDeployment], begin: str) -> None:
     formula = f'{begin}HYPERLINK("http://x","y")'
     told = [
         replace(each, deployment=replace(each.deployment, service=formula, description=formula, traits={"delta": -5.0}))
@@ -103,7 +103,7 @@ def test_no_text_of_a_csv_is_a_formula_and_no_number_is_touched(history: list[Me
     assert {float(row["chg_trait_delta"]) for row in rows} == {-5.0}
 
 
-def test_an_embargo_is_longer_than_the_last_look(history: list[Measured]) -> None:
+def test_an_embargo_is_longer_than_the_last_look(history: list[MeasuredDeployment]) -> None:
     late = Schedule(looks=(timedelta(minutes=10), timedelta(days=3)))
     data = lay_out(history, Calendar(), salt=SALT, schedule=late, free_text=False)
     assert data.embargo > timedelta(days=3)
@@ -125,7 +125,7 @@ def test_a_history_without_anything_measured_makes_empty_files(tmp_path: Path) -
 
 
 def test_the_example_of_the_docs_beats_the_base_rate(tmp_path: Path) -> None:
-    long = [Measured(deployment=case.deployment, impact=case.impact) for case in world(9, 900).cases]
+    long = [MeasuredDeployment(deployment=case.deployment, impact=case.impact) for case in world(9, 900).cases]
     write(data_of(long), tmp_path / "training", "csv", created=CREATED, license_url=LICENSE)
     (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert len([line for line in example.splitlines() if line]) <= 10

@@ -77,6 +77,8 @@ def instrumented() -> Iterator[Series]:
     yield growing("kube_pod_container_status_restarts_total", 0.001, container="behind-ingress", pod="b-1")
     yield level("container_cpu_allocation", 2, container="behind-ingress", node="n1")
     yield level("container_memory_allocation_bytes", 2**31, container="behind-ingress", node="n1")
+    yield level("container_gpu_allocation", 1, container="behind-ingress", node="n1")
+    yield level("node_gpu_hourly_cost", 0.9, node="n1")
     yield level("node_cpu_hourly_cost", 0.03, node="n1")
     yield level("node_ram_hourly_cost", 0.004, node="n1")
     ingress = {"exported_service": "behind-ingress", "ingress": "web"}
@@ -135,11 +137,15 @@ def test_each_instrumentation_is_known_by_its_names_and_check_accepts_all_of_it(
     assert {each["name"]: set(each["metrics"]) for each in content["services"]} == WANTED
     metrics = {metric["name"]: metric for metric in content["metrics"]}
     assert metrics["shop_revenue_usd_per_hour"]["money"] == {"currency": "USD", "per_unit": 1}
-    assert metrics["infra_cost_usd_per_hour"]["primary"] is False
+    cost = metrics["infra_cost_usd_per_hour"]
+    assert (cost["layer"], cost["primary"], cost["money"]) == ("system", False, {"currency": "USD", "per_unit": 1})
     value = prometheus.query(metrics["infra_cost_usd_per_hour"]["query"].replace("$service", "behind-ingress"))
-    assert float(value[0]["value"][1]) == pytest.approx(2 * 0.03 + 2 * 0.004)
-    value = prometheus.query(metrics["istio_error_ratio"]["query"].replace("$service", "mesh-service"))
-    assert float(value[0]["value"][1]) == pytest.approx(1 / 6)
+    assert float(value[0]["value"][1]) == pytest.approx(2 * 0.03 + 2 * 0.004 + 1 * 0.9)
+    failed, every = (
+        prometheus.query(metrics["istio_error_ratio"][key].replace("$service", "mesh-service"))[0]["value"][1]
+        for key in ("query", "of")
+    )
+    assert float(failed) / float(every) == pytest.approx(1 / 6)
     nothing_is_wrong(file)
     again = afdp("init", f"--url={prometheus.url}", f"--output={file}")
     assert "is there already; --force replaces it" in str(again.exception)
@@ -177,7 +183,8 @@ def test_a_prometheus_that_scrapes_itself_the_machine_and_the_exporter_and_holds
     assert proposed.exit_code == 0, proposed.output
     services = {each["name"]: each["metrics"] for each in yaml.safe_load(file.read_text())["services"]}
     assert set(services) == {service.name for service in SERVICES}
-    assert all(3 <= len(metrics) <= 5 for metrics in services.values()), services
+    judged = {name: [each for each in metrics if "infra_cost" not in each] for name, metrics in services.items()}
+    assert all(3 <= len(metrics) <= 5 for metrics in judged.values()), services
     assert {"request_latency_p95_seconds", "error_ratio", "revenue_usd_per_hour"} <= set(services["checkout"])
     nothing_is_wrong(file)
     assert "Left out as infrastructure: node, prometheus;" in proposed.output

@@ -122,3 +122,5 @@ def test_each_exporter_is_known_as_it_is_scraped_and_every_query_answers(start: 
             for name in names:
                 (sample,) = prometheus.query(queries[name].replace("$service", service))
                 assert math.isfinite(float(sample["value"][1])), (service, name)
+        of = {metric["name"]: metric["of"] for metric in written["metrics"] if "of" in metric}
+        assert set(of) == {name for name in queries if name.endswith("error_ratio")}

@@ -16,9 +16,10 @@ class Exporter(Server):
 
     ready = "/-/ready"
 
-    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], storage: str = "--storage.path=store") -> None:
         super().__init__(folder)
         self.config = config
+        self.storage = storage
 
     @classmethod
     def program(cls) -> str:
@@ -26,12 +27,12 @@ class Exporter(Server):
 
     def arguments(self) -> list[str]:
         (self.folder / "afdp.yml").write_text(yaml.safe_dump(self.config))
-        flags = ["--config.file=afdp.yml", "--storage.path=store", f"--web.listen-address=127.0.0.1:{self.port}"]
+        flags = ["--config.file=afdp.yml", self.storage, f"--web.listen-address=127.0.0.1:{self.port}"]
         return ["-m", "afdp_exporter", "serve", *flags]
 
-    def page(self) -> str:
-        """What a scrape gets."""
-        return self.http.request("GET", f"{self.url}/metrics").data.decode()
+    def page(self, path: str = "/metrics") -> str:
+        """What a scrape gets, or whoever asks for another page."""
+        return self.http.request("GET", f"{self.url}{path}").data.decode()
 
     def curl(self, path: str, body: object) -> tuple[int, Any]:
         """POST a body as a deploy script does, with curl; the status and the answer."""

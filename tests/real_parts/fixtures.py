@@ -1,15 +1,17 @@
 """The fixtures, and what a run says when the real parts are not there."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
+from aiodocker import Docker
 from playwright.async_api import Browser, async_playwright
 
-from real_parts import github
+from real_parts import datadog_ci, engine, github
 from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, chromium, missing
 
 S = TypeVar("S", bound=Server)
@@ -22,6 +24,8 @@ _FIXTURES = {
     "promtool",
     "amtool",
     "github_examples",
+    "datadog_command",
+    "swarm",
     "browser",
 }
 
@@ -104,15 +108,44 @@ def github_examples() -> dict[str, list[dict[str, Any]]]:
         return github.examples()
 
 
+@pytest.fixture(scope="session")
+def datadog_command() -> tuple[str, ...]:
+    """Datadog's own command line, as words of a command."""
+    with _told_when_missing():
+        return datadog_ci.command()
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[engine.Engine]:
+    """A real Docker engine whose Swarm has three images and no service."""
+    with _told_when_missing(), engine.running() as started:
+        asyncio.run(engine.begin(started.url))
+        yield started
+
+
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """A real Chromium that goes nowhere but where a test leads it."""
+async def swarm(docker_engine: engine.Engine) -> AsyncIterator[engine.Swarm]:
+    """A real Swarm."""
+    async with Docker(url=docker_engine.url) as docker:
+        yield engine.Swarm(docker_engine.url, docker)
+
+
+@asynccontextmanager
+async def browsing(*flags: str) -> AsyncIterator[Browser]:
+    """A real Chromium with these flags that goes nowhere but where a test leads it."""
     with _told_when_missing():
         program = chromium()
     async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=program, args=_QUIET)
+        launched = await playwright.chromium.launch(executable_path=program, args=[*_QUIET, *flags])
         yield launched
         await launched.close()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """A real Chromium that goes nowhere but where a test leads it."""
+    async with browsing() as launched:
+        yield launched
 
 
 @pytest.fixture
@@ -140,7 +173,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if absent and reporter is not None and not hasattr(config, "workerinput"):
         where = "not on PATH and not in .cache/real; ./scripts/test fetches Debian's packages where apt-get is there"
         reporter.write_line(f"NOT TESTED against the real {', '.join(absent)}: {where}", red=True)
-    if not github.FILE.exists() and reporter is not None and not hasattr(config, "workerinput"):
-        reporter.write_line(
-            f"NOT TESTED against {github.NAME}: ./scripts/test fetches them where npm is there", red=True
-        )
+    for part in (github, datadog_ci, engine):
+        if not part.FILE.exists() and reporter is not None and not hasattr(config, "workerinput"):
+            where = f"./scripts/test fetches it where {part.FETCHED_BY} is there"
+            reporter.write_line(f"NOT TESTED against {part.NAME}: {where}", red=True)

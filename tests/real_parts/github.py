@@ -7,6 +7,7 @@ from typing import Any
 from real_parts.servers import Missing
 
 NAME = "GitHub's example deliveries"
+FETCHED_BY = "npm"
 FILE = Path(__file__).parents[2] / ".cache/webhook-examples/github.json"
 
 

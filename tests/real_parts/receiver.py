@@ -12,10 +12,11 @@ _PATIENCE = 120.0  # seconds
 
 
 class Receiver:
-    """Takes JSON by POST while it is entered; `posts` holds (path, body) in order of arrival."""
+    """Takes JSON by POST while it is entered; `posts` holds (path, body) in order of arrival, `headers` theirs."""
 
     def __init__(self) -> None:
         self.posts: list[tuple[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
         self._arrived = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -53,6 +54,7 @@ class Receiver:
                 body = orjson.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with receiver._arrived:
                     receiver.posts.append((self.path, body))
+                    receiver.headers.append(dict(self.headers))
                     receiver._arrived.notify_all()
                 self.send_response(200)
                 self.send_header("Content-Length", "2")

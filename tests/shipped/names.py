@@ -5,7 +5,7 @@ from functools import cache
 
 from prometheus_client import ProcessCollector
 
-from afdp_exporter.metrics import Exposure, Instruments
+from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
 
 NOT_IN_THE_DEMO = frozenset(
     {
@@ -40,8 +40,10 @@ def existing() -> frozenset[str]:
 
 @cache
 def _types() -> dict[str, str]:
-    told = Instruments(Exposure())
-    collectors = [each for registry in (told._boards, told._registry) for each in registry._collector_to_names]
+    told = SelfMetrics(CardinalityLimits())
+    collectors = [
+        each for registry in (told._boards, told._beside, told._registry) for each in registry._collector_to_names
+    ]
     describing = [each for each in collectors if not isinstance(each, ProcessCollector)]
     families = [family for each in describing for family in each.describe()]
     types = {family.name + _PARTS.get(family.type, ""): family.type for family in families}

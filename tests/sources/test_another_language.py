@@ -8,8 +8,8 @@ import pytest
 
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.model import Deployment, Layer, Metric, Series, Service, Window
-from afdp_exporter.sources._breaker import Breaker
-from afdp_exporter.watching.evidence import Cause, Watched, gather
+from afdp_exporter.source_access import Breaker
+from afdp_exporter.watching.evidence import Cause, MonitoringConfig, gather
 from trial.graphite_like import GraphiteLike
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
@@ -52,7 +52,7 @@ async def test_metrics_are_asked_in_few_calls_up_to_what_has_settled_with_other_
     source: GraphiteLike,
 ) -> None:
     services = {name: Service(name=name) for name in ("shop", "search")}
-    watched = Watched(sources={"only": source}, metrics=METRICS, services=services)
+    watched = MonitoringConfig(sources={"only": source}, metrics=METRICS, services=services)
     found = {
         each.metric.name: each for each in await gather(DEPLOYMENT, WINDOW, watched=watched, observer=Notes(), now=NOW)
     }
@@ -67,7 +67,7 @@ async def test_metrics_are_asked_in_few_calls_up_to_what_has_settled_with_other_
 
 
 async def test_it_is_away_as_every_source_is(source: GraphiteLike) -> None:
-    watched = Watched(sources={"only": Breaker(source)}, metrics=METRICS[:2])
+    watched = MonitoringConfig(sources={"only": Breaker(source)}, metrics=METRICS[:2])
     source.away = True
     for _ in range(3):
         with pytest.raises(SourceUnavailable, match="no connection"):

@@ -315,6 +315,18 @@ async def test_a_broken_connection_is_an_error_and_never_an_answer(
     assert error.reason == reason
 
 
+@pytest.mark.usefixtures("no_waits")
+async def test_a_connection_that_breaks_once_is_tried_again(serve_raw: ServeRaw) -> None:
+    whole = writes(OK + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY)
+    handlers = [resets(LONG + BODY[:40]), whole, whole]
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        await handlers.pop(0)(writer)
+
+    (series,) = await fetched(await serve_raw(answer))
+    assert series.values.tolist() == [1, 2, 3]
+
+
 async def test_an_answer_in_small_slow_pieces_is_read_whole(serve_raw: ServeRaw) -> None:
     head = OK + b"Content-Length: %d\r\n\r\n" % len(BODY)
     (series,) = await fetched(await serve_raw(writes(*((head + BODY)[at : at + 1] for at in range(len(head + BODY))))))

@@ -15,7 +15,7 @@ from afdp_exporter.errors import ConfigError, SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import ask
-from afdp_exporter.sources.recording import Recording, Tape
+from afdp_exporter.sources.recording import InMemorySource, Recording
 
 START = 1_700_000_040  # a multiple of 60
 STEP = timedelta(seconds=60)
@@ -78,8 +78,8 @@ async def test_a_gap_in_the_file_stays_a_gap(tmp_path: Path, gap: str) -> None:
 FAULTS = {
     "": "line 1: the column timestamp is missing; there are: none",
     "timestamp,metric\n": "line 1: the column value is missing; there are: timestamp, metric",
-    "timestamp,metric,value,a b\n": "line 1, column 'a b'",
-    "timestamp,metric,value,value\n": "line 1, column 'value'",
+    "timestamp,metric,value,a b\n": "line 1: column 'a b'",
+    "timestamp,metric,value,value\n": "line 1: column 'value'",
     "timestamp,metric,value\n1,up,1\n2,up,x\n": "line 3, column value: 'x' is not a number",
     "timestamp,metric,value\nsoon,up,1\n": "line 2, column timestamp: 'soon' is not a time in Unix seconds",
     "timestamp,metric,value\n,up,1\n": "line 2, column timestamp: '' is not a time in Unix seconds",
@@ -145,7 +145,7 @@ FOREIGN = {
 @pytest.mark.parametrize(("query", "name"), FOREIGN.items())
 async def test_anything_but_a_selector_is_refused_by_its_name(query: str, name: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        await ask(Tape([]), query, {}, window(60), STEP)
+        await ask(InMemorySource([]), query, {}, window(60), STEP)
     only = 'only selectors such as name{label="value"}'
     assert str(refused.value) == f"{name} is not something a recording can answer; {only}"
 
@@ -153,7 +153,7 @@ async def test_anything_but_a_selector_is_refused_by_its_name(query: str, name: 
 @pytest.mark.parametrize("query", ["up{", "", 'up{a=~"("}'])
 async def test_what_is_not_promql_is_refused(query: str) -> None:
     with pytest.raises(SourceRefused) as refused:
-        await ask(Tape([]), query, {}, window(60), STEP)
+        await ask(InMemorySource([]), query, {}, window(60), STEP)
     assert refused.value.reason == "bad_query"
 
 
@@ -173,7 +173,7 @@ SELECTED = {
 
 @pytest.mark.parametrize(("query", "selected"), SELECTED.items())
 async def test_the_four_matchers_select_as_prometheus_does(query: str, selected: list[str]) -> None:
-    tape = Tape(
+    tape = InMemorySource(
         [series("up", [1], service="ab"), series("up", [1], service="a"), series("up", [1]), series("upp", [1])]
     )
     found = await ask(tape, query, {}, window(0), STEP)
@@ -182,7 +182,7 @@ async def test_the_four_matchers_select_as_prometheus_does(query: str, selected:
 
 async def test_a_sample_counts_until_it_is_a_step_old() -> None:
     at = np.array([0.0, 30, 60, 100, 180, 299, 360])
-    tape = Tape([Series(metric="up", labels={}, times=START + at, values=np.append(at[:-1], np.nan))])
+    tape = InMemorySource([Series(metric="up", labels={}, times=START + at, values=np.append(at[:-1], np.nan))])
     (found,) = await ask(tape, "up", {}, window(360), STEP)
     np.testing.assert_array_equal(found.values, [0, 60, 100, 180, np.nan, 299, np.nan])
     assert found.times.tolist() == [START + 60 * point for point in range(7)]
@@ -193,13 +193,13 @@ async def test_what_was_recorded_in_longer_steps_is_held_for_its_own_spacing_and
     values[[4, 5]] = np.nan
     recorded = series("up", values.tolist(), every=300)
     there = ~np.isnan(recorded.values)
-    tape = Tape([replace(recorded, times=recorded.times[there], values=recorded.values[there])])
+    tape = InMemorySource([replace(recorded, times=recorded.times[there], values=recorded.values[there])])
     (found,) = await ask(tape, "up", {}, window(11 * 300), STEP)
     np.testing.assert_array_equal(found.values, np.repeat(values, 5)[:56])
 
 
 async def test_a_series_of_nothing_but_gaps_is_left_out() -> None:
-    tape = Tape([series("up", [np.nan, np.nan]), series("up", [1, 2], service="a")])
+    tape = InMemorySource([series("up", [np.nan, np.nan]), series("up", [1, 2], service="a")])
     assert [each.labels for each in await ask(tape, "up", {}, window(60), STEP)] == [{"service": "a"}]
 
 
@@ -211,7 +211,7 @@ async def test_every_answer_lies_on_the_grid_and_each_value_was_recorded_just_be
     seconds: list[int], start: int, length: int, step: int
 ) -> None:
     recorded: Floats = START + np.array(seconds, dtype=np.float64)
-    tape = Tape([Series(metric="up", labels={}, times=recorded, values=recorded)])
+    tape = InMemorySource([Series(metric="up", labels={}, times=recorded, values=recorded)])
     asked = Window(
         start=datetime.fromtimestamp(START + start, UTC), end=datetime.fromtimestamp(START + start + length, UTC)
     )

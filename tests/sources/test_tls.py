@@ -9,6 +9,7 @@ import trustme
 from aiohttp import web
 
 from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import ask
@@ -105,6 +106,21 @@ async def test_a_server_may_ask_for_our_certificate(serve: Serve, authority: Aut
     for unknown in ({}, stranger.client()):
         with pytest.raises(SourceUnavailable):
             await fetched(url, **trusted, **unknown)
+
+
+async def test_files_are_read_once_until_they_change_and_a_changed_one_counts_from_the_next_call(
+    serve: Serve, authority: Authority, stranger: Authority
+) -> None:
+    url = await serve(answer, authority.server("127.0.0.1"))
+    settings = TLSConfig(ca_file=authority.ca_file)
+    first = settings.context()
+    assert len(await fetched(url, ca_file=str(authority.ca_file))) == 1
+    assert settings.context() is first
+    stranger.ca.cert_pem.write_to_path(authority.folder / "next.pem")
+    (authority.folder / "next.pem").replace(authority.ca_file)
+    with pytest.raises(SourceUnavailable, match="no trusted connection"):
+        await fetched(url, ca_file=str(authority.ca_file))
+    assert settings.context() is not first
 
 
 async def test_a_certificate_that_is_broken_is_an_error_of_its_own(serve: Serve, authority: Authority) -> None:

@@ -1,30 +1,14 @@
-"""A store in a file, and what to put into it."""
+"""What to put into a store."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from afdp_exporter.model import Attribution, Deployment, Impact, Layer, Look, Outcome, Shift
-from afdp_exporter.store.sqlite import SQLiteStore
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the store's file is."""
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    """An open store."""
-    opened = await SQLiteStore.open(path)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

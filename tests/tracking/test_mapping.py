@@ -7,7 +7,7 @@ import pytest
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.model import Announcement, Ignored, Origin
 from afdp_exporter.settings import parse
-from afdp_exporter.tracking.mapping import Rule, place
+from afdp_exporter.tracking.mapping import Rule, resolve_service
 
 
 def told(**origin: object) -> Announcement:
@@ -19,7 +19,7 @@ def rules(*blocks: dict[str, Any]) -> list[Rule]:
 
 
 def placed(announcement: Announcement, *blocks: dict[str, Any]) -> tuple[str | None, str | None] | str:
-    found = place(announcement, rules(*blocks))
+    found = resolve_service(announcement, rules(*blocks))
     return found.reason if isinstance(found, Ignored) else (found.origin.service, found.origin.environment)
 
 
@@ -95,3 +95,21 @@ def test_what_says_nothing_of_a_service_is_ignored_with_what_is_known() -> None:
 def test_a_rule_that_cannot_work_stops_the_start(block: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         rules(block)
+
+
+def test_a_rule_does_not_apply_where_a_fact_of_unless_matches() -> None:
+    block = {"match": {"service": "shop"}, "unless": {"ref": "v.*", "pipeline": "deploy"}, "service": "pay"}
+    assert placed(told(service="shop", ref="main"), block) == ("pay", "production")
+    assert placed(told(service="shop", ref="v1"), block) == ("shop", "production")
+    assert placed(told(service="shop", ref="main", pipeline="deploy"), block) == ("shop", "production")
+
+
+def test_no_text_of_a_sender_makes_an_expression_take_long() -> None:
+    block = {"match": {"ref": "(a+)+x"}, "service": "pay"}
+    assert placed(told(service="shop", ref="a" * 100_000), block) == ("shop", "production")
+
+
+@pytest.mark.parametrize("expression", ["(?=a)b", r"(a)\1", "(a", 7, None])
+def test_what_is_no_expression_of_linear_time_is_refused_by_its_place(expression: object) -> None:
+    with pytest.raises(ConfigError, match=r"mapping\[0\]\.match\.ref: "):
+        rules({"match": {"ref": expression}, "service": "pay"})

@@ -13,8 +13,7 @@ import numpy as np
 
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
-from afdp_exporter.sources import Bound, Fetched, Freshness
-from afdp_exporter.sources._grid import grid, on_grid
+from afdp_exporter.sources import Bound, Fetched, Freshness, grid, on_grid
 
 _KNOWN = {"service", "environment", "version"}
 _VARIABLE = re.compile(r"\{\{(\w+)\}\}")
@@ -63,6 +62,7 @@ class GraphiteLike:
     """Series in memory, asked by tags."""
 
     remote: ClassVar[bool] = True
+    metered: ClassVar[bool] = False
     queries_per_call: ClassVar[int] = 3
     settles_after: ClassVar[timedelta] = timedelta(minutes=2)
 

@@ -16,12 +16,12 @@ import pytest
 from aiohttp import web
 
 from afdp_exporter.errors import AnalysisError, SourceUnavailable
-from afdp_exporter.impact.case import Case
+from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.analysis import Answer, Judged, Weighed
+from afdp_exporter.watching.analysis import AnalysisResult, MetricVerdict, PendingAnalysis
 from afdp_exporter.watching.backfill import Backfill
-from afdp_exporter.watching.watch import Schedule, plan
+from afdp_exporter.watching.watch import Schedule, schedule_looks
 from loopback import Serve, matrix
 
 NOW = datetime(2026, 3, 10, tzinfo=UTC)
@@ -37,21 +37,21 @@ class Analyst:
         self.weighed: list[str] = []
         self.concluded: list[str] = []
 
-    async def weigh(self, look: Look, now: datetime) -> Weighed:
+    async def weigh(self, look: Look, now: datetime) -> PendingAnalysis:
         name = look.deployment_id
         for _ in range(3 if int(name[1:]) % 2 == 0 else 1):
             await asyncio.sleep(0)
         self.weighed.append(name)
         if self.failures.get(name):
             raise self.failures[name].pop(0)
-        case = Case(deployment=told(int(name[1:])), metrics=(), step=timedelta(minutes=1), now=look.due_at)
-        return Weighed(case=case, judged=Judged(shifts=(), elsewhere={}, answers={}), account={})
+        case = AnalysisContext(deployment=told(int(name[1:])), metrics=(), step=timedelta(minutes=1), now=look.due_at)
+        return PendingAnalysis(case=case, judged=MetricVerdict(shifts=(), elsewhere={}, answers={}), account={})
 
-    async def conclude(self, weighed: Weighed) -> Answer:
+    async def conclude(self, weighed: PendingAnalysis) -> AnalysisResult:
         name = weighed.case.deployment.id
         self.concluded.append(name)
         found = Impact(deployment_id=name, measured_at=NOW, shifts=(), outcome=Outcome.SUCCESS, outcome_reason="calm")
-        return Answer(impact=found, courses=(), account={})
+        return AnalysisResult(impact=found, courses=(), account={})
 
 
 def told(number: int) -> Deployment:
@@ -63,7 +63,7 @@ def told(number: int) -> Deployment:
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     opened = await SQLiteStore.open(tmp_path / "afdp.db")
     for number in reversed(range(6)):
-        await opened.record(told(number), plan(told(number), SCHEDULE, NOW))
+        await opened.deployments.record(told(number), schedule_looks(told(number), SCHEDULE, NOW))
     yield opened
     await opened.close()
 
@@ -85,7 +85,7 @@ async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQL
     assert analyst.concluded == [f"d{number}" for number in range(6)]
     assert analyst.weighed != analyst.concluded
     assert len(found) == 6
-    assert (await store.backlog(NOW)).count == 0
+    assert (await store.looks.backlog(NOW)).count == 0
 
 
 async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteStore) -> None:
@@ -93,7 +93,7 @@ async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteSto
     await backfill(store, analyst).run(found.append)
     assert Counter(analyst.weighed) == {"d0": 1, "d1": 2, "d2": 3, "d3": 1, "d4": 1, "d5": 1}
     assert found.count(None) == 1
-    (look,) = await store.looks("d2")
+    (look,) = await store.looks.of_deployment("d2")
     assert (look.state, look.reason) == (LookState.FAILED, "internal error: ValueError")
 
 
@@ -101,10 +101,14 @@ async def test_a_source_that_is_away_leaves_the_rest_due(store: SQLiteStore) -> 
     found = list[Outcome | None]()
     with pytest.raises(SourceUnavailable, match="away"):
         await backfill(store, Analyst({"d2": [SourceUnavailable("connection", "away")]})).run(found.append)
-    await store.record(told(6), ())  # one writer: what was under way is written, or never will be
-    done = {f"d{number}" for number in range(6) if (await store.looks(f"d{number}"))[0].state is LookState.DONE}
+    await store.deployments.record(told(6), ())  # one writer: what was under way is written, or never will be
+    done = {
+        f"d{number}"
+        for number in range(6)
+        if (await store.looks.of_deployment(f"d{number}"))[0].state is LookState.DONE
+    }
     assert {each.deployment_id for each in found if each} <= done <= {"d0", "d1"}
-    assert (await store.backlog(NOW)).count == 6 - len(done)
+    assert (await store.looks.backlog(NOW)).count == 6 - len(done)
 
 
 DEPLOYMENTS, KILLS = 60, 3
@@ -162,8 +166,8 @@ def prepare(folder: Path, url: str) -> list[str]:
 async def documents(folder: Path) -> list[tuple[Deployment, Impact | None, tuple[Look, ...]]]:
     opened = await SQLiteStore.open(folder / "data/afdp.db")
     try:
-        found = await opened.history(before=NOW)
-        return [(each.deployment, each.impact, await opened.looks(each.deployment.id)) for each in found]
+        found = await opened.history.measured(before=NOW)
+        return [(each.deployment, each.impact, await opened.looks.of_deployment(each.deployment.id)) for each in found]
     finally:
         await opened.close()
 

@@ -1,9 +1,11 @@
 """Nothing is said of samples that are missing, late, or only repeated, whatever the clocks say."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,17 @@ import pytest
 from aiohttp import web
 
 from afdp_exporter import config
-from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.jobs import Kind
+from afdp_exporter.jobs.runner import Runner
+from afdp_exporter.model import Deployment, Look, LookState, Outcome
+from afdp_exporter.store.follow_ups import CHECK
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.analysis import Analyst, Answer
-from afdp_exporter.watching.watch import Schedule, Watcher, plan
-from afdp_exporter.workers import Workers
+from afdp_exporter.watching.analysis import AnalysisResult, Analyst
+from afdp_exporter.watching.evidence import LEAST_WAIT
+from afdp_exporter.watching.watch import AnalysisWorker, Schedule, schedule_looks
+from looking import next_look_at
 from loopback import Serve, matrix
 
 MINUTE = timedelta(minutes=1)
@@ -28,6 +36,7 @@ LOOKBACK = 300.0
 class Server:
     """A Prometheus whose clock is `skew` ahead of ours, which has samples `lag` late and repeats them for 5 minutes.
 
+    One that `lies` passes what it repeats off as new samples.
     One sample a minute of a latency of 200 ms that is `effect` higher from the instant of the deployment on.
     """
 
@@ -35,6 +44,7 @@ class Server:
     lag: timedelta = timedelta(0)
     skew: timedelta = timedelta(0)
     effect: float = 0.0
+    lies: bool = False
     ends: datetime = datetime.max.replace(tzinfo=UTC)  # by its own clock
     skews: list[float] = field(default_factory=list)
 
@@ -51,13 +61,14 @@ class Server:
         times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))  # type: ignore[arg-type]
         sample = np.minimum(np.floor(times / 60) * 60, self.newest)
         there = times - sample <= LOOKBACK
-        values = sample if "timestamp" in str(form["query"]) else self.values(sample)
+        seen = times if self.lies else sample
+        values = seen if "timestamp" in str(form["query"]) else self.values(sample, noisy_at=seen)
         pairs = [[at, repr(float(value))] for at, value in zip(times[there], values[there], strict=True)]
         found = matrix(*([{"metric": {}, "values": pairs}] if pairs else []))
         return web.json_response(found, headers={"Date": format_datetime(self.now().astimezone(UTC), usegmt=True)})
 
-    def values(self, at: np.ndarray) -> np.ndarray:
-        noise = np.sin(at * 12.9898) * 43758.5453
+    def values(self, at: np.ndarray, *, noisy_at: np.ndarray) -> np.ndarray:
+        noise = np.sin(noisy_at * 12.9898) * 43758.5453
         true = (START + self.skew).timestamp()
         return 0.2 + 0.006 * (noise - np.floor(noise) - 0.5) + self.effect * (at >= true)
 
@@ -67,6 +78,7 @@ class Notes:
 
     def __init__(self) -> None:
         self.skews: list[float] = []
+        self.tries: dict[timedelta, list[datetime]] = defaultdict(list)  # when each look was tried
 
     def queried(self, source: str, seconds: float) -> None:
         pass
@@ -77,10 +89,7 @@ class Notes:
     def skewed(self, source: str, seconds: float) -> None:
         self.skews.append(seconds)
 
-    def looked(self, verdict: str, seconds: float) -> None:
-        pass
-
-    def measured(self, impact: Impact) -> None:
+    def looked(self, deployment_id: str, verdict: str, seconds: float) -> None:
         pass
 
 
@@ -97,8 +106,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
 
 
 @pytest.fixture(scope="module")
-def workers() -> Workers:
-    return Workers(1)
+def compute() -> ComputePool:
+    return open_compute(workers=1)
 
 
 @dataclass
@@ -106,7 +115,7 @@ class Run:
     """One deployment, watched until nothing is left to do; `said` is each outcome with the server's newest sample."""
 
     store: SQLiteStore
-    workers: Workers
+    compute: ComputePool
     serve: Serve
 
     async def __call__(self, name: str, **settings: object) -> tuple[list[tuple[Outcome, float]], Notes]:
@@ -118,9 +127,10 @@ class Run:
         watched = config.read({"sources": [source], "metrics": [metric]}).watched
         watched = replace(watched, settings=replace(watched.settings, history=timedelta(days=1)))
         notes, said = Notes(), list[tuple[Outcome, float]]()
-        analyst = Analyst(watched=lambda: watched, store=self.store, workers=self.workers, observer=notes)
+        analyst = Analyst(watched=lambda: watched, store=self.store, compute=self.compute, observer=notes)
 
-        async def look_at(look: Look, at: datetime) -> Answer:
+        async def look_at(look: Look, at: datetime) -> AnalysisResult:
+            notes.tries[look.after].append(at)
             answer = await analyst.conclude(await analyst.weigh(look, at))
             said.append((answer.impact.outcome, server.newest))
             return answer
@@ -128,26 +138,26 @@ class Run:
         deployment = Deployment(
             id=name, service=name, environment="production", started_at=START, finished_at=START, received_at=START
         )
-        await self.store.record(deployment, plan(deployment, SCHEDULE, START))
-        watcher = Watcher(
+        await self.store.deployments.record(deployment, schedule_looks(deployment, SCHEDULE, START))
+        watcher = AnalysisWorker(
             store=self.store,
             analyse=look_at,
             schedule=lambda: SCHEDULE,
             follow_up=nothing,
             observer=notes,
             clock=lambda: now[0],
-            at_once=lambda: 1,
         )
-        while (due := await self.store.next_look_at()) is not None and due < START + timedelta(hours=2):
+        runner = Runner(self.store, Kind(name=CHECK, run=watcher.answer), clock=lambda: now[0])
+        while (due := await next_look_at(self.store)) is not None and due < START + timedelta(hours=2):
             now[0] = max(due, now[0])
-            while await watcher.work():
+            while await runner.drain():
                 pass
         return said, notes
 
 
 @pytest.fixture
-def run(store: SQLiteStore, workers: Workers, serve: Serve) -> Run:
-    return Run(store, workers, serve)
+def run(store: SQLiteStore, compute: ComputePool, serve: Serve) -> Run:
+    return Run(store, compute, serve)
 
 
 CASES = [(lag, skew, effect) for lag in (0, 4, 10) for skew in (-10, -4, 0, 4, 10) for effect in (0.0, 0.08)]
@@ -165,8 +175,9 @@ async def check(run: Run, lag: float, skew: float, effect: float) -> None:
     fresh = START.timestamp() + 60.0
     assert not [(outcome, newest) for outcome, newest in said if outcome is Outcome.SUCCESS and newest < fresh]
     assert abs(notes.skews[-1] - 60 * skew) <= 5
+    assert all(later - at >= LEAST_WAIT for tries in notes.tries.values() for at, later in pairwise(tries))
     outcome, _ = said[-1]
-    assert {look.state for look in await run.store.looks(name)} >= {LookState.DONE}
+    assert {look.state for look in await run.store.looks.of_deployment(name)} >= {LookState.DONE}
     assert outcome is (Outcome.SUCCESS if effect == 0 else Outcome.DEGRADATION)
 
 
@@ -185,16 +196,21 @@ async def test_no_success_is_said_of_samples_from_before_the_deployment_whatever
     await check(run, lag, skew, effect)
 
 
+async def test_control_a_success_said_of_samples_from_before_the_deployment_is_noticed(run: Run) -> None:
+    said, _ = await run("lies", lag=5 * MINUTE, effect=0.08, lies=True)
+    assert [newest for outcome, newest in said if outcome is Outcome.SUCCESS and newest < START.timestamp() + 60.0]
+
+
 @pytest.mark.parametrize("minutes", [0, 1, 4, 9, 15])
 async def test_samples_that_stop_after_the_rollout_are_no_success_and_the_wait_for_them_ends(
     run: Run, minutes: int
 ) -> None:
     said, _ = await run(f"stop{minutes}", ends=START + minutes * MINUTE)
     assert said[-1][0] is Outcome.UNKNOWN
-    impact = await run.store.impact(f"stop{minutes}")
+    impact = await run.store.results.impact(f"stop{minutes}")
     assert impact is not None
     assert "its data ends" in impact.shifts[0].reason or "points after" in impact.shifts[0].reason
-    assert all(look.state is LookState.DONE for look in await run.store.looks(f"stop{minutes}"))
+    assert all(look.state is LookState.DONE for look in await run.store.looks.of_deployment(f"stop{minutes}"))
 
 
 async def test_a_clock_that_jumps_ahead_gets_no_answer_before_there_is_data(run: Run) -> None:

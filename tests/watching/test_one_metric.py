@@ -11,7 +11,7 @@ from aiohttp import web
 from afdp_exporter import config
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.model import Deployment, Window
-from afdp_exporter.watching.evidence import Cause, Evidence, Watched, gather
+from afdp_exporter.watching.evidence import Cause, MetricData, MonitoringConfig, gather
 from loopback import Serve, matrix
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
@@ -89,12 +89,12 @@ ANSWERS: dict[str, tuple[Callable[[dict[str, str]], web.Response], Cause | None,
 }
 
 
-async def gathered(watched: Watched, notes: Notes) -> dict[str, Evidence]:
+async def gathered(watched: MonitoringConfig, notes: Notes) -> dict[str, MetricData]:
     found = await gather(DEPLOYMENT, WINDOW, watched=watched, observer=notes, now=WINDOW.end)
     return {each.metric.name: each for each in found}
 
 
-def watching(url: str, **queries: str) -> Watched:
+def watching(url: str, **queries: str) -> MonitoringConfig:
     metrics = [{"name": name, "layer": "technical", "query": query} for name, query in queries.items()]
     source = {"name": "prometheus", "kind": "prometheus", "url": url, "timeout": "1s"}
     return config.read({"sources": [source], "metrics": metrics}).watched
@@ -149,3 +149,28 @@ async def test_a_source_that_answers_nothing_is_away_and_the_metrics_of_another_
     assert found["away"].cause is Cause.AWAY
     with pytest.raises(SourceUnavailable, match="503"):
         await gathered(watching(urls["away"], latency="up", errors="up"), Notes())
+
+
+@pytest.mark.usefixtures("no_waits")
+async def test_a_count_is_asked_with_what_it_is_counted_in_and_is_missing_where_that_is(serve: Serve) -> None:
+    values = {"failed": ["1", "0", "3", "2"], "all": ["100", "0", "300", "NaN"]}
+
+    async def respond(request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        if form["query"] not in values:
+            return web.json_response(matrix())
+        first = WINDOW.start.timestamp()
+        told = [[first + 60.0 * index, each] for index, each in enumerate(values[form["query"]])]
+        return web.json_response(matrix({"metric": {}, "values": told}))
+
+    source = {"name": "prometheus", "kind": "prometheus", "url": await serve(respond), "timeout": "1s"}
+    usual = {"layer": "technical", "query": "failed"}
+    metrics = [{"name": "a_ratio", **usual, "of": "all"}, {"name": "b_ratio", **usual, "of": {"query": "none"}}]
+    found = await gathered(config.read({"sources": [source], "metrics": metrics}).watched, Notes())
+    ratio = found["a_ratio"].series
+    assert ratio is not None
+    assert ratio.of is not None
+    np.testing.assert_allclose(ratio.values[:4], [0.01, np.nan, 0.01, np.nan])
+    np.testing.assert_allclose(ratio.of[:3], [100.0, 0.0, 300.0])
+    assert (found["b_ratio"].series, found["b_ratio"].cause) == (None, REFUSED)
+    assert "no data for none" in (found["b_ratio"].problem or "")

@@ -22,7 +22,8 @@ from afdp_exporter.model import (
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.remedies import looks_again
-from afdp_exporter.watching.watch import Schedule, plan
+from afdp_exporter.watching.watch import Schedule, schedule_looks
+from looking import claim_looks
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -49,9 +50,9 @@ def deployment(name: str, after: timedelta, **changes: object) -> Deployment:
 
 async def lived(store: SQLiteStore, told: Deployment, now: datetime) -> None:
     """Record a deployment, and answer what is due."""
-    await store.record(told, plan(told, SCHEDULE, told.started_at))
-    for look in await store.claim_looks(now, limit=10, lease=MINUTE):
-        await store.finish_look(replace(look, state=LookState.DONE, done_at=now), None)
+    await store.deployments.record(told, schedule_looks(told, SCHEDULE, told.started_at))
+    for look in await claim_looks(store, now, limit=10, lease=MINUTE):
+        await store.looks.finish(replace(look, state=LookState.DONE, done_at=now), None)
 
 
 async def planned_again(look: Look, store: SQLiteStore, now: datetime) -> None:
@@ -59,13 +60,13 @@ async def planned_again(look: Look, store: SQLiteStore, now: datetime) -> None:
     for each in await looks_again(look, store=store, within=24 * HOUR, now=now):
 
         def added(known: Deployment, again: Look = each) -> Amendment:
-            return Amendment(deployment=known, looks=(*plan(known, SCHEDULE, now), again))
+            return Amendment(deployment=known, looks=(*schedule_looks(known, SCHEDULE, now), again))
 
-        await store.amend(each.deployment_id, added)
+        await store.deployments.amend(each.deployment_id, added)
 
 
 async def looks(store: SQLiteStore, name: str) -> list[tuple[timedelta, LookState]]:
-    return [(look.after, look.state) for look in await store.looks(name)]
+    return [(look.after, look.state) for look in await store.looks.of_deployment(name)]
 
 
 async def test_what_a_rollback_takes_back_is_looked_at_again_beside_the_looks_that_it_had(store: SQLiteStore) -> None:
@@ -85,7 +86,7 @@ async def test_what_a_rollback_takes_back_is_looked_at_again_beside_the_looks_th
     await looked_at(15 * MINUTE)
     assert await looks(store, "bad") == [done, (3 * HOUR, LookState.DUE), ahead]
     assert await looks(store, "other") == [done, ahead]
-    assert [look.deployment_id for look in await store.claim_looks(now, limit=10, lease=MINUTE)] == ["bad"]
+    assert [look.deployment_id for look in await claim_looks(store, now, limit=10, lease=MINUTE)] == ["bad"]
 
 
 async def test_what_was_mended_after_the_time_for_it_is_left_alone(store: SQLiteStore) -> None:
@@ -116,10 +117,10 @@ async def test_harm_that_goes_on_is_looked_at_again_after_whatever_was_deployed_
         found = Impact(
             deployment_id=name, measured_at=now, shifts=shifts, outcome=Outcome.DEGRADATION, outcome_reason="worse"
         )
-        (ahead,) = await store.claim_looks(now + 24 * HOUR, limit=1, lease=MINUTE)
+        (ahead,) = await claim_looks(store, now + 24 * HOUR, limit=1, lease=MINUTE)
         assert ahead.deployment_id == name
-        await store.finish_look(replace(ahead, state=LookState.DONE), found)
+        await store.looks.finish(replace(ahead, state=LookState.DONE), found)
     look = Look(deployment_id="next", after=15 * MINUTE, due_at=now)
     await planned_again(look, store, now)
-    due = [each.deployment_id for each in await store.claim_looks(now, limit=10, lease=MINUTE)]
+    due = [each.deployment_id for each in await claim_looks(store, now, limit=10, lease=MINUTE)]
     assert due == ["bad"]

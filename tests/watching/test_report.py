@@ -1,12 +1,10 @@
 """The report: complete, plain JSON, honest about what is not known yet."""
 
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-import yaml
 from jsonschema import Draft202012Validator
 
 from afdp_exporter.model import (
@@ -26,7 +24,8 @@ from afdp_exporter.model import (
     Status,
     Worse,
 )
-from afdp_exporter.watching.report import report_json
+from afdp_exporter.watching.report import report_of
+from api_description import DESCRIBED
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 AFTER = timedelta(minutes=2)
@@ -89,7 +88,7 @@ def impact(**changes: Any) -> Impact:  # noqa: ANN401
 
 
 def test_an_impact_is_told_under_the_promised_names() -> None:
-    report = report_json(deployment(), impact(), (look(LookState.DONE, outcome=Outcome.DEGRADATION),))
+    report = report_of(deployment(), impact(), (look(LookState.DONE, outcome=Outcome.DEGRADATION),)).as_json()
     promised = "metric verdict onset before after change low high change_ratio p_value attribution_ratio shape"
     (told,) = report["impacts"]
     assert set(f"{promised} duration_seconds recovered_at reason".split()) <= set(told)
@@ -114,7 +113,7 @@ def test_a_report_is_plain_json_and_holds_no_figure_that_is_not_finite() -> None
         metric="m", layer=Layer.USER, verdict=Attribution.INCONCLUSIVE, reason="gaps", change=nan, low=-infinite
     )
     cost = Cost(currency="USD", per_hour=Estimate(low=-infinite, median=nan, high=infinite))
-    report = report_json(deployment(), impact(shifts=(broken,), costs=(cost,)), ())
+    report = report_of(deployment(), impact(shifts=(broken,), costs=(cost,)), ()).as_json()
     assert orjson.loads(orjson.dumps(report)) == report
     assert report["impacts"][0]["change"] is None
     assert report["cost_per_hour"] == {"low": None, "median": None, "high": None, "currency": "USD"}
@@ -122,38 +121,37 @@ def test_a_report_is_plain_json_and_holds_no_figure_that_is_not_finite() -> None
 
 @pytest.mark.parametrize("measured", [None, impact()])
 def test_the_report_is_as_the_api_describes_it(measured: Impact | None) -> None:
-    described = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
-    schema = {"$ref": "#/components/schemas/Report", "components": described["components"]}
+    schema = {"$ref": "#/components/schemas/Report", "components": DESCRIBED["components"]}
     looks = tuple(look(state, outcome=Outcome.UNKNOWN, account={"points": 3}) for state in LookState)
     links = dict.fromkeys(("self", "report", "series", "page"), "/x")
     beside = {"warnings": [], "gate": None, "links": links}
-    Draft202012Validator(schema).validate(report_json(deployment(), measured, looks) | beside)
+    Draft202012Validator(schema).validate(report_of(deployment(), measured, looks).as_json() | beside)
 
 
 def test_every_time_is_told_in_utc() -> None:
     there = timezone(timedelta(hours=2))
-    told = report_json(deployment(started_at=datetime(2026, 3, 2, 14, 0, 0, 500_000, tzinfo=there)), None, ())
+    told = report_of(deployment(started_at=datetime(2026, 3, 2, 14, 0, 0, 500_000, tzinfo=there)), None, ()).as_json()
     assert told["deployment"]["started_at"] == "2026-03-02T12:00:00.500000Z"
 
 
 @pytest.mark.parametrize(
     ("changes", "looks", "awaited"),
     [
-        ({}, (look(),), "checkout v2 yet: the first look is due at 2026-03-02T12:02:00Z."),
+        ({}, (look(),), "checkout v2 yet: the first look is due at 2026-03-02 12:02 UTC."),
         (
             {},
             (look(LookState.WAITING, reason="prometheus does not answer"),),
-            "due at 2026-03-02T12:02:00Z. It waits: prometheus does not answer.",
+            "due at 2026-03-02 12:02 UTC. It waits: prometheus does not answer.",
         ),
         ({}, (look(LookState.FAILED, reason="it took too long"),), "failed, the last one with: it took too long."),
         ({}, (), "no look at it is planned."),
-        ({"status": Status.PLANNED}, (), "is planned for 2026-03-02T12:00:00Z; it is measured once it is done."),
+        ({"status": Status.PLANNED}, (), "is planned for 2026-03-02 12:00 UTC; it is measured once it is done."),
     ],
 )
 def test_before_anything_is_measured_the_story_says_what_is_awaited(
     changes: dict[str, Any], looks: tuple[Look, ...], awaited: str
 ) -> None:
-    report = report_json(deployment(**changes), None, looks)
+    report = report_of(deployment(**changes), None, looks).as_json()
     assert report["story"][0].endswith(awaited)
     assert (report["outcome"], report["impacts"], report["cost_per_hour"]) == ("unknown", [], None)
 
@@ -172,5 +170,5 @@ def test_before_anything_is_measured_the_story_says_what_is_awaited(
 def test_a_human_speaks_before_the_sender_and_both_before_the_measurement(
     changes: dict[str, Any], shown: tuple[str, str, str]
 ) -> None:
-    report = report_json(deployment(**changes), impact(), ())
+    report = report_of(deployment(**changes), impact(), ()).as_json()
     assert (report["outcome"], report["outcome_reason"], report["outcome_source"]) == shown

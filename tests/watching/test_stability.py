@@ -7,6 +7,7 @@ from pathlib import Path
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.stability import stabilities
+from looking import claim_looks
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -25,10 +26,10 @@ async def test_only_the_last_thirty_days_count_and_services_and_environments_cou
         at = NOW - days * DAY
         made = Deployment(id=name, service=service, environment=environment, started_at=at, received_at=at)
         look = Look(deployment_id=name, after=timedelta(hours=1), due_at=at, state=LookState.DUE)
-        await store.record(made, (look,))
-        (claimed,) = await store.claim_looks(NOW, limit=1, lease=DAY)
+        await store.deployments.record(made, (look,))
+        (claimed,) = await claim_looks(store, NOW, limit=1, lease=DAY)
         measured = Impact(deployment_id=name, measured_at=NOW, shifts=(), outcome=outcome, outcome_reason="planted")
-        await store.finish_look(replace(claimed, state=LookState.DONE), measured)
+        await store.looks.finish(replace(claimed, state=LookState.DONE), measured)
     found = await stabilities(store, NOW)
     await store.close()
     assert {place: (each.failures, each.deployments) for place, each in found.items()} == {

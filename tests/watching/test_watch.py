@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.errors import AnalysisError, SourceUnavailable
+from afdp_exporter.jobs import Kind
+from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.model import (
     Attribution,
     Deployment,
@@ -27,9 +29,11 @@ from afdp_exporter.model import (
     Worse,
 )
 from afdp_exporter.store import Amendment
+from afdp_exporter.store.follow_ups import CHECK
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.watching.analysis import Answer, Missing
-from afdp_exporter.watching.watch import Analyse, Schedule, Watcher, next_while_active, plan
+from afdp_exporter.watching.analysis import AnalysisResult, Missing
+from afdp_exporter.watching.watch import Analyse, AnalysisWorker, Schedule, next_while_active, schedule_looks
+from looking import claim_looks, next_look_at
 
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -51,14 +55,10 @@ class Notes:
 
     def __init__(self) -> None:
         self.verdicts: list[str] = []
-        self.shown = asyncio.Event()
 
-    def looked(self, verdict: str, seconds: float) -> None:
+    def looked(self, deployment_id: str, verdict: str, seconds: float) -> None:
         assert seconds >= 0
         self.verdicts.append(verdict)
-
-    def measured(self, impact: Impact) -> None:
-        self.shown.set()
 
 
 def deployment(**changes: object) -> Deployment:
@@ -84,11 +84,11 @@ class Analysis:
         self.failures = list(failures)
         self.asked: list[timedelta] = []
 
-    async def __call__(self, look: Look, now: datetime) -> Answer:
+    async def __call__(self, look: Look, now: datetime) -> AnalysisResult:
         self.asked.append(look.after)
         if self.failures:
             raise self.failures.pop(0)
-        return Answer(impact=impact(look, now), courses=(), account={"points": 3})
+        return AnalysisResult(impact=impact(look, now), courses=(), account={"points": 3})
 
 
 @pytest.fixture
@@ -103,34 +103,29 @@ async def follow_up(look: Look, now: datetime) -> tuple[Look, ...]:
     return (replace(look, deployment_id="rolled-back", due_at=now),) if look.deployment_id == "rollback" else ()
 
 
-def watcher(store: SQLiteStore, analysis: Analyse, clock: Clock, notes: Notes) -> Watcher:
-    return Watcher(
-        store=store,
-        analyse=analysis,
-        schedule=lambda: SCHEDULE,
-        observer=notes,
-        clock=clock,
-        at_once=lambda: 2,
-        follow_up=follow_up,
+def watcher(store: SQLiteStore, analysis: Analyse, clock: Clock, notes: Notes) -> Runner:
+    answering = AnalysisWorker(
+        store=store, analyse=analysis, schedule=lambda: SCHEDULE, observer=notes, clock=clock, follow_up=follow_up
     )
+    return Runner(store, Kind(name=CHECK, run=answering.answer, slots=lambda: 2), clock=clock)
 
 
 async def test_a_look_is_answered_when_its_time_has_come_and_only_once(store: SQLiteStore) -> None:
     clock, notes, analysis = Clock(), Notes(), Analysis()
     told = deployment()
-    await store.record(told, plan(told, SCHEDULE, START))
+    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
     watching = watcher(store, analysis, clock, notes)
-    assert not await watching.work()
+    assert not await watching.drain()
     clock.now += timedelta(minutes=2)
-    assert await watching.work()
-    assert not await watching.work()
+    assert await watching.drain()
+    assert not await watching.drain()
     clock.now += timedelta(hours=1)
-    assert await watching.work()
+    assert await watching.drain()
     assert analysis.asked == [timedelta(minutes=2), timedelta(minutes=10)]
     assert notes.verdicts == ["no_effect", "no_effect"]
-    assert {look.state for look in await store.looks("d1")} == {LookState.DONE}
-    assert (await store.looks("d1"))[0].account == {"points": 3}
-    kept = await store.impact("d1")
+    assert {look.state for look in await store.looks.of_deployment("d1")} == {LookState.DONE}
+    assert (await store.looks.of_deployment("d1"))[0].account == {"points": 3}
+    kept = await store.results.impact("d1")
     assert kept is not None
     assert kept.measured_at == clock.now
 
@@ -141,61 +136,61 @@ async def test_a_source_that_is_away_for_a_day_leaves_the_look_waiting_and_never
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(SourceUnavailable("connection", "no connection") for _ in range(20)))
     told = deployment()
-    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, analysis, clock, notes)
     clock.now += timedelta(minutes=2)
     while analysis.failures:
-        assert await watching.work()
-        assert await store.impact("d1") is None
-        (look,) = await store.looks("d1")
+        assert await watching.drain()
+        assert await store.results.impact("d1") is None
+        (look,) = await store.looks.of_deployment("d1")
         assert look.state is LookState.WAITING
-        waits_until = await store.next_look_at()
+        waits_until = await next_look_at(store)
         assert waits_until is not None
         assert timedelta(0) < waits_until - clock.now <= timedelta(minutes=5)
         clock.now = waits_until
-    assert await watching.work()
+    assert await watching.drain()
     assert notes.verdicts == ["no_effect"]
-    assert (await store.looks("d1"))[0].state is LookState.DONE
+    assert (await store.looks.of_deployment("d1"))[0].state is LookState.DONE
 
 
 async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(store: SQLiteStore) -> None:
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(AnalysisError("took longer than 30 s") for _ in range(9)))
     told = deployment()
-    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, analysis, clock, notes)
     clock.now += timedelta(minutes=2)
-    while await watching.work():
+    while await watching.drain():
         clock.now += timedelta(minutes=1)
-    (look,) = await store.looks("d1")
+    (look,) = await store.looks.of_deployment("d1")
     assert (look.state, look.reason) == (LookState.FAILED, "took longer than 30 s")
     assert len(analysis.asked) == 3
     assert notes.verdicts == ["failed"]
-    assert await store.impact("d1") is None
+    assert await store.results.impact("d1") is None
 
 
 async def test_an_unforeseen_error_in_one_look_does_not_stop_the_others(store: SQLiteStore) -> None:
     clock, notes, analysis = Clock(), Notes(), Analysis(KeyError("oops"))
     for name in ("d1", "d2"):
         told = deployment(id=name)
-        await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+        await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
     clock.now += timedelta(minutes=2)
-    assert await watcher(store, analysis, clock, notes).work()
-    states = {(await store.looks(name))[0].state for name in ("d1", "d2")}
+    assert await watcher(store, analysis, clock, notes).drain()
+    states = {(await store.looks.of_deployment(name))[0].state for name in ("d1", "d2")}
     assert states == {LookState.DONE, LookState.WAITING}
 
 
 async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: Path) -> None:
     first = await SQLiteStore.open(tmp_path / "afdp.db")
     told = deployment()
-    await first.record(told, plan(told, SCHEDULE, START))
-    taken = await first.claim_looks(START + timedelta(minutes=2), limit=4, lease=timedelta(minutes=5))
+    await first.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    taken = await claim_looks(first, START + timedelta(minutes=2), limit=4, lease=timedelta(minutes=5))
     assert len(taken) == 1
     await first.close()
     second = await SQLiteStore.open(tmp_path / "afdp.db")
     clock, notes, analysis = Clock(), Notes(), Analysis()
     clock.now += timedelta(minutes=2)
-    assert await watcher(second, analysis, clock, notes).work()
+    assert await watcher(second, analysis, clock, notes).drain()
     assert notes.verdicts == ["no_effect"]
     await second.close()
 
@@ -203,19 +198,21 @@ async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: 
 async def test_a_slow_look_holds_up_no_other(store: SQLiteStore) -> None:
     clock, notes, go_on, answered = Clock(), Notes(), asyncio.Event(), list[str]()
     for name in ("slow", *(f"d{number}" for number in range(5))):
-        await store.record(deployment(id=name), plan(deployment(id=name), Schedule(looks=(HOUR,)), START))
+        await store.deployments.record(
+            deployment(id=name), schedule_looks(deployment(id=name), Schedule(looks=(HOUR,)), START)
+        )
     clock.now += HOUR
 
-    async def analyse(look: Look, now: datetime) -> Answer:
+    async def analyse(look: Look, now: datetime) -> AnalysisResult:
         if look.deployment_id == "slow":
             await go_on.wait()
         answered.append(look.deployment_id)
         if len(answered) == 5:
             go_on.set()
-        return Answer(impact=impact(look, now), courses=(), account={})
+        return AnalysisResult(impact=impact(look, now), courses=(), account={})
 
     async with asyncio.timeout(60):
-        assert await watcher(store, analyse, clock, notes).work()
+        assert await watcher(store, analyse, clock, notes).drain()
     assert answered[-1] == "slow"
     assert len(answered) == 6
 
@@ -223,15 +220,17 @@ async def test_a_slow_look_holds_up_no_other(store: SQLiteStore) -> None:
 async def test_what_an_answer_calls_for_is_planned_with_it_once_however_often_it_failed(store: SQLiteStore) -> None:
     clock, notes, analysis = Clock(), Notes(), Analysis(KeyError("oops"), KeyError("oops"))
     for name in ("rolled-back", "rollback"):
-        await store.record(deployment(id=name), ())
-    await store.amend("rollback", lambda d: Amendment(deployment=d, looks=plan(d, Schedule(looks=(HOUR,)), START)))
+        await store.deployments.record(deployment(id=name), ())
+    await store.deployments.amend(
+        "rollback", lambda d: Amendment(deployment=d, looks=schedule_looks(d, Schedule(looks=(HOUR,)), START))
+    )
     clock.now += HOUR
     watching = watcher(store, analysis, clock, notes)
-    while await watching.work():
-        planned = await store.looks("rolled-back")
+    while await watching.drain():
+        planned = await store.looks.of_deployment("rolled-back")
         clock.now += timedelta(minutes=1)
     assert len(planned) == 1
-    assert len(await store.looks("rolled-back")) == 1
+    assert len(await store.looks.of_deployment("rolled-back")) == 1
 
 
 class Gaps:
@@ -240,26 +239,28 @@ class Gaps:
     def __init__(self, missing: int, *, away: bool) -> None:
         self.missing, self.away, self.asked = missing, away, 0
 
-    async def __call__(self, look: Look, now: datetime) -> Answer:
+    async def __call__(self, look: Look, now: datetime) -> AnalysisResult:
         self.asked += 1
         found = impact(look, now)
         if self.asked > self.missing:
-            return Answer(impact=found, courses=(), account={})
+            return AnalysisResult(impact=found, courses=(), account={})
         unknown = Shift(metric="n", layer=Layer.USER, verdict=Attribution.INCONCLUSIVE, reason="no answer within 30 s")
         missing = (Missing("n", "no answer within 30 s", away=self.away),)
-        return Answer(impact=replace(found, shifts=(*found.shifts, unknown)), courses=(), account={}, missing=missing)
+        return AnalysisResult(
+            impact=replace(found, shifts=(*found.shifts, unknown)), courses=(), account={}, missing=missing
+        )
 
 
 async def waited_for(store: SQLiteStore, gaps: Gaps, clock: Clock, notes: Notes) -> Look:
     """Works as often as the look wants to be tried again."""
     watching = watcher(store, gaps, clock, notes)
-    while await watching.work():
-        (look,) = await store.looks("d1")
-        waits_until = await store.next_look_at()
+    while await watching.drain():
+        (look,) = await store.looks.of_deployment("d1")
+        waits_until = await next_look_at(store)
         if waits_until is None:
             return look
         assert (look.state, look.reason) == (LookState.WAITING, "n: no answer within 30 s")
-        assert (known := await store.impact("d1")) is not None
+        assert (known := await store.results.impact("d1")) is not None
         assert [shift.metric for shift in known.shifts] == ["m", "n"]  # what is known is not held up
         clock.now = waits_until
     raise AssertionError("a look that waits is due again")
@@ -270,11 +271,13 @@ async def test_a_metric_without_answer_is_asked_again_while_the_others_are_known
     store: SQLiteStore, away: bool
 ) -> None:
     clock, notes, gaps = Clock(), Notes(), Gaps(2, away=away)
-    await store.record(deployment(), plan(deployment(), Schedule(looks=(timedelta(minutes=2),)), START))
+    await store.deployments.record(
+        deployment(), schedule_looks(deployment(), Schedule(looks=(timedelta(minutes=2),)), START)
+    )
     clock.now += timedelta(minutes=2)
     assert (await waited_for(store, gaps, clock, notes)).state is LookState.DONE
     assert (gaps.asked, notes.verdicts) == (3, ["no_effect"])
-    known = await store.impact("d1")
+    known = await store.results.impact("d1")
     assert known is not None
     assert [shift.metric for shift in known.shifts] == ["m"]
 
@@ -283,34 +286,36 @@ async def test_a_failing_query_is_given_up_after_a_few_tries_and_a_source_that_i
     store: SQLiteStore,
 ) -> None:
     clock, notes, gaps = Clock(), Notes(), Gaps(1000, away=False)
-    await store.record(deployment(), plan(deployment(), Schedule(looks=(timedelta(minutes=2),)), START))
+    await store.deployments.record(
+        deployment(), schedule_looks(deployment(), Schedule(looks=(timedelta(minutes=2),)), START)
+    )
     clock.now += timedelta(minutes=2)
     look = await waited_for(store, gaps, clock, notes)
     assert (look.state, gaps.asked) == (LookState.DONE, 4)
     assert clock.now - look.due_at < timedelta(minutes=2)
     gaps = Gaps(20, away=True)
     told = deployment(id="d2")
-    await store.record(told, plan(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, gaps, clock, notes)
-    while await watching.work():
-        clock.now = await store.next_look_at() or clock.now
+    while await watching.drain():
+        clock.now = await next_look_at(store) or clock.now
     assert gaps.asked == 21
 
 
 async def test_an_answer_that_knows_less_than_the_last_is_not_kept_while_the_look_waits(store: SQLiteStore) -> None:
     clock, notes = Clock(), Notes()
-    await store.record(deployment(), plan(deployment(), SCHEDULE, START))
+    await store.deployments.record(deployment(), schedule_looks(deployment(), SCHEDULE, START))
     clock.now += timedelta(minutes=2)
 
-    async def both(look: Look, now: datetime) -> Answer:
+    async def both(look: Look, now: datetime) -> AnalysisResult:
         known = impact(look, now)
         shifts = (*known.shifts, replace(known.shifts[0], metric="n", verdict=Attribution.ATTRIBUTED))
-        return Answer(impact=replace(known, shifts=shifts), courses=(), account={})
+        return AnalysisResult(impact=replace(known, shifts=shifts), courses=(), account={})
 
-    assert await watcher(store, both, clock, notes).work()
+    assert await watcher(store, both, clock, notes).drain()
     clock.now += timedelta(minutes=8)
-    assert await watcher(store, Gaps(1, away=True), clock, notes).work()
-    known = await store.impact("d1")
+    assert await watcher(store, Gaps(1, away=True), clock, notes).drain()
+    known = await store.results.impact("d1")
     assert known is not None
     assert known.shifts[1].verdict is Attribution.ATTRIBUTED
 
@@ -318,18 +323,18 @@ async def test_an_answer_that_knows_less_than_the_last_is_not_kept_while_the_loo
 @given(age=st.integers(0, 3000), minutes=st.sets(st.integers(1, 1440), min_size=1, max_size=8))
 def test_of_looks_in_the_past_only_the_latest_is_made_and_every_coming_one_is(age: int, minutes: set[int]) -> None:
     now = START + timedelta(minutes=age)
-    looks = plan(deployment(), Schedule(looks=tuple(timedelta(minutes=each) for each in minutes)), now)
+    looks = schedule_looks(deployment(), Schedule(looks=tuple(timedelta(minutes=each) for each in minutes)), now)
     past = [look for look in looks if look.due_at <= now]
     assert [look.after for look in past] == [timedelta(minutes=each) for each in sorted(minutes) if each <= age][-1:]
     assert len(looks) - len(past) == sum(each > age for each in minutes)
 
 
 def test_a_planned_deployment_has_no_looks_yet() -> None:
-    assert plan(deployment(status=Status.PLANNED), SCHEDULE, START) == ()
+    assert schedule_looks(deployment(status=Status.PLANNED), SCHEDULE, START) == ()
 
 
 def test_looks_count_from_the_end_of_the_rollout() -> None:
-    looks = plan(deployment(finished_at=START + timedelta(minutes=20)), SCHEDULE, START)
+    looks = schedule_looks(deployment(finished_at=START + timedelta(minutes=20)), SCHEDULE, START)
     assert looks[0].due_at == START + timedelta(minutes=22)
 
 
@@ -353,18 +358,18 @@ class Harmful(Analysis):
 
     ends: datetime = START + timedelta(days=99)
 
-    async def __call__(self, look: Look, now: datetime) -> Answer:
+    async def __call__(self, look: Look, now: datetime) -> AnalysisResult:
         self.asked.append(look.after)
         state = ShiftState.ACTIVE if now < self.ends else ShiftState.RECOVERED
-        return Answer(impact=harm(look, now, state), courses=(), account={})
+        return AnalysisResult(impact=harm(look, now, state), courses=(), account={})
 
 
 async def every_look(store: SQLiteStore, analysis: Analysis, clock: Clock, until: datetime) -> list[timedelta]:
     """Let time pass from look to look, each with a watcher of its own; how long after the deployment each was."""
     while True:
-        while await watcher(store, analysis, clock, Notes()).work():
+        while await watcher(store, analysis, clock, Notes()).drain():
             pass
-        due = await store.next_look_at()
+        due = await next_look_at(store)
         if due is None or due > until:
             return analysis.asked
         clock.now = due
@@ -373,7 +378,7 @@ async def every_look(store: SQLiteStore, analysis: Analysis, clock: Clock, until
 async def test_harm_is_looked_at_hourly_until_it_is_over(store: SQLiteStore) -> None:
     told, analysis = deployment(), Harmful()
     analysis.ends = START + timedelta(hours=3, minutes=30)
-    await store.record(told, plan(told, SCHEDULE, START))
+    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
     asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
     minutes = [each / timedelta(minutes=1) for each in asked]
     assert minutes == [2, 10, 70, 130, 190, 250]
@@ -381,7 +386,7 @@ async def test_harm_is_looked_at_hourly_until_it_is_over(store: SQLiteStore) -> 
 
 async def test_harm_that_never_ends_is_looked_at_for_a_week(store: SQLiteStore) -> None:
     told, analysis = deployment(), Harmful()
-    await store.record(told, plan(told, SCHEDULE, START))
+    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
     asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
     assert asked[-1] == timedelta(days=7)
     assert max(later - sooner for sooner, later in pairwise(asked)) == timedelta(hours=1)
@@ -389,7 +394,7 @@ async def test_harm_that_never_ends_is_looked_at_for_a_week(store: SQLiteStore) 
 
 async def test_looks_that_were_missed_while_harm_went_on_are_not_made_up_for(store: SQLiteStore) -> None:
     told, analysis, clock = deployment(), Harmful(), Clock()
-    await store.record(told, plan(told, SCHEDULE, START))
+    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
     await every_look(store, analysis, clock, START + timedelta(hours=1))
     clock.now = START + timedelta(days=2, hours=5)  # nothing ran meanwhile
     asked = await every_look(store, analysis, clock, clock.now + timedelta(minutes=5))
@@ -420,25 +425,25 @@ def test_the_first_look_waits_until_series_in_such_steps_can_be_judged() -> None
 async def test_the_report_of_a_rival_is_brought_in_line_once_and_only_once(store: SQLiteStore) -> None:
     clock, notes, looked = Clock(), Notes(), []
     first, second = deployment(), deployment(id="d2", service="search", started_at=START + timedelta(minutes=4))
-    await store.record(first, plan(first, SCHEDULE, START))
-    await store.record(second, plan(second, SCHEDULE, START))
+    await store.deployments.record(first, schedule_looks(first, SCHEDULE, START))
+    await store.deployments.record(second, schedule_looks(second, SCHEDULE, START))
     by_id = {"d1": first, "d2": second}
 
-    async def contested(look: Look, now: datetime) -> Answer:
+    async def contested(look: Look, now: datetime) -> AnalysisResult:
         looked.append((look.deployment_id, look.due_at))
         other = by_id["d2" if look.deployment_id == "d1" else "d1"]
         rival = Rival(deployment_id=other.id, service=other.service, started_at=other.started_at, share_ratio=0.5)
         found = replace(impact(look, min(now, look.due_at)), rivals=(rival,) if now >= second.started_at else ())
-        return Answer(impact=found, courses=(), account={})
+        return AnalysisResult(impact=found, courses=(), account={})
 
     watching = watcher(store, contested, clock, notes)
     for minutes in (2, 6, 10, 14, 15):
         clock.now = START + timedelta(minutes=minutes)
-        while await watching.work():
+        while await watching.drain():
             pass
     seen = {name: sorted({(at - START) / timedelta(minutes=1) for one, at in looked if one == name}) for name in by_id}
     assert seen["d1"] == [2, 6, 10, 14]
     assert seen["d2"] == [6, 10, 14]
     assert len(looked) == len(set(looked))
-    reports = await store.impacts(("d1", "d2"))
+    reports = await store.results.impacts(("d1", "d2"))
     assert reports["d1"].measured_at == reports["d2"].measured_at

@@ -15,8 +15,8 @@ from afdp_exporter import webhooks
 from afdp_exporter.errors import BadInput
 from afdp_exporter.fields import read_time
 from afdp_exporter.model import Announcement, Ignored
-from afdp_exporter.tracking.life import assemble
-from afdp_exporter.tracking.mapping import place
+from afdp_exporter.tracking.mapping import resolve_service
+from afdp_exporter.tracking.merge import merge_announcements
 from afdp_exporter.webhooks import Webhook
 from webhooks.deliveries import EXAMPLES, KINDS, Example
 
@@ -48,9 +48,9 @@ def put_together(webhook: Webhook, headers: dict[str, str], body: bytes) -> None
     """All the way to a deployment, as far as it goes."""
     with suppress(BadInput):
         for each in webhook.parse(headers, body):
-            placed = place(each, ()) if isinstance(each, Announcement) else each
+            placed = resolve_service(each, ()) if isinstance(each, Announcement) else each
             if isinstance(placed, Announcement):
-                assemble([placed], received_at=NOON)
+                merge_announcements([placed], received_at=NOON)
 
 
 def values(node: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
@@ -112,9 +112,9 @@ def test_what_an_example_tells_becomes_a_deployment_of_its_sender(example: Examp
         assert each.sender == example.kind
         assert each.key
         assert each.event
-        placed = place(each, ())
+        placed = resolve_service(each, ())
         if isinstance(placed, Announcement):
-            life = assemble([placed], received_at=NOON)
+            life = merge_announcements([placed], received_at=NOON)
             assert life is None or life.deployment.received_from == example.kind
 
 
@@ -161,7 +161,7 @@ def test_no_credential_that_was_not_made_with_the_secret_is_taken(
     plugin = next(each for each in EXAMPLES if each.kind == kind).webhook
     named = dict.fromkeys(("authorization", "x-hub-signature-256", "x-gitlab-token", "webhook-signature"), "")
     for tried in (headers, named | headers, named):
-        assert not plugin.proof.holds(tried, body, "s3cret", NOON)
+        assert not plugin.proof.verifies(tried, body, "s3cret", NOON)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,25 +5,25 @@ from collections import Counter
 from typing import Any
 
 from afdp_exporter.fields import read_time
-from afdp_exporter.model import Announcement, Change, Deployment, Ignored, Status
+from afdp_exporter.model import Announcement, CommitChange, Deployment, Ignored, Status
 from afdp_exporter.settings import build
-from afdp_exporter.tracking.life import assemble
-from afdp_exporter.tracking.mapping import place
-from afdp_exporter.webhooks import Told
+from afdp_exporter.tracking.mapping import resolve_service
+from afdp_exporter.tracking.merge import merge_announcements
+from afdp_exporter.webhooks import Parsed
 
 Examples = dict[str, list[dict[str, Any]]]
 
 
-def told(event: str, body: dict[str, Any], **settings: object) -> list[Told]:
-    found: list[Told] = build("webhooks", "github", settings, "").parse(
+def told(event: str, body: dict[str, Any], **settings: object) -> list[Parsed]:
+    found: list[Parsed] = build("webhooks", "github", settings, "").parse(
         {"x-github-event": event, "content-type": "application/json"}, json.dumps(body).encode()
     )
     return found
 
 
 def deployment(event: str, body: dict[str, Any], **settings: object) -> Deployment:
-    placed = [place(each, ()) for each in told(event, body, **settings) if isinstance(each, Announcement)]
-    life = assemble([each for each in placed if isinstance(each, Announcement)], received_at=read_time(0))
+    placed = [resolve_service(each, ()) for each in told(event, body, **settings) if isinstance(each, Announcement)]
+    life = merge_announcements([each for each in placed if isinstance(each, Announcement)], received_at=read_time(0))
     assert life is not None
     return life.deployment
 
@@ -89,7 +89,9 @@ def test_every_other_event_is_ignored_with_a_reason(github_examples: Examples) -
 
 
 def test_a_push_tells_what_its_last_commit_changed(github_examples: Examples) -> None:
-    described = [each for body in github_examples["push"] for each in told("push", body) if isinstance(each, Change)]
+    described = [
+        each for body in github_examples["push"] for each in told("push", body) if isinstance(each, CommitChange)
+    ]
     assert len(described) == 2
     for change in described:
         assert change.commit == "6113728f27ae82c7b1a177c8d03f9e96e0adf246"

@@ -14,7 +14,7 @@ import yaml
 
 from afdp_exporter import config
 from afdp_exporter.fields import read_time
-from afdp_exporter.tracking.rehearsal import rehearse
+from afdp_exporter.tracking.dry_run import rehearse
 
 ROOT = Path(__file__).parents[2]
 NAMES = (

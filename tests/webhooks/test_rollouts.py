@@ -18,7 +18,7 @@ from afdp_exporter.fields import read_time
 from afdp_exporter.model import Announcement, Deployment
 from afdp_exporter.settings import build
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.tracking.reception import receive
+from afdp_exporter.tracking.ingestion import ingest
 from afdp_exporter.watching.watch import Schedule
 from afdp_exporter.webhooks import Webhook
 
@@ -63,13 +63,13 @@ async def deliver(store: SQLiteStore, case: Case, came: datetime | None, body: b
     found = []
     for told in case.webhook.parse(case.headers, body):
         if isinstance(told, Announcement):
-            taken = await receive(told, rules=(), schedule=Schedule(), store=store, now=came or LATER)
+            taken = await ingest(told, rules=(), schedule=Schedule(), store=store, now=came or LATER)
             found.append(bool(getattr(taken, "changed", False)))
     return found
 
 
 async def recorded(store: SQLiteStore) -> list[Deployment]:
-    page = await store.deployments(limit=100)
+    page = await store.deployments.page(limit=100)
     return sorted(page.deployments, key=lambda each: (each.started_at, each.id))
 
 

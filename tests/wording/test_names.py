@@ -2,7 +2,7 @@
 
 import pytest
 
-from afdp_exporter.wording.names import unknown_service
+from afdp_exporter.wording.metrics import unknown_service
 
 KNOWN = ("checkout", "search", "payment-gateway")
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afdp_exporter.model import Estimate
-from afdp_exporter.wording.durations import format_duration
 from afdp_exporter.wording.metrics import display_name, format_change, format_value
-from afdp_exporter.wording.money import format_money, format_money_between
 from afdp_exporter.wording.numbers import (
+    format_duration,
     format_factor,
+    format_money,
+    format_money_between,
     format_number,
     format_p_value,
     format_share,
@@ -116,6 +117,8 @@ def test_amounts_from_one_to_another_are_rounded_as_their_range() -> None:
     [
         ("mobile_sessions", size(-21.0, -17.0, -13.0), "-1.7 % [-2.1, -1.3]"),
         ("error_ratio", size(0.07, 0.0836, 0.097), "+8.4 points [7, 9.7]"),
+        ("error_ratio", size(0.006, 0.01, 0.014), "+1 point [0.6, 1.4]"),
+        ("error_ratio", size(0.01, 0.01, 0.01), "+1 point"),
         ("response_time_seconds", size(-0.018, 0.0, 0.018), "0 ms [-18, 18]"),
         ("revenue_usd_per_hour", size(950.0, 1203.0, 1460.0), "+$1,200 an hour [$950, $1,460]"),
     ],

@@ -8,13 +8,14 @@ function relative(then, now) {
   if (Math.abs(away) < 60) return "now";
   const [name, size] = UNITS.find(([, seconds]) => Math.abs(away) >= seconds);
   const count = Math.floor(Math.abs(away) / size);
-  const told = `${count} ${name}${count === 1 ? "" : "s"}`;
-  return away > 0 ? `in ${told}` : `${told} ago`;
+  const amount = `${count} ${name}${count === 1 ? "" : "s"}`;
+  return away > 0 ? `in ${amount}` : `${amount} ago`;
 }
 
-// The exporter's clock, not the browser's, is what the page was told by.
+// The exporter's clock, not the browser's, is what the page was written by.
 const began = Date.now();
 const served = Date.parse(document.body.dataset.now);
+const clock = new Intl.DateTimeFormat("en-GB", { timeZone: document.body.dataset.zone, hour: "2-digit", minute: "2-digit", timeZoneName: "short" });
 setInterval(() => {
   const now = served + (Date.now() - began);
   for (const time of document.querySelectorAll("time[data-relative]")) {
@@ -46,16 +47,16 @@ async function read(plot, event) {
   const at = Math.round(share * (course.points.length - 1));
   const { time, measured, expected, low, high } = course.points[at];
   const [factor, unit] = [Number(plot.dataset.factor), plot.dataset.unit];
-  let told = `${time.slice(11, 16)} UTC: ${measured === null ? "nothing measured" : `${written(measured, factor)} ${unit}`}`;
+  let reading = `${clock.format(Date.parse(time))}: ${measured === null ? "nothing measured" : `${written(measured, factor)} ${unit}`}`;
   if (expected !== null) {
-    told += `, expected ${written(expected, factor)} [${written(low, factor)}, ${written(high, factor)}]`;
+    reading += `, expected ${written(expected, factor)} [${written(low, factor)}, ${written(high, factor)}]`;
   }
   const pointer = plot.querySelector(".pointer");
   const place = left + ((right - left) * at) / (course.points.length - 1);
   pointer.setAttribute("x1", place);
   pointer.setAttribute("x2", place);
   pointer.classList.add("shown");
-  plot.closest("figure").querySelector(".reading").textContent = told;
+  plot.closest("figure").querySelector(".reading").textContent = reading;
 }
 
 for (const plot of plots) {

@@ -5,19 +5,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Name
+from afdp_exporter.handlers.context import STATE
+from afdp_exporter.handlers.operations import page_answer, page_operation
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
-from afdp_exporter.handlers.state import STATE
 from afdp_exporter.model import ChangeType, Deployment, Estimate, Outcome, Prediction, Status, Strategy
-from afdp_exporter.pictures.ranges import bars
-from afdp_exporter.pictures.week import SHADES, week
+from afdp_exporter.plots.small_charts import SHADES, interval_bars, week_heatmap
 from afdp_exporter.tracking.intake import read_deployment
 from afdp_exporter.wording.metrics import format_change
 from afdp_exporter.wording.numbers import format_forecast
@@ -27,6 +26,19 @@ _WORDS = ("service", "environment", "version", "team", "strategy", "started_at")
 _FIELDS = {*_WORDS, "change_types", "traits"}
 
 
+class _Place(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Annotated[Name | None, BeforeValidator(lambda text: text or None)] = None
+
+
+@page_operation(
+    "predictionsPage",
+    "A form for a planned deployment, and what it is expected to do",
+    "The fields are those of a deployment; `traits` has lines of `name = value`. Nothing is recorded.",
+    query=_Place,
+    more={422: page_answer("The page, with what is wrong in the form.")},
+)
 async def predictions(request: web.Request) -> web.Response:
     """A form for a planned deployment, and what it is expected to do."""
     state = request.app[STATE]
@@ -39,7 +51,7 @@ async def predictions(request: web.Request) -> web.Response:
             prediction = await state.planner.predict(planned, state.rules.plans, state.clock())
         except BadInput as error:
             faults = error.faults
-    places = await state.store.places()
+    places = await state.store.deployments.service_environments()
     return page(
         request,
         "predictions.html",
@@ -53,7 +65,7 @@ async def predictions(request: web.Request) -> web.Response:
         strategies=list(Strategy),
         planned=planned,
         prediction=prediction,
-        risk=bars([prediction.risk], low=0.0, high=1.0)[0] if prediction else None,
+        risk=interval_bars([prediction.risk], low=0.0, high=1.0)[0] if prediction else None,
         rows=_rows(prediction) if prediction else [],
     )
 
@@ -62,7 +74,7 @@ def _planned(request: web.Request, given: Mapping[str, str], now: datetime) -> D
     """The deployment that the form tells of. Raises BadInput."""
     unknown = sorted(set(request.query) - _FIELDS)
     if unknown:
-        raise BadInput(*(Fault(name[:100], "is no field of this form") for name in unknown))
+        raise BadInput(*(Fault(name[:100], "unknown field") for name in unknown))
     body: dict[str, object] = {name: given[name].strip() for name in _WORDS if given[name].strip()}
     if "started_at" in body:
         body["started_at"] = _in_utc(str(body["started_at"]))
@@ -104,8 +116,8 @@ def _rows(prediction: Prediction) -> list[dict[str, object]]:
     return [
         {
             "metric": name,
-            "told": format_forecast(estimate, partial(format_change, name, signed=True)),
-            "bar": bars([estimate])[0],
+            "text": format_forecast(estimate, partial(format_change, name, signed=True)),
+            "bar": interval_bars([estimate])[0],
             "clear": _is_clear(estimate),
         }
         for name, estimate in sorted(prediction.metrics.items(), key=lambda item: not _is_clear(item[1]))
@@ -116,32 +128,28 @@ def _is_clear(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
 
 
-class _Place(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    service: Annotated[Name | None, BeforeValidator(lambda text: text or None)] = None
-
-
+@page_operation("windowsPage", "The coming week of a service as a heat map", query=_Place)
 async def windows(request: web.Request) -> web.Response:
     """The coming week of one service as a heat map."""
     state, wanted = request.app[STATE], read_query(_Place, request)
-    services = sorted({service for service, _ in await state.store.places()})
+    services = sorted({service for service, _ in await state.store.deployments.service_environments()})
     service = wanted.service or next(iter(services), None)
     ranked = await state.planner.windows(service, _HOURS, state.rules.plans, state.clock()) if service else None
-    zone = ZoneInfo(state.rules.plans.settings.time_zone)
+    zone = state.rules.plans.settings.zone
     return page(
         request,
         "windows.html",
         service=service,
         services=services,
         ranked=ranked,
-        measured=any(each.decision.outcome is not Outcome.UNKNOWN for each in await state.store.recent(1)),
+        measured=any(each.decision.outcome is not Outcome.UNKNOWN for each in await state.store.history.recent(1)),
         zone=zone,
-        week=week(ranked, zone) if ranked else None,
+        week=week_heatmap(ranked, zone) if ranked else None,
         shades=SHADES,
     )
 
 
+@page_operation("patternsPage", "What was learned")
 async def patterns(request: web.Request) -> web.Response:
     """What was learned, in sentences."""
     state = request.app[STATE]

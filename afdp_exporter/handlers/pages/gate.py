@@ -1,26 +1,40 @@
 """`/gate`: what the gate answered lately, how far automation goes, and what was done about deployments."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from aiohttp import web
 
+from afdp_exporter.automation.answers import rollout_sentence
+from afdp_exporter.handlers.context import STATE
+from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages.rendering import page
-from afdp_exporter.handlers.state import STATE
+from afdp_exporter.model import Deployment, Rollout
+from afdp_exporter.store import Store
 
 _LATELY = timedelta(days=30)
 _SHOWN = 50
+_NOW = timedelta(minutes=10)
 
 
+@page_operation("gatePage", "Decisions of the gate, actions, and how far automation goes")
 async def gate(request: web.Request) -> web.Response:
     """The newest decisions and actions, and where each service stands."""
     state = request.app[STATE]
-    store = state.store.automation
+    store = state.store
     return page(
         request,
         "gate.html",
-        decisions=await store.decisions(since=state.clock() - _LATELY, limit=_SHOWN),
+        under_way=await _under_way(store, state.clock()),
+        decisions=await store.automation.decisions(since=state.clock() - _LATELY, limit=_SHOWN),
         standings=sorted(state.gatekeeper.levels.all().items()),
-        actions=await store.actions(limit=_SHOWN),
+        actions=await store.automation.actions(limit=_SHOWN),
         paused=await state.actions.paused(),
         ways=state.rules.ways,
     )
+
+
+async def _under_way(store: Store, now: datetime) -> list[tuple[Deployment, Rollout, str]]:
+    """Canaries and greens that were compared in the last minutes, each with what it shows as a sentence."""
+    rollouts = await store.automation.rollouts(None, before=now + _NOW, limit=_SHOWN)
+    fresh = [each for each in reversed(rollouts) if now - each.as_of < _NOW]
+    return [(await store.deployments.find(each.deployment_id), each, rollout_sentence(each)) for each in fresh]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -9,15 +10,19 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from afdp_exporter.fields import Name
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages.glance import reload_after
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
-from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Course, Measured, Outcome
-from afdp_exporter.pictures.sparkline import Sparkline, sparkline
+from afdp_exporter.model import Deployment, MeasuredDeployment, Outcome, Status, Trajectory
+from afdp_exporter.plots.small_charts import Sparkline, sparkline
+from afdp_exporter.store.follow_ups import CHECK
 
 _PER_PAGE = 25
 _NEWEST = 5  # deployments of each service that may hold its last measured one
+_LONGEST_ROLLOUT = timedelta(hours=6)
 _BAD = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 
 
@@ -31,9 +36,12 @@ class _Filter(BaseModel):
     service: Annotated[Name | None, BeforeValidator(_none_where_empty)] = None
     environment: Annotated[Name | None, BeforeValidator(_none_where_empty)] = None
     outcome: Annotated[Outcome | None, BeforeValidator(_none_where_empty)] = None
-    cursor: Annotated[str, Field(max_length=512, pattern=r"^[\x21-\x7e]+$")] | None = None
+    cursor: Annotated[
+        Annotated[str, Field(max_length=512, pattern=r"^[\x21-\x7e]+$")] | None,
+        Field(description="From the page before."),
+    ] = None
 
-    def fits(self, measured: Measured) -> bool:
+    def fits(self, measured: MeasuredDeployment) -> bool:
         """Whether a deployment is among those that are asked for."""
         deployment = measured.deployment
         return (
@@ -45,27 +53,39 @@ class _Filter(BaseModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    measured: Measured
+    measured: MeasuredDeployment
     outcome: str
     headline: str
     metric: str | None
     sparkline: Sparkline | None
 
 
+@page_operation(
+    "listPage",
+    "The deployments as a page for people",
+    "Where a browser asks, problems are pages, too.",
+    query=_Filter,
+)
 async def listing(request: web.Request) -> web.Response:
     """A page of deployments; where there is none at all, the next step."""
     state, wanted = request.app[STATE], read_query(_Filter, request)
-    overview = await state.store.overview(**wanted.model_dump(), limit=_PER_PAGE)
+    overview = await state.store.history.overview(**wanted.model_dump(), limit=_PER_PAGE)
     watched = [metric.name for metric in state.rules.watched.metrics]
     telling = {each.deployment.id: _telling(each, watched) for each in overview.measured}
     chosen = {deployment_id: metric for deployment_id, metric in telling.items() if metric is not None}
-    courses = await state.store.chosen_courses(chosen)
-    places = await state.store.places()
+    courses = await state.store.results.trajectories_of(chosen)
+    places = await state.store.deployments.service_environments()
+    next_check = (await state.store.jobs.next_at([CHECK])).get(CHECK)
+    now = state.clock()
     kept = {name: value for name, value in wanted.model_dump(exclude={"cursor"}).items() if value is not None}
     return page(
         request,
         "deployments.html",
+        reload_after=None if wanted.cursor else reload_after(next_check, now),
         active=await _active(state, wanted) if wanted.cursor is None else [],
+        under_way=[each.deployment for each in overview.measured if _is_under_way(each.deployment, now)],
+        next_check=next_check if next_check and next_check > now else None,
+        narrowed=bool(kept),
         rows=_rows(state, overview.measured, chosen, courses),
         services=sorted({service for service, _ in places}),
         environments=sorted({environment for _, environment in places}),
@@ -81,24 +101,30 @@ async def listing(request: web.Request) -> web.Response:
     )
 
 
-async def _active(state: State, wanted: _Filter) -> list[Measured]:
+def _is_under_way(deployment: Deployment, now: datetime) -> bool:
+    """Whether it rolls out as far as known; an end that was never reported does not keep it here for ever."""
+    open_ = deployment.status is Status.STARTED and deployment.finished_at is None
+    return open_ and now - _LONGEST_ROLLOUT < deployment.started_at <= now
+
+
+async def _active(state: AppContext, wanted: _Filter) -> list[MeasuredDeployment]:
     """The deployments whose harm goes on, the worst first: a failure before a degradation, then by what they cost.
 
     Only the last deployment of a service can be one, since the next one ends what is put down to it; the newest may
     be planned or under way.
     """
-    newest = await state.store.recent(_NEWEST)
+    newest = await state.store.history.recent(_NEWEST)
     found = [each for each in newest if each.impact is not None and each.impact.harm and each.impact.harm.active]
     shown = [each for each in found if wanted.fits(each) and each.decision.outcome in _BAD]
     return sorted(shown, key=lambda each: (each.decision.outcome is not Outcome.FAILURE, -_loss(each)))
 
 
-def _loss(measured: Measured) -> float:
+def _loss(measured: MeasuredDeployment) -> float:
     costs = measured.impact.costs if measured.impact is not None else ()
     return max((cost.per_hour.median for cost in costs if not cost.ended), default=0.0)
 
 
-def _telling(measured: Measured, watched: Sequence[str]) -> str | None:
+def _telling(measured: MeasuredDeployment, watched: Sequence[str]) -> str | None:
     """The metric whose course tells most: the first that moved, else the first of those that are watched."""
     if measured.impact is None:
         return None
@@ -107,7 +133,9 @@ def _telling(measured: Measured, watched: Sequence[str]) -> str | None:
     return moved[0].metric if moved else next((metric for metric in watched if metric in known), None)
 
 
-def _rows(state: State, found: Sequence[Measured], chosen: dict[str, str], courses: dict[str, Course]) -> list[_Row]:
+def _rows(
+    state: AppContext, found: Sequence[MeasuredDeployment], chosen: dict[str, str], courses: dict[str, Trajectory]
+) -> list[_Row]:
     now = state.clock()
     return [
         _Row(

@@ -4,14 +4,17 @@ from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
+from typing import Literal
 
 import jinja2
 from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter.errors import NotFound
+from afdp_exporter.handlers.context import STATE
+from afdp_exporter.handlers.operations import Answer, operation
 from afdp_exporter.handlers.pages import words
-from afdp_exporter.handlers.state import STATE
+from afdp_exporter.wording.times import time_zone
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; form-action 'self'; "
@@ -28,7 +31,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters.update(words.FILTERS)
-_TEMPLATES.globals.update(version=__version__)
+_TEMPLATES.globals.update(version=__version__, time_zone=lambda: str(time_zone()))
 
 _MEANINGS = {
     HTTPStatus.UNAUTHORIZED: "This page needs a credential: a user and password, or a token as the password.",
@@ -38,12 +41,19 @@ _MEANINGS = {
 }
 
 
-def page(request: web.Request, template: str, *, status: int = 200, **content: object) -> web.Response:
-    """A page in HTML, at the time that the app's clock shows."""
+def page(
+    request: web.Request, template: str, *, status: int = 200, reload_after: int | None = None, **content: object
+) -> web.Response:
+    """A page in HTML, at the time that the app's clock shows; a browser loads it again after so many seconds."""
     now = request.app[STATE].clock()
     external = request.app[STATE].external
     path = external.own_path(request.path)
-    return _answer(template, now, root=external.prefix, path=path, status=status, **content)
+    answer = _answer(
+        template, now, root=external.prefix, path=path, status=status, reload_after=reload_after, **content
+    )
+    if reload_after is not None:
+        answer.headers["Refresh"] = str(reload_after)
+    return answer
 
 
 def problem_page(request: web.Request, answered: web.Response, detail: str) -> web.Response:
@@ -59,8 +69,8 @@ def problem_page(request: web.Request, answered: web.Response, detail: str) -> w
         meaning=_MEANINGS.get(status, ""),
         detail=detail,
     )
-    told = {name: value for name, value in answered.headers.items() if not name.startswith("Content-")}
-    answer.headers.update(told)
+    headers = {name: value for name, value in answered.headers.items() if not name.startswith("Content-")}
+    answer.headers.update(headers)
     return answer
 
 
@@ -70,6 +80,13 @@ def wants_page(request: web.Request) -> bool:
     return "text/html" in request.headers.get("Accept", "") and not path.startswith("/api/")
 
 
+@operation(
+    "pages",
+    "asset",
+    "Style, script and icon of the pages",
+    path={"name": Literal["afdp.css", "afdp.js", "afdp.svg"]},
+    answers={200: Answer(says="The file.", content=dict.fromkeys(_TYPES.values(), str))},
+)
 async def asset(request: web.Request) -> web.Response:
     """The style, the script and the icon of the pages."""
     name = request.match_info["name"]
@@ -80,7 +97,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 def _answer(template: str, now: datetime, *, root: str, path: str, status: int, **content: object) -> web.Response:
-    told = partial(words.relative, now=now)
-    text = _TEMPLATES.get_template(template).render(now=now, root=root, path=path, relative=told, **content)
+    relative = partial(words.relative, now=now)
+    text = _TEMPLATES.get_template(template).render(now=now, root=root, path=path, relative=relative, **content)
     headers = {"Content-Security-Policy": _POLICY}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)

@@ -3,20 +3,33 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from functools import partial
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from afdp_exporter.errors import NotFound
-from afdp_exporter.fields import ID
-from afdp_exporter.handlers.pages import words
+from afdp_exporter.fields import Identifier
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.handlers.deployments import id_of
+from afdp_exporter.handlers.operations import page_operation
+from afdp_exporter.handlers.pages import glance, words
 from afdp_exporter.handlers.pages.rendering import page
-from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.model import Attribution, Course, Deployment, Impact, Look, LookState, Measured, Shift, Trait
-from afdp_exporter.pictures.chain import chain
-from afdp_exporter.pictures.plot import Plot, plot
+from afdp_exporter.model import (
+    Attribution,
+    Deployment,
+    Impact,
+    Look,
+    LookState,
+    MeasuredDeployment,
+    Shift,
+    Trait,
+    Trajectory,
+)
+from afdp_exporter.plots.chain import chain
+from afdp_exporter.plots.time_series import Plot, plot
 from afdp_exporter.store import Store
-from afdp_exporter.watching.report import report_json
+from afdp_exporter.watching.report import report_of
 
 _MOST_SEEN = 6  # earlier deployments that are named
 
@@ -26,39 +39,44 @@ class _Panel:
     """A metric: its picture where a course is kept, its shift, and the account of its judgement."""
 
     shift: Shift
-    course: Course | None
+    course: Trajectory | None
     plot: Plot | None
     account: Mapping[str, object]
     judged: Mapping[str, object]
 
 
+@page_operation("storyPage", "The story of a deployment, with plots", path={"id": Identifier})
 async def story(request: web.Request) -> web.Response:
     """The story of a deployment."""
     state = request.app[STATE]
     store = state.store
-    deployment_id = request.match_info["id"]
-    if not ID.fullmatch(deployment_id):
-        raise NotFound("no deployment has this id")
-    deployment = await store.deployment(deployment_id)
-    impact, looks = await store.impact(deployment.id), await store.looks(deployment.id)
-    panels = _panels(deployment, impact, looks, await store.courses(deployment.id))
-    measured = Measured(deployment=deployment, impact=impact)
+    deployment = await store.deployments.find(id_of(request))
+    looks = await store.looks.of_deployment(deployment.id)  # before the impact, which is there once one is done
+    impact = await store.results.impact(deployment.id)
+    panels = _panels(deployment, impact, looks, await store.results.trajectories(deployment.id))
+    measured, pending = MeasuredDeployment(deployment=deployment, impact=impact), glance.pending_of(looks)
+    actions = await store.automation.actions(deployment_id=deployment.id, limit=1)
+    grafana = state.rules.grafana_url
     return page(
         request,
         "story.html",
+        reload_after=glance.reload_after(pending[0].due_at if pending else None, state.clock()),
+        glance=[*glance.lines(measured, actions, state.rules.ways, pending), *glance.links(deployment, grafana)],
+        in_grafana=None if grafana is None else partial(glance.metric_link, deployment, grafana),
+        address=state.external.url or f"{request.scheme}://{request.host}",
         deployment=deployment,
         impact=impact,
         measured=measured,
         outcome=words.outcome_of(measured),
         warnings=state.rules.watched.warnings(deployment.service),
-        told=report_json(deployment, impact, looks),
+        report=report_of(deployment, impact, looks),
         chain=chain(deployment, impact) if impact else None,
         moved=[panel for panel in panels if panel.shift.moved],
         still=[panel for panel in panels if panel.shift.verdict is Attribution.NO_EFFECT],
         open=[panel for panel in panels if not panel.shift.moved and panel.shift.verdict is not Attribution.NO_EFFECT],
         panels=panels,
         looks=looks,
-        pending=[look for look in looks if look.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}],
+        pending=pending,
         foretold=_foretold(deployment) if deployment.planned else None,
         away=_away(state),
         seen=await _known(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
@@ -67,7 +85,7 @@ async def story(request: web.Request) -> web.Response:
 
 def _foretold(deployment: Deployment) -> str:
     """The address of what a planned deployment is expected to do."""
-    told = {
+    known = {
         "service": deployment.service,
         "environment": deployment.environment,
         "version": deployment.version,
@@ -77,7 +95,7 @@ def _foretold(deployment: Deployment) -> str:
         "change_types": list(deployment.change_types),
         "traits": "\n".join(f"{name} = {words.figure(value)}" for name, value in _plain(deployment.traits)),
     }
-    return f"/predictions?{urlencode({name: value for name, value in told.items() if value}, doseq=True)}"
+    return f"/predictions?{urlencode({name: value for name, value in known.items() if value}, doseq=True)}"
 
 
 def _plain(traits: Mapping[str, Trait]) -> list[tuple[str, Trait]]:
@@ -86,13 +104,13 @@ def _plain(traits: Mapping[str, Trait]) -> list[tuple[str, Trait]]:
     return [(name, value) for name, value in plain if "\n" not in f"{name}{value}"]
 
 
-def _away(state: State) -> list[str]:
+def _away(state: AppContext) -> list[str]:
     """The sources that did not answer when they were asked last."""
-    return [sample.labels["source"] for sample in state.instruments.samples("afdp_source_up") if not sample.value]
+    return [source for source, well in state.instruments.queries.answering.items() if not well]
 
 
 def _panels(
-    deployment: Deployment, impact: Impact | None, looks: tuple[Look, ...], courses: tuple[Course, ...]
+    deployment: Deployment, impact: Impact | None, looks: tuple[Look, ...], courses: tuple[Trajectory, ...]
 ) -> list[_Panel]:
     """A panel for each metric, what moved first."""
     if impact is None:
@@ -130,14 +148,14 @@ def _accounts(looks: tuple[Look, ...]) -> Mapping[str, Mapping[str, object]]:
     return {str(name): account for name, account in metrics.items() if isinstance(account, Mapping)}
 
 
-async def _known(store: Store, ids: tuple[str, ...]) -> list[tuple[Measured, str]]:
+async def _known(store: Store, ids: tuple[str, ...]) -> list[tuple[MeasuredDeployment, str]]:
     """The deployments of these ids with their outcome; one that is gone is left out."""
     found = []
     for deployment_id in ids:
         try:
-            deployment = await store.deployment(deployment_id)
+            deployment = await store.deployments.find(deployment_id)
         except NotFound:
             continue
-        measured = Measured(deployment=deployment, impact=await store.impact(deployment_id))
+        measured = MeasuredDeployment(deployment=deployment, impact=await store.results.impact(deployment_id))
         found.append((measured, words.outcome_of(measured)))
     return found

@@ -1,16 +1,13 @@
 """`/trust`: how far to trust what is said here, and whether the exporter itself is well."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from aiohttp import web
 
+from afdp_exporter.handlers.context import STATE, AppContext
+from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages.rendering import page
-from afdp_exporter.handlers.state import STATE, State
-from afdp_exporter.metrics import Instruments
-from afdp_exporter.model import Estimate
-from afdp_exporter.planning.scoreboard import NOMINAL
+from afdp_exporter.planning.calibration import NOMINAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,72 +19,33 @@ class _Alarms:
     placebos: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Scored:
-    """How well the predictions of a service came true."""
-
-    service: str
-    n: int
-    coverage: float | None
-    brier: float | None
-    base: float | None
-    skill: Estimate | None
-
-
+@page_operation("trustPage", "False alarms, the score of past predictions, and the exporter's health")
 async def trust(request: web.Request) -> web.Response:
     """False alarms, coverage, what is pending, and the sources."""
     state = request.app[STATE]
-    told, now = state.instruments, state.clock()
-    backlog = await state.store.backlog(now)
-    up, fed = _by(told, "afdp_source_up", "source"), _by(told, "afdp_feed_up", "feed")
+    shown = state.instruments
     return page(
         request,
         "trust.html",
         alarms=_alarms(state),
-        scores=_scores(told),
+        scores=state.planner.scores,
         intended=NOMINAL,
-        backlog=backlog,
-        sources=[(name, up.get(name)) for name in state.rules.watched.sources],
-        feeds=[(name, fed.get(name)) for name in state.rules.feeds],
-        failures=_total(told, "afdp_source_query_failures_total"),
+        backlog=await state.store.looks.backlog(state.clock()),
+        sources=[(name, shown.queries.answering.get(name)) for name in state.rules.watched.sources],
+        feeds=[(name, shown.annotations.fed_well.get(name)) for name in state.rules.feeds],
+        failures=shown.queries.unanswered,
         size=await state.store.size_bytes(),
         healthy=state.store.healthy,
-        reloaded=bool(_total(told, "afdp_config_last_reload_successful")),
-        reloaded_at=datetime.fromtimestamp(_total(told, "afdp_config_last_reload_success_timestamp_seconds"), UTC),
-        looks=_by(told, "afdp_analyses_total", "verdict"),
+        reloaded=shown.process.reloaded_well,
+        reloaded_at=shown.process.reloaded_at,
+        looks=shown.looks.verdicts,
     )
 
 
-def _alarms(state: State) -> list[_Alarms]:
-    ratios = _by(state.instruments, "afdp_false_alarm_ratio", "metric")
-    placebos = _by(state.instruments, "afdp_false_alarm_placebos", "metric")
+def _alarms(state: AppContext) -> list[_Alarms]:
+    known = state.instruments.looks.false_alarms
+    found = ((metric.name, *known.get(metric.name, (0, 0))) for metric in state.rules.watched.metrics)
     return [
-        _Alarms(metric=metric.name, ratio=ratios.get(metric.name), placebos=int(placebos.get(metric.name, 0)))
-        for metric in state.rules.watched.metrics
+        _Alarms(metric=name, ratio=blamed / placebos if placebos else None, placebos=placebos)
+        for name, blamed, placebos in found
     ]
-
-
-def _scores(told: Instruments) -> list[_Scored]:
-    coverage = _by(told, "afdp_prediction_coverage_ratio", "service")
-    brier = _by(told, "afdp_prediction_brier_score", "service")
-    base = _by(told, "afdp_prediction_base_rate_ratio", "service")
-    skill, low, high = (_by(told, f"afdp_prediction_skill_ratio{end}", "service") for end in ("", "_lower", "_upper"))
-    return [
-        _Scored(
-            service=service,
-            n=int(n),
-            coverage=coverage.get(service),
-            brier=brier.get(service),
-            base=base.get(service),
-            skill=Estimate(low=low[service], median=skill[service], high=high[service]) if service in skill else None,
-        )
-        for service, n in sorted(_by(told, "afdp_predictions_scored", "service").items())
-    ]
-
-
-def _by(told: Instruments, name: str, label: str) -> Mapping[str, float]:
-    return {sample.labels[label]: sample.value for sample in told.samples(name)}
-
-
-def _total(told: Instruments, name: str) -> float:
-    return sum(sample.value for sample in told.samples(name))

@@ -3,33 +3,35 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from afdp_exporter.impact.status import cost_figures, harm_status
+from afdp_exporter.impact.story import cost_figures, harm_status
 from afdp_exporter.model import (
     Attribution,
-    Basis,
     Cost,
     Deployment,
     Estimate,
     ExpectedCost,
-    Measured,
+    MeasuredDeployment,
     Outcome,
+    PoolingLevel,
     Shift,
-    stated,
+    stated_decision,
 )
-from afdp_exporter.wording.durations import format_duration
 from afdp_exporter.wording.metrics import display_name, format_change
-from afdp_exporter.wording.money import format_money
 from afdp_exporter.wording.numbers import (
+    format_duration,
     format_factor,
     format_forecast,
+    format_money,
     format_number,
     format_p_value,
     format_share,
     format_share_range,
 )
+from afdp_exporter.wording.times import format_clock, format_clock_range, format_day_and_time, format_time
 
 _OUTCOMES = {
     Outcome.SUCCESS: "No harm",
@@ -39,20 +41,23 @@ _OUTCOMES = {
 }
 _STANDING = {"planned": "Planned", "awaited": "Pending"}
 _BASES = {
-    Basis.COLD: "of nobody: a documented prior",
-    Basis.SERVICE: "of this service",
-    Basis.TEAM: "of this team",
-    Basis.GLOBAL: "of all services",
+    PoolingLevel.COLD: "no history yet: default estimate",
+    PoolingLevel.SERVICE: "of this service",
+    PoolingLevel.TEAM: "of this team",
+    PoolingLevel.GLOBAL: "of all services",
 }
 _VERDICTS = {
-    "attributed": "Moved, and stayed",
-    "transient": "Moved, and came back",
-    "gradual": "Drifted",
-    "not_distinguishable": "Moved with others",
+    "attributed": "Changed and stayed",
+    "transient": "Changed and recovered",
+    "gradual": "Changed gradually",
+    "not_distinguishable": "Changed together with others",
     "inconclusive": "Cannot tell",
     "insufficient_history": "Too little history",
-    "no_effect": "Did not move",
+    "no_effect": "No change",
 }
+
+_NEXT_TO_NOTHING = 1e-6  # of a figure without a unit
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 
 
 def outcome_word(outcome: Outcome) -> str:
@@ -70,22 +75,22 @@ def side(shift: Shift) -> str:
     return "other" if shift.harmful is None else "harm" if shift.harmful else "gain"
 
 
-def rests_on(basis: Basis) -> str:
+def rests_on(basis: PoolingLevel) -> str:
     """Whose history something rests on."""
     return _BASES[basis]
 
 
-def outcome_of(measured: Measured) -> str:
+def outcome_of(measured: MeasuredDeployment) -> str:
     """The word for the badge: what became of it, or where a deployment of which nothing is known stands."""
     if measured.known:
         return measured.decision.outcome.value
     return "planned" if measured.deployment.planned else "awaited"
 
 
-def stated_by(measured: Measured) -> str | None:
+def stated_by(measured: MeasuredDeployment) -> str | None:
     """Who states what became of it, where that outweighs what was measured, and in which words."""
     decision = measured.decision
-    if stated(measured.deployment) is None:
+    if stated_decision(measured.deployment) is None:
         return None
     if decision.label_source == "human":
         return f"Labelled by a human as {outcome_word(decision.outcome).lower()}: {decision.reason}."
@@ -95,16 +100,6 @@ def stated_by(measured: Measured) -> str | None:
 def verdict_word(verdict: str) -> str:
     """A verdict as a reader's words."""
     return _VERDICTS[verdict]
-
-
-def when(instant: datetime) -> str:
-    """An instant in UTC."""
-    return f"{instant.astimezone(UTC):%a %d %b %Y, %H:%M} UTC"
-
-
-def clock(instant: datetime) -> str:
-    """The time of day in UTC."""
-    return f"{instant.astimezone(UTC):%H:%M}"
 
 
 def iso(instant: datetime) -> str:
@@ -117,8 +112,8 @@ def relative(instant: datetime, now: datetime) -> str:
     away = instant - now
     if abs(away) < timedelta(minutes=1):
         return "now"
-    told = format_duration(_whole(abs(away)))
-    return f"in {told}" if away > timedelta(0) else f"{told} ago"
+    amount = format_duration(_whole(abs(away)))
+    return f"in {amount}" if away > timedelta(0) else f"{amount} ago"
 
 
 def _whole(span: timedelta) -> timedelta:
@@ -157,13 +152,15 @@ def in_words(sentence: str, metrics: Iterable[str]) -> str:
 
 
 def figure(value: object) -> str:
-    """A figure or word of an account or a trait."""
+    """A figure, a time or a word of an account or a trait."""
     if isinstance(value, list | tuple):
         return ", ".join(map(figure, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return format_number(value, 4)
+        return "about 0" if 0 < abs(value) < _NEXT_TO_NOTHING else format_number(value, 4)
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        return format_time(datetime.fromisoformat(value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -177,12 +174,12 @@ def web_address(address: str | None) -> str | None:
         return None
 
 
-def headline(measured: Measured, now: datetime) -> str:
+def headline(measured: MeasuredDeployment, now: datetime) -> str:
     """What a deployment did, in a line."""
     return _awaited(measured.deployment, now) if measured.impact is None else did(measured)
 
 
-def did(measured: Measured) -> str:
+def did(measured: MeasuredDeployment) -> str:
     """What a measured deployment did, in a line."""
     moved = ranked(measured.impact.shifts if measured.impact is not None else ())
     if not moved:
@@ -192,7 +189,7 @@ def did(measured: Measured) -> str:
     return first if not more else f"{first}, and {more} more {'metric' if more == 1 else 'metrics'}"
 
 
-def _unmoved(measured: Measured) -> str:
+def _unmoved(measured: MeasuredDeployment) -> str:
     """What is known where no metric moved; what could not be judged is never called unaffected."""
     impact, decision = measured.impact, measured.decision
     shifts = impact.shifts if impact is not None else ()
@@ -207,14 +204,14 @@ def _unmoved(measured: Measured) -> str:
     return f"{first}; {open_} cannot be judged" if open_ else first
 
 
-def status(measured: Measured) -> str | None:
+def status(measured: MeasuredDeployment) -> str | None:
     """Whether harm that was found goes on, or how it ended; None where there is none."""
     impact = measured.impact
     found = harm_status(impact, measured.deployment.started_at) if impact is not None else None
     return f"{found[:1].upper()}{found[1:]}" if found else None
 
 
-def losses(measured: Measured) -> list[tuple[str, str]]:
+def losses(measured: MeasuredDeployment) -> list[tuple[str, str]]:
     """What a deployment costs: each figure with what it is."""
     costs = measured.impact.costs if measured.impact is not None else ()
     return [figure for cost in costs for figure in cost_figures(cost, measured.deployment.started_at)]
@@ -238,14 +235,16 @@ FILTERS: Mapping[str, Any] = {
     "outcome_word": outcome_word,
     "badge_word": badge_word,
     "side": side,
+    "outcome_of": outcome_of,
     "stated_by": stated_by,
     "status": status,
     "losses": losses,
     "did": did,
     "rests_on": rests_on,
     "verdict_word": verdict_word,
-    "when": when,
-    "clock": clock,
+    "when": format_day_and_time,
+    "clock": format_clock,
+    "clock_range": format_clock_range,
     "iso": iso,
     "changed": changed,
     "cost_told": cost_told,
@@ -256,5 +255,6 @@ FILTERS: Mapping[str, Any] = {
     "factor": format_factor,
     "p_value": format_p_value,
     "figure": figure,
+    "segment": partial(quote, safe=""),
     "web_address": web_address,
 }

@@ -10,11 +10,10 @@ import pytest
 from aiohttp import ClientSession
 
 from afdp_exporter.impact import judge
-from afdp_exporter.impact.course import course
-from afdp_exporter.impact.shift import shift_of
+from afdp_exporter.impact.counterfactual import counterfactual
+from afdp_exporter.impact.verdict import shift_of
 from afdp_exporter.model import (
     Cost,
-    Course,
     Deployment,
     Estimate,
     Impact,
@@ -27,6 +26,7 @@ from afdp_exporter.model import (
     SeenBefore,
     Shift,
     Status,
+    Trajectory,
     Worse,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
@@ -51,7 +51,7 @@ class History:
         due = Look(
             deployment_id=deployment.id, after=timedelta(hours=1), due_at=deployment.ended_at + timedelta(hours=1)
         )
-        await self.store.record(deployment, () if deployment.planned else (due,))
+        await self.store.deployments.record(deployment, () if deployment.planned else (due,))
         return deployment
 
     async def measured(self, shift: float = 20.0, **words: Any) -> Deployment:  # noqa: ANN401
@@ -59,8 +59,8 @@ class History:
         await self.answer(deployment, *judged(deployment, shift))
         return deployment
 
-    async def answer(self, deployment: Deployment, shifts: tuple[Shift, ...], courses: tuple[Course, ...]) -> None:
-        (look,) = await self.store.looks(deployment.id)
+    async def answer(self, deployment: Deployment, shifts: tuple[Shift, ...], courses: tuple[Trajectory, ...]) -> None:
+        (look,) = await self.store.looks.of_deployment(deployment.id)
         account = {
             "metrics": {each.metric: {"points": 1440, "problem": None, "judged": {"p_value": 0.01}} for each in shifts}
         }
@@ -84,10 +84,10 @@ class History:
             seen_before=SeenBefore(count=1, deployment_ids=("before",)),
             story=("Deployment checkout v2.1.0 raised latency.",) if moved else ("It did nothing.",),
         )  # fmt: skip
-        await self.store.finish_look(done, impact, courses)
+        await self.store.looks.finish(done, impact, courses)
 
 
-def judged(deployment: Deployment, shift: float) -> tuple[tuple[Shift, ...], tuple[Course, ...]]:
+def judged(deployment: Deployment, shift: float) -> tuple[tuple[Shift, ...], tuple[Trajectory, ...]]:
     """Both metrics as an analysis an hour later judges them."""
     at = deployment.started_at.timestamp()
     times = at + 60.0 * np.arange(-1440, 60)
@@ -96,7 +96,7 @@ def judged(deployment: Deployment, shift: float) -> tuple[tuple[Shift, ...], tup
         noise = np.random.default_rng(number).normal(0, abs(size) / 8 or 1.0, times.size)
         values = (0.2 if number == 0 else 9000) + noise + np.where(times >= at + 60 * late, size, 0.0)
         finding = judge(times, values, at, step=60.0)
-        drawn = course(finding, metric.name, times, values, at, step=60.0)
+        drawn = counterfactual(finding, metric.name, times, values, at, step=60.0)
         assert drawn is not None
         shifts.append(shift_of(finding, metric))
         courses.append(drawn)

@@ -24,7 +24,7 @@ def keep(history: History, store: SQLiteStore) -> Callable[..., Any]:
 
     async def kept(state: ShiftState, outcome: Outcome = Outcome.DEGRADATION, **words: Any) -> Deployment:  # noqa: ANN401
         deployment = await history.told(**words)
-        (look,) = await store.looks(deployment.id)
+        (look,) = await store.looks.of_deployment(deployment.id)
         shifts, courses = judged(deployment, 20.0)
         over = deployment.started_at + 10 * MINUTE if state is ShiftState.RECOVERED else None
         stands = tuple(_stands(shift, state, over, look) for shift in shifts)
@@ -39,7 +39,7 @@ def keep(history: History, store: SQLiteStore) -> Callable[..., Any]:
             outcome_reason="worse",
             costs=(cost,),
         )
-        await store.finish_look(replace(look, state=LookState.DONE, done_at=look.due_at), found, courses)
+        await store.looks.finish(replace(look, state=LookState.DONE, done_at=look.due_at), found, courses)
         return deployment
 
     return kept
@@ -60,16 +60,16 @@ async def test_what_goes_on_stands_above_the_list_the_worst_first(
     page = await read("/")
     (above,) = re.findall(r'<section class="active".*?</section>', page, re.DOTALL)
     assert re.findall(r"/deployments/([\w-]+)", above) == ["broken", "slower"]
-    assert "Going on, as of 10:00" in above
-    assert "Loss while it goes on: $1,200 an hour [$900, $1,500]" in above
-    assert "Loss so far, as of 10:00: $1,010 [$800, $1,220]" in above
+    assert "Going on, as of 10:00 UTC" in above
+    assert "Loss, as of 10:00 UTC: $1,200 an hour [$900, $1,500]" in above
+    assert "Loss up to then, in 52 minutes: $1,010 [$800, $1,220]" in above
     rows = {
         str(re.search(r"/deployments/([\w-]+)", row)[1]): row  # type: ignore[index]
         for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)[1:]
     }
     assert "Over after 10 minutes, $1,010 [$800, $1,220] in all" in rows["blip"]
     assert "an hour" not in rows["blip"]
-    assert "Going on, as of 10:00" in rows["slower"]
+    assert "Going on, as of 10:00 UTC" in rows["slower"]
     assert "Going on" not in rows["next"]
     only = await read("/?service=api")
     assert 'section class="active"' not in only
@@ -82,9 +82,9 @@ async def test_what_goes_on_stands_above_the_list_the_worst_first(
 @pytest.mark.parametrize(
     ("state", "status", "figure"),
     [
-        (ShiftState.ACTIVE, "Going on, as of 10:00", "Loss while it goes on"),
+        (ShiftState.ACTIVE, "Going on, as of 10:00 UTC", "Loss, as of 10:00 UTC"),
         (ShiftState.RECOVERED, "Over after 10 minutes, $1,010 [$800, $1,220] in all", "Loss in all, in 52 minutes"),
-        (ShiftState.REPLACED, "Not seen to recover before the next deployment", "Loss while it goes on"),
+        (ShiftState.REPLACED, "Not seen to recover before the next deployment", "Loss, as of 10:00 UTC"),
     ],
 )
 async def test_the_report_begins_with_whether_it_goes_on_and_what_to_go_back_to(
@@ -98,13 +98,28 @@ async def test_the_report_begins_with_whether_it_goes_on_and_what_to_go_back_to(
     await keep(state, id="d1", started_at=NOON - timedelta(hours=3), **words)
     page = await read("/deployments/d1")
     header = page.partition('<div class="pair">')[0]
-    for wanted in (
-        status,
-        "Deployed by ada",
-        "Previous version v2.0.9",
-        "Commit 731f1b2c731f",
-        "https://git.example/c",
-    ):
-        assert wanted in header
-    assert f"<dt>{figure}</dt>" in page
-    assert ("roll back to v2.0.9" in page) is (state is ShiftState.ACTIVE)
+    lines = dict(re.findall(r"<dt>(.*?)</dt><dd[^>]*>(?:<a [^>]*>)?(.*?)(?:</a>)?</dd>", header))
+    assert lines["Now"] == ("Going on, as of Mon 02 Mar 2026, 10:00 UTC" if state is ShiftState.ACTIVE else status)
+    assert lines["Since"].startswith("Mon 02 Mar 2026, ")
+    assert (lines["Deployed by"], lines["Previous version"], lines["Commit"]) == ("ada", "v2.0.9", "731f1b2c731f")
+    assert lines["Way back"] == "deploy checkout v2.0.9 again"
+    assert "https://git.example/c" in header
+    assert "this verdict is wrong" in header.lower()
+    assert f"<dt>{figure}</dt>" in header
+
+
+async def test_the_way_back_and_grafana_are_named_where_they_are_configured(
+    history: History, start: Callable[..., Any], keep: Callable[..., Any]
+) -> None:
+    await keep(ShiftState.ACTIVE, id="d1", started_at=NOON - timedelta(hours=3), previous_version="v2.0.9")
+    rollback = [{"kind": "command", "name": "pipeline", "services": ["checkout"], "run": ["true"]}]
+    client = await start(rollback=rollback, policy={"alerts": {"grafana_url": "https://grafana.corp.test"}})
+    page = await (await client.get("/deployments/d1")).text()
+    assert '<a href="/gate">pipeline can roll it back, in dry run</a>' in page
+    links = re.findall(r'href="(https://grafana\.corp\.test/d/afdp-cause-and-effect\?[^"]+)"', page)
+    assert len(links) == 3  # the deployment's, and those of its two metrics
+    assert all("var-deployment_id=d1" in link for link in links)
+    assert {metric for link in links for metric in re.findall(r"var-metric=(\w+)", link)} == {
+        "latency_seconds",
+        "revenue_usd_per_hour",
+    }

@@ -1,5 +1,6 @@
 """The pages in a real Chromium: nothing foreign runs, everybody can read them, and they work without JavaScript."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,23 @@ from aiohttp import ClientSession
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Page
 
-from afdp_exporter.model import Attribution, Layer, Shift
+from afdp_exporter.model import Attribution, Layer, Outcome, Shift
+from afdp_exporter.store.sqlite import SQLiteStore
+from tests.handlers.pages.test_trust import predicted
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-MAIN = ("/", "/deployments/d1", "/predictions?service=checkout", "/windows?service=checkout")
-OTHERS = ("/patterns", "/gate", "/trust", "/nowhere", "/deployments/planned", "/?environment=moon")
+MAIN = ("/", "/deployments/d1", "/services/checkout", "/predictions?service=checkout", "/windows?service=checkout")
+OTHERS = (
+    "/deployments/d1/label",
+    "/api",
+    "/services",
+    "/patterns",
+    "/gate",
+    "/trust",
+    "/nowhere",
+    "/deployments/planned",
+    "/?environment=moon",
+)
 LOOKS = [(width, scheme) for width in (1280, 390) for scheme in ("light", "dark")]
 PAYLOADS = (
     "<script>xss()</script>", "<img src=x onerror=xss()>", "<svg onload=xss()>", "<svg/onload=xss()>",
@@ -132,6 +145,39 @@ async def test_everything_works_without_javascript_and_by_keyboard(browser: Brow
         await open_.page.emulate_media(media="print")
         assert not await open_.page.locator("nav[aria-label=Pages]").is_visible()
         assert open_.complaints == []
+
+
+async def test_a_person_corrects_a_verdict_by_the_form_alone(browser: Browser, small: ClientSession) -> None:
+    async with visit(browser, small, java_script_enabled=False) as open_:
+        await open_.to("/deployments/d1")
+        await open_.page.click("text=This verdict is wrong")
+        await open_.page.select_option("select[name=outcome]", "success")
+        await open_.page.fill("textarea[name=note]", "a planned load test")
+        await open_.page.click("main button")
+        assert open_.page.url == f"{open_.base}/deployments/d1"
+        assert await open_.page.locator(".badge").first.inner_text() == "No harm"
+        assert "Labelled by a human as no harm: a planned load test." in await open_.page.inner_text("main")
+        assert open_.complaints == []
+
+
+async def test_the_hours_of_the_week_are_all_seen_on_a_phone(browser: Browser, small: ClientSession) -> None:
+    async with visit(browser, small, viewport={"width": 390, "height": 844}) as open_:
+        await open_.to("/windows?service=checkout")
+        cells = await open_.page.eval_on_selector_all(
+            ".week td:not(.past)", "all => all.map(each => each.getBoundingClientRect().right)"
+        )
+        assert len(cells) == 168
+        assert 0 < max(cells) <= 390
+
+
+async def test_a_wide_table_scrolls_by_itself_on_a_phone(
+    browser: Browser, store: SQLiteStore, client: ClientSession
+) -> None:
+    await predicted(store, "high", 0.7, Outcome.FAILURE)
+    async with visit(browser, client, viewport={"width": 390, "height": 844}) as open_, asyncio.timeout(60):
+        while not await open_.page.query_selector("text=Risk between"):
+            await open_.to("/trust")
+        assert await open_.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 async def test_pointing_at_a_plot_reads_its_values(browser: Browser, small: ClientSession) -> None:

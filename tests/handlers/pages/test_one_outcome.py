@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from afdp_exporter.handlers.pages.words import outcome_word
 from afdp_exporter.model import Outcome
-from afdp_exporter.planning.forecast import lessons
+from afdp_exporter.planning.forecast import training_examples
 from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.store.sqlite import SQLiteStore
 from annotating_grafana import AnnotatingGrafana
@@ -73,9 +73,10 @@ async def test_page_list_api_metric_notice_learner_and_export_say_alike_what_bec
     }
     table = {row["deployment_id"]: row for row in (await (await client.get("/api/v1/tables/stories")).json())["rows"]}
     learned = {
-        case.deployment.id: case.decision.outcome for case in lessons(await store.history(before=NOON), Calendar())
+        case.deployment.id: case.decision.outcome
+        for case in training_examples(await store.history.measured(before=NOON), Calendar())
     }
-    outlines = {each.deployment.id: each.outcome for each in await store.outlines(before=NOON, limit=9)}
+    outlines = {each.deployment.id: each.outcome for each in await store.history.index(before=NOON, limit=9)}
     for name, outcome in EXPECTED.items():
         report = await (await client.get(f"/api/v1/deployments/{name}")).json()
         assert (report["outcome"], report["outcome_source"]) == (outcome.value, SOURCES[name])

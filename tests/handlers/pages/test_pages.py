@@ -19,6 +19,10 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PAGES = (
     "/",
     "/deployments/d1",
+    "/deployments/d1/label",
+    "/services",
+    "/api",
+    "/services/checkout",
     "/predictions?service=checkout",
     "/windows?service=checkout",
     "/patterns",
@@ -38,6 +42,18 @@ async def test_a_page_lets_a_browser_run_nothing_but_our_own_file(client: Client
     assert not re.search(r"<style|style=|\son\w+=|javascript:|<script(?! src=\"/assets/)", text)
     assert text.count("<h1") == 1
     assert set(re.findall(r'(?:src|href)="(https?:)', text)) == set()
+
+
+@pytest.mark.usefixtures("small")
+async def test_no_page_tells_a_time_of_day_without_its_zone(start: Callable[..., Any]) -> None:
+    client = await start(policy={"planning": {"time_zone": "Europe/Berlin"}})
+    for path in PAGES:
+        text = await (await client.get(path)).text()
+        words = re.sub(r'<text class="tick".*?</text>|<[^>]*>', " ", text)  # the footer names the zone of an axis
+        alone = [found for found in re.findall(r"\b\d\d:\d\d\b.{,20}", words) if not re.search(r"\bCET\b", found)]
+        assert (path, alone) == (path, [])
+        assert "all times in Europe/Berlin" in words
+    assert "13:00 CET" in await (await client.get("/deployments/planned")).text()
 
 
 @pytest.mark.usefixtures("small")
@@ -74,7 +90,8 @@ async def test_a_story_shows_words_plots_sequence_evidence_and_what_was_seen_bef
     assert "Deployment checkout v2.1.0 raised latency." in page
     assert page.count('class="expected" d="M') == 2
     assert page.count("onset 09:0") == 2
-    assert re.search(r"<desc id=\"plot-1-desc\">Measured 220 ms in the mean from 09:00 to .* expected 200 ms \[", page)
+    described = r"<desc id=\"plot-1-desc\">Measured 220 ms in the mean from 09:00 UTC to .* expected 200 ms \["
+    assert re.search(described, page)
     assert re.search(r'<svg class="chain".*?class="arrow" d="M', page, re.DOTALL)
     assert "Latency rose, followed 4 minutes later by: revenue fell." in page
     assert "its level moved when the deployment came" in page
@@ -94,7 +111,7 @@ async def test_a_deployment_that_is_awaited_or_planned_says_what_comes_next(read
     assert "No check is planned before it is deployed" in planned
     link = re.search(r'href="(/predictions[^"]+)"', planned)
     assert link is not None
-    assert "What is expected of checkout v2.1.0" in await read(link[1].replace("&amp;", "&"))
+    assert "Prediction for checkout v2.1.0" in await read(link[1].replace("&amp;", "&"))
 
 
 async def test_an_empty_installation_gives_a_line_that_works(read: Callable[..., Any]) -> None:
@@ -118,7 +135,7 @@ async def test_a_browser_without_a_credential_is_asked_for_one_on_a_page(start: 
     client = await start(tokens=[{"name": "t", "token": "canary"}])
     for route in ROUTES:
         if "/api/" not in route.path and route.method == "GET" and route.scope is not None:
-            answer = await client.get(route.path.replace("{id}", "d"), headers={"Accept": "text/html,*/*;q=0.8"})
+            answer = await client.get(re.sub(r"{\w+}", "d", route.path), headers={"Accept": "text/html,*/*;q=0.8"})
             assert (answer.status, answer.content_type) == (401, "text/html")
             assert "Basic" in answer.headers["WWW-Authenticate"]
             assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
@@ -142,19 +159,19 @@ async def test_a_source_that_is_away_is_told_and_hides_nothing_that_is_known(
     while "gone does not answer" not in (page := await (await client.get("/deployments/d1")).text()):
         await client.post("/api/v1/deployments", json={"service": "checkout", "started_at": "2026-03-02T10:00:00Z"})
     assert page.count('class="expected" d="M') == 2
-    assert "away" in await (await client.get("/trust")).text()
+    assert "unreachable" in await (await client.get("/trust")).text()
     assert content["sources"][0]["kind"] == "recording"
-    assert (await store.impact("d1")) is not None
+    assert (await store.results.impact("d1")) is not None
 
 
 @pytest.mark.usefixtures("small")
 async def test_the_form_predicts_and_names_every_fault(read: Callable[..., Any]) -> None:
     page = await read("/predictions?service=checkout&change_types=code&change_types=database&traits=rows%20%3D%205")
-    assert "What is expected of checkout" in page
+    assert "Prediction for checkout" in page
     assert "Risk of degradation or failure" in page
     assert page.count(" checked>") == 2
     wrong = await read("/predictions?service=&traits=rows&started_at=soon&strategy=&who=me", 422)
-    assert "who: is no field of this form" in wrong
+    assert "who: unknown field" in wrong
     faults = await read("/predictions?service=x&started_at=soon&change_types=magic", 422)
     assert "started_at:" in faults
     assert "change_types" in faults
@@ -179,7 +196,6 @@ async def test_the_week_has_a_cell_for_each_hour_and_names_what_it_rests_on(read
     assert "deployments" in page
 
 
-@pytest.mark.usefixtures("small")
 async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("kept", "no-repository"):
         (tmp_path / name).mkdir()
@@ -190,7 +206,7 @@ async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[...,
         while "not read yet" in page:
             page = await (await client.get("/trust", headers={"Accept": "text/html"})).text()
     told = dict(re.findall(r'<th scope="row">([\w-]+)</th><td><span class="badge \w+">([^<]+)<', page))
-    assert told == {"kept": "is read", "no-repository": "away: what only it reports is not known"}
+    assert told == {"kept": "reading", "no-repository": "unreachable: what only it reports is missing"}
 
 
 @pytest.mark.usefixtures("small")

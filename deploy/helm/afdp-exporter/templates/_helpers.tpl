@@ -41,3 +41,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}{{ include "afdp.fullname" . }}
 {{- end }}
 {{- end }}
+
+{{- define "afdp.env" -}}
+{{- $own := list }}
+{{- with .Values.storageUrl }}{{ $own = append $own (dict "name" "AFDP_STORAGE_URL" "value" .) }}{{ end }}
+{{- with concat $own .Values.extraEnv }}
+env: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "afdp.analyserSelector" -}}
+app.kubernetes.io/name: afdp-analyser
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}

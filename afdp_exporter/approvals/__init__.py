@@ -1,0 +1,33 @@
+"""Callers that wait until they are called back with an approval or a rejection: one system a file.
+
+A callback goes to the address of the configuration alone; what a request says of addresses is only compared with it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from afdp_exporter.model import ApprovalRequest, PendingApproval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAnswer:
+    """What a caller hears: approved, rejected, or that it has to wait still; `comment` is plain text."""
+
+    state: Literal["approved", "rejected", "waiting"]
+    comment: str
+    at: datetime
+
+
+class Approver(Protocol):
+    """One system whose requests are answered: a frozen dataclass of settings with these methods."""
+
+    def check(self, reply: Mapping[str, str]) -> None:
+        """Raise BadInput unless what a request wants to be called back by stays at the configured address."""
+
+    async def pending(self) -> Sequence[ApprovalRequest]:
+        """What waits there that nobody tells us of; nothing where the system tells. Raises DeliveryError."""
+
+    async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:
+        """Call back; the same answer twice is as good as once. Raises DeliveryError."""

@@ -1,0 +1,102 @@
+"""Processes of this machine: changepoint code holds the interpreter's lock, and may be slow, or crash."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from datetime import timedelta, tzinfo
+from multiprocessing.context import BaseContext
+from multiprocessing.util import get_temp_dir
+from typing import Any, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from afdp_exporter.errors import AnalysisError
+from afdp_exporter.wording.times import time_zone, use_time_zone
+
+T = TypeVar("T")
+
+_LONGEST_END = 5.0  # seconds until an end no longer waits for processes
+_NICENESS = 10  # an analysis never competes with the acknowledgement of a deployment
+
+
+class ProcessComputePool:
+    """A few processes; one that is late, cancelled or dead is ended and replaced."""
+
+    def __init__(self, workers: int) -> None:
+        """Raises AnalysisError where the system lets no such processes work together."""
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["afdp_exporter.worker_preload"])
+        _check(self._context)
+        self._workers = workers
+        self._pool = self._open(workers)
+
+    def _open(self, workers: int) -> ProcessPool:
+        return ProcessPool(max_workers=workers, initializer=os.nice, initargs=[_NICENESS], context=self._context)
+
+    async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta, **words: Any) -> T:  # noqa: ANN401
+        """As the port says: the process of what is late or cancelled is killed."""
+        seconds = deadline.total_seconds()
+        # the first call starts the processes, and waits for their imports: not in the event loop
+        scheduled = asyncio.ensure_future(
+            asyncio.to_thread(
+                self._pool.schedule, _with_zone, args=(time_zone(), function, *arguments), kwargs=words, timeout=seconds
+            )
+        )
+        try:
+            future = await asyncio.shield(scheduled)
+        except OSError as error:
+            raise AnalysisError(f"no worker process can be started: {error.strerror}") from error
+        except asyncio.CancelledError:
+            scheduled.add_done_callback(_drop)
+            raise
+        try:
+            return await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise AnalysisError(f"the analysis took longer than {seconds:g} s") from error
+        except ProcessExpired as error:
+            raise AnalysisError(f"the process of the analysis died with status {error.exitcode}") from error
+        except BrokenProcessPool as error:
+            raise AnalysisError("the analysis was ended") from error
+
+    def resize(self, workers: int) -> None:
+        """As the port says: work under way is finished by the processes that there were."""
+        if workers != self._workers:
+            earlier, self._pool, self._workers = self._pool, self._open(workers), workers
+            earlier.close()
+
+    async def close(self) -> None:
+        """As the port says: what has not ended in time ends with this process."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_END):
+                await asyncio.to_thread(self._end)
+
+    def _end(self) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+
+def _with_zone(zone: tzinfo, function: Callable[..., T], *arguments: Any, **words: Any) -> T:  # noqa: ANN401
+    """Call the function, with times written as in the process that asks."""
+    use_time_zone(zone)
+    return function(*arguments, **words)
+
+
+def _drop(scheduled: "asyncio.Future[Any]") -> None:
+    """Cancel work that was handed over although nobody waits for it any more."""
+    if not scheduled.cancelled() and scheduled.exception() is None:
+        scheduled.result().cancel()
+
+
+def _check(context: BaseContext) -> None:
+    try:
+        context.Semaphore()
+    except OSError as error:
+        words = f"/dev/shm: {error.strerror}: worker processes need it writable"  # noqa: S108 - named, not used
+        raise AnalysisError(words) from None
+    try:
+        get_temp_dir()
+    except OSError as error:
+        raise AnalysisError(f"no temporary folder for the sockets of worker processes: {error.strerror}") from None

@@ -1,0 +1,238 @@
+"""When the level moved: the posterior of a single changepoint, a kernel changepoint, and a ramp against a step.
+
+`changepoint_posteriors` gives the posterior of the position of one mean shift in autocorrelated noise (Smith 1975),
+after the seasonal profile of the days before and the control have been subtracted. `kernel_changepoints` segments the
+same values independently (KernelCPD with a Gaussian kernel: Celisse et al. 2018, Arlot, Celisse and Harchaoui 2019, as
+in ruptures). `ramp_preferred_to_step` compares a linear ramp with a step by least squares.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from afdp_exporter.detectors.panel import Panel
+from afdp_exporter.detectors.regular_series import RegularSeries, despike
+from afdp_exporter.detectors.robust import MAD_SCALE, median, row_medians
+from afdp_exporter.model import Floats
+
+LONGEST_SIDE = 150  # steps looked at before, and after the last possible onset
+SHORTEST_SIDE = 12  # steps looked at before, at least
+RAW_LENGTH = 120  # steps of the longer path
+SHORTEST_SEGMENT = 2  # steps on either side of a split, at least
+DAYS = 3  # days before that make the seasonal profile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onset:
+    """Where the step is: the likeliest `position` the deployment may answer for, its 90 % interval, and the share of
+    all possibility that falls to such positions. `likeliest` is the best split anywhere on the path.
+    """
+
+    position: int
+    low: int
+    high: int
+    share: float
+    likeliest: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelChangepoint:
+    """A changepoint: its position, and how much likelier (kernel cost) the two sides are apart than together."""
+
+    position: int
+    gain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Segment:
+    """The values (k, m) of k series around the deployment, from position `begin` on; `first` to `last` are the possible
+    onsets."""
+
+    begin: int
+    values: Floats
+    first: int
+    last: int
+
+    @property
+    def window_share(self) -> float:
+        """The share of the path in which an onset belongs to the deployment: what chance alone would give it."""
+        return float(max(self.last - self.first + 1, 1) / self.values.shape[1])
+
+
+def extract(panel: Panel) -> Segment:
+    """The segment around the deployment, seasonally adjusted, with the window in which an onset belongs to it."""
+    grid = panel.layout
+    before = min(max(grid.n_after, SHORTEST_SIDE), LONGEST_SIDE, grid.deployed)
+    begin = grid.deployed - before
+    end = min(grid.n, grid.last_onset + LONGEST_SIDE)
+    calm = despike(panel.values)
+    values = calm[:, begin:end].copy()
+    shape = _seasonal_profile(calm, grid, begin, end)
+    if shape is not None:
+        values -= shape
+    if panel.control is not None:
+        values -= _explained_by_control(values, panel.control[:, begin:end], before)
+    return Segment(begin=begin, values=values, first=grid.deployed - 1 - begin, last=grid.last_onset - begin)
+
+
+def extract_raw(panel: Panel) -> Segment:
+    """A longer segment around the deployment as it was measured, nothing subtracted."""
+    grid = panel.layout
+    end = min(grid.n, grid.last_onset + LONGEST_SIDE)
+    begin = max(0, min(grid.deployed - (end - grid.deployed), end - RAW_LENGTH))
+    return Segment(
+        begin=begin,
+        values=despike(panel.values)[:, begin:end],
+        first=grid.deployed - 1 - begin,
+        last=grid.last_onset - begin,
+    )
+
+
+def changepoint_posteriors(segment: Segment) -> list[Onset | None]:
+    """The posterior of a single step in each series; None when the segment is too short to be split."""
+    k, m = segment.values.shape
+    first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
+    if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
+        return [None] * k
+    gain = sse_reduction(segment.values)[:, SHORTEST_SEGMENT - 1 : m - SHORTEST_SEGMENT]
+    best = SHORTEST_SEGMENT + np.argmax(gain, axis=1)
+    log_odds = (gain - gain.max(axis=1, keepdims=True)) / (2.0 * _noise(segment.values, best))[:, None]
+    weight = np.exp(np.maximum(log_odds, -700.0))
+    within = weight[:, first - SHORTEST_SEGMENT : last - SHORTEST_SEGMENT + 1]
+    inside = within.sum(axis=1)
+    order = np.cumsum(within, axis=1) / inside[:, None]
+    begin, shares = segment.begin + first, inside / weight.sum(axis=1)
+    places, lows = begin + np.argmax(within, axis=1), begin + (order < 0.05).sum(axis=1)
+    highs = begin + np.minimum((order < 0.95).sum(axis=1), last - first)
+    found = zip(places, lows, highs, shares, segment.begin + best, strict=True)
+    return [
+        Onset(position=int(place), low=int(low), high=int(high), share=float(share), likeliest=int(likeliest))
+        for place, low, high, share, likeliest in found
+    ]
+
+
+def best_splits(segment: Segment) -> NDArray[np.int64] | None:
+    """The least-squares split of each series (k,) in the window, where the posterior is highest.
+
+    None where the segment is too short.
+    """
+    m = segment.values.shape[1]
+    first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
+    if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
+        return None
+    splits: NDArray[np.int64] = np.argmax(sse_reduction(segment.values)[:, first - 1 : last], axis=1)
+    return splits + (segment.begin + first)
+
+
+def sse_reduction(values: Floats) -> Floats:
+    """How much a step at split k = 1 ... m-1 lowers the sum of squares of (..., m) values, (..., m - 1)."""
+    m = values.shape[-1]
+    k = np.arange(1, m)
+    left = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., :-1]
+    gain: Floats = left**2 * m / (k * (m - k))
+    return gain
+
+
+def _noise(values: Floats, splits: NDArray[np.int64]) -> Floats:
+    """Variance (k,) around the two levels, widened for values that resemble their neighbours."""
+    levels = np.array([(row[:at].mean(), row[at:].mean()) for row, at in zip(values, splits, strict=True)])
+    before = np.arange(values.shape[1]) < splits[:, None]
+    rest = values - np.where(before, levels[:, :1], levels[:, 1:])
+    variance = np.maximum(np.maximum((MAD_SCALE * row_medians(np.abs(rest))) ** 2, 0.1 * rest.var(axis=1)), 1e-12)
+    energy = np.vecdot(rest, rest)
+    likeness = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
+    likeness = np.clip(likeness, 0.0, 0.95)
+    noise: Floats = variance * (1.0 + likeness) / (1.0 - likeness)
+    return noise
+
+
+def _seasonal_profile(calm: Floats, grid: RegularSeries, begin: int, end: int) -> Floats | None:
+    """The smoothed mean of the same hours of up to three days before."""
+    if not grid.has_daily_history:
+        return None
+    back = [days * grid.day for days in range(1, DAYS + 1)]
+    same = [calm[:, begin - b : end - b] for b in back if begin >= b and end - b <= grid.deployed]
+    if not same:
+        return None
+    width = max(3, (end - begin) // 8) | 1
+    return uniform_filter1d(np.mean(same, axis=0), width, mode="nearest", axis=-1)
+
+
+def _explained_by_control(values: Floats, control: Floats, before: int) -> Floats:
+    """The part of the values that a regression on the control explains, fitted before the deployment."""
+    x = control - control[:, :before].mean(axis=1, keepdims=True)
+    y = values[:, :before] - values[:, :before].mean(axis=1, keepdims=True)
+    energy = np.vecdot(x[:, :before], x[:, :before])
+    slope = np.vecdot(x[:, :before], y) / np.where(energy > 0.0, energy, np.inf)
+    explained: Floats = x * slope[:, None]
+    return explained
+
+
+def kernel_changepoints(segment: Segment) -> list[KernelChangepoint | None]:
+    """The strongest changepoint of KernelCPD that the deployment may answer for: level, spread or shape moved."""
+    return [_kernel_changepoint(values, segment) for values in segment.values]
+
+
+def _kernel_changepoint(values: Floats, segment: Segment) -> KernelChangepoint | None:
+    m = len(values)
+    if m < 2 * SHORTEST_SIDE:
+        return None
+    typical = median(((values[::3, None] - values) ** 2).ravel())
+    if not 1e-12 < typical < 1e12:
+        return None
+    import ruptures  # noqa: PLC0415 - it takes a second and 50 MB to import: only who judges shall pay that
+
+    kernel = ruptures.KernelCPD(kernel="rbf", min_size=3, params={"gamma": 1.0 / typical}).fit(values[:, None])
+    edges = np.array([0, *(int(b) for b in kernel.predict(pen=float(np.log(m))))])
+    inside = np.flatnonzero((edges[1:-1] >= segment.first) & (edges[1:-1] <= segment.last)) + 1
+    if not len(inside):
+        return None
+    table = np.zeros((len(edges), m + 1))
+    table[1:, 1:] = np.exp(-((values[:, None] - values) ** 2) / typical).cumsum(axis=0)[edges[1:] - 1].cumsum(axis=1)
+    sums = table[:, edges]
+    left, right = inside - 1, inside + 1
+    gain = (
+        _similarity_sums(sums, edges, left, inside) + _similarity_sums(sums, edges, inside, right)
+        - _similarity_sums(sums, edges, left, right)
+    )  # fmt: skip
+    best = int(np.argmax(gain))
+    return KernelChangepoint(position=segment.begin + int(edges[inside[best]]), gain=float(gain[best]))
+
+
+def _similarity_sums(
+    sums: Floats, edges: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64]
+) -> Floats:
+    """Sum of the kernel from one edge to another, per value: the segment's length less its cost.
+
+    `sums` (k, k) are those from the first edge to each of `edges` (k,), `begin` and `end` number the edges.
+    """
+    inside = sums[end, end] - sums[begin, end] - sums[end, begin] + sums[begin, begin]
+    return inside / (edges[end] - edges[begin])
+
+
+_RAMP_STRIDE = 2  # every so many positions of the window a drift may begin
+_RAMP_LENGTHS = 10  # from two steps to all that is left, evenly spread by their logarithm
+
+
+def ramp_preferred_to_step(segment: Segment) -> bool:
+    """Whether a ramp in one series that begins in the window fits at least as well as any single step outside of it.
+
+    A step before the deployment, or long after it, shifts the mean as a drift does; least squares distinguish the two.
+    """
+    (values,) = segment.values
+    m = len(values)
+    if m - segment.first < 4:
+        return False
+    gain = sse_reduction(values)
+    splits = np.arange(1, m)
+    outside = gain[(splits < segment.first) | (splits > segment.last)]
+    begins = np.arange(max(segment.first, 1), min(segment.last, m - 4) + 1, _RAMP_STRIDE)
+    lengths = np.unique(np.geomspace(2, m - segment.first, _RAMP_LENGTHS).round())
+    begin, length = (grid.ravel() for grid in np.meshgrid(begins, lengths))
+    ramps = np.clip((np.arange(m) - begin[:, None] + 1) / length[:, None], 0.0, 1.0)
+    ramps -= ramps.mean(axis=1, keepdims=True)
+    energy = np.maximum((ramps**2).sum(axis=1), 1e-12)
+    fits = (ramps @ (values - values.mean())) ** 2 / energy
+    return bool(len(fits)) and float(fits.max()) >= float(outside.max(initial=0.0))

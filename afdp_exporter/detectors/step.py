@@ -1,0 +1,62 @@
+"""The largest local step near the deployment, relative to the largest steps in earlier windows of the same length.
+
+A step is the difference of the means of equally many values on either side of an instant (placebo in time, as for the
+level). A drifting series moves far in an hour and little between minutes: there a local step is visible where the
+change of the level is not.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from afdp_exporter.detectors.panel import Panel
+from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
+from afdp_exporter.detectors.robust import row_quantiles, window_maxima
+from afdp_exporter.model import Floats
+
+LENGTHS = (2, 3, 5, 8, 13, 21, 34, 55)  # steps on either side
+SHARE_OF_HISTORY = 6  # both sides together are at most a third of the history
+LEAST = 20  # earlier instants
+COMMON = 0.95  # quantile of the largest steps in windows of history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalStep:
+    """The largest step in units of what the largest steps of the history reach: over any length, and the longest."""
+
+    any_length: float
+    longest: float
+
+
+def local_steps(panel: Panel) -> list[LocalStep | None]:
+    """The largest step that the deployment may answer for; None where too little is seen before or after it."""
+    grid, totals = panel.layout, cumulative_sums(panel.values)
+    longest = min(grid.n_after - 1, grid.deployed // SHARE_OF_HISTORY)
+    sizes = [_relative_sizes(grid, totals, length) for length in LENGTHS if length <= longest]
+    found = [size for size in sizes if size is not None]
+    if not found:
+        return [None] * panel.k
+    largest = np.max(found, axis=0)
+    return [
+        LocalStep(any_length=float(any_length), longest=float(size))
+        for any_length, size in zip(largest, found[-1], strict=True)
+    ]
+
+
+def _relative_sizes(grid: RegularSeries, totals: Floats, length: int) -> Floats | None:
+    """The largest step (k,) of one length in the window, in units of the same in windows of history.
+
+    Discounted where a larger one is nearby: the rise of a step next to the window reaches into it.
+    """
+    around = totals[:, 2 * length :] - 2.0 * totals[:, length:-length] + totals[:, : -2 * length]
+    steps = np.abs(around) / length
+    first, last = max(grid.deployed - 1 - length, 0), min(grid.last_onset - length, steps.shape[1] - 1)
+    past = steps[:, : grid.deployed - 2 * length + 1]
+    window = last - first + 1
+    if window < 1 or past.shape[1] < max(LEAST, window):
+        return None
+    usual = row_quantiles(window_maxima(past, window), COMMON)
+    inside = steps[:, first : last + 1].max(axis=1)
+    nearby = steps[:, max(first - length, 0) : last + 1 + length].max(axis=1)
+    sizes: Floats = inside / np.maximum(usual, 1e-9) * (inside / np.where(nearby > 0.0, nearby, np.inf))
+    return sizes

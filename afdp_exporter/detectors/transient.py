@@ -1,0 +1,208 @@
+"""Transients: a stretch after the deployment that left its level and came back.
+
+A transient of a given length differs from the values on both of its sides; a step or a drift differs from one side
+only. The same statistic is computed at every earlier instant, and its ratio to their extremes is the rarity.
+"""
+
+from dataclasses import dataclass
+from math import hypot
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from afdp_exporter.detectors.noise import long_run_error
+from afdp_exporter.detectors.panel import Panel
+from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
+from afdp_exporter.detectors.robust import mad, median, quantile, row_quantiles, window_maxima
+from afdp_exporter.model import Floats
+
+LENGTHS = (2, 3, 4, 6, 8, 12, 16, 24, 36, 54, 80, 120)  # steps
+SINGLE = 3.0  # a single wild point must be so many times rarer: series are full of them
+SIDE = 4  # steps on either side that it must stand out from
+BEFORE = 13  # steps that give the level before it
+CALM = 60  # steps before it that give the deviation of single values from the level
+LEAST = 20  # earlier instants
+COMMON = 0.95  # quantile of the highest excursion in windows of history
+JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
+FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
+FLAT = 3.8  # rarity of the first one that a series without any has: a single point is none yet
+AWAY = 0.75  # of the values up to the end of the data that are still away
+SURE = 4.0  # standard errors, and deviations of single values
+CHANCE = 0.037  # the share of placebos whose rarity exceeds 1; beyond that it falls off with its square
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transient:
+    """An excursion from position `begin` to before `end`, in the mean `height` above the `level` before it.
+
+    `usual` is what nine in ten stretches of the history, as long as it, differ from the level before them. `rarity` is
+    its height in units of what the highest excursions of the history reach.
+    """
+
+    begin: int
+    end: int
+    level: float
+    height: float
+    usual: float
+    rarity: float
+
+    def error(self, grid: RegularSeries) -> float:
+        """The error of its height (90 %): what is usual, with what the values inside scatter more than those before."""
+        inside = long_run_error(grid.values, grid.deployed, self.begin, self.end)
+        return hypot(self.usual, float(stdtrit(inside.degrees_of_freedom, 0.95)) * inside.error)
+
+    @property
+    def p_value(self) -> float:
+        """How often an innocent deployment is followed by one at least as rare.
+
+        Measured on 4,800 placebos in 231 production series: 2.2 % are rarer than 1.3, .65 % than 2, .35 % than 3 and
+        .12 % than 6.
+        """
+        return min(CHANCE / self.rarity**2, 1.0) if self.rarity > 0.0 else 1.0
+
+
+def find_transients(panel: Panel) -> list[Transient | None]:
+    """The most unusual excursion of each series that begins when the deployment may answer for it.
+
+    None where its height is no further from the level before it than such stretches are by themselves, or where the
+    level did not come back.
+    """
+    grid = panel.layout
+    if grid.deployed < 20 or grid.n_after < 2 * SIDE:
+        return [None] * panel.k
+    totals = cumulative_sums(panel.values)
+    sides, jitter = _means_of_sides(totals), _jitter(panel.values[:, : grid.deployed])
+    candidates = [
+        found
+        for length in LENGTHS
+        if length <= max(2, grid.n_after // 4) and length + 2 * SIDE <= grid.deployed // 3
+        if (found := _rarest_of_length(grid, totals, sides, length, jitter)) is not None
+    ]
+    if not candidates:
+        return [None] * panel.k
+    rarity, strength, begin, length = (np.stack(each) for each in zip(*candidates, strict=True))
+    best = np.lexsort((length, begin, strength, rarity), axis=0)[-1]
+    return [
+        None if rarity[way, k] <= 0.0 else _returned(
+            each, totals[k], float(rarity[way, k]), int(begin[way, k]), int(length[way, k])
+        )
+        for k, (each, way) in enumerate(zip(panel.series, best, strict=True))
+    ]  # fmt: skip
+
+
+def _returned(grid: RegularSeries, totals: Floats, rarity: float, begin: int, length: int) -> Transient | None:
+    """The excursion that a stretch stands out of, where it came back."""
+    stretch = begin + length
+    begin, end = _edges(grid, begin, stretch)
+    level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
+    height, error = _mean(totals, begin, end) - level, _error(grid, totals, end - begin)
+    if abs(height) <= error or _did_not_return(grid, min(stretch, end), level, height):
+        return None
+    if end == grid.n and _still_away(grid, stretch, level, height):
+        return None
+    return Transient(
+        begin=begin,
+        end=end,
+        level=level,
+        height=height,
+        usual=error,
+        rarity=rarity / SINGLE if end - begin == 1 else rarity,
+    )
+
+
+def _edges(grid: RegularSeries, begin: int, end: int) -> tuple[int, int]:
+    """From the highest point outwards, as far as the values stay away from the level; two that are back end it."""
+    level = median(grid.values[max(0, begin - BEFORE) : begin])
+    side = 1.0 if float(grid.values[begin:end].mean()) >= level else -1.0
+    away = side * (grid.values - level)
+    peak = begin + int(np.argmax(away[begin:end]))
+    calm = grid.values[max(0, begin - CALM) : begin - 1] - level
+    noise = mad(calm) if len(calm) else 0.0
+    near = away <= min(max(3.0 * noise, 0.1 * away[peak]), 0.5 * away[peak])
+    back = np.flatnonzero(near[peak + 1 : -1] & near[peak + 2 :])
+    first = peak
+    while first > max(grid.deployed - 1, 0) and not near[first - 1]:
+        first -= 1
+    return first, peak + 1 + int(back[0]) if len(back) else grid.n
+
+
+def _did_not_return(grid: RegularSeries, end: int, level: float, height: float) -> bool:
+    """Whether what follows scatters more than any before and keeps away from the level: then only that stands out."""
+    rest = grid.values[end:]
+    if len(rest) < SIDE:
+        return False
+    away = (float(rest.mean()) - level) / height
+    scatter = float(rest.std()) / abs(height)
+    keeps_away = away > SURE * scatter / np.sqrt(len(rest)) and away + SURE * scatter > 1.0
+    return keeps_away and long_run_error(grid.values, grid.deployed, end, grid.n).error > 0.0
+
+
+def _still_away(grid: RegularSeries, end: int, level: float, height: float) -> bool:
+    """Whether most values after the stretch that stands out are nearer to it than to the level: nothing came back."""
+    rest = (grid.values[end:] - level) / height
+    return not len(rest) or float((rest > 0.5).mean()) > AWAY
+
+
+def _error(grid: RegularSeries, totals: Floats, length: int) -> float:
+    """The 90 % point of how far stretches of the history are from the mean of the values before them."""
+    at = np.arange(BEFORE, grid.deployed - length)
+    if not len(at):
+        return float("inf")
+    apart = (totals[at + length] - totals[at]) / length - (totals[at] - totals[at - BEFORE]) / BEFORE
+    return quantile(np.abs(apart), 0.9)
+
+
+def _mean(totals: Floats, begin: int, end: int) -> float:
+    return float(totals[end] - totals[begin]) / (end - begin)
+
+
+def _jitter(histories: Floats) -> Floats:
+    """What an excursion has to exceed in any case (k,)."""
+    jitter: Floats = JITTER * row_quantiles(np.abs(np.diff(histories, axis=1)), 0.99)
+    return jitter
+
+
+_Rarest: TypeAlias = tuple[Floats, Floats, NDArray[np.int64], NDArray[np.int64]]
+"""Rarity, strength, position and length (k,); the rarity is 0 where nothing stands out."""
+
+
+def _rarest_of_length(
+    grid: RegularSeries, totals: Floats, sides: Floats, length: int, jitter: Floats
+) -> _Rarest | None:
+    """The highest excursion of one length in the deployment's window, of each series."""
+    height = _contrasts(totals, sides, length)
+    first, last = max(grid.deployed - 1 - SIDE, 0), min(grid.last_onset - SIDE, height.shape[1] - 1)
+    past = height[:, : max(grid.deployed - length - 2 * SIDE + 1, 0)]
+    window = last - first + 1
+    if window < 1 or past.shape[1] < max(LEAST, window):
+        return None
+    highest = window_maxima(past, window)
+    usual = np.maximum(row_quantiles(highest, COMMON), jitter)
+    inside = height[:, first : last + 1]
+    best, tallest = first + np.argmax(inside, axis=1), inside.max(axis=1)
+    few = 1.0 + FEW / (2 * highest.shape[1])
+    beyond = np.where(usual > 0.0, tallest / np.where(usual > 0.0, usual, 1.0) / few, FLAT)
+    rarity = np.where(tallest > 0.0, beyond, 0.0)
+    return rarity, tallest * length**0.5, best + SIDE, np.full(len(best), length)
+
+
+def _means_of_sides(totals: Floats) -> Floats:
+    """The means of the values from each position on that a stretch before it is compared with: fewer at the end."""
+    n = totals.shape[1] - 1
+    stop = np.minimum(np.arange(n - 1) + SIDE, n)
+    means: Floats = (totals[:, stop] - totals[:, : n - 1]) / (stop - np.arange(n - 1))
+    return means
+
+
+def _contrasts(totals: Floats, sides: Floats, length: int) -> Floats:
+    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 where it does not.
+
+    One height for each beginning from `SIDE` to `n - length - 2`, (k, n - length - 1 - SIDE).
+    """
+    begins = sides.shape[1] - length - SIDE
+    inside = (totals[:, SIDE + length : SIDE + length + begins] - totals[:, SIDE : SIDE + begins]) / length
+    left, right = sides[:, :begins], sides[:, SIDE + length :]
+    heights: Floats = np.maximum(inside - np.maximum(left, right), np.minimum(left, right) - inside)
+    return np.maximum(heights, 0.0, out=heights)

@@ -1,0 +1,194 @@
+"""The one loop that does what is due: it takes a job when a slot is free, holds it while it works, and finishes it."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import structlog
+
+from afdp_exporter.errors import AFDPError, LeaseLost, StoreError
+from afdp_exporter.jobs import Kind, Next, Settled, backoff
+from afdp_exporter.store import Job, Store
+
+log = structlog.get_logger(__name__)
+
+LEASE = timedelta(minutes=5)
+"""How long a job is held without a heartbeat; after that another runner takes it."""
+
+REST = timedelta(seconds=15)
+"""How long a runner rests at most before it asks anew: others may enqueue jobs, and clocks are set."""
+
+_BEATS = 3  # in a lease
+_SHORTEST_REST = timedelta(milliseconds=50)
+
+
+class Runner:
+    """Does the jobs of some kinds. A slow job holds up no other kind, and no other lane of its own kind."""
+
+    def __init__(
+        self,
+        store: Store,
+        *kinds: Kind,
+        clock: Callable[[], datetime],
+        lease: timedelta = LEASE,
+        rest: timedelta = REST,
+    ) -> None:
+        self._store = store
+        self._kinds = {kind.name: kind for kind in kinds}
+        self._clock = clock
+        self._lease = lease
+        self._longest_rest = rest
+        self._owner = uuid.uuid4().hex
+        self._running: dict[asyncio.Task[None], Job] = {}
+        self._held_until: dict[asyncio.Task[None], datetime] = {}
+        self._claiming: asyncio.Future[list[Job]] | None = None
+        self._begun = 0
+        self._called = asyncio.Event()
+
+    def add(self, *kinds: Kind) -> None:
+        """Do the jobs of these kinds, too."""
+        self._kinds |= {kind.name: kind for kind in kinds}
+
+    def wake(self) -> None:
+        """There may be something to do now."""
+        self._called.set()
+
+    async def run(self) -> None:
+        """Work until cancelled; whatever is under way then is given back."""
+        beating = asyncio.create_task(self._beat())
+        try:
+            while True:
+                self._called.clear()
+                rest = self._longest_rest
+                try:
+                    rest = await self._take()
+                except StoreError as error:
+                    log.error("store does not answer", error=str(error))
+                except Exception:  # the outermost loop: one unforeseen error must not end the work
+                    log.exception("work goes on after an unforeseen error")
+                await self._rest(rest)
+        finally:
+            beating.cancel()
+            await self._end(tuple(self._running))
+            if self._claiming is not None:  # what it takes would be held by nobody until its lease ends
+                await asyncio.gather(self._claiming, return_exceptions=True)
+            with suppress(StoreError):
+                await self._store.jobs.release(self._owner)
+
+    async def drain(self) -> bool:
+        """Do everything that is due, until nothing is; False where there was nothing."""
+        begun = self._begun
+        while True:
+            self._called.clear()
+            await self._take()
+            if self._running:
+                await asyncio.wait(tuple(self._running), return_when=asyncio.FIRST_COMPLETED)
+            elif not self._called.is_set():  # else the last one ended meanwhile, and with it what kept others waiting
+                return self._begun > begun
+
+    async def restart(self, kind: str) -> None:
+        """Break off the jobs of a kind; they are due at once."""
+        await self._end(tuple(task for task, job in self._running.items() if job.kind == kind))
+        await self._store.jobs.release(self._owner, kind)
+        self.wake()
+
+    async def _take(self) -> timedelta:
+        """Begin what is due, as far as slots are free; how long nothing else will be."""
+        exhausted = set[str]()
+        while True:
+            now = self._clock()
+            if any(until <= now for until in self._held_until.values()):
+                await self._hold()  # it stood still, or the clock was set: its own work is not to be begun anew
+            next_at = await self._store.jobs.next_at(tuple(self._kinds), self._lanes())
+            due = [name for name, at in next_at.items() if at <= now and name not in exhausted and self._free(name)]
+            if not due:
+                later = [at for name, at in next_at.items() if at > now and self._free(name)]
+                return min(max(min(later, default=now + self._longest_rest) - now, _SHORTEST_REST), self._longest_rest)
+            for name in due:
+                kind, free = self._kinds[name], self._free(name)
+                self._claiming = asyncio.ensure_future(
+                    self._store.jobs.claim(
+                        name,
+                        now,
+                        owner=self._owner,
+                        limit=free,
+                        lease=self._lease,
+                        per_lane=kind.per_lane,
+                        in_turns=True,
+                        lanes=kind.lanes(),
+                    )
+                )
+                jobs = await asyncio.shield(self._claiming)
+                for job in jobs:
+                    task = asyncio.create_task(self._work(kind, job))
+                    self._begun += 1
+                    self._running[task] = job
+                    self._held_until[task] = now + self._lease
+                    task.add_done_callback(self._ended)
+                if len(jobs) < free:
+                    exhausted.add(name)
+
+    def _lanes(self) -> dict[str, Collection[str]]:
+        known = {name: kind.lanes() for name, kind in self._kinds.items()}
+        return {name: lanes for name, lanes in known.items() if lanes is not None}
+
+    def _free(self, kind: str) -> int:
+        return max(self._kinds[kind].slots() - sum(job.kind == kind for job in self._running.values()), 0)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._running[task], self._held_until[task]
+        self.wake()
+
+    async def _work(self, kind: Kind, job: Job) -> None:
+        """Do a job and keep what becomes of it; where that cannot be kept its lease ends, and it is done again."""
+        try:
+            with self._store.jobs.holding(job):
+                then = await kind.run(job)
+            await self._settle(job, then)
+        except LeaseLost as error:
+            log.warning("job given up", kind=job.kind, key=job.key, error=str(error))
+        except StoreError as error:
+            log.error("job not finished", kind=job.kind, key=job.key, error=str(error))
+        except Exception as error:  # noqa: BLE001 - one job that fails must not stop the others
+            with suppress(StoreError):
+                await self._put_off(job, error)
+
+    async def _settle(self, job: Job, then: Next) -> None:
+        if not isinstance(then, Settled):
+            await self._store.jobs.finish(job, then)
+
+    async def _put_off(self, job: Job, error: Exception) -> None:
+        is_expected = isinstance(error, AFDPError)
+        reason = str(error) if is_expected else f"internal error: {type(error).__name__}"
+        if reason != job.reason:  # as long as it fails for the same reason it is reported once
+            log.warning(
+                "job failed, it is tried again", kind=job.kind, key=job.key, error=reason,
+                exc_info=None if is_expected else error,
+            )  # fmt: skip
+        await self._store.jobs.postpone(job, self._clock() + backoff(job.attempts), reason)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep((self._lease / _BEATS).total_seconds())
+            with suppress(StoreError):
+                await self._hold()
+
+    async def _hold(self) -> None:
+        """Hold what is under way for longer; what another holds by now is not. Raises StoreError."""
+        held = dict(self._running)
+        if held:
+            until = self._clock() + self._lease
+            await self._store.jobs.heartbeat(tuple(held.values()), until)
+            self._held_until |= dict.fromkeys(held.keys() & self._running.keys(), until)
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _rest(self, at_most: timedelta) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most.total_seconds()):  # wait_for may lose a cancellation (Python 3.11)
+                await self._called.wait()

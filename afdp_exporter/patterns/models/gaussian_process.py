@@ -1,0 +1,262 @@
+"""A Gaussian process classifier of the risk.
+
+Similar deployments behave alike: three of three similar deployments that caused harm move the risk as far as three
+examples can, which a regression with one weight a column does not allow. The kernel is the sum of a linear part, in
+which many weak features of one direction add up, and a squared-exponential part, in which deployments that agree in
+everything count most (Rasmussen and Williams, "Gaussian processes for machine learning", 2006, chapters 3 and 5). The
+posterior is found by expectation propagation: Laplace's approximation is far too cautious where outcomes follow from
+traits for certain (Kuss and Rasmussen, "Assessing approximate inference for binary Gaussian process classification",
+JMLR 6, 2005). Amplitudes, and whether sizes say anything of the risk, are averaged over by how well each foretells
+cases that are left out (Geisser and Eddy, "A predictive approach to model selection", JASA 74, 1979): expectation
+propagation gives that score with the fit. Beforehand a large amplitude is unlikely, since chance can often separate a
+few cases. Other services share most of the kernel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+from scipy.special import log_expit, logsumexp
+
+from afdp_exporter.model import Floats
+from afdp_exporter.patterns.models.logistic import moderated
+
+STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+"""The standard deviations of the log odds that traits may account for; the larger, the less likely beforehand."""
+SHARED = 0.9
+"""How much of what traits do holds for other services, too."""
+ROUNDS, SETTLED = 20, 5e-3
+"""Rounds of expectation propagation at most, and the change of the log evidence below which it ends."""
+DAMPING, LEAST_PRECISION = 0.9, 1e-6
+"""The share of its new value that a site takes in a round, and the least precision of one."""
+NODES, NODE_WEIGHTS = (
+    np.polynomial.hermite_e.hermegauss(12)[0],
+    np.polynomial.hermite_e.hermegauss(12)[1] / np.sqrt(2 * np.pi),
+)
+"""Gauss-Hermite quadrature of a standard normal distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Rows as the kernel sees them: `traits` (n, d), scaled so that a typical row has length 1; `directions` (n, k),
+    further columns of the linear part alone; and the number of each row's `service` and `team` (n,)."""
+
+    traits: Floats
+    directions: Floats
+    service: NDArray[np.intp]
+    team: NDArray[np.intp]
+
+    def some(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Inputs":
+        """Some of the rows."""
+        return Inputs(self.traits[rows], self.directions[rows], self.service[rows], self.team[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class MeanPrior:
+    """The prior of the log odds as such: their mean, and the standard deviations of the whole, a team, a service."""
+
+    mean: float
+    whole: float
+    team: float
+    service: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    outcomes: Floats  # (n,) from 0 to 1
+    weight: Floats  # (n,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sites:
+    """The normal factors that stand for the cases' likelihoods: precisions (n,), and precisions times means (n,)."""
+
+    precision: Floats
+    shift: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Posterior:
+    dual: Floats  # (n,) inverse kernel times the posterior mean: the weights of the kernel expansion
+    root_precision: Floats  # (n,) square root of the sites' precisions
+    cholesky: Floats  # (n, n) lower Cholesky factor
+    evidence: float  # its logarithm
+    left_out: float  # the log score of the cases, each left out
+
+
+@dataclass(frozen=True, slots=True)
+class _Hypothesis:
+    strength: float
+    directed: bool  # whether the directions say anything
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    assumed: _Hypothesis
+    weight: float
+    posterior: _Posterior
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianProcess:
+    """A fitted process; immutable. `left_out` is the logarithm of the mean score of cases left out over the strengths,
+    summed over whether the directions say anything."""
+
+    inputs: Inputs
+    level: MeanPrior
+    fits: tuple[_Fit, ...]
+    left_out: float
+
+    @property
+    def variance(self) -> float:
+        """What all traits of a typical row may do to the log odds together, by the prior, as a variance."""
+        return sum(fit.weight * fit.assumed.strength**2 for fit in self.fits)
+
+    def log_odds(self, inputs: Inputs) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the log odds of each row (m,), averaged over the strengths."""
+        if not self.fits:
+            mean = np.full(inputs.service.size, self.level.mean)
+            return mean, np.sqrt(_mean_variance(self.level) + np.zeros(mean.size))
+        parts = [self._log_odds(fit, inputs) for fit in self.fits]
+        shares = np.array([fit.weight for fit in self.fits])
+        means, variances = (np.array(side) for side in zip(*parts, strict=True))
+        mean = shares @ means
+        return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
+
+    def predictive_log_odds(self, inputs: Inputs) -> Floats:
+        """The log odds of the probability of each row (m,): the mean over the strengths, each over its own doubt."""
+        if not self.fits:
+            return moderated(*self.log_odds(inputs))
+        shares = np.array([fit.weight for fit in self.fits])
+        parts = [self._log_odds(fit, inputs) for fit in self.fits]
+        return np.asarray(shares @ [moderated(mean, np.sqrt(variance)) for mean, variance in parts])
+
+    def contrast(self, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
+        if not self.fits:
+            return np.zeros(one.service.size), np.zeros(one.service.size)
+        shares = np.array([fit.weight for fit in self.fits])
+        parts = [self._contrast(fit, one, other) for fit in self.fits]
+        means, variances = (np.array(side) for side in zip(*parts, strict=True))
+        mean = shares @ means
+        return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
+
+    def _contrast(self, fit: _Fit, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
+        between = _kernel(one, self.inputs, self.level, fit.assumed) - _kernel(
+            other, self.inputs, self.level, fit.assumed
+        )
+        apart = ((one.traits - other.traits) ** 2).sum(axis=1)
+        prior = 0.5 * apart + (1.0 - np.exp(-0.5 * apart))
+        if fit.assumed.directed:
+            prior = prior + ((one.directions - other.directions) ** 2).sum(axis=1)
+        return between @ fit.posterior.dual, np.maximum(
+            fit.assumed.strength**2 * prior - _explained(fit.posterior, between), 0.0
+        )
+
+    def _log_odds(self, fit: _Fit, inputs: Inputs) -> tuple[Floats, Floats]:
+        between = _kernel(inputs, self.inputs, self.level, fit.assumed)
+        prior = 0.5 * (inputs.traits**2).sum(axis=1) + 0.5
+        if fit.assumed.directed:
+            prior = prior + (inputs.directions**2).sum(axis=1)
+        variance = _mean_variance(self.level) + fit.assumed.strength**2 * prior - _explained(fit.posterior, between)
+        return self.level.mean + between @ fit.posterior.dual, np.maximum(variance, 1e-9)
+
+
+def _explained(posterior: _Posterior, between: Floats) -> Floats:
+    """How much of the prior variance of rows (m,) the cases take away, by the covariances `between` them (m, n)."""
+    known = linalg.solve_triangular(
+        posterior.cholesky, (between * posterior.root_precision).T, lower=True, check_finite=False
+    )
+    return np.asarray((known**2).sum(axis=0))
+
+
+def fit_gaussian_process(
+    inputs: Inputs, outcomes: Floats, weight: Floats, level: MeanPrior, strengths: Sequence[float] = STRENGTHS
+) -> GaussianProcess:
+    """Fit `outcomes` (n,), from 0 to 1, with sample weights `weight` (n,)."""
+    if not outcomes.size:
+        return GaussianProcess(inputs, level, (), 0.0)
+    data = _Observed(outcomes, weight)
+    found: list[tuple[_Hypothesis, _Posterior]] = []
+    for directed in (False, True)[: 1 + bool(inputs.directions.shape[1])]:
+        sites = _Sites(0.25 * weight + LEAST_PRECISION, weight * (outcomes - 0.5))
+        for strength in strengths:
+            assumed = _Hypothesis(strength, directed)
+            kernel = _kernel(inputs, inputs, level, assumed)
+            sites, posterior = _expectation_propagation(kernel, data, level.mean, sites)
+            found.append((assumed, posterior))
+    chances = 1.0 / np.array(strengths)
+    chances /= chances.sum()
+    scores = np.array(
+        [posterior.left_out + np.log(chances[place % chances.size]) for place, (_, posterior) in enumerate(found)]
+    )
+    left_out = float(logsumexp(scores))
+    shares = np.exp(scores - left_out)
+    fits = tuple(
+        _Fit(assumed, float(share), posterior) for (assumed, posterior), share in zip(found, shares, strict=True)
+    )
+    return GaussianProcess(inputs, level, fits, left_out)
+
+
+def _kernel(one: Inputs, other: Inputs, level: MeanPrior, assumed: _Hypothesis) -> Floats:
+    """The prior covariance of the log odds of rows, shape (m, n)."""
+    linear = one.traits @ other.traits.T
+    lengths = (one.traits**2).sum(axis=1)[:, None] + (other.traits**2).sum(axis=1)
+    alike = np.exp(-0.5 * np.maximum(lengths - 2.0 * linear, 0.0))
+    same = one.service[:, None] == other.service
+    places = level.whole**2 + level.service**2 * same + level.team**2 * (one.team[:, None] == other.team)
+    traits = (0.5 * linear + 0.5 * alike) * np.where(same, 1.0, SHARED)
+    if assumed.directed:
+        traits = traits + one.directions @ other.directions.T
+    return np.asarray(places + assumed.strength**2 * traits)
+
+
+def _mean_variance(level: MeanPrior) -> float:
+    return level.whole**2 + level.service**2 + level.team**2
+
+
+def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start: _Sites) -> tuple[_Sites, _Posterior]:
+    """The sites at which each one's moments agree with its likelihood, all renewed at once and damped."""
+    sites, evidence = start, -np.inf
+    one = np.eye(kernel.shape[0])
+    for _ in range(ROUNDS):
+        root = np.sqrt(sites.precision)
+        cholesky = np.asarray(np.linalg.cholesky(one + root[:, None] * kernel * root), dtype=np.float64)
+        half = linalg.solve_triangular(cholesky, root[:, None] * kernel, lower=True, check_finite=False)
+        variance = np.diag(kernel) - (half**2).sum(axis=0)
+        middle = kernel @ sites.shift - half.T @ (half @ sites.shift)
+        precision = np.maximum(1.0 / variance - sites.precision, 1e-9)
+        shift = middle / variance - sites.shift
+        total, first, second = _tilted_moments(shift / precision, 1.0 / precision, data, mean)
+        before, evidence = evidence, _evidence(sites, precision, shift, middle, cholesky) + float(total.sum())
+        if abs(evidence - before) < SETTLED:
+            break
+        renewed = _Sites(np.maximum(1.0 / second - precision, LEAST_PRECISION), first / second - shift)
+        sites = _Sites(
+            (1.0 - DAMPING) * sites.precision + DAMPING * renewed.precision,
+            (1.0 - DAMPING) * sites.shift + DAMPING * renewed.shift,
+        )
+    explained = root * linalg.cho_solve((cholesky, True), root * (kernel @ sites.shift), check_finite=False)
+    return sites, _Posterior(sites.shift - explained, root, cholesky, evidence, float(total.sum()))
+
+
+def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: float) -> tuple[Floats, Floats, Floats]:
+    """The logarithm of each case's likelihood under a normal distribution, and mean and variance given both (n,)."""
+    points = centre[:, None] + np.sqrt(variance)[:, None] * NODES
+    log_odds = points + mean
+    likelihood = data.outcomes[:, None] * log_expit(log_odds) + (1.0 - data.outcomes)[:, None] * log_expit(-log_odds)
+    share = np.exp(data.weight[:, None] * likelihood) * NODE_WEIGHTS
+    total = share.sum(axis=1)
+    first = (share * points).sum(axis=1) / total
+    second = (share * (points - first[:, None]) ** 2).sum(axis=1) / total
+    return np.log(total), first, np.maximum(second, 1e-9)
+
+
+def _evidence(sites: _Sites, precision: Floats, shift: Floats, middle: Floats, cholesky: Floats) -> float:
+    """What the evidence is beside the cases' own likelihoods (Rasmussen and Williams, equation 3.65)."""
+    cavity, both = shift / precision, sites.precision + precision
+    gained = 0.5 * float(np.log1p(sites.precision / precision).sum()) - float(np.log(np.diag(cholesky)).sum())
+    gained += 0.5 * float(sites.shift @ middle - (sites.shift**2 / both).sum())
+    return gained + 0.5 * float((shift / both) @ (sites.precision * cavity - 2.0 * sites.shift))

@@ -1,0 +1,206 @@
+"""A two-part (hurdle) model of one target, and its mixture over trouble or none (Cragg 1971; Mullahy 1986).
+
+The probability that a figure moves at all is a logistic regression, its size given a move a ridge regression. Risk,
+failure, cost and metrics of a planned deployment all come from this one mixture, so that they cannot contradict one
+another: a figure moves with the probability of trouble times its probability under trouble, plus the same without.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, ndtri
+
+from afdp_exporter.model import Estimate, Floats, Forecast
+from afdp_exporter.patterns.models import ridge, targets
+from afdp_exporter.patterns.models.logistic import Logistic
+from afdp_exporter.patterns.models.ridge import (
+    CONFORMAL,
+    TROUBLED,
+    RidgePosterior,
+    conformal_quantiles,
+    weighted_quantiles,
+)
+from afdp_exporter.patterns.models.risk import RiskModel, SeverityFeature, TrainingMatrix, fit_probability
+from afdp_exporter.patterns.models.targets import AsinhTransform, TargetValues
+
+ENOUGH = 3
+"""The fewest cases that a prediction may rest on."""
+EXPECTED_MOVE = 0.3
+"""The prior: this share of deployments moves a given figure."""
+CLEAR = 2.0
+"""The largest standard deviation of what sizes say of the risk, in units of their noise: it may be next to none."""
+MOVE_MATTERING, MOVE_SPREAD = 0.4, 2.5
+"""The prior: how many columns of a trait matter, and the spread of the log odds ratio of one that does; a trait can
+decide whether a figure moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class HurdleModel:
+    """What was learned of one figure from `n` cases: how far it moves, and, where it does not always, how often.
+
+    `used` examples moved. `errors` are out-of-fold, in units of their predictive standard deviation; `unmoved` holds
+    the figures where nothing moved.
+    """
+
+    scale: AsinhTransform
+    size_model: RidgePosterior
+    errors: Floats
+    severity: SeverityFeature
+    n: int
+    used: int
+    occurrence: Logistic | None
+    unmoved: Floats
+    mean_trouble: float  # the mean chance of trouble of the cases behind
+
+    def with_trouble(self, rows: Floats, trouble: float) -> Floats:
+        """Rows (m, p) as `size_model` and `occurrence` know them, with or without trouble (m, p + 1)."""
+        return np.hstack([rows, np.full((rows.shape[0], 1), trouble - self.mean_trouble)])
+
+
+def fit_hurdle(figures: TargetValues, data: TrainingMatrix, trouble: Floats) -> HurdleModel | None:
+    """Fit one target given the probability (n,) of `trouble`; None while fewer than ENOUGH are known.
+
+    Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
+    """
+    known = np.isfinite(figures.values)
+    if int(known.sum()) < ENOUGH:
+        return None
+    moved = known & figures.moved
+    hurdle = ENOUGH <= int(moved.sum()) <= int(known.sum()) - ENOUGH
+    used = moved if hurdle else known
+    usual = float(trouble.mean())
+    table, groups = np.hstack([data.table, trouble[:, None] - usual]), [*data.groups, TROUBLED]
+    scale, line = _fit_size(figures.values[used], table[used], groups, data.sample_weight[used])
+    scaled = np.where(used, scale.transform(figures.values), np.nan)
+    unseen = ridge.leave_one_out(line, table, scaled, groups, data.sample_weight)
+    errors = ((scaled - unseen.mean) / unseen.predictive_sd)[used]
+    return HurdleModel(
+        scale=scale,
+        size_model=line,
+        errors=_of_the_service(errors, data.own[used]),
+        severity=_severity(scaled, used, data),
+        n=int(known.sum()),
+        used=int(used.sum()),
+        occurrence=_fit_occurrence(figures.moved[known], replace(data, table=table, groups=groups), known)
+        if hurdle
+        else None,
+        unmoved=_of_the_service(figures.values[known & ~moved], data.own[known & ~moved]) if hurdle else np.zeros(0),
+        mean_trouble=usual,
+    )
+
+
+def _severity(scaled: Floats, used: NDArray[np.bool_], data: TrainingMatrix) -> SeverityFeature:
+    """How far the traits alone move the figure: what teaches the risk must not know whether there was trouble."""
+    line = ridge.fit_ridge(data.table[used], scaled[used], data.groups, data.sample_weight[used])
+    unseen = ridge.leave_one_out(line, data.table, scaled, data.groups, data.sample_weight)
+    share = 1.0 / max(float(unseen.effect.std()) / CLEAR, 1.0)
+    return SeverityFeature(share * unseen.effect, share * np.append(0.0, line.weights[1:]) / line.sigma)
+
+
+def _fit_occurrence(moved: NDArray[np.bool_], data: TrainingMatrix, known: NDArray[np.bool_]) -> Logistic:
+    return fit_probability(
+        moved.astype(float), data, known, EXPECTED_MOVE, inclusion_probability=MOVE_MATTERING, slab_sd=MOVE_SPREAD
+    )
+
+
+def _of_the_service(values: Floats, own: NDArray[np.bool_]) -> Floats:
+    """The service's own values where they are enough to speak for themselves, else everybody's."""
+    return values[own] if int(own.sum()) >= CONFORMAL else values
+
+
+def _fit_size(
+    values: Floats, rows: Floats, groups: Sequence[str], sample_weight: Floats
+) -> tuple[AsinhTransform, RidgePosterior]:
+    """The scale on which cases left out are the least surprising, and the line on it."""
+    candidates = targets.asinh_transform(values, CONFORMAL)
+
+    def surprise(scale: AsinhTransform) -> float:
+        scaled = scale.transform(values)
+        line = ridge.fit_ridge(rows, scaled, groups, sample_weight, rounds=ridge.QUICK_ROUNDS)
+        errors = ridge.studentized_residuals(line, rows, scaled, sample_weight)
+        return float(np.sum(0.5 * errors**2 - scale.log_jacobian(values)) + values.size * np.log(line.sigma))
+
+    best = min(candidates, key=surprise) if len(candidates) > 1 else candidates[0]
+    return best, ridge.fit_ridge(rows, best.transform(values), groups, sample_weight)
+
+
+POINTS = np.array([0.05, 0.5, 0.95])
+"""The points of a distribution that are reported."""
+GRID = (np.arange(100) + 0.5) / 100  # the points of a distribution's own
+COARSE = (np.arange(25) + 0.5) / 25
+"""The points of one possibility's distribution, where several are mixed."""
+UNUSUAL = 0.6
+"""How much of what a trait may do by the prior is in doubt where it is not reported: it may have a value never seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMixture:
+    """Possible rows of one deployment (m, p) with their `weights` (m,), and the chance of trouble of each (m,)."""
+
+    rows: Floats
+    weights: Floats
+    trouble: Floats
+
+
+def outcome_mixture(trouble: RiskModel, rows: Floats, weights: Floats) -> OutcomeMixture:
+    """The event that a deployment's rows speak of."""
+    return OutcomeMixture(rows=rows, weights=weights, trouble=trouble.risk(rows))
+
+
+def risk_estimate(fit: RiskModel, rows: Floats, weights: Floats, imputed_share: float = 0.0) -> Estimate:
+    """A probability over possible rows (m, p) with `weights` (m,), with its range: their doubt and their spread.
+
+    `imputed_share` is the share of a row, 0 to 1, that was imputed: what is deployed may be of a kind never seen in it.
+    """
+    centre, spread = fit.log_odds(rows)
+    spread = np.sqrt(spread**2 + UNUSUAL * np.sqrt(imputed_share) * fit.process.variance)
+    reach = ndtri(COARSE if centre.size > 1 else POINTS)
+    points = centre[:, None] + spread[:, None] * reach[None, :]
+    share = np.repeat(weights / reach.size, reach.size)
+    if centre.size > 1:
+        low, _, high = expit(weighted_quantiles(points.ravel(), share, POINTS))
+    else:
+        low, _, high = expit(points[0])
+    middle = float(weights @ fit.risk(rows))
+    return Estimate(low=min(float(low), middle), median=middle, high=max(float(high), middle))
+
+
+def expected_change(response: HurdleModel, event: OutcomeMixture) -> Forecast:
+    """The points of one figure: the chance that it moves, how far if it does, and of both together."""
+    shares, sizes = _components(response, event, GRID if event.weights.size == 1 else COARSE)
+    moving = np.repeat(shares / sizes.shape[1], sizes.shape[1])
+    chance = float(shares.sum())
+    if_moved = _estimate(sizes.ravel(), moving)
+    if response.occurrence is None:
+        return Forecast(low=if_moved.low, median=if_moved.median, high=if_moved.high, chance=1.0, if_moved=if_moved)
+    still = np.full(response.unmoved.size, (1.0 - chance) / response.unmoved.size)
+    whole = _estimate(np.concatenate([sizes.ravel(), response.unmoved]), np.concatenate([moving, still]))
+    return Forecast(low=whole.low, median=whole.median, high=whole.high, chance=chance, if_moved=if_moved)
+
+
+def expected_value(response: HurdleModel, event: OutcomeMixture) -> Floats:
+    """The mean of one figure for each row (m,), its noise taken from left-out cases (Duan's smearing)."""
+    shares, sizes = _components(response, OutcomeMixture(event.rows, np.ones(event.weights.size), event.trouble), GRID)
+    moved = (shares * sizes.mean(axis=1)).reshape(2, -1).sum(axis=0)
+    if response.occurrence is None:
+        return np.asarray(moved)
+    return np.asarray(moved + (1.0 - shares.reshape(2, -1).sum(axis=0)) * response.unmoved.mean())
+
+
+def _components(response: HurdleModel, event: OutcomeMixture, points: Floats) -> tuple[Floats, Floats]:
+    """For each row with and without trouble (2 m,): the chance that it is so and the figure moves, and these points of
+    the figure then (2 m, points)."""
+    rows = np.vstack([response.with_trouble(event.rows, 1.0), response.with_trouble(event.rows, 0.0)])
+    shares = np.concatenate([event.weights * event.trouble, event.weights * (1.0 - event.trouble)])
+    if response.occurrence is not None:
+        shares = shares * response.occurrence.risk(rows)
+    errors = conformal_quantiles(response.errors, response.size_model.degrees_of_freedom, points)
+    centre, spread = response.size_model.mean(rows), response.size_model.predictive_sd(rows)
+    return shares, response.scale.inverse(centre[:, None] + spread[:, None] * errors[None, :])
+
+
+def _estimate(points: Floats, weights: Floats) -> Estimate:
+    low, median, high = weighted_quantiles(points, weights, POINTS)
+    return Estimate(low=float(low), median=float(median), high=float(high))

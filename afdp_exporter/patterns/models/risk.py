@@ -1,0 +1,224 @@
+"""The risk of trouble: the pooled log odds of a sparse logistic regression and a Gaussian process, with stacked inputs.
+
+Yes or no carries little information; sizes carry much more, and what moves them far is likely to bring trouble. The
+out-of-fold predictions of the size models are therefore further columns (stacking: Wolpert, "Stacked generalization",
+Neural Networks 5, 1992). They are linear in the features, so that they fold back into weights of the features.
+
+The two learners err differently: the logistic regression (`logistic.py`) assumes few informative columns and is better
+for many examples; the Gaussian process (`gaussian_process.py`) assumes that similar deployments behave alike and is
+better for few. Each weighs as much as its score of left-out cases says (pseudo-Bayesian model averaging: Yao et
+al., "Using stacking to average Bayesian predictive distributions", Bayesian Analysis 13, 2018).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, log_expit, logit
+
+from afdp_exporter.model import Floats
+from afdp_exporter.patterns.features.encoding import TOGETHER
+from afdp_exporter.patterns.models.gaussian_process import (
+    GaussianProcess,
+    Inputs,
+    MeanPrior,
+    fit_gaussian_process,
+)
+from afdp_exporter.patterns.models.logistic import Logistic, SpikeAndSlabPrior, add_intercept, fit_logistic
+from afdp_exporter.patterns.models.ridge import TROUBLED
+from afdp_exporter.patterns.models.targets import Labels
+
+DOUBT = 1.4
+"""The standard deviation of the prior's log odds: the 90 % range of a risk of 15 % goes from 1 % to 50 %."""
+DIRECTION_SPREAD = 0.5
+"""The spread of the log odds ratio for one standard deviation of all figures' noise together."""
+COMPARED = 200
+"""The most cases that the process compares with: the service's own and newest ones."""
+HERE, SERVICE, TEAM_LEVEL = ", here", "service", "team"
+"""The names of the groups of columns that speak of one service: an effect of its own, its level, its team's level."""
+MATTERING, MATTERING_HERE, MATTERING_TOGETHER = 0.8, 0.02, 0.005
+"""How many columns of a trait matter, how many do so for one service alone, and how likely each product does."""
+ODDS_SPREAD, ODDS_SPREAD_HERE, LEVEL_SPREAD = 1.2, 0.7, 0.3
+"""The spread of a log odds ratio that matters, of one for a service alone, and of the levels of services and teams."""
+TROUBLED_SPREAD = 4.0
+"""The spread of the log odds ratio that there was trouble, where a figure moved."""
+TELLING, TELLING_SPREAD = 0.9, 0.5
+"""Prior inclusion probability of a stacked column, and the slab of its log odds ratio for one SD of its noise."""
+FOLDS = 5
+"""Parts of the cases that are left out in turn to score the regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMatrix:
+    """What every fit of a service shares: the rows, their groups, how much each counts, and which are its own.
+
+    `scales` (p,) turns a row into what a kernel compares, 0 for columns that it leaves out; `service` and `team` (n,)
+    number where a row belongs, home first.
+    """
+
+    table: Floats
+    groups: Sequence[str]
+    sample_weight: Floats
+    own: NDArray[np.bool_]
+    scales: Floats
+    service: NDArray[np.intp]
+    team: NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityFeature:
+    """How far one figure is expected to move, in units of its noise: of each case (n,) by fits that did not see it, and
+    as `weights` (p + 1,) of any row, the intercept left out."""
+
+    effects: Floats
+    weights: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class RiskModel:
+    """How likely something is, in the opinion of a regression, which has this `share`, and of a Gaussian process."""
+
+    logistic: Logistic
+    process: GaussianProcess
+    share: float
+    scales: Floats
+    directions: Floats  # (p + 1, k) from a row with a one before it to the directions of the process
+
+    def log_odds(self, table: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the log odds of each row of home."""
+        first, first_sd = self.logistic.log_odds(table)
+        second, second_sd = self.process.log_odds(self._inputs(table))
+        return self._pooled(first, second), self._pooled(first_sd, second_sd)
+
+    def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation of the difference of the log odds of rows, pair by pair (n,)."""
+        first, first_sd = self.logistic.contrast(one, other)
+        second, second_sd = self.process.contrast(self._inputs(one), self._inputs(other))
+        return self._pooled(first, second), self._pooled(first_sd, second_sd)
+
+    def _pooled(self, first: Floats, second: Floats) -> Floats:
+        return self.share * first + (1.0 - self.share) * second
+
+    def _inputs(self, table: Floats) -> Inputs:
+        home = np.zeros(table.shape[0], dtype=np.intp)
+        return Inputs(_scaled(table, self.scales), add_intercept(table) @ self.directions, home, home)
+
+    def risk(self, table: Floats) -> Floats:
+        """The probability of each row of home: a learner that does not know is pooled as one that does not."""
+        first, second = self.logistic.predictive_log_odds(table), self.process.predictive_log_odds(self._inputs(table))
+        return np.asarray(expit(self._pooled(first, second)))
+
+
+def fit_risk(
+    labels: Labels, data: TrainingMatrix, expected: float, severities: Sequence[SeverityFeature] = ()
+) -> RiskModel:
+    """Learn how likely something is; beforehand it is `expected`."""
+    known = labels.weight > 0
+    counted = replace(data, sample_weight=data.sample_weight * labels.weight)
+    rows = np.sort(np.lexsort((np.arange(known.size), data.own, known))[known.size - min(int(known.sum()), COMPARED) :])
+    share = DIRECTION_SPREAD / np.sqrt(max(len(severities), 1))
+    effects = [share * severity.effects[rows, None] for severity in severities]
+    inputs = Inputs(
+        traits=_scaled(data.table[rows], data.scales),
+        directions=np.hstack([np.zeros((rows.size, 0)), *effects]),
+        service=data.service[rows],
+        team=data.team[rows],
+    )
+    level = MeanPrior(_prior_odds(expected), DOUBT, LEVEL_SPREAD, LEVEL_SPREAD)
+    happened, sample_weight = labels.happened[rows], counted.sample_weight[rows]
+    weights = np.array([severity.weights for severity in severities]).reshape(-1, data.table.shape[1] + 1)
+    process = fit_gaussian_process(inputs, happened, sample_weight, level)
+    score = _left_out_score(labels, counted, rows, expected, severities)
+    return RiskModel(
+        logistic=fit_probability(labels.happened[known], counted, known, expected, severities),
+        process=process,
+        share=float(expit(score - process.left_out)),
+        scales=data.scales,
+        directions=share * weights.T,
+    )
+
+
+def _left_out_score(
+    labels: Labels,
+    data: TrainingMatrix,
+    rows: NDArray[np.intp],
+    expected: float,
+    severities: Sequence[SeverityFeature],
+) -> float:
+    """The regression's log score of `rows`, each by a fit that did not see it nor others of its fold."""
+    known = labels.weight > 0
+    table = np.hstack([data.table, *(severity.effects[:, None] for severity in severities)])
+    prior = _prior(data.groups, expected, (MATTERING, ODDS_SPREAD))
+    fold = np.cumsum(known) % FOLDS
+    score = 0.0
+    for number in np.unique(fold[rows]):
+        seen, out = known & (fold != number), rows[fold[rows] == number]
+        found = _regression(labels.happened[seen], data, seen, prior, severities)
+        odds, happened = found.predictive_log_odds(table[out]), labels.happened[out]
+        score += float(data.sample_weight[out] @ (happened * log_expit(odds) + (1.0 - happened) * log_expit(-odds)))
+    return score
+
+
+def _scaled(table: Floats, scales: Floats) -> Floats:
+    used = scales > 0
+    return np.asarray(table[:, used] * scales[used])
+
+
+def fit_probability(
+    happened: Floats,
+    data: TrainingMatrix,
+    known: NDArray[np.bool_],
+    expected: float,
+    severities: Sequence[SeverityFeature] = (),
+    *,
+    inclusion_probability: float = MATTERING,
+    slab_sd: float = ODDS_SPREAD,
+) -> Logistic:
+    """Fit the probability of `happened` (k,) in the `known` examples (n,). The prior: it is `expected`, so many columns
+    of a trait matter (`inclusion_probability`), and the log odds ratio of one that does has this `slab_sd`."""
+    prior = _prior(data.groups, expected, (inclusion_probability, slab_sd))
+    found = _regression(happened, data, known, prior, severities)
+    back = np.vstack([np.eye(1 + len(data.groups)), *(severity.weights for severity in severities)])
+    return Logistic(weights=found.weights @ back, covariance=back.T @ found.covariance @ back)
+
+
+def _regression(
+    happened: Floats,
+    data: TrainingMatrix,
+    known: NDArray[np.bool_],
+    prior: SpikeAndSlabPrior,
+    severities: Sequence[SeverityFeature],
+) -> Logistic:
+    """The fit by the columns and, behind them, by what the fits of the sizes expect of each case."""
+    effects = [severity.effects[known, None] for severity in severities]
+    whole = prior.with_columns(len(effects), inclusion_probability=TELLING, slab_sd=TELLING_SPREAD)
+    return fit_logistic(np.hstack([data.table[known], *effects]), happened, data.sample_weight[known], whole)
+
+
+def _prior(groups: Sequence[str], expected: float, trait: tuple[float, float]) -> SpikeAndSlabPrior:
+    rows = [_column_prior(name, groups.count(name), trait) for name in groups]
+    inclusion_probability, slab_sds = np.array(rows, dtype=float).reshape(len(groups), 2).T
+    return SpikeAndSlabPrior(
+        intercept_mean=_prior_odds(expected),
+        intercept_sd=DOUBT,
+        inclusion_probability=inclusion_probability,
+        slab_sd=slab_sds,
+    )
+
+
+def _prior_odds(expected: float) -> float:
+    """The mean of the prior's log odds whose probability is the expected one."""
+    return float(logit(expected) * np.sqrt(1.0 + np.pi * DOUBT**2 / 8.0))
+
+
+def _column_prior(group: str, columns: int, trait: tuple[float, float]) -> tuple[float, float]:
+    if group in {SERVICE, TEAM_LEVEL}:
+        return 1.0, LEVEL_SPREAD
+    if group == TROUBLED:
+        return 1.0, TROUBLED_SPREAD
+    if group == TOGETHER:
+        return MATTERING_TOGETHER, trait[1]
+    if group.endswith(HERE):
+        return MATTERING_HERE / columns, ODDS_SPREAD_HERE
+    return trait[0] / columns, trait[1]

@@ -1,0 +1,1 @@
+"""Geometry of plots: positions and SVG paths. Pure; the templates draw them."""

@@ -1,0 +1,355 @@
+"""How a server is asked that others need, too: not while it is away, not twice, and at a pace where nothing is urgent.
+
+Each wraps a `Source` and is one itself: `Breaker` for everything that is asked, `RecallingSource` where questions are
+billed or counted, `PacedSource` for the past.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+import numpy as np
+import stamina
+from pydantic import Field
+
+from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
+from afdp_exporter.model import Series, Window
+from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, grid, on_grid
+
+_BETWEEN_PROBES = 15.0  # seconds
+
+_REMEMBERED = 128 * 1024**2  # bytes of values
+
+_SETTLED = 64 * 1024**2  # bytes of values
+_PIECE = 120  # points: two hours in steps of a minute
+_NAMES = 200  # bytes of a series beside its values, about
+
+_TRIES = 3  # of a query that fails where others are answered
+
+_Key: TypeAlias = tuple[Bound, timedelta, int]
+
+
+class _Wrapping:
+    """Another source: whatever is not said anew is as of that."""
+
+    remote: ClassVar[bool] = True
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def metered(self) -> bool:
+        """That of the source."""
+        return self._source.metered
+
+    @property
+    def queries_per_call(self) -> int:
+        """That of the source."""
+        return self._source.queries_per_call
+
+    @property
+    def settles_after(self) -> timedelta:
+        """That of the source."""
+        return self._source.settles_after
+
+    def prepare(self, query: str | Mapping[str, Any]) -> Query:
+        """As the source."""
+        return self._source.prepare(query)
+
+    async def reach(self) -> None:
+        """As the source."""
+        await self._source.reach()
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """As the source."""
+        return await self._source.freshness(asked, window, step)
+
+
+class Breaker(_Wrapping):
+    """Another source, of which it is known whether it answers.
+
+    A query without answer is the query's own failure (QueryFailed) where the source has answered another meanwhile, or
+    answers a probe now. Else the source is away (SourceUnavailable), and until it answers a probe again, one in 15 s,
+    nothing is sent to it.
+    """
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self._away: SourceUnavailable | None = None
+        self._answered = float("-inf")  # when it last gave any answer
+        self._probed = float("-inf")  # when it last was asked whether it does
+        self._probing = asyncio.Lock()
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+        """As the source; unknown while it is away."""
+        return None if self._away is not None else await super().freshness(asked, window, step)
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """As `Source.fetch`; without asking while the source is away."""
+        started = _now()
+        if self._away is not None and (away := await self._absence(started)):
+            return [away for _ in asked]
+        found = await self._source.fetch(asked, window, step)
+        failed = [each for each in found if isinstance(each, SourceUnavailable)]
+        if len(failed) < len(found):
+            self._answers_again()
+        if not failed or await self._absence(started):
+            return found
+        return [_failed(each) if isinstance(each, SourceUnavailable) else each for each in found]
+
+    async def _absence(self, since: float) -> SourceUnavailable | None:
+        """Why the source is away; None where it has answered since then. A probe tells where nothing is known."""
+        if self._away is not None and self._probing.locked():
+            return self._away
+        async with self._probing:
+            if self._away is not None and self._probed > _now() - _BETWEEN_PROBES:
+                return self._away
+            if self._away is None and self._answered >= since:
+                return None
+            self._probed = _now()
+            try:
+                await self._source.reach()
+            except SourceUnavailable as error:
+                self._away = error
+            else:
+                self._answers_again()
+            return self._away
+
+    def _answers_again(self) -> None:
+        self._away, self._answered = None, _now()
+
+
+def breaker(source: Source) -> Source:
+    """A source behind a breaker, if it is a server; itself, if it is only ours."""
+    return Breaker(source) if source.remote else source
+
+
+def _failed(error: SourceError) -> QueryFailed:
+    return QueryFailed(error.reason, str(error))
+
+
+class RecallingSource(_Wrapping):
+    """Another source, of which no piece of time is asked twice that has settled: what is older does not change.
+
+    Nothing is asked of the future, so that the end of a question is at most now: a piece is kept once it ends
+    `settles_after` before that. What was an error, partial or empty is asked again. `most` bytes are kept.
+    """
+
+    def __init__(self, source: Source, most: int = _SETTLED) -> None:
+        super().__init__(source)
+        self._most = most
+        self._pieces: OrderedDict[_Key, list[Series]] = OrderedDict()
+        self._bytes = 0
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """As `Source.fetch`; queries that lack the same stretch of time are asked for it together."""
+        first, last = (round(float(at) / step.total_seconds()) for at in grid(window, step)[[0, -1]])
+        numbers = range(first // _PIECE, last // _PIECE + 1)  # the first piece is asked for as a whole
+        recalled = {query: self._recalled(query, step, numbers) for query in asked}
+        lacking: dict[tuple[int, int], list[Bound]] = {}
+        for query, known in recalled.items():
+            missing = [number for number in numbers if number not in known]
+            if missing:
+                for number in range(missing[0], missing[-1]):
+                    known.pop(number, None)  # it is asked for again, with what lacks around it
+                stretch = missing[0] * _PIECE, min((missing[-1] + 1) * _PIECE - 1, last)
+                lacking.setdefault(stretch, []).append(query)
+        found: dict[Bound, Fetched] = {}
+
+        async def ask(stretch: tuple[int, int], queries: Sequence[Bound]) -> None:
+            start, end = (datetime.fromtimestamp(at * step.total_seconds(), UTC) for at in stretch)
+            answers = await self._source.fetch(queries, Window(start=start, end=end), step)
+            found.update(zip(queries, answers, strict=True))
+
+        await asyncio.gather(*(ask(stretch, queries) for stretch, queries in lacking.items()))
+        for query, answer in found.items():
+            self._keep(query, answer, step, window.end - self.settles_after)
+        return [_whole(recalled[query], found.get(query, []), window, step) for query in asked]
+
+    def _recalled(self, query: Bound, step: timedelta, numbers: range) -> dict[int, list[Series]]:
+        """The pieces that are kept, by their number."""
+        found = {number: self._pieces[key] for number in numbers if (key := (query, step, number)) in self._pieces}
+        for number in found:
+            self._pieces.move_to_end((query, step, number))
+        return found
+
+    def _keep(self, query: Bound, answer: Fetched, step: timedelta, settled: datetime) -> None:
+        """Keep the pieces of an answer that have settled, and drop the oldest when there is too much."""
+        if isinstance(answer, SourceError) or not answer or any(each.warnings for each in answer):
+            return
+        points = answer[0].times
+        for first in range(0, points.size - _PIECE + 1, _PIECE):
+            place = slice(first, first + _PIECE)
+            if points[place][-1] > settled.timestamp():
+                break
+            times = points[place].copy()
+            piece = [
+                replace(each, times=times, values=each.values[place].copy())
+                for each in answer
+                if not np.isnan(each.values[place]).all()
+            ]
+            key = query, step, round(float(points[first]) / step.total_seconds()) // _PIECE
+            self._bytes += _weight(piece) - _weight(self._pieces.pop(key, []))
+            self._pieces[key] = piece
+        while self._bytes > self._most:
+            self._bytes -= _weight(self._pieces.popitem(last=False)[1])
+
+
+def _weight(piece: Sequence[Series]) -> int:
+    return _NAMES + sum(each.values.nbytes + _NAMES for each in piece)
+
+
+def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, window: Window, step: timedelta) -> Fetched:
+    """What was kept, by number, and what was answered as one; an error where the answer is."""
+    if isinstance(answer, SourceError):
+        return answer
+    answered = round(float(answer[0].times[0]) / step.total_seconds()) // _PIECE if answer else 0
+    parts = sorted({**recalled, answered: answer}.items()) if answer else sorted(recalled.items())
+    return list(_joined([piece for _, piece in parts], window, step))
+
+
+def guarded(source: Source) -> Source:
+    """A source behind a breaker and, where questions are billed or counted, a memory of what has settled."""
+    behind = breaker(source)
+    return RecallingSource(behind) if behind.metered else behind
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacingPolicy:
+    """How much a metrics server is asked while the past is measured: `patience` is for one that is away meanwhile."""
+
+    __pydantic_config__: ClassVar = STRICT
+
+    queries_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    queries_per_second: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0
+    patience: Duration = timedelta(minutes=10)
+
+
+class PacedSource(_Wrapping):
+    """Another source behind a pace; pieces of `piece` length up to `until` are asked for once while they are in mind.
+
+    Answers are those of the source itself: a piece is a range on the same grid.
+    """
+
+    def __init__(self, source: Source, *, piece: timedelta, until: datetime, pace: PacingPolicy) -> None:
+        super().__init__(source)
+        self._piece = piece
+        self._until = until
+        self._pace = pace
+        self._slots = asyncio.Semaphore(pace.queries_at_once)
+        self._next = 0.0
+        self._pieces: OrderedDict[_Key, asyncio.Task[list[Series]]] = OrderedDict()
+        self._bytes = 0
+
+    @property
+    def queries_per_call(self) -> int:
+        """One: what is remembered is a query's."""
+        return 1
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the source
+        """Unknown: in the past no sample is on its way."""
+        return None
+
+    async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
+        """As `Source.fetch`. It is unavailable only when the source was away for as long as patience allows."""
+        return list(await asyncio.gather(*(self._fetched(each, window, step) for each in asked)))
+
+    async def _fetched(self, query: Bound, window: Window, step: timedelta) -> Fetched:
+        try:
+            if window.end > self._until:
+                return await self._ask(query, window, step)
+            numbers = self._numbers(window, step)
+            return list(_joined([await self._remembered(query, each, step) for each in numbers], window, step))
+        except SourceError as error:
+            return error
+
+    def _numbers(self, window: Window, step: timedelta) -> range:
+        """The pieces that the window's points lie in."""
+        points = grid(window, step)
+        return range(int(points[0] // self._seconds(step)), int(points[-1] // self._seconds(step)) + 1)
+
+    def _seconds(self, step: timedelta) -> float:
+        """The length of a piece: whole steps."""
+        return max(self._piece // step, 1) * step.total_seconds()
+
+    async def _remembered(self, query: Bound, number: int, step: timedelta) -> list[Series]:
+        key = (query, step, number)
+        task = self._pieces.get(key)
+        if task is None:
+            start = number * self._seconds(step)
+            end = min(start + self._seconds(step) - step.total_seconds(), self._until.timestamp())
+            window = Window(start=datetime.fromtimestamp(start, UTC), end=datetime.fromtimestamp(end, UTC))
+            task = self._pieces[key] = asyncio.create_task(self._ask(query, window, step))
+            task.add_done_callback(lambda done: self._keep(key, done))
+        self._pieces.move_to_end(key)
+        return await asyncio.shield(task)  # others may wait for it, too
+
+    def _keep(self, key: _Key, done: asyncio.Task[list[Series]]) -> None:
+        """Forget what may be answered another time, and the oldest when there is too much."""
+        if done.cancelled() or isinstance(done.exception(), SourceUnavailable):
+            self._pieces.pop(key, None)
+            return
+        self._bytes += _size(done)
+        while self._bytes > _REMEMBERED:
+            oldest = next(name for name, task in self._pieces.items() if task.done())
+            self._bytes -= _size(self._pieces.pop(oldest))
+
+    async def _ask(self, query: Bound, window: Window, step: timedelta) -> list[Series]:
+        failed = 0
+
+        def again(error: Exception) -> bool:
+            nonlocal failed
+            failed += isinstance(error, QueryFailed)
+            return isinstance(error, SourceUnavailable | QueryFailed) and failed < _TRIES
+
+        retries = stamina.retry_context(
+            on=again, attempts=None, timeout=self._pace.patience, wait_initial=1.0, wait_max=60.0
+        )
+        async with self._slots:
+            async for attempt in retries:
+                with attempt:
+                    await self._turn()
+                    (found,) = await self._source.fetch([query], window, step)
+                    if isinstance(found, SourceError):
+                        raise found
+                    return found
+        raise AssertionError("the last try answers or raises")
+
+    async def _turn(self) -> None:
+        now = _now()
+        mine = max(self._next, now)
+        self._next = mine + 1 / self._pace.queries_per_second
+        await asyncio.sleep(mine - now)
+
+
+def _size(done: asyncio.Task[list[Series]]) -> int:
+    return 0 if done.exception() else sum(each.values.nbytes for each in done.result())
+
+
+def _joined(answers: list[list[Series]], window: Window, step: timedelta) -> Iterator[Series]:
+    """The series of all pieces on the window's grid; one that has nothing within the window is left out."""
+    points = grid(window, step)
+    parts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Series]] = {}
+    for each in (series for answer in answers for series in answer):
+        parts.setdefault((each.metric, tuple(sorted(each.labels.items()))), []).append(each)
+    warnings = tuple(dict.fromkeys(text for answer in answers for each in answer for text in each.warnings))
+    for pieces in parts.values():
+        times = np.concatenate([each.times for each in pieces])
+        values = np.concatenate([each.values for each in pieces])
+        found = on_grid(times, values, points, step.total_seconds())
+        if not np.isnan(found).all():
+            notes = tuple(dict.fromkeys(text for each in pieces for text in each.notes))
+            yield replace(pieces[0], times=points, values=found, warnings=warnings, notes=notes)
+
+
+def paced(source: Source, *, piece: timedelta, until: datetime, pace: PacingPolicy) -> Source:
+    """A source at a pace, if it is a server that others need; itself, if it is only ours."""
+    return PacedSource(source, piece=piece, until=until, pace=pace) if source.remote else source

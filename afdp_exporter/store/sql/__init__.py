@@ -1,0 +1,1 @@
+"""The SQL of the store, said once for SQLite and PostgreSQL."""

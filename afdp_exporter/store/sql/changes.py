@@ -1,0 +1,25 @@
+"""The SQL of what changed: functions of a connection. Whoever changes something appends it in the same transaction."""
+
+from afdp_exporter.model import Deployment
+from afdp_exporter.store import StoredChange
+from afdp_exporter.store.follow_ups import jobs_after
+from afdp_exporter.store.sql import jobs
+from afdp_exporter.store.sql.connection import Connection
+
+
+def append_of(connection: Connection, kind: str, deployment: Deployment) -> None:
+    """Something of a deployment has changed; what follows from it becomes due."""
+    connection.append_change(kind, deployment.id)
+    receivers = [row["name"] for row in connection.execute("SELECT name FROM receivers")]
+    jobs.enqueue(connection, jobs_after(kind, deployment, receivers))
+
+
+def since(connection: Connection, seq: int, limit: int) -> list[StoredChange]:
+    """Those behind this one, oldest first."""
+    rows = connection.execute("SELECT seq, kind, id FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+    return [StoredChange(seq=row["seq"], kind=row["kind"], id=row["id"]) for row in rows]
+
+
+def prune(connection: Connection, keep: int) -> None:
+    """Forget all but the newest."""
+    connection.execute("DELETE FROM changes WHERE seq <= ?", (connection.last_change() - keep,))

@@ -1,0 +1,86 @@
+"""What the SQL of the store needs of a database, and where SQLite and PostgreSQL have to be asked in different words.
+
+Statements name their values `:name`, or `?` in order; whatever both databases understand alike is written once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Row: TypeAlias = Any
+"""A row: its columns by name, or unpacked in order."""
+
+Parameters: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """The parts of statements that differ.
+
+    `listed` is a query for the texts of a JSON array, `has_tags` a condition on annotations: both want the name of the
+    value that holds the array. `walk` wants the name of the index that a statement is to use. `locked` keeps the rows
+    of a query as they are until the transaction ends, `skip_locked` leaves out those that another one keeps. `lateral`
+    tells that a subquery may speak of the tables before it, without which a walk from place to place has to be written
+    otherwise.
+    """
+
+    listed: str
+    has_tags: str
+    walk: str
+    locked: str
+    skip_locked: str
+    lateral: bool
+    keep_course: str
+
+
+class Cursor(Protocol):
+    """The rows that a statement gave."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Row: ...
+
+    def fetchall(self) -> list[Row]: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+class Connection(Protocol):
+    """A connection within a transaction, or one that reads."""
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def execute(self, statement: str, values: Parameters = (), /) -> Cursor: ...
+
+    def executemany(self, statement: str, values: Iterable[Parameters], /) -> Cursor: ...
+
+    def serialise(self, kind: str, key: str) -> None:
+        """Until the transaction ends nobody else is past this call with the same words."""
+
+    def append_change(self, kind: str, thing_id: str) -> None:
+        """Append to the changes, at the latest as the last act of the transaction."""
+
+    def last_change(self) -> int:
+        """The newest `seq` that was ever given."""
+
+    def make_room_for_courses(self, deployment_id: str) -> None:
+        """Have a place where the courses of this deployment are kept."""
+
+    def forget_courses(self, before_us: int) -> int:
+        """Forget the courses of deployments that ended before this; how many that were."""
+
+
+class Writing(Protocol):
+    """Runs what writes: each in a transaction."""
+
+    async def write(self, work: Callable[[Connection], T], /) -> T: ...
+
+
+class Reading(Protocol):
+    """Runs what reads."""
+
+    async def read(self, query: Callable[[Connection], T], /) -> T: ...

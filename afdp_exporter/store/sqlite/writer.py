@@ -1,0 +1,202 @@
+"""One thread with the one connection that writes: many operations to a commit, each in a savepoint of its own."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from afdp_exporter.errors import StoreError
+from afdp_exporter.store.sqlite.connection import Connection, SQLError, translate
+
+T = TypeVar("T")
+
+_BATCH = 256
+_BETWEEN_TRIES = 5.0  # seconds until a file that could not be written to is tried again
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[Connection], Any]
+    answer: asyncio.Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    job: _Job
+    result: Any = None
+    error: Exception | None = None
+
+
+class Writer:
+    """Runs operations in their order; an operation has its answer once the commit that holds it is on disk."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._ended = False
+        self._written = asyncio.Event()
+        self._ending = threading.Lock()  # between taking in a job and ending, so that none is left without an answer
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write now."""
+        return self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still write."""
+        return self._thread.is_alive() and not self._ended
+
+    @property
+    def written(self) -> asyncio.Event:
+        """Set by the next commit."""
+        return self._written
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a transaction; what it raises undoes its own changes only. Raises StoreError besides."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+        with self._ending:
+            if self._ended:
+                raise StoreError("the store is closed")
+            self._jobs.put(_Job(work, answer))
+        return await answer
+
+    def close(self) -> None:
+        """Finish what was accepted, and let go of the connection; blocks until then."""
+        with self._ending:
+            self._ended = True
+            self._jobs.put(None)
+        self._thread.join()
+        self._connection.close()
+
+    def _run(self) -> None:
+        batch: list[_Job] = []
+        try:
+            while batch := self._take():
+                self._tell(self._commit(batch))
+        finally:
+            with self._ending:
+                self._ended = True
+            left = [*batch, *self._waiting()]
+            self._tell([_Answer(job, error=StoreError("the store's writer has ended")) for job in left])
+
+    def _take(self) -> list[_Job]:
+        """What waits now, up to a batch; at least one, nothing at the end."""
+        first = self._jobs.get()
+        return [] if first is None else [first, *self._waiting(_BATCH - 1)]
+
+    def _waiting(self, most: int | None = None) -> Iterable[_Job]:
+        taken = 0
+        while most is None or taken < most:
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return
+            if job is None:
+                self._jobs.put(None)
+                return
+            taken += 1
+            yield job
+
+    def _commit(self, batch: list[_Job]) -> list[_Answer]:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            answers = [self._apply(job) for job in batch]
+            self._connection.execute("COMMIT")
+        except SQLError as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            return [_Answer(job, error=translate(error)) for job in batch]
+        return answers
+
+    def _apply(self, job: _Job) -> _Answer:
+        self._connection.execute("SAVEPOINT job")
+        try:
+            answer = _Answer(job, result=job.work(self._connection))
+        except Exception as error:
+            if not self._connection.in_transaction:  # SQLite gave up the whole batch
+                raise
+            self._connection.execute("ROLLBACK TO job")
+            answer = _Answer(job, error=translate(error) if isinstance(error, SQLError) else error)
+        self._connection.execute("RELEASE job")
+        return answer
+
+    def _tell(self, answers: list[_Answer]) -> None:
+        with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
+            self._loop.call_soon_threadsafe(self._resolve, answers)
+
+    def _resolve(self, answers: list[_Answer]) -> None:
+        for answer in answers:
+            future = answer.job.answer
+            if future.done():
+                continue
+            if answer.error is not None:
+                future.set_exception(answer.error)
+            else:
+                future.set_result(answer.result)
+        written, self._written = self._written, asyncio.Event()
+        written.set()
+
+
+class LateWriter:
+    """Stands for a writer while the file cannot be written to: refuses, and tries now and then whether it can be.
+
+    `opened` is called with the connection once it can; what it raises leaves everything as it was.
+    """
+
+    def __init__(
+        self, refusal: StoreError, open_connection: Callable[[], Connection], opened: Callable[[], None]
+    ) -> None:
+        self._refusal = refusal
+        self._open = open_connection
+        self._opened = opened
+        self._writer: Writer | None = None
+        self._written = asyncio.Event()
+        self._trying = asyncio.Lock()
+        self._tried = float("-inf")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still write, or may later."""
+        return self._writer is None or self._writer.alive
+
+    @property
+    def writes(self) -> bool:
+        """Whether it can write now."""
+        return self._writer is not None
+
+    @property
+    def written(self) -> asyncio.Event:
+        """As `Writer.written`; set, too, when it can write."""
+        return self._written if self._writer is None else self._writer.written
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """As `Writer.write`."""
+        if self._writer is None:
+            async with self._trying:
+                await self._try()
+        if self._writer is None:
+            raise type(self._refusal)(str(self._refusal))
+        return await self._writer.write(work)
+
+    def close(self) -> None:
+        """As `Writer.close`."""
+        if self._writer is not None:
+            self._writer.close()
+
+    async def _try(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._writer is not None or now - self._tried < _BETWEEN_TRIES:
+            return
+        self._tried = now
+        with suppress(StoreError):
+            connection = await asyncio.to_thread(self._open)
+            await asyncio.to_thread(self._opened)
+            self._writer = Writer(connection)
+            self._written.set()

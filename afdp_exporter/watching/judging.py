@@ -1,0 +1,112 @@
+"""What is asked about each metric of a deployment: the series of one rollout are judged together, and drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge_together
+from afdp_exporter.impact.common_cause import control_series
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.impact.counterfactual import counterfactuals
+from afdp_exporter.impact.data_quality import missing_after
+from afdp_exporter.impact.verdict import shift_of
+from afdp_exporter.model import Attribution, Floats, Series, Shift, Trajectory
+from afdp_exporter.watching.evidence import MetricData
+
+
+class CaseJudge:
+    """The judgements of one deployment, as it was known at one time."""
+
+    def __init__(self, case: AnalysisContext) -> None:
+        self._deployed, self._until = case.deployment.started_at, case.now
+        self._deployed_at = self._deployed.timestamp()
+        self._rollout = Rollout(
+            deployed_at=self._deployed_at,
+            finished_at=case.deployment.ended_at.timestamp(),
+            earlier=case.earlier,
+            time_zone=case.zone,
+        )
+        self._step = case.step
+
+    def judged(self, evidence: MetricData, *, within: float | None) -> tuple[Finding, float | None]:
+        """A metric with a series, by itself; it may respond within so many seconds where it may follow others."""
+        name = evidence.metric.name
+        return self.late({name: evidence}, self.near([evidence]), {name: within})[name]
+
+    def near(self, gathered: Sequence[MetricData]) -> dict[str, Finding]:
+        """What is found of each metric with a series, by its name, as an effect of the rollout itself."""
+        findings = judge_together(self._rollout, [self._observed(each) for each in gathered])
+        return {each.metric.name: finding for each, finding in zip(gathered, findings, strict=True)}
+
+    def late(
+        self, evidence: Mapping[str, MetricData], near: Mapping[str, Finding], windows: Mapping[str, float | None]
+    ) -> dict[str, tuple[Finding, float | None]]:
+        """Metrics that may follow others are asked twice: for an effect of their own first, then for a late one.
+
+        `windows` says within how many seconds each may respond. Returns each finding with the window it came from.
+        """
+        asked = {name: within for name, within in windows.items() if within is not None and not near[name].attributed}
+        observed = [self._observed(evidence[name], within) for name, within in asked.items()]
+        found: dict[str, tuple[Finding, float | None]] = {name: (near[name], None) for name in windows}
+        for (name, within), late in zip(asked.items(), judge_together(self._rollout, observed), strict=True):
+            if late.attributed or (late.verdict.moved and not near[name].verdict.moved):
+                found[name] = late, within
+        return found
+
+    def _observed(self, evidence: MetricData, within: float | None = None) -> ObservedSeries:
+        series, window = evidence.series, evidence.rate_window
+        if series is None:
+            raise ValueError(f"{evidence.metric.name} has no series")
+        return ObservedSeries(
+            times=series.times,
+            values=series.values,
+            control=_control(evidence),
+            of=series.of,
+            worse=evidence.metric.worse,
+            step=(evidence.step or self._step).total_seconds(),
+            respond_within=within,
+            rate_window=None if window is None else window.total_seconds(),
+        )
+
+    def drawn(
+        self, gathered: Sequence[MetricData], answers: Mapping[str, tuple[Finding, float | None]]
+    ) -> tuple[Trajectory, ...]:
+        """The courses of metrics with a series, beside what was to be expected."""
+        found = [
+            (name, finding, self._observed(each, within))
+            for each in gathered
+            for name in (each.metric.name,)
+            for finding, within in (answers[name],)
+        ]
+        return tuple(each for each in counterfactuals(self._rollout, found) if each is not None)
+
+    def lacking(self, shift: Shift, evidence: MetricData, series: Series) -> str | None:
+        """Why too little was measured after the deployment to say that nothing is worse; None where it was enough.
+
+        What could not be judged at all has its own reason.
+        """
+        if not shift.moved and shift.verdict not in {Attribution.NO_EFFECT, Attribution.INCONCLUSIVE}:
+            return None
+        if shift.verdict is Attribution.INCONCLUSIVE and shift.change is None:
+            return None
+        return missing_after(series.times, series.values, self._deployed, self._until, evidence.step or self._step)
+
+    def witnesses(self, evidence: Mapping[str, MetricData], metrics: Sequence[str], service: str) -> dict[str, Shift]:
+        """What another service's series of some metrics did, by metric; without those of which it has none."""
+        peers = [
+            replace(evidence[metric], series=series, control=None, peers={})
+            for metric in metrics
+            if (series := evidence[metric].peers.get(service)) is not None
+        ]
+        found = self.near(peers)
+        return {
+            each.metric.name: shift_of(found[each.metric.name], each.metric, each.series.warnings)
+            for each in peers
+            if each.series is not None
+        }
+
+
+def _control(evidence: MetricData) -> Floats | None:
+    """What the deployment cannot have touched."""
+    if evidence.control is not None:
+        return evidence.control.values
+    return control_series([peer.values for peer in evidence.peers.values()])

@@ -1,0 +1,95 @@
+"""The process: what is alike behaves alike, as far as the cases can say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, log_expit
+from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
+
+from afdp_exporter.patterns.models.gaussian_process import Inputs, MeanPrior, fit_gaussian_process
+
+LEVEL = MeanPrior(mean=0.0, whole=1.0, team=1e-6, service=1e-6)
+
+
+def inputs(traits: np.ndarray, service: np.ndarray | None = None) -> Inputs:
+    home = np.zeros(len(traits), dtype=np.intp)
+    return Inputs(traits, np.zeros((len(traits), 0)), home if service is None else service, home)
+
+
+def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds() -> None:
+    rng = np.random.default_rng(3)
+    traits = rng.normal(size=(9, 3)) / np.sqrt(3)
+    happened = (traits[:, 0] > 0).astype(float)
+    kernel = ConstantKernel(1.0) + ConstantKernel(6.0**2 / 2) * (DotProduct(0.0) + RBF(1.0))
+    draws = rng.multivariate_normal(np.zeros(9), kernel(traits), size=400_000)
+    likelihood = np.exp(np.where(happened > 0, log_expit(draws), log_expit(-draws)).sum(axis=1))
+    process = fit_gaussian_process(inputs(traits), happened, np.ones(9), LEVEL, (6.0,))
+    mean, spread = process.log_odds(inputs(traits))
+    sampled = likelihood @ draws / likelihood.sum()
+    assert mean == pytest.approx(sampled, rel=0.06, abs=0.15)
+    assert spread == pytest.approx(np.sqrt(likelihood @ (draws - sampled) ** 2 / likelihood.sum()), rel=0.1)
+    assert process.fits[0].posterior.evidence == pytest.approx(np.log(likelihood.mean()), abs=0.1)
+
+
+def test_directions_that_say_nothing_are_hardly_believed() -> None:
+    rng = np.random.default_rng(7)
+    traits = rng.normal(size=(60, 4)) / 2
+    happened = (traits[:, 1] > 0).astype(float)
+    shares = []
+    for directions in (0.5 * rng.normal(size=(60, 6)), 4.0 * (happened[:, None] - 0.5) * np.ones((60, 6))):
+        process = fit_gaussian_process(replace(inputs(traits), directions=directions), happened, np.ones(60), LEVEL)
+        shares.append(sum(fit.weight for fit in process.fits if fit.assumed.directed))
+    assert shares[0] < 0.2
+    assert shares[1] > 0.8
+
+
+def test_a_few_cases_of_chance_are_not_taken_for_a_strong_law() -> None:
+    level = MeanPrior(mean=-1.4, whole=1.4, team=0.3, service=0.3)
+
+    def strong(traits: np.ndarray, happened: np.ndarray) -> float:
+        process = fit_gaussian_process(inputs(traits), happened, np.ones(len(traits)), level)
+        return sum(fit.weight for fit in process.fits if fit.assumed.strength >= 4.0)
+
+    rng = np.random.default_rng(11)
+    few = [rng.normal(size=(15, 12)) / np.sqrt(12) for _ in range(10)]
+    assert np.mean([strong(traits, (rng.random(15) < 0.2).astype(float)) for traits in few]) < 0.3
+    many = rng.normal(size=(60, 12)) / np.sqrt(12)
+    assert strong(many, (many[:, 0] + many[:, 1] > 0).astype(float)) > 0.9
+
+
+def test_three_of_three_alike_move_the_odds_of_a_fourth_and_not_of_another() -> None:
+    rng = np.random.default_rng(5)
+    plain = np.hstack([0.2 * rng.normal(size=(20, 3)), np.zeros((20, 1))])
+    alike = np.hstack([0.2 * rng.normal(size=(4, 3)), np.ones((4, 1))])
+    happened = np.append(np.zeros(20), np.ones(3))
+    level = MeanPrior(mean=-1.7, whole=1.0, team=0.3, service=0.3)
+    process = fit_gaussian_process(inputs(np.vstack([plain, alike[:3]])), happened, np.ones(23), level)
+    fourth, other = process.log_odds(inputs(np.vstack([alike[3:], plain[:1]])))[0]
+    assert expit(fourth) > 0.5
+    assert expit(other) < 0.15
+
+
+def test_what_other_services_did_counts_less_than_ones_own_and_more_than_nothing() -> None:
+    traits = np.tile(np.eye(4), (3, 1))
+    happened = np.tile([1.0, 0.0, 0.0, 0.0], 3)
+    level = MeanPrior(mean=-1.7, whole=1.0, team=0.3, service=0.3)
+
+    def odds(service: int) -> float:
+        cases = inputs(traits, np.full(12, service, dtype=np.intp))
+        return float(fit_gaussian_process(cases, happened, np.ones(12), level).log_odds(inputs(np.eye(4)[:1]))[0][0])
+
+    assert odds(0) > odds(1) > -1.7
+
+
+@given(st.integers(1, 12), st.integers(0, 2**32 - 1))
+def test_any_few_cases_give_finite_odds_with_a_doubt(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    traits, happened = 10.0 ** rng.uniform(-3, 2) * rng.normal(size=(n, 2)), rng.integers(0, 2, n).astype(float)
+    process = fit_gaussian_process(inputs(traits), happened, rng.uniform(0.01, 1.0, n), LEVEL)
+    mean, spread = process.log_odds(inputs(traits))
+    assert np.isfinite(mean).all()
+    assert (spread > 0).all()
+    assert sum(fit.weight for fit in process.fits) == pytest.approx(1.0)

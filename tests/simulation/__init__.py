@@ -1,0 +1,1 @@
+"""Months of operation in seconds: the exporter's own code on virtual time, among faults that a seed draws."""

@@ -1,0 +1,99 @@
+"""What every store promises of announcements and of what commits changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from afdp_exporter.errors import NotFound
+from afdp_exporter.model import Announcement, ChangeType, CommitChange, Deployment, Look, Origin, Status
+from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def announce(store: Store, deployment: Callable[..., Deployment], look: Callable[..., Look]) -> Callable[..., object]:
+    """Announces an event; its deployment's description tells which events are known, in order."""
+
+    async def tell(event: str, at: datetime, *, keep: bool = True, **words: object) -> Announced:
+        announcement = Announcement(sender="test", key="k", event=event, origin=Origin(), at=at)
+
+        def assemble(
+            stored: Stored, new: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]
+        ) -> Assembled:
+            if not keep:
+                return Assembled(deployment_id=None, keep=False)
+            known = " ".join(each.announcement.event for each in after)
+            made = replace(stored("d1") or deployment(commit="abc"), description=known)
+            return Assembled(
+                deployment_id="d1", amendments=(Amendment(deployment=made, looks=(look(),)),), keep=before != after
+            )
+
+        return await store.deployments.apply_announcement("thread", replace(announcement, **words), at, assemble)
+
+    return tell
+
+
+async def test_an_event_is_taken_once_and_its_thread_is_read_together(
+    store: Store, announce: Callable[..., object], look: Callable[..., Look], noon: datetime
+) -> None:
+    first = await announce("begun", noon)
+    second = await announce("ended", noon + MINUTE)
+    again = await announce("ended", noon + MINUTE)
+    assert (first.created, first.changed) == (True, True)
+    assert (second.created, second.changed) == (False, True)
+    assert not again.changed
+    assert (await store.deployments.find("d1")).description == "begun ended"
+    assert await store.looks.of_deployment("d1") == (look(),)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_of_an_event_told_in_two_ways_that_with_a_state_counts_then_the_earlier_one(
+    announce: Callable[..., object], noon: datetime, turned: bool
+) -> None:
+    ways = [
+        {"at": noon + MINUTE, "status": Status.SUCCEEDED},
+        {"at": noon, "status": None},
+        {"at": noon + 2 * MINUTE, "status": Status.FAILED},
+    ]
+    told = [(await announce("event", **way)).changed for way in (reversed(ways) if turned else ways)]
+    assert told == ([True, False, True] if turned else [True, False, False])
+
+
+async def test_what_says_nothing_new_is_forgotten(
+    store: Store, announce: Callable[..., object], noon: datetime
+) -> None:
+    told = await announce("event", noon, keep=False)
+    assert (told.deployment, told.created, told.changed) == (None, False, False)
+    assert (await announce("event", noon)).changed
+    assert (await store.deployments.find("d1")).description == "event"
+
+
+async def test_nothing_is_kept_of_an_announcement_where_the_function_raises(
+    store: Store, announce: Callable[..., object], noon: datetime
+) -> None:
+    def refuse(*_: object) -> Assembled:
+        raise ValueError("no")
+
+    new = Announcement(sender="test", key="k", event="event", origin=Origin(), at=noon)
+    with pytest.raises(ValueError, match="no"):
+        await store.deployments.apply_announcement("thread", new, noon, refuse)
+    with pytest.raises(NotFound):
+        await store.deployments.find("d1")
+    assert (await announce("event", noon)).changed
+
+
+async def test_a_deployment_has_the_traits_of_its_commit_whichever_comes_first(
+    store: Store, announce: Callable[..., object], noon: datetime
+) -> None:
+    change = CommitChange(commit="abc", traits={"files": 3.0}, change_types=(ChangeType.DATABASE,))
+    assert await store.deployments.save_commit_change(change) == []
+    await announce("begun", noon)
+    told = await store.deployments.find("d1")
+    assert (told.traits, told.change_types) == ({"files": 3.0}, (ChangeType.DATABASE,))
+    (described,) = await store.deployments.save_commit_change(replace(change, traits={"files": 5.0}))
+    assert described == await store.deployments.find("d1")
+    assert described.traits == {"files": 5.0}
+    assert await store.deployments.save_commit_change(change) == []

@@ -1,0 +1,77 @@
+"""What an installation does not use is not loaded, and told by its extra where it is missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from afdp_exporter.errors import ConfigError
+from afdp_exporter.settings import build
+
+OPTIONAL = (
+    "aiodocker",
+    "boto3",
+    "botocore",
+    "google",
+    "graphql",
+    "jsonpath_ng",
+    "kubernetes_asyncio",
+    "psycopg",
+    "psycopg_pool",
+)
+CONFIG = """
+sources:
+  - {name: prometheus, kind: prometheus, url: "http://localhost:9090"}
+metrics:
+  - {name: up, layer: technical, query: sum(up)}
+"""
+PROGRAM = """
+import sys
+from pathlib import Path
+import afdp_exporter.cli, afdp_exporter.server
+from afdp_exporter import config
+config.load(Path(sys.argv[1]))
+print(sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:])))
+"""
+
+
+def test_who_asks_a_prometheus_alone_loads_nothing_of_the_clouds(tmp_path: Path) -> None:
+    file = tmp_path / "afdp.yml"
+    file.write_text(CONFIG)
+    command = [sys.executable, "-c", PROGRAM, str(file), *OPTIONAL]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+LOGINS = {"sigv4": ("_aws", "botocore", "aws"), "google_iam": ("_google", "google.auth", "google")}
+
+
+@pytest.mark.parametrize("login", LOGINS)
+def test_a_login_whose_package_is_missing_names_its_extra(login: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, package, extra = LOGINS[login]
+    monkeypatch.delitem(sys.modules, f"afdp_exporter.logins.{module}", raising=False)
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")] + [package]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=rf"{login} needs the package {package}.*'afdp-exporter\[{extra}\]'"):
+        build("sources", "prometheus", {"url": "http://localhost:9090", login: {}}, "sources[0]")
+
+
+PLUGINS = {
+    ("executors", "lambda"): ("botocore", "aws"),
+    ("feeds", "kubernetes"): ("kubernetes_asyncio", "kubernetes"),
+    ("webhooks", "new_relic"): ("graphql", "new_relic"),
+}
+
+
+@pytest.mark.parametrize(("package", "kind"), PLUGINS)
+def test_a_plugin_whose_package_is_missing_names_the_extra_that_holds_it(
+    package: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, extra = PLUGINS[package, kind]
+    hidden = (f"afdp_exporter.{package}.{kind}", "afdp_exporter.aws")
+    for name in hidden:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    for name in [name for name in sys.modules if name == module or name.startswith(f"{module}.")] + [module]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=rf"kind {kind} needs the package {module}.*'afdp-exporter\[{extra}\]'"):
+        build(package, kind, {}, package)

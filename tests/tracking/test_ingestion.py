@@ -1,0 +1,200 @@
+"""Whatever way the events of deployments come, what is stored in the end is the same."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from afdp_exporter.errors import BadInput
+from afdp_exporter.model import Announcement, Deployment, Ignored, Origin, Status
+from afdp_exporter.store import Announced
+from afdp_exporter.store.sql.rows import announcement_values
+from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.tracking.ingestion import ingest
+from afdp_exporter.tracking.merge import deployment_id, merge_announcements
+from afdp_exporter.watching.watch import Schedule
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SCHEDULE = Schedule()
+
+
+def events() -> st.SearchStrategy[list[Announcement]]:
+    """The events of two deployments: states at any times, some at the same, some told in two ways."""
+    return st.lists(
+        st.builds(
+            Announcement,
+            sender=st.just("github"),
+            key=st.sampled_from(["octo/a:1", "octo/a:2"]),
+            event=st.sampled_from([f"e{number}" for number in range(6)]),
+            at=st.integers(0, 5).map(lambda minutes: NOON + timedelta(minutes=minutes)),
+            status=st.sampled_from([None, *Status]),
+            origin=st.builds(Origin, service=st.sampled_from(["api", "shop"]), environment=st.just("production")),
+            version=st.sampled_from([None, "v1", "v2"]),
+            traits=st.dictionaries(st.sampled_from(["files", "rows"]), st.integers(0, 3).map(float)),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+
+
+def kept(told: list[Announcement]) -> dict[tuple[str, str], Announcement]:
+    """What a store keeps of announcements: of one event in two ways that with a state, then the sender's first."""
+    found: dict[tuple[str, str], Announcement] = {}
+    for each in told:
+        key = (each.key, each.event)
+        found[key] = min((each, found.get(key, each)), key=_document)
+    return found
+
+
+def _document(announcement: Announcement) -> tuple[bool, Any, str]:
+    values = announcement_values("", announcement, NOON)
+    return announcement.status is None, values["at_us"], values["document"]
+
+
+def timeless(deployment: Deployment | None) -> Deployment | None:
+    """Without the only word that depends on the delivery."""
+    return None if deployment is None else replace(deployment, received_at=NOON)
+
+
+class Deliveries(RuleBasedStateMachine):
+    """A store that is told of two deployments, now and then closed and opened again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "store.db"
+        self.now = NOON + timedelta(hours=1)
+        self.told: list[Announcement] = []
+        self.left: list[Announcement] = []
+        self.store = self.runner.run(SQLiteStore.open(self.path))
+
+    @initialize(announcements=events())
+    def begin(self, announcements: list[Announcement]) -> None:
+        self.left = announcements
+
+    def deliver(self, announcement: Announcement) -> Announced:
+        found = self.runner.run(ingest(announcement, rules=(), schedule=SCHEDULE, store=self.store, now=self.now))
+        assert isinstance(found, Announced)
+        self.told.append(announcement)
+        return found
+
+    @rule(data=st.data())
+    def one_that_was_not_told(self, data: st.DataObject) -> None:
+        if self.left:
+            chosen = data.draw(st.sampled_from(self.left))
+            self.left.remove(chosen)
+            self.deliver(chosen)
+
+    @rule(data=st.data())
+    def one_that_was_told_before(self, data: st.DataObject) -> None:
+        if self.told:
+            assert not self.deliver(data.draw(st.sampled_from(self.told))).changed
+
+    @rule(minutes=st.integers(1, 5000))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+
+    @rule()
+    def the_exporter_starts_again(self) -> None:
+        self.runner.run(self.store.close())
+        self.store = self.runner.run(SQLiteStore.open(self.path))
+
+    @invariant()
+    def what_is_stored_is_the_life_of_the_set(self) -> None:
+        assert self.stored() == self.expected()
+
+    @invariant()
+    def looks_follow_the_end_and_only_what_happened_is_looked_at(self) -> None:
+        for key in {each.key for each in self.told}:
+            life = merge_announcements([each for each in kept(self.told).values() if each.key == key], received_at=NOON)
+            if life is not None:
+                looks = self.runner.run(self.store.looks.of_deployment(life.deployment.id))
+                expected = life.happened and not life.deployment.planned
+                assert bool(looks) is expected
+                assert {look.due_at - look.after for look in looks} <= {life.deployment.ended_at}
+
+    def expected(self) -> list[Deployment | None]:
+        found = kept(self.told).values()
+        lives = [
+            merge_announcements([each for each in found if each.key == key], received_at=NOON)
+            for key in ("octo/a:1", "octo/a:2")
+        ]
+        return [None if life is None else life.deployment for life in lives]
+
+    def stored(self) -> list[Deployment | None]:
+        page = self.runner.run(self.store.deployments.page()).deployments
+        by_id = {deployment.id: timeless(deployment) for deployment in page}
+        return [by_id.get(f"github:octo:a:{number}") for number in (1, 2)]
+
+    def teardown(self) -> None:
+        for announcement in [*self.left, *self.left, *self.told]:
+            self.deliver(announcement)
+        assert self.stored() == self.expected()
+        self.runner.run(self.store.close())
+        self.runner.close()
+        self.folder.cleanup()
+
+
+Deliveries.TestCase.settings = settings(
+    max_examples=25, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestDeliveries = Deliveries.TestCase
+
+
+@pytest.mark.slow
+def test_many_more_ways_of_delivering_come_to_the_same() -> None:
+    run_state_machine_as_test(Deliveries, settings=settings(max_examples=150, stateful_step_count=50, deadline=None))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    """An open store."""
+    opened = await SQLiteStore.open(tmp_path / "store.db")
+    yield opened
+    await opened.close()
+
+
+def told(status: Status, minutes: int = 0, **words: object) -> Announcement:
+    plain = Announcement(sender="github", key="k", event=status, origin=Origin(service="api"), status=status)
+    return replace(plain, at=NOON + timedelta(minutes=minutes), **words)
+
+
+async def test_what_says_nothing_of_a_service_is_not_kept(store: SQLiteStore) -> None:
+    found = await ingest(told(Status.STARTED, origin=Origin()), rules=(), schedule=SCHEDULE, store=store, now=NOON)
+    assert isinstance(found, Ignored)
+    assert (await store.deployments.page()).deployments == ()
+
+
+async def test_a_plan_may_lie_ahead_and_nothing_else(store: SQLiteStore) -> None:
+    later = told(Status.PLANNED, minutes=600)
+    found = await ingest(later, rules=(), schedule=SCHEDULE, store=store, now=NOON)
+    assert isinstance(found, Announced)
+    with pytest.raises(BadInput, match="more than an hour ahead"):
+        await ingest(replace(later, status=Status.STARTED), rules=(), schedule=SCHEDULE, store=store, now=NOON)
+
+
+async def test_an_event_without_a_time_is_of_when_it_came_first(store: SQLiteStore) -> None:
+    timeless = replace(told(Status.STARTED), at=None), replace(told(Status.SUCCEEDED), at=None)
+    for minutes, announcement in ((0, timeless[0]), (9, timeless[1]), (30, timeless[0]), (40, timeless[1])):
+        now = NOON + timedelta(minutes=minutes)
+        await ingest(announcement, rules=(), schedule=SCHEDULE, store=store, now=now)
+    found = await store.deployments.find(deployment_id(timeless[0]))
+    assert (found.started_at, found.finished_at) == (NOON, NOON + timedelta(minutes=9))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_an_event_told_with_a_state_and_without_one_counts_with_it(first: int, store: SQLiteStore) -> None:
+    ways = [told(Status.PLANNED), replace(told(Status.PLANNED), status=None)]
+    for announcement in (ways[first], ways[1 - first]):
+        await ingest(announcement, rules=(), schedule=SCHEDULE, store=store, now=NOON)
+    assert (await store.deployments.find(deployment_id(ways[0]))).status is Status.PLANNED
+    assert not (await ingest(ways[0], rules=(), schedule=SCHEDULE, store=store, now=NOON)).changed
