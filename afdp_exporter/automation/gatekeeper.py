@@ -41,6 +41,7 @@ _NEWEST = 20  # deployments among which a version is looked for
 _EARLIER = 200  # measured deployments that what is seen now is compared with
 _TOGETHER = timedelta(minutes=15)  # harms of several services that begin within it may have a common cause
 _LONGEST = timedelta(minutes=15)  # that an answer holds, whatever does not change
+_RENEWED = 0.75  # the share of its time after which a question has the answer made anew
 _OPEN = {LookState.DUE, LookState.WAITING, LookState.RUNNING}
 
 
@@ -60,9 +61,13 @@ class GateQuestion:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """A decision, and until when it holds unless something changes: of its service, or where it is `wide` of any."""
+    """A decision, and until when it holds unless something changes: of its service, or where it is `wide` of any.
+
+    Who asks after `renewed_from` has it made anew before its time is over, so that whoever asks often never waits.
+    """
 
     decision: GateDecision
+    renewed_from: datetime
     holds_until: datetime
     wide: bool
 
@@ -152,13 +157,19 @@ class Gatekeeper:
     async def _answer(self, question: GateQuestion) -> GateDecision:
         """What is known and holds, or what is decided now: once, for all who ask at the same time."""
         known, now = self._answers.get(question), self.clock()
-        if known is not None and now < known.holds_until:
-            return self._confirmed(question, known, now)
+        if known is None or now >= known.holds_until:
+            return (await asyncio.shield(self._decision(question))).decision
+        if now >= known.renewed_from:
+            self._decision(question)
+        return self._confirmed(question, known, now)
+
+    def _decision(self, question: GateQuestion) -> asyncio.Task[_Answer]:
+        """What decides a question at this moment."""
         deciding = self._deciding.get(question)
         if deciding is None:
             deciding = self._deciding[question] = asyncio.create_task(self._decide(question))
             deciding.add_done_callback(lambda ended: self._decided(question, ended))
-        return (await asyncio.shield(deciding)).decision
+        return deciding
 
     def _confirmed(self, question: GateQuestion, known: _Answer, now: datetime) -> GateDecision:
         """A decision that still holds, valid anew where its time was over."""
@@ -176,8 +187,12 @@ class Gatekeeper:
         settings = self.settings(question.service)
         given, looks = await self._input(question, settings, self.clock())
         decision, until = decide(given, settings), self._holds_until(given, looks, settings)
-        wide = given.impact is not None and bool(fingerprint(given.impact) or given.impact.harm)
-        return _Answer(replace(decision, valid_until=min(decision.valid_until, until)), until, wide)
+        return _Answer(
+            decision=replace(decision, valid_until=min(decision.valid_until, until)),
+            renewed_from=given.now + _RENEWED * (until - given.now),
+            holds_until=until,
+            wide=given.impact is not None and bool(fingerprint(given.impact) or given.impact.harm),
+        )
 
     def _holds_until(self, given: GateInput, looks: Sequence[Look], settings: GateSettings) -> datetime:
         """When time alone may change the verdict: a forecast's with the hour, a check that is due, an edge of a freeze.

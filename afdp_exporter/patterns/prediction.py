@@ -28,9 +28,8 @@ from afdp_exporter.model import (
 from afdp_exporter.patterns.features.encoding import levels_of, numeric, part_of_day, signed_log
 from afdp_exporter.patterns.features.extraction import TROUBLE, Features, FeatureValue, features_of, is_intrinsic
 from afdp_exporter.patterns.mining.candidates import holds
-from afdp_exporter.patterns.models import targets
 from afdp_exporter.patterns.models.hurdle import expected_change, outcome_mixture, risk_estimate
-from afdp_exporter.patterns.models.training import GroupKey, Model, group_of
+from afdp_exporter.patterns.models.training import Case, GroupKey, Model
 from afdp_exporter.wording.numbers import (
     format_money,
     format_money_between,
@@ -126,10 +125,8 @@ def _risk_warnings(model: Model, risk: Estimate) -> list[str]:
     if model.basis is PoolingLevel.COLD:
         known = f"Nothing is known of {model.home.service} yet"
         return [f"{known}: the risk of {format_share_range(risk)} is a prior, not a finding"]
-    own = [example for example in model.examples if example.deployment.service == model.home.service] or list(
-        model.examples
-    )
-    usual = sum(example.decision.outcome in TROUBLE for example in own) / len(own)
+    own = _own_cases(model)
+    usual = sum(case.outcome in TROUBLE for case in own) / len(own)
     if usual == 0 or risk.median < NOTABLE * usual:
         return []
     times = risk.median / usual
@@ -154,15 +151,15 @@ def similar(model: Model, traits: Features, place: GroupKey) -> tuple[Similar, .
     weights = feature_weights(model)
     spreads = scales_of(model)
     scored = []
-    for index, (example, other) in enumerate(zip(model.examples, model.traits, strict=True)):
-        shared = agreements(traits, other, spreads)
-        near = group_of(example).service == place.service
+    for index, case in enumerate(model.cases):
+        shared = agreements(traits, case.traits, spreads)
+        near = case.place.service == place.service
         total = SAME_SERVICE + sum(weights.get(name, LEAST_WEIGHT) for name in shared)
         score = SAME_SERVICE * near + sum(weights.get(name, LEAST_WEIGHT) * one for name, one in shared.items())
         scored.append((score / total, index, shared))
     best = sorted(scored, key=lambda entry: (-entry[0], -entry[1]))[:SHOWN]
     return tuple(
-        _similar(model, index, score, _explain(traits, shared, weights))
+        _similar(model.cases[index], score, _explain(traits, shared, weights))
         for score, index, shared in best
         if score >= ALIKE
     )
@@ -240,18 +237,16 @@ def _shared_words(name: str, value: FeatureValue) -> str:
     return f"also {plain}" if value is True else f"same {plain}: {value}"
 
 
-def _similar(model: Model, index: int, score: float, why: tuple[str, ...]) -> Similar:
-    example = model.examples[index]
-    amount = targets.cost_of(example, model.currency) if model.currency else math.nan
+def _similar(case: Case, score: float, why: tuple[str, ...]) -> Similar:
     return Similar(
-        deployment_id=example.deployment.id,
-        service=example.deployment.service,
-        version=example.deployment.version,
-        started_at=example.deployment.started_at,
+        deployment_id=case.deployment_id,
+        service=case.place.service,
+        version=case.version,
+        started_at=case.started_at,
         similarity_ratio=round(score, 3),
         why=why,
-        outcome=example.decision.outcome,
-        cost_per_hour=amount if math.isfinite(amount) else None,
+        outcome=case.outcome,
+        cost_per_hour=case.cost_per_hour if math.isfinite(case.cost_per_hour) else None,
     )
 
 
@@ -275,9 +270,12 @@ class Imputations:
 
 def donor_features(model: Model) -> tuple[Features, ...]:
     """The newest deployments of the service, or of all where it has none, without what is of their moments."""
-    pairs = list(zip(model.examples, model.traits, strict=True))
-    own = [traits for example, traits in pairs if example.deployment.service == model.home.service]
-    return tuple(_of_the_change(traits) for traits in (own or [traits for _, traits in pairs])[-TYPICAL:])
+    return tuple(_of_the_change(case.traits) for case in _own_cases(model)[-TYPICAL:])
+
+
+def _own_cases(model: Model) -> Sequence[Case]:
+    """Those of the service, or all where it has none."""
+    return [case for case in model.cases if case.place.service == model.home.service] or model.cases
 
 
 def impute(model: Model, known: Features) -> Imputations:

@@ -118,18 +118,7 @@ def _is_worth_it(model: Model, slots: Sequence[Slot], delay_cost_per_hour: float
         return True
     best = min(slots, key=lambda slot: _rank(slot, slots[0]))
     wait = (best.start - slots[0].start) / HOUR
-    return saving.median * _usual_hours(model) > delay_cost_per_hour * wait
-
-
-def _usual_hours(model: Model) -> float:
-    """How long a loss usually lasted, in hours; one where none is known to have ended."""
-    lasted = [
-        cost.duration / HOUR
-        for example in model.examples
-        for cost in example.impact.costs
-        if cost.currency == model.currency and cost.duration is not None and cost.ended
-    ]
-    return float(np.median(lasted)) if lasted else 1.0
+    return saving.median * model.loss_hours > delay_cost_per_hour * wait
 
 
 def _next_hour(now: datetime) -> datetime:
@@ -154,7 +143,7 @@ def _slots(
     risks = [risk_estimate(model.trouble, kind, usual.weights, usual.imputed_share) for kind in rows]
     reasons = _reasons(model, np.einsum("kcp,c->kp", rows, usual.weights)[kind_of], contexts)
     counts = Counter(
-        _part_of_the_week(each.context) for each in model.examples if each.deployment.service == model.home.service
+        _part_of_the_week(each.local_start) for each in model.cases if each.place.service == model.home.service
     )
     slots = [
         Slot(
@@ -163,16 +152,16 @@ def _slots(
             risk=risks[kind],
             cost_per_hour=None if costs is None else float(costs[kind]),
             reasons=reasons[place],
-            n=counts[_part_of_the_week(contexts[place])],
+            n=counts[_part_of_the_week(contexts[place].at)],
         )
         for place, (start, kind) in enumerate(zip(starts, kind_of, strict=True))
     ]
     return slots, _Deployables(rows[kind_of], usual.weights)
 
 
-def _part_of_the_week(context: Context) -> tuple[int, str]:
+def _part_of_the_week(at: datetime) -> tuple[int, str]:
     """The weekday and the part of the day, which are what is learned from of the clock."""
-    return context.at.weekday(), part_of_day(float(context.at.hour))
+    return at.weekday(), part_of_day(float(at.hour))
 
 
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:

@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 SCORED = 15
 """From so many scored predictions on it is said that they are no better than the service's rate."""
-_MODELS = 200
-"""The most models that are kept, of half a megabyte each; the one that was not asked for the longest goes first."""
+_MODELS = 100
+"""The most models that are kept, of two megabytes each at most; the one that was not asked for longest goes first."""
 _AT_ONCE = 8  # models that a worker learns from one reading of the store
 
 
@@ -74,6 +74,7 @@ class Planner:
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
         self._scores: dict[str, Score] = {}
+        self._thinking = asyncio.Lock()
         self._learning = asyncio.Lock()  # one fit at a time: the other workers are for looks; what is known never waits
 
     @property
@@ -95,7 +96,7 @@ class Planner:
         model = await self._model(planned.service, planned.team, plans, now)
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
-        prediction = await asyncio.to_thread(predict_deployment, model, planned, around, plans.calendar(now), found)
+        prediction = await self._think(predict_deployment, model, planned, around, plans.calendar(now), found)
         bill = cloud_cost(planned.traits, plans.settings.cloud_rates)
         return with_skill(replace(prediction, cloud_cost=bill), self._scores.get(planned.service))
 
@@ -104,7 +105,7 @@ class Planner:
         model = await self._model(service, None, plans, now)
         around = await surroundings(self._store, usual_of(service, (), now))
         delay = plans.settings.delay_cost_per_hour
-        return await asyncio.to_thread(rank, model, hours, plans.calendar(now), now, around, delay_cost_per_hour=delay)
+        return await self._think(rank, model, hours, plans.calendar(now), now, around, delay_cost_per_hour=delay)
 
     async def patterns(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         """What was learned about all services."""
@@ -151,6 +152,12 @@ class Planner:
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         return await self._read(mine_patterns, plans, plans.calendar(now), cases=plans.settings.cases, now=now)
+
+    async def _think(self, work: Callable[P, T], *args: P.args, **words: P.kwargs) -> T:
+        """The result of some milliseconds of work, for which a model is not handed to a worker: one at a time, since
+        threads that work at once only keep this process from answering."""
+        async with self._thinking:
+            return await asyncio.to_thread(work, *args, **words)
 
     async def _read(
         self, read: Callable[Concatenate[Store, P], Awaitable[T]], plans: Plans, *args: P.args, **words: P.kwargs

@@ -25,6 +25,8 @@ from afdp_exporter.patterns.models.logistic import moderated
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
 """The standard deviations of the log odds that traits may account for; the larger, the less likely beforehand."""
+LEAST_SHARE = 0.01
+"""The least weight of a hypothesis that is kept; the others change nothing that a person would see."""
 SHARED = 0.9
 """How much of what traits do holds for other services, too."""
 ROUNDS, SETTLED = 20, 5e-3
@@ -194,8 +196,11 @@ def fit_gaussian_process(
     )
     left_out = float(logsumexp(scores))
     shares = np.exp(scores - left_out)
+    shares = np.where(shares >= LEAST_SHARE, shares, 0.0)
     fits = tuple(
-        _Fit(assumed, float(share), posterior) for (assumed, posterior), share in zip(found, shares, strict=True)
+        _Fit(assumed, float(share), posterior)
+        for (assumed, posterior), share in zip(found, shares / shares.sum(), strict=True)
+        if share
     )
     return GaussianProcess(inputs, level, fits, left_out)
 
