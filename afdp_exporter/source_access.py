@@ -1,7 +1,7 @@
 """How a server is asked that others need, too: not while it is away, not twice, and at a pace where nothing is urgent.
 
-Each wraps a `Source` and is one itself: `Breaker` for everything that is asked, `RecallingSource` where questions are
-billed or counted, `PacedSource` for the past.
+Each wraps a `Source` and is one itself: `Breaker` and `RecallingSource` for everything that is asked, `PacedSource` for
+the past.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -16,17 +17,17 @@ import stamina
 from pydantic import Field
 
 from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
-from afdp_exporter.model import Series, Window
+from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, grid, on_grid
+from afdp_exporter.sources import LATEST, Bound, Fetched, Freshness, Query, Source, grid, on_grid
 
 _BETWEEN_PROBES = 15.0  # seconds
 
 _REMEMBERED = 128 * 1024**2  # bytes of values
 
-_SETTLED = 64 * 1024**2  # bytes of values
+_SETTLED = 288 * 1024**2  # bytes: a week of two thousand series in steps of a minute
 _PIECE = 120  # points: two hours in steps of a minute
-_NAMES = 200  # bytes of a series beside its values, about
+_BESIDE = 600  # bytes of a piece of a series beside its values, about
 
 _TRIES = 3  # of a query that fails where others are answered
 
@@ -40,11 +41,6 @@ class _Wrapping:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-
-    @property
-    def metered(self) -> bool:
-        """That of the source."""
-        return self._source.metered
 
     @property
     def queries_per_call(self) -> int:
@@ -123,11 +119,6 @@ class Breaker(_Wrapping):
         self._away, self._answered = None, _now()
 
 
-def breaker(source: Source) -> Source:
-    """A source behind a breaker, if it is a server; itself, if it is only ours."""
-    return Breaker(source) if source.remote else source
-
-
 def _failed(error: SourceError) -> QueryFailed:
     return QueryFailed(error.reason, str(error))
 
@@ -135,8 +126,9 @@ def _failed(error: SourceError) -> QueryFailed:
 class RecallingSource(_Wrapping):
     """Another source, of which no piece of time is asked twice that has settled: what is older does not change.
 
-    Nothing is asked of the future, so that the end of a question is at most now: a piece is kept once it ends
-    `settles_after` before that. What was an error, partial or empty is asked again. `most` bytes are kept.
+    A piece is kept once a sample has come that is LATEST younger, so that what a server repeats until it has a newer
+    sample is not taken for the past, and once it ends `settles_after` before the question does, which is at most now.
+    What was an error, partial or empty is asked again. `most` bytes are kept.
     """
 
     def __init__(self, source: Source, most: int = _SETTLED) -> None:
@@ -182,25 +174,33 @@ class RecallingSource(_Wrapping):
         if isinstance(answer, SourceError) or not answer or any(each.warnings for each in answer):
             return
         points = answer[0].times
+        newest = max(points[np.flatnonzero(np.isfinite(each.values))[-1:]].max(initial=-np.inf) for each in answer)
+        ended = min(settled.timestamp(), newest - LATEST.total_seconds())
         for first in range(0, points.size - _PIECE + 1, _PIECE):
             place = slice(first, first + _PIECE)
-            if points[place][-1] > settled.timestamp():
+            if points[place][-1] > ended:
                 break
-            times = points[place].copy()
+            number = round(float(points[first]) / step.total_seconds()) // _PIECE
+            key, times = (query, step, number), _times(number, step)
             piece = [
                 replace(each, times=times, values=each.values[place].copy())
                 for each in answer
                 if not np.isnan(each.values[place]).all()
             ]
-            key = query, step, round(float(points[first]) / step.total_seconds()) // _PIECE
             self._bytes += _weight(piece) - _weight(self._pieces.pop(key, []))
             self._pieces[key] = piece
         while self._bytes > self._most:
             self._bytes -= _weight(self._pieces.popitem(last=False)[1])
 
 
+@lru_cache(maxsize=1000)
+def _times(number: int, step: timedelta) -> Floats:
+    """The instants of a piece (n,), one array for all queries, Unix seconds."""
+    return step.total_seconds() * np.arange(number * _PIECE, (number + 1) * _PIECE, dtype=float)
+
+
 def _weight(piece: Sequence[Series]) -> int:
-    return _NAMES + sum(each.values.nbytes + _NAMES for each in piece)
+    return _BESIDE + sum(each.values.nbytes + _BESIDE for each in piece)
 
 
 def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, window: Window, step: timedelta) -> Fetched:
@@ -213,9 +213,8 @@ def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, window: Window
 
 
 def guarded(source: Source) -> Source:
-    """A source behind a breaker and, where questions are billed or counted, a memory of what has settled."""
-    behind = breaker(source)
-    return RecallingSource(behind) if behind.metered else behind
+    """A source behind a breaker and a memory of what has settled, if it is a server; itself, if it is only ours."""
+    return RecallingSource(Breaker(source)) if source.remote else source
 
 
 def _now() -> float:

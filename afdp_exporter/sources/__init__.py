@@ -17,6 +17,9 @@ import numpy as np
 from afdp_exporter.errors import SourceError, SourceRefused
 from afdp_exporter.model import Deployment, Floats, Series, Window
 
+LATEST = timedelta(minutes=15)
+"""By which samples may come late: what is older has ended."""
+
 Fetched: TypeAlias = list[Series] | SourceError
 """The series that a query selects, or why there is no answer; an empty list: there is no such series."""
 
@@ -72,11 +75,6 @@ class Source(Protocol):
     @property
     def remote(self) -> bool:
         """Whether a server answers that others need, too, so that it is asked at a pace where nothing is urgent."""
-        ...
-
-    @property
-    def metered(self) -> bool:
-        """Whether questions are billed, or counted against a limit, so that none is asked twice."""
         ...
 
     @property

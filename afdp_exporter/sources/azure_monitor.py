@@ -91,7 +91,6 @@ class AzureMonitor:
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar[bool] = True
-    metered: ClassVar[bool] = True
     queries_per_call: ClassVar[int] = 20
 
     region: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+$")]

@@ -126,7 +126,6 @@ class CloudWatch:
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar[bool] = True
-    metered: ClassVar[bool] = True
     queries_per_call: ClassVar[int] = 100
 
     region: str

@@ -94,7 +94,6 @@ class Datadog:
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar[bool] = True
-    metered: ClassVar[bool] = True
     queries_per_call: ClassVar[int] = 10
 
     site: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$")] = "datadoghq.com"

@@ -89,7 +89,6 @@ class NewRelic:
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar[bool] = True
-    metered: ClassVar[bool] = True
     queries_per_call: ClassVar[int] = _AT_ONCE
 
     account_id: Annotated[int, Field(ge=1)]

@@ -55,7 +55,6 @@ class Prometheus(SpeaksPromQL):
 
     __pydantic_config__: ClassVar = STRICT
     remote: ClassVar = True
-    metered: ClassVar = False
 
     url: Address
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=30)

@@ -88,7 +88,6 @@ class InMemorySource(SpeaksPromQL):
     """Recorded series as a source; selecting costs a binary search, however long they are."""
 
     remote: ClassVar[bool] = False
-    metered: ClassVar[bool] = False
 
     def __init__(self, series: Iterable[Series | SpooledSeries]) -> None:
         self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
@@ -154,7 +153,6 @@ class Recorded(SpeaksPromQL, ABC):
     """
 
     remote: ClassVar[bool] = False
-    metered: ClassVar[bool] = False
 
     _once: _Once = field(default_factory=_Once, init=False, repr=False, compare=False)
 

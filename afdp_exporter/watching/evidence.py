@@ -16,10 +16,9 @@ from afdp_exporter.impact.common_cause import control_services
 from afdp_exporter.impact.context import ImpactSettings
 from afdp_exporter.model import CalendarEntry, Deployment, Metric, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, Query, Source, ask, values_of
+from afdp_exporter.sources import LATEST, Bound, Fetched, Freshness, Query, Source, ask, values_of
 from afdp_exporter.wording.metrics import unknown_service
 
-LATEST = timedelta(minutes=15)  # by which samples may come late: what is older has ended
 LARGEST_SKEW = timedelta(minutes=15)  # between our clock and a source's: what is more is another time altogether
 LEAST_SKEW = timedelta(seconds=5)  # between clocks, below which it is the way of the answer
 LEAST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=5)  # for samples that come late

@@ -70,7 +70,6 @@ class Metrics:
     is_honest: bool = True
 
     remote: bool = True
-    metered: bool = False
     queries_per_call: int = 4
     settles_after: timedelta = timedelta(0)
 

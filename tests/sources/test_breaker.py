@@ -9,10 +9,9 @@ import pytest
 
 from afdp_exporter.errors import QueryFailed, SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
-from afdp_exporter.source_access import Breaker, breaker
+from afdp_exporter.source_access import Breaker
 from afdp_exporter.sources import Bound, Fetched, ask
 from afdp_exporter.sources._promql import SpeaksPromQL
-from afdp_exporter.sources.recording import InMemorySource
 
 STEP = timedelta(seconds=60)
 WINDOW = Window(start=datetime(2026, 3, 1, tzinfo=UTC), end=datetime(2026, 3, 1, 1, tzinfo=UTC))
@@ -24,7 +23,6 @@ class Server(SpeaksPromQL):
     """Answers what is good, fails on what is bad, and on everything while it is down; counts what it is sent."""
 
     remote = True
-    metered = False
 
     def __init__(self) -> None:
         self.down = False
@@ -121,8 +119,3 @@ async def test_a_source_that_is_away_is_probed_once_in_15_seconds_and_asked_noth
     later(15.0)
     assert await fetched(source, "good") == SERIES
     assert server.queries == asked + 1
-
-
-def test_what_is_only_ours_needs_no_breaker() -> None:
-    tape = InMemorySource([])
-    assert breaker(tape) is tape

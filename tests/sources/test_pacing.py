@@ -25,7 +25,6 @@ class Server(SpeaksPromQL):
     """Two series with gaps on one grid, counted questions, failures on demand."""
 
     remote = True
-    metered = False
 
     def __init__(self) -> None:
         chance = np.random.default_rng(1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from afdp_exporter.errors import SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
-from afdp_exporter.source_access import Breaker, RecallingSource, guarded
+from afdp_exporter.source_access import RecallingSource, guarded
 from afdp_exporter.sources import Bound, Fetched, ask
 from afdp_exporter.sources._promql import SpeaksPromQL
 from afdp_exporter.sources.recording import InMemorySource
@@ -26,7 +26,6 @@ class Server(SpeaksPromQL):
     """Two series with gaps, of which the newest ten minutes still change; counts what it is asked for."""
 
     remote = True
-    metered = True
     settles_after = SETTLES
 
     def __init__(self) -> None:
@@ -152,10 +151,28 @@ async def test_no_more_is_kept_than_was_allowed() -> None:
     assert 0 < source._bytes <= 10_000
 
 
-def test_only_what_is_billed_or_counted_is_recalled() -> None:
-    server = Server()
-    assert isinstance(guarded(server), RecallingSource)
-    server.metered = False
-    assert isinstance(guarded(server), Breaker)
+def test_every_server_is_recalled_and_what_is_only_ours_needs_neither_memory_nor_breaker() -> None:
+    assert isinstance(guarded(Server()), RecallingSource)
     tape = InMemorySource([])
     assert guarded(tape) is tape
+
+
+class Behind(Server):
+    """A server that has samples up to an instant, and repeats the last of them for five minutes."""
+
+    settles_after = timedelta(0)
+
+    def tape(self) -> InMemorySource:
+        values = self.values[:1].copy()
+        values[0, self.now : self.now + 5] = values[0, self.now - 1]
+        values[0, self.now + 5 :] = np.nan
+        return InMemorySource([Series(metric="m", labels={}, times=self.times, values=values[0])])
+
+
+async def test_what_a_server_repeats_until_it_has_a_newer_sample_is_not_kept() -> None:
+    server = Behind()
+    source = RecallingSource(server)
+    for server.now in (838, 2990, 3000):  # minutes; a piece that is kept ends at 840
+        (known,) = await ask(source, "m", {}, window(0, 2999), STEP)
+        (truth,) = await ask(server.tape(), "m", {}, window(0, 2999), STEP)
+        assert plain([known]) == plain([truth])

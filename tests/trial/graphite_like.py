@@ -62,7 +62,6 @@ class GraphiteLike:
     """Series in memory, asked by tags."""
 
     remote: ClassVar[bool] = True
-    metered: ClassVar[bool] = False
     queries_per_call: ClassVar[int] = 3
     settles_after: ClassVar[timedelta] = timedelta(minutes=2)
 
