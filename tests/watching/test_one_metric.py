@@ -94,9 +94,9 @@ async def gathered(watched: MonitoringConfig, notes: Notes) -> dict[str, MetricD
     return {each.metric.name: each for each in found}
 
 
-def watching(url: str, **queries: str) -> MonitoringConfig:
+def watching(url: str, *, timeout: str = "30s", **queries: str) -> MonitoringConfig:
     metrics = [{"name": name, "layer": "technical", "query": query} for name, query in queries.items()]
-    source = {"name": "prometheus", "kind": "prometheus", "url": url, "timeout": "1s"}
+    source = {"name": "prometheus", "kind": "prometheus", "url": url, "timeout": timeout}
     return config.read({"sources": [source], "metrics": metrics}).watched
 
 
@@ -126,7 +126,7 @@ async def test_a_query_that_always_hangs_is_named_with_its_words_and_the_others_
             await asyncio.Event().wait()
         return web.json_response(good(form))
 
-    found = await gathered(watching(await serve(respond), latency="good", errors="bad"), Notes())
+    found = await gathered(watching(await serve(respond), timeout="1s", latency="good", errors="bad"), Notes())
     assert found["latency"].series is not None
     assert found["errors"].cause is FAILED
     assert "no answer" in (found["errors"].problem or "")
@@ -163,7 +163,7 @@ async def test_a_count_is_asked_with_what_it_is_counted_in_and_is_missing_where_
         told = [[first + 60.0 * index, each] for index, each in enumerate(values[form["query"]])]
         return web.json_response(matrix({"metric": {}, "values": told}))
 
-    source = {"name": "prometheus", "kind": "prometheus", "url": await serve(respond), "timeout": "1s"}
+    source = {"name": "prometheus", "kind": "prometheus", "url": await serve(respond)}
     usual = {"layer": "technical", "query": "failed"}
     metrics = [{"name": "a_ratio", **usual, "of": "all"}, {"name": "b_ratio", **usual, "of": {"query": "none"}}]
     found = await gathered(config.read({"sources": [source], "metrics": metrics}).watched, Notes())
