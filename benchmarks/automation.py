@@ -5,8 +5,8 @@
 Deployments of two services with known harm go through the exporter's own gatekeeper, actions and levels, on a store in
 memory and a clock of its own. What the checks find is generated: some harm is missed, and of those that are blamed with
 a chance of 95 % one in twenty is innocent; costs are measured with an error. A person takes harm back after about an
-hour, approves what is proposed rightly after ten minutes, and has allowed every level from the start. Each executor
-made its dry run and its rehearsal beforehand.
+hour, and approves what is proposed rightly after ten minutes; two have allowed every level from the start. Each
+executor made its dry run and its rehearsal beforehand.
 """
 
 import argparse
@@ -281,11 +281,12 @@ class _Seen:
 
 
 async def simulate(deployments: int, seed: int, *, allowed: int = 5) -> World:
-    """Live through a month with so many deployments, where a person allows at most a level."""
+    """Live through a month with so many deployments, where two people allow at most a level."""
     world = World(chance=np.random.default_rng(seed))
     for service in SERVICES:
         await world.rehearse(service)
-        await world.levels.allow(service, "production", allowed, by="ada", reason="a month", now=START)
+        for person in ("ada", "bob"):
+            await world.levels.allow(service, "production", allowed, by=person, reason="a month", now=START)
     for number in range(deployments):
         world.now = max(START + number * (MONTH / deployments), world.now)
         await world.live_through(number)

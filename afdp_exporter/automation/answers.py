@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasPath, Field
 
-from afdp_exporter.gate.ladder import HIGHEST, Standing
+from afdp_exporter.gate.ladder import HIGHEST, Permission, Standing
 from afdp_exporter.model import (
     ActionState,
     CanaryComparison,
@@ -244,6 +244,13 @@ class LevelChangeResponse(Response):
     at: Time
 
 
+class WantedLevelResponse(Response):
+    """A level that one person allows and a second one has to confirm."""
+
+    level: _Level
+    by: str
+
+
 class ServiceAutomationResponse(Response):
     """How far automation goes for a service in an environment."""
 
@@ -252,6 +259,9 @@ class ServiceAutomationResponse(Response):
     level: _Level
     earned: _Level
     allowed: _Level
+    to_confirm: Annotated[
+        WantedLevelResponse | None, Field(description="What one person allows and a second one has to confirm.")
+    ]
     missing: Annotated[tuple[str, ...], Field(description="For the next level, as sentences.")]
     history: tuple[LevelChangeResponse, ...]
 
@@ -426,10 +436,16 @@ def automation_of(
                 environment=environment,
                 level=found.level,
                 earned=found.earned,
-                allowed=found.allowed,
+                allowed=found.permission.level,
+                to_confirm=_to_confirm(found.permission),
                 missing=found.missing,
                 history=[each for each in changes if (each.service, each.environment) == (service, environment)],
             )
             for (service, environment), found in sorted(standings.items())
         ],
     )
+
+
+def _to_confirm(permission: Permission) -> WantedLevelResponse | None:
+    wanted = permission.wanted
+    return None if wanted is None else WantedLevelResponse(level=wanted, by=permission.by)

@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from afdp_exporter.errors import BadInput, Fault
-from afdp_exporter.gate.ladder import ALLOWED, HIGHEST, WINDOW, Record, Standing, falls_to, standing, tally
+from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, falls_to, standing, tally
 from afdp_exporter.model import Action, ActionState, LevelChange, MeasuredDeployment, Outcome
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
@@ -44,34 +44,38 @@ class Levels:
         records = await self._records(now)
         allowed, last = await self._trail()
         for place, record in records.items():
-            found = standing(record, allowed.get(place, ALLOWED))
+            found = standing(record, allowed[place])
             before = last.get(place, 0)
             fallen = falls_to(record, before)
             if fallen is not None and fallen[0] < found.level:
-                found = Standing(level=fallen[0], earned=found.earned, allowed=found.allowed, missing=(fallen[1],))
+                found = replace(found, level=fallen[0], missing=(fallen[1],))
             self._standings[place] = found
             if found.level != before:
-                reason = fallen[1] if fallen is not None else "; ".join(found.missing) or "earned"
+                lowered = fallen[1] if fallen is not None else "; ".join(found.missing)
+                reason = "earned" if found.level > before else lowered
                 await self.store.automation.record_level(
                     _change(place, "level", found.level, by="rule", reason=reason, at=now)
                 )
 
     async def allow(self, service: str, environment: str, level: int, *, by: str, reason: str, now: datetime) -> None:
-        """A named person allows at most this level. Raises BadInput."""
+        """A named person allows at most this level, or confirms what another one allows. Raises BadInput."""
         if not 0 <= level <= HIGHEST:
             raise BadInput(Fault("level", f"a level from 0 to {HIGHEST} is expected"))
         change = _change((service, environment), "allowed", level, by=by, reason=reason, at=now)
         await self.store.automation.record_level(change)
         await self.refresh(now)
 
-    async def _trail(self) -> tuple[dict[Place, int], dict[Place, int]]:
+    async def _trail(self) -> tuple[Mapping[Place, Permission], Mapping[Place, int]]:
         """What is allowed, and which level was in force last, by place."""
-        found: dict[str, dict[Place, int]] = {"allowed": {}, "level": {}}
+        allowed: dict[Place, Permission] = defaultdict(Permission)
+        last: dict[Place, int] = {}
         for change in await self.store.automation.level_changes():
-            if change.kind not in found:
-                continue  # all executors were stopped, or go on
-            found[change.kind][change.service, change.environment] = change.level
-        return found["allowed"], found["level"]
+            place = change.service, change.environment
+            if change.kind == "allowed":
+                allowed[place] = allowed[place].after(change)
+            elif change.kind == "level":
+                last[place] = change.level
+        return allowed, last
 
     async def _records(self, now: datetime) -> dict[Place, Record]:
         since = now - WINDOW

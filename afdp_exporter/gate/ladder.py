@@ -1,7 +1,7 @@
 """The automation level of a service in an environment: earned and lost by its record, never above what is allowed.
 
 0 observe, 1 alert, 2 shadow gate, 3 gate, 4 rollback where it is severe, 5 promotes and rolls back without asking.
-Shares have exact bounds (Clopper and Pearson 1934).
+What acts without asking, 4 and 5, takes two people to allow. Shares have exact bounds (Clopper and Pearson 1934).
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from afdp_exporter.gate.sequential import clopper_pearson
-from afdp_exporter.model import GateVerdict, Outcome, StoredDecision
+from afdp_exporter.model import GateVerdict, LevelChange, Outcome, StoredDecision
 from afdp_exporter.wording.numbers import format_share
 
 HIGHEST = 5  # level
 ALLOWED = 2
 """The highest allowed level by default."""
+ALONE = 3
+"""The highest level that one person can allow."""
 WINDOW = timedelta(days=180)
 """How far back decisions and deployments count."""
 _MEASURED = 10  # deployments before level 1
@@ -61,27 +63,62 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """The level that people allow at most; a higher one is `wanted` by one person, and a second has to confirm it."""
+
+    level: int = ALLOWED
+    wanted: int | None = None
+    by: str = ""
+
+    def after(self, change: LevelChange) -> "Permission":
+        """With the word of one more person: up to `ALONE`, and where it lowers, it counts at once."""
+        alone = max(self.level, ALONE)
+        if change.level <= alone:
+            return Permission(level=change.level)
+        if self.wanted is None or _name(self.by) == _name(change.by):
+            return Permission(level=alone, wanted=change.level, by=change.by)
+        agreed = min(self.wanted, change.level)
+        more, by = max((self.wanted, self.by), (change.level, change.by))
+        return Permission(level=agreed, wanted=more, by=by) if more > agreed else Permission(level=agreed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """The level that is in force, the one that is earned, and what is missing for the next one, as sentences."""
 
     level: int
     earned: int
-    allowed: int
+    permission: Permission
     missing: tuple[str, ...]
 
 
-def standing(record: Record, allowed: int = ALLOWED) -> Standing:
+def standing(record: Record, permission: Permission = Permission()) -> Standing:
     """The level by the record, capped by what is allowed."""
     earned, missing = 0, tuple[str, ...]()
     for next_level, requirement in ((1, _alert), (3, _gate), (4, _severe), (5, _full)):
         missing = tuple(requirement(record))
         if missing:
+            missing = (*missing, *_people(next_level, permission))
             break
         earned = 2 if next_level == 1 else next_level  # a shadow gate follows from level 1 by itself
-    level = min(earned, allowed)
+    level = min(earned, permission.level)
     if level < earned:
-        missing = (f"a person has to allow level {level + 1} (allowed: {allowed})",)
-    return Standing(level=level, earned=earned, allowed=allowed, missing=missing)
+        missing = tuple(_people(level + 1, permission))
+    return Standing(level=level, earned=earned, permission=permission, missing=missing)
+
+
+def _people(level: int, permission: Permission) -> Iterable[str]:
+    if level <= permission.level:
+        return
+    if permission.wanted is not None and permission.wanted >= level > ALONE:
+        yield f"a second person has to confirm level {level}, which {permission.by} allows"
+    else:
+        who = "two people have" if level > ALONE else "a person has"
+        yield f"{who} to allow level {level} (allowed: {permission.level})"
+
+
+def _name(person: str) -> str:
+    return " ".join(person.split()).casefold()
 
 
 def _alert(record: Record) -> Iterable[str]:

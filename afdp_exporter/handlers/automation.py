@@ -54,7 +54,9 @@ async def automation(request: web.Request) -> web.Response:
 @operation(
     "gate",
     "allowLevel",
-    "A named person allows a service at most a level",
+    "A named person allows a service at most a level, or confirms what another one allows",
+    "Up to level 3, and where it lowers, the word of one person counts at once. Levels 4 and 5 act without asking, and "
+    "are allowed once a second person has said the same.",
     body=json_body(AllowedLevel),
     answers={200: json_answer(AutomationResponse, "The levels with their trail.")},
 )

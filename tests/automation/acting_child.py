@@ -10,7 +10,7 @@ from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.executors import Scope, Way
-from afdp_exporter.gate.ladder import Standing
+from afdp_exporter.gate.ladder import Permission, Standing
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
@@ -22,7 +22,7 @@ class Trusted(Levels):
     """Everything may be taken back without asking."""
 
     def of(self, service: str, environment: str) -> Standing:
-        return Standing(level=5, earned=5, allowed=5, missing=())
+        return Standing(level=5, earned=5, permission=Permission(level=5), missing=())
 
 
 async def act(path: Path, url: str, deployment_id: str) -> None:

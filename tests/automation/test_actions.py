@@ -15,7 +15,7 @@ from afdp_exporter.automation.levels import Levels
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import ActionRefused, ActionUnknown, Conflict
 from afdp_exporter.executors import Executor, Order, Plan, Scope, Way
-from afdp_exporter.gate.ladder import Standing
+from afdp_exporter.gate.ladder import Permission, Standing
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     Action,
@@ -84,7 +84,7 @@ class At(Levels):
     level = 5
 
     def of(self, service: str, environment: str) -> Standing:
-        return Standing(level=self.level, earned=self.level, allowed=self.level, missing=())
+        return Standing(level=self.level, earned=self.level, permission=Permission(level=self.level), missing=())
 
 
 @pytest.fixture

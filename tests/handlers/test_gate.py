@@ -207,6 +207,24 @@ async def test_a_person_allows_a_level_stops_everything_and_the_trail_says_who(s
         assert answer.status == 404
 
 
+async def test_a_level_that_acts_without_asking_waits_for_a_second_person_and_trust_shows_it(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    await remember(store, deployment(), impact(Outcome.SUCCESS))
+    client, found = await start(), {}
+    for by, level in (("ada", 4), ("Ada", 4), ("bob", 5)):
+        body = {"level": level, "by": by, "reason": "three <good> months"}
+        async with client.put("/api/v1/automation/checkout", json=body) as answer:
+            ((found[by]),) = (await answer.json())["services"]
+    assert [(found[by]["allowed"], found[by]["to_confirm"]) for by in found] == [
+        (3, {"level": 4, "by": "ada"}), (3, {"level": 4, "by": "Ada"}), (4, {"level": 5, "by": "bob"}),
+    ]  # fmt: skip
+    assert [each["by"] for each in found["bob"]["history"] if each["kind"] == "allowed"] == ["ada", "Ada", "bob"]
+    page = await (await client.get("/trust")).text()
+    assert "9 more measured deployments" in page
+    assert "allows level 5</td><td>bob</td><td>three &lt;good&gt; months" in page
+
+
 async def test_a_green_before_its_switch_is_told_in_the_answer_and_on_the_page(
     start: Callable[..., Any], store: SQLiteStore
 ) -> None:

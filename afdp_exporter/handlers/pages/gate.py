@@ -1,4 +1,4 @@
-"""`/gate`: what the gate answered lately, how far automation goes, and what was done about deployments."""
+"""`/gate`: what the gate answered lately, and what was done about deployments."""
 
 from datetime import datetime, timedelta
 
@@ -16,9 +16,9 @@ _SHOWN = 50
 _NOW = timedelta(minutes=10)
 
 
-@page_operation("gatePage", "Decisions of the gate, actions, and how far automation goes")
+@page_operation("gatePage", "Decisions of the gate, and actions")
 async def gate(request: web.Request) -> web.Response:
-    """The newest decisions and actions, and where each service stands."""
+    """The newest decisions and actions."""
     state = request.app[STATE]
     store = state.store
     return page(
@@ -26,7 +26,6 @@ async def gate(request: web.Request) -> web.Response:
         "gate.html",
         under_way=await _under_way(store, state.clock()),
         decisions=await store.automation.decisions(since=state.clock() - _LATELY, limit=_SHOWN),
-        standings=sorted(state.gatekeeper.levels.all().items()),
         actions=await store.automation.actions(limit=_SHOWN),
         paused=await state.actions.paused(),
         ways=state.rules.ways,

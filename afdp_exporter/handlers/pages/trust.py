@@ -1,4 +1,4 @@
-"""`/trust`: how far to trust what is said here, and whether the exporter itself is well."""
+"""`/trust`: how far to trust what is said here, how far automation goes by that, and whether the exporter is well."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,8 @@ from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.planning.calibration import NOMINAL
+
+_SHOWN = 20  # changes of levels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +21,11 @@ class _Alarms:
     placebos: int
 
 
-@page_operation("trustPage", "False alarms, the score of past predictions, and the exporter's health")
+@page_operation(
+    "trustPage", "False alarms, the score of past predictions, how far automation goes, and the exporter's health"
+)
 async def trust(request: web.Request) -> web.Response:
-    """False alarms, coverage, what is pending, and the sources."""
+    """False alarms, coverage, automation levels with their trail, what is pending, and the sources."""
     state = request.app[STATE]
     shown = state.instruments
     return page(
@@ -29,6 +33,8 @@ async def trust(request: web.Request) -> web.Response:
         "trust.html",
         alarms=_alarms(state),
         scores=state.planner.scores,
+        standings=sorted(state.gatekeeper.levels.all().items()),
+        trail=(await state.store.automation.level_changes())[: -_SHOWN - 1 : -1],
         intended=NOMINAL,
         backlog=await state.store.looks.backlog(state.clock()),
         sources=[(name, shown.queries.answering.get(name)) for name in state.rules.watched.sources],
