@@ -242,7 +242,7 @@ class Actions:
         recent = [
             each
             for each in await self.store.automation.actions(since=now - _SERVICE_PAUSE)
-            if each.id != action.id and each.approved_by is None and not each.dry_run and _was_begun(each)
+            if each.id != action.id and each.approved_by is None and not each.dry_run and each.begun
         ]
         if any((each.service, each.environment) == (action.service, action.environment) for each in recent):
             return _Obstacle("this service was rolled back within the last six hours", "service")
@@ -290,10 +290,10 @@ class Actions:
                 action, ActionState.VERIFIED, "the metrics are back", **await self._worth(impact, deployment)
             )
         elif late:
-            spent = self.settings(action.service).rollback_cost
+            currency = impact.costs[0].currency if impact is not None and impact.costs else None
             await self._move(
                 action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}",
-                spent=spent, currency=impact.costs[0].currency if impact is not None and impact.costs else None,
+                spent=self._cost(action, currency), currency=currency,
             )  # fmt: skip
         elif way is not None:
             try:
@@ -304,10 +304,17 @@ class Actions:
             if shown is False:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
 
+    def _cost(self, action: Action, currency: str | None) -> float | None:
+        """What a rollback of the service costs, as far as that is configured or known."""
+        configured = self.settings(action.service).rollback_cost
+        if configured is not None or currency is None:
+            return configured
+        return self.gatekeeper.levels.experience(action.service, action.environment).rollback_cost(currency)
+
     async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
         """The loss that the rollback has surely spared, for the books."""
         past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
-        taken_back = {each.deployment_id for each in await self.store.automation.actions() if _was_begun(each)}
+        taken_back = {each.deployment_id for each in await self.store.automation.actions() if each.begun}
         past = [each for each in past if each.deployment.id not in taken_back]
         spared = prevented(
             impact,
@@ -390,10 +397,6 @@ def _plan(action: Action, order: Order) -> Plan:
 
 def _more(action: Action, state: ActionState, *, by: str, reason: str, at: datetime) -> tuple[TrailEntry, ...]:
     return (*action.trail, TrailEntry(at=at, state=state, by=by, reason=reason))
-
-
-def _was_begun(action: Action) -> bool:
-    return any(entry.state is ActionState.STARTED for entry in action.trail)
 
 
 def _is_back(impact: Impact) -> bool:

@@ -229,6 +229,7 @@ class Gatekeeper:
             known=deployment is not None,
             freeze=self._freeze(asked, now),
             level=self.levels.of(asked.service, asked.environment).level,
+            experience=self.levels.experience(asked.service, asked.environment),
             names=display_name,
         )
         if phase is Phase.PREVIEW:

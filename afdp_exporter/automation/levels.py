@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from afdp_exporter.errors import BadInput, Fault
+from afdp_exporter.gate.experience import Experience, learned
 from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, falls_to, standing, tally
 from afdp_exporter.model import Action, ActionState, LevelChange, MeasuredDeployment, Outcome
 from afdp_exporter.patterns.features.extraction import TROUBLE
@@ -21,15 +22,20 @@ Place = tuple[str, str]
 
 @dataclass(slots=True, kw_only=True)
 class Levels:
-    """Where each service and environment stands, as of the last `refresh`."""
+    """Where each service and environment stands, and what its harm has taught, as of the last `refresh`."""
 
     store: Store
     false_alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # metric -> blamed, judged placebos
     _standings: dict[Place, Standing] = field(default_factory=dict)
+    _learned: dict[Place, Experience] = field(default_factory=dict)
 
     def of(self, service: str, environment: str) -> Standing:
         """Where it stands; at level 0 as long as nothing is known."""
         return self._standings.get((service, environment), standing(Record()))
+
+    def experience(self, service: str, environment: str) -> Experience:
+        """How long its harm lasts, and what a rollback costs."""
+        return self._learned.get((service, environment), Experience())
 
     def all(self) -> Mapping[Place, Standing]:
         """Every place of which something is known."""
@@ -101,6 +107,8 @@ class Levels:
         since: datetime,
     ) -> Record:
         service, environment = place
+        begun = {action.deployment_id for action in actions if action.begun}
+        self._learned[place] = learned(measured, begun)
         decisions = await self.store.automation.decisions(
             since=since, service=service, environment=environment, limit=_MOST
         )

@@ -11,6 +11,7 @@ from math import exp, pi, sqrt
 
 from scipy.special import ndtr
 
+from afdp_exporter.gate.experience import Experience
 from afdp_exporter.gate.settings import Enforcement, GateSettings, WhenUnknown
 from afdp_exporter.model import (
     CalendarEntry,
@@ -37,7 +38,7 @@ from afdp_exporter.model import (
     WarmUpSignal,
 )
 from afdp_exporter.wording.metrics import format_value
-from afdp_exporter.wording.numbers import format_money, format_share, format_share_range
+from afdp_exporter.wording.numbers import format_duration, format_money, format_share, format_share_range
 from afdp_exporter.wording.times import format_time
 
 ENFORCED_FROM = 3
@@ -69,8 +70,7 @@ class GateInput:
     matched: tuple[MatchedFailure, ...] = ()
     others_moved: tuple[str, ...] = ()  # services that moved the same way at the same time
     trouble_with_data: str | None = None
-    repair_time: timedelta | None = None  # until a person rolled back, in the median of the service's failures
-    rollback_cost: float | None = None  # the median cost of the service's rollbacks
+    experience: Experience = Experience()
     level: int = 0
     names: Callable[[str], str] = field(default=str)
 
@@ -141,7 +141,8 @@ def _mode(settings: GateSettings, level: int) -> GateMode:
 
 
 def _rules(asked: GateInput, settings: GateSettings, losses: ExpectedLoss | None) -> list[_Opinion | None]:
-    judged = [_calendar(asked), _data(asked), *_by_phase(asked, settings), _failures(asked), _money(asked, losses)]
+    money = _money(asked, settings, losses)
+    judged = [_calendar(asked), _data(asked), *_by_phase(asked, settings), _failures(asked), money]
     rules = [*_guard_rails(asked, settings), *judged]
     softened = [_softened(rule, asked, settings) for rule in rules]
     if not any(softened):
@@ -330,7 +331,7 @@ def _failures(asked: GateInput) -> _Opinion | None:
     return _Opinion(verdict, "matched_failures", reason)
 
 
-def _money(asked: GateInput, losses: ExpectedLoss | None) -> _Opinion | None:
+def _money(asked: GateInput, settings: GateSettings, losses: ExpectedLoss | None) -> _Opinion | None:
     """What is cheapest, once harm was seen; a forecast alone takes nothing back."""
     if losses is None or asked.phase is Phase.PLAN or not _harm_seen(asked):
         return None
@@ -345,7 +346,27 @@ def _money(asked: GateInput, losses: ExpectedLoss | None) -> _Opinion | None:
     cheapest = min(known, key=lambda verdict: (known[verdict], verdict is not GateVerdict.HOLD))
     said = zip(("going on", "waiting", "going back"), known.values(), strict=True)
     figures = ", ".join(f"{way} {format_money(losses.currency, loss)}" for way, loss in said)
-    return _Opinion(cheapest, "expected_loss", f"Expected loss: {figures}.")
+    return _Opinion(cheapest, "expected_loss", f"Expected loss: {figures}. {_basis(asked, settings, losses.currency)}")
+
+
+def _basis(asked: GateInput, settings: GateSettings, currency: str) -> str:
+    """What the figures rest on: how long harm lasts until a person goes back, and what going back costs."""
+    known = asked.experience
+    lasts = format_duration(known.repair_time or settings.repair_time)
+    repair = f"median, n = {known.repairs}" if known.repair_time is not None else "assumed"
+    back = format_money(currency, _back(asked, settings, currency))
+    if settings.rollback_cost is not None:
+        cost = "as configured"
+    else:
+        cost = f"median, n = {known.rollbacks}" if known.rollback_costs is not None else "assumed"
+    return f"Until a person has gone back it takes {lasts} ({repair}), a rollback costs {back} ({cost})."
+
+
+def _back(asked: GateInput, settings: GateSettings, currency: str) -> float:
+    """What a rollback costs: as it is configured, else as earlier ones did, else nothing."""
+    if settings.rollback_cost is not None:
+        return settings.rollback_cost
+    return asked.experience.rollback_cost(currency) or 0.0
 
 
 def _harm_seen(asked: GateInput) -> bool:
@@ -383,21 +404,23 @@ def _bill(asked: GateInput) -> Iterable[str]:
 
 
 def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
-    """One step ahead: go on until a person would have gone back, wait until the next check, or go back now."""
+    """One step ahead: go on until a person would have gone back, wait until the next check, or go back and redo it."""
     cost, currency = _priced(asked)
     if cost is None or currency is None:
         return None
     harm = expected_positive(cost)
     share = asked.deployment.traffic_ratio if asked.phase is Phase.CANARY else None
     exposed = 1.0 if share is None else share
-    repair = (asked.repair_time or settings.repair_time) / _HOUR
+    repair = asked.experience.repair_time or settings.repair_time
+    redo = (asked.experience.redo_time or repair) / _HOUR
     wait = settings.next_check / _HOUR
-    back = settings.rollback_cost if settings.rollback_cost is not None else (asked.rollback_cost or 0.0)
     delay = settings.delay_cost_per_hour
+    promote = harm * (repair / _HOUR)
+    rollback = _back(asked, settings, currency) + delay * redo
     return ExpectedLoss(
-        promote=harm * repair,
-        hold=harm * exposed * wait + delay * wait + min(harm * repair, back + delay * repair),
-        rollback=back + delay * repair,
+        promote=promote,
+        hold=(harm * exposed + delay) * wait + min(promote, rollback),
+        rollback=rollback,
         currency=currency,
     )
 

@@ -47,9 +47,7 @@ class GateSettings:
     ignore_below_per_hour: Amount = 0.0  # a loss below it is never more than a warning
     severe_per_hour: Amount | None = None  # a loss that is surely above it is rolled back
     guard_rails: Mapping[str, float] = field(default_factory=dict)  # metric -> the value that harm must not cross
-    repair_time: Duration = timedelta(
-        hours=1
-    )  # until a person would have rolled back, where there is no failure to learn from
+    repair_time: Duration = timedelta(hours=1)  # until a person has rolled back, where too few failures are known
     next_check: Duration = timedelta(minutes=1)
     hold_at_most: Duration = timedelta(hours=1)  # after that a hold is reported as a failure to who cannot wait
     match_ratio: Ratio = 0.8  # the similarity from which on what is seen matches an earlier failure

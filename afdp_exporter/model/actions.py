@@ -71,3 +71,8 @@ class Action:
     currency: str | None = None
     arithmetic: str | None = None  # how the amount comes about, as a sentence
     trail: tuple[TrailEntry, ...] = ()
+
+    @property
+    def begun(self) -> bool:
+        """Whether its call was made, or may have been."""
+        return any(entry.state is ActionState.STARTED for entry in self.trail)
