@@ -89,10 +89,11 @@ class KubernetesTarget(Target):
         made["metadata"]["labels"]["pod-template-hash"] = f"hash{number}"
         return {
             "metadata": {
-                "name": f"checkout-{number}", "ownerReferences": [{"uid": "u1"}],
+                "name": f"checkout-{number}", "uid": f"set-{number}",
+                "ownerReferences": [{"uid": "u1", "controller": True}],
                 "annotations": {"deployment.kubernetes.io/revision": str(number)},
             },
-            "spec": {"template": made},
+            "spec": {"replicas": 1, "template": made},
         }  # fmt: skip
 
     def read(self, request: web.Request) -> web.Response:

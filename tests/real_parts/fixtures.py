@@ -12,7 +12,7 @@ from aiodocker import Docker
 from playwright.async_api import Browser, async_playwright
 
 from real_parts import datadog_ci, engine, github
-from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, chromium, missing
+from real_parts.servers import Alertmanager, Missing, Prometheus, Server, VictoriaMetrics, chromium, kubectl, missing
 
 S = TypeVar("S", bound=Server)
 
@@ -25,6 +25,7 @@ _FIXTURES = {
     "amtool",
     "github_examples",
     "datadog_command",
+    "kubectl_program",
     "swarm",
     "browser",
 }
@@ -113,6 +114,13 @@ def datadog_command() -> tuple[str, ...]:
     """Datadog's own command line, as words of a command."""
     with _told_when_missing():
         return datadog_ci.command()
+
+
+@pytest.fixture(scope="session")
+def kubectl_program() -> str:
+    """The path of a real kubectl."""
+    with _told_when_missing():
+        return kubectl()
 
 
 @pytest.fixture(scope="session")

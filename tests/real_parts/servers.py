@@ -210,9 +210,18 @@ def chromium() -> str:
     raise Missing("chromium")
 
 
+def kubectl() -> str:
+    """The path of a kubectl, as `scripts/helm` fetches it. Raises Missing."""
+    found = shutil.which("kubectl") or shutil.which("kubectl", path=str(_FETCHED))
+    if found is None:
+        raise Missing("kubectl")
+    return found
+
+
 def missing() -> list[str]:
     """The programs that are not to be found."""
     absent = [] if any(map(shutil.which, _BROWSERS)) else ["chromium"]
+    absent += [] if shutil.which("kubectl") or (_FETCHED / "kubectl").exists() else ["kubectl"]
     for server in SERVERS:
         try:
             server.program()
