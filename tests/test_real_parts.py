@@ -90,7 +90,7 @@ def test_a_run_without_the_real_parts_says_so_in_its_last_lines(
     assert run.returncode == status, run.stdout + run.stderr
     lines = run.stdout.strip().splitlines()
     (end,) = (place for place, line in enumerate(lines) if verdict in line and line.startswith("==="))
-    programs = ", ".join(["chromium", *(kind.programs[0] for kind in SERVERS)])
+    programs = ", ".join(["chromium", "kubectl", *(kind.programs[0] for kind in SERVERS)])
     assert any(line.startswith(f"NOT TESTED against the real {programs}") for line in lines[end + 1 :])
 
 

@@ -53,13 +53,13 @@ def learned(past: Sequence[MeasuredDeployment], taken_back: Collection[str]) -> 
         earlier = deployment
     currencies = {currency for cost in costs for currency in cost}
     return Experience(
-        repair_time=median(repairs) if len(repairs) >= _LEAST else None,
+        repair_time=_middle(repairs),
         repairs=len(repairs),
         rollback_costs=None
         if len(costs) < _LEAST
         else {currency: median(cost.get(currency, 0.0) for cost in costs) for currency in currencies},
         rollbacks=len(costs),
-        redo_time=median(redone) if len(redone) >= _LEAST else None,
+        redo_time=_middle(redone),
     )
 
 
@@ -78,3 +78,10 @@ def _cost(record: MeasuredDeployment) -> Mapping[str, float] | None:
     if impact is None or impact.outcome is Outcome.UNKNOWN:
         return None
     return {cost.currency: max(cost.total.median, 0.0) for cost in impact.costs if cost.total is not None}
+
+
+def _middle(lengths: Sequence[timedelta]) -> timedelta | None:
+    """Their median; None where too few are known."""
+    if len(lengths) < _LEAST:
+        return None
+    return timedelta(seconds=median(each.total_seconds() for each in lengths))
