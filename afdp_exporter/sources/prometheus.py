@@ -27,6 +27,7 @@ from afdp_exporter.logins.sigv4 import SigV4
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import Bound, Fetched, Freshness, _prometheus_json, grid
+from afdp_exporter.sources._concurrency import AdaptiveConcurrency
 from afdp_exporter.sources._promql import PromQL, SpeaksPromQL, filled, metric_names, selectors
 
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
@@ -48,9 +49,9 @@ _OWN_HEADERS = {"authorization", "accept-encoding", "content-length", "content-t
 class Prometheus(SpeaksPromQL):
     """A server with the Prometheus HTTP API at `url`; the blocks are those of Prometheus' own `http_config`.
 
-    `timeout` is for one answer of at most `max_bytes`; `concurrency` is how many are awaited at once; `params` are
-    sent with each question (`partial_response: "false"` for Thanos). Samples younger than `settles_after` are not asked
-    for: where they come late, the end of a window would look like a drop.
+    `timeout` is for one answer of at most `max_bytes`; `concurrency` is how many are awaited at once, fewer while the
+    server is overloaded; `params` are sent with each question (`partial_response: "false"` for Thanos). Samples younger
+    than `settles_after` are not asked for: where they come late, the end of a window would look like a drop.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -101,9 +102,7 @@ class Prometheus(SpeaksPromQL):
             points = grid(window, step)[-min(math.ceil(_FRESH / step), _FRESH_POINTS) :]
             newest, answered_at = np.full(len(points), np.nan), None
             for selector in selectors(asked.text)[:_SELECTORS]:
-                async with self._slots:
-                    question = f"max(timestamp({selector}))"
-                    answer = await self._call(question, points, step.total_seconds(), self.timeout.total_seconds())
+                answer = await self._in_turn(f"max(timestamp({selector}))", points, step.total_seconds())
                 for series in _series([_body(answer)], points, step.total_seconds()):
                     newest = np.fmax(newest, series.values)
                 answered_at = answer.date
@@ -142,12 +141,12 @@ class Prometheus(SpeaksPromQL):
 
     async def _ask(self, query: str, points: Floats, step: float) -> bytes:
         """One answer, after a few tries where another try may help."""
+        return _body(await tried(lambda: self._in_turn(query, points, step), tries=_TRIES, again=_is_overloaded))
 
-        async def call() -> Answer:
-            async with self._slots:
-                return await self._call(query, points, step, self.timeout.total_seconds())
-
-        return _body(await tried(call, tries=_TRIES, again=_is_overloaded))
+    async def _in_turn(self, query: str, points: Floats, step: float) -> Answer:
+        """The answer to one call, once as many may be under way."""
+        async with self._slots.slot() as slot:
+            return slot.answered(await self._call(query, points, step, self.timeout.total_seconds()))
 
     async def _call(self, query: str, points: Floats, step: float, seconds: float) -> Answer:
         params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
@@ -202,8 +201,8 @@ class Prometheus(SpeaksPromQL):
             return host == "localhost"
 
     @cached_property
-    def _slots(self) -> asyncio.Semaphore:
-        return asyncio.Semaphore(self.concurrency)
+    def _slots(self) -> AdaptiveConcurrency:
+        return AdaptiveConcurrency(self.concurrency)
 
     @cached_property
     def _client(self) -> Client:
