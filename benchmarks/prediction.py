@@ -105,7 +105,7 @@ def _at_home(case: TrainingExample, service: str) -> TrainingExample:
 
 def _risk(model: Model, case: TrainingExample) -> float:
     row = model.design.rows([example_features(case)], [group_of(case)])
-    return float(model.trouble.risk(row)[0])
+    return float(model.trouble.log_odds(row).probability[0])
 
 
 def auc(values: np.ndarray, happened: np.ndarray) -> float:

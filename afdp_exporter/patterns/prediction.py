@@ -9,6 +9,7 @@ that reports features reports those that apply. Similar earlier deployments are 
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,11 +26,11 @@ from afdp_exporter.model import (
     Prediction,
     Similar,
 )
-from afdp_exporter.patterns.features.encoding import levels_of, numeric, part_of_day, signed_log
+from afdp_exporter.patterns.features.encoding import numeric, part_of_day
 from afdp_exporter.patterns.features.extraction import TROUBLE, Features, FeatureValue, features_of, is_intrinsic
 from afdp_exporter.patterns.mining.candidates import holds
-from afdp_exporter.patterns.models.hurdle import expected_change, outcome_mixture, risk_estimate
-from afdp_exporter.patterns.models.training import Case, GroupKey, Model
+from afdp_exporter.patterns.models.hurdle import OutcomeMixture, expected_change, risk_estimate
+from afdp_exporter.patterns.models.training import Model
 from afdp_exporter.wording.numbers import (
     format_money,
     format_money_between,
@@ -37,6 +38,8 @@ from afdp_exporter.wording.numbers import (
     format_share,
     format_share_range,
 )
+
+T = TypeVar("T")
 
 COLD_CHANGE_RATIO = 0.25
 """The prior: nine of ten changes move a metric by less than this share of its level."""
@@ -53,10 +56,13 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
     """
     known = features_of(planned, context, salt=model.salt)
     candidates = impute(model, known)
-    rows = design_rows(model, candidates.traits)
-    evidence = similar(model, known, GroupKey(planned.service, planned.team))
-    risk = risk_estimate(model.trouble, rows, candidates.weights, candidates.imputed_share)
-    event = outcome_mixture(model.trouble, rows, candidates.weights)
+    rows, weights = design_rows(model, candidates.traits), candidates.weights
+    evidence = similar(model, known, planned.service)
+    trouble = model.trouble.log_odds(rows)
+    risk = risk_estimate(trouble, weights, model.trouble.unreported(candidates.imputed_share))
+    unreported = model.failure.unreported(candidates.imputed_share)
+    failure = risk_estimate(model.failure.log_odds(rows), weights, unreported)
+    event = OutcomeMixture(rows, weights, trouble.probability)
     applying = [pattern for pattern in patterns if all(holds(one, known) for one in pattern.conditions)]
     cold = {name: _prior_forecast(level) for name, level in context.levels.items()}
     cost = None
@@ -67,7 +73,7 @@ def predict(model: Model, planned: Deployment, context: Context, patterns: Seque
         basis=model.basis,
         n=model.n,
         risk=risk,
-        failure=_product(risk_estimate(model.failure, rows, candidates.weights, candidates.imputed_share), risk),
+        failure=_product(failure, risk),
         metrics=cold | {name: expected_change(response, event) for name, response in model.metrics.items()},
         cost=cost,
         similar=evidence,
@@ -125,12 +131,11 @@ def _risk_warnings(model: Model, risk: Estimate) -> list[str]:
     if model.basis is PoolingLevel.COLD:
         known = f"Nothing is known of {model.home.service} yet"
         return [f"{known}: the risk of {format_share_range(risk)} is a prior, not a finding"]
-    own = _own_cases(model)
-    usual = sum(case.outcome in TROUBLE for case in own) / len(own)
+    usual = model.cases.rate(model.home.service)
     if usual == 0 or risk.median < NOTABLE * usual:
         return []
-    times = risk.median / usual
-    comparison = f"{format_number(times, 2)} times the usual {format_share(usual)} (n = {len(own)})"
+    times, n = risk.median / usual, model.cases.of(model.home.service).size
+    comparison = f"{format_number(times, 2)} times the usual {format_share(usual)} (n = {n})"
     return [f"The risk of degradation or failure is {format_share_range(risk)}, {comparison}"]
 
 
@@ -146,34 +151,33 @@ MOST_REASONS = 3
 """The shared traits that are named at most."""
 
 
-def similar(model: Model, traits: Features, place: GroupKey) -> tuple[Similar, ...]:
+def similar(model: Model, traits: Features, service: str) -> tuple[Similar, ...]:
     """The most similar cases from ALIKE on, the nearest first, with the traits that they share."""
-    weights = feature_weights(model)
-    spreads = scales_of(model)
-    scored = []
-    for index, case in enumerate(model.cases):
-        shared = agreements(traits, case.traits, spreads)
-        near = case.place.service == place.service
-        total = SAME_SERVICE + sum(weights.get(name, LEAST_WEIGHT) for name in shared)
-        score = SAME_SERVICE * near + sum(weights.get(name, LEAST_WEIGHT) * one for name, one in shared.items())
-        scored.append((score / total, index, shared))
-    best = sorted(scored, key=lambda entry: (-entry[0], -entry[1]))[:SHOWN]
+    weights, cases = feature_weights(model), model.cases
+    score = SAME_SERVICE * np.array([float(each == service) for each in cases.services])
+    total = np.full(score.size, SAME_SERVICE)
+    shared = agreements(model, traits)
+    for name in (traits.keys() | cases.traits.keys()) - {"team"}:
+        weight = weights.get(name, LEAST_WEIGHT)
+        total += weight if name in traits else weight * cases.traits[name].known
+        score += weight * shared.get(name, 0.0)
+    score /= total
+    nearest = np.lexsort((-np.arange(score.size), -score))[:SHOWN]
     return tuple(
-        _similar(model.cases[index], score, _explain(traits, shared, weights))
-        for score, index, shared in best
-        if score >= ALIKE
+        _similar(model, case, float(score[case]), _explain(traits, shared, case, weights))
+        for case in nearest.tolist()
+        if score[case] >= ALIKE
     )
 
 
-def scales_of(model: Model) -> dict[str, float]:
-    """By number, how far apart its sizes usually lie, in powers of ten."""
-    return {column.trait: column.scale for column in model.design.encoder.columns if column.kind == "linear"}
-
-
-def agreements(one: Features, other: Features, spreads: Mapping[str, float]) -> dict[str, float]:
-    """How far two deployments agree in each trait that either has, 0 to 1."""
-    names = sorted((one.keys() | other.keys()) - {"team"})
-    return {name: _agreement(name, one.get(name), other.get(name), spreads) for name in names}
+def agreements(model: Model, traits: Features) -> dict[str, Floats]:
+    """How far each case agrees with each of these traits, 0 to 1 (n,); what no case has is left out."""
+    sizes = {column.trait: column.scale for column in model.design.encoder.columns if column.kind == "linear"}
+    return {
+        name: model.cases.traits[name].agreement(name, value, sizes.get(name))
+        for name, value in sorted(traits.items())
+        if name != "team" and name in model.cases.traits
+    }
 
 
 def feature_weights(model: Model) -> dict[str, float]:
@@ -190,29 +194,13 @@ def feature_weights(model: Model) -> dict[str, float]:
     return {name: max(effect / most, LEAST_WEIGHT) if most > 0 else 1.0 for name, effect in found.items()}
 
 
-def _agreement(name: str, one: FeatureValue | None, other: FeatureValue | None, spreads: Mapping[str, float]) -> float:
-    if one is None or other is None:
-        return 0.0
-    first, second = numeric(one), numeric(other)
-    if first is not None and second is not None:
-        if name == "hour":
-            apart = abs(first - second)
-            return math.exp(-min(apart, 24.0 - apart) / 4.0)
-        size = spreads.get(name)
-        if size is None:
-            return float(first == second)
-        apart = signed_log(first) - signed_log(second)
-        return math.exp(-abs(apart) / size)
-    if isinstance(one, frozenset) and isinstance(other, frozenset):
-        return len(one & other) / len(one | other) if one | other else 1.0
-    return float(levels_of(one) == levels_of(other))
-
-
-def _explain(traits: Features, shared: Mapping[str, float], weights: Mapping[str, float]) -> tuple[str, ...]:
+def _explain(
+    traits: Features, shared: Mapping[str, Floats], case: int, weights: Mapping[str, float]
+) -> tuple[str, ...]:
     """The shared traits that say most, in words; what nearly everything shares says little."""
     informative = sorted(
-        (name for name, one in shared.items() if one >= 0.5 and _is_informative(traits[name])),
-        key=lambda name: (-weights.get(name, LEAST_WEIGHT) * shared[name], name),
+        (name for name, agreed in shared.items() if agreed[case] >= 0.5 and _is_informative(traits[name])),
+        key=lambda name: (-weights.get(name, LEAST_WEIGHT) * shared[name][case], name),
     )
     return tuple(_shared_words(name, traits[name]) for name in informative[:MOST_REASONS])
 
@@ -237,16 +225,18 @@ def _shared_words(name: str, value: FeatureValue) -> str:
     return f"also {plain}" if value is True else f"same {plain}: {value}"
 
 
-def _similar(case: Case, score: float, why: tuple[str, ...]) -> Similar:
+def _similar(model: Model, case: int, score: float, why: tuple[str, ...]) -> Similar:
+    cases = model.cases
+    amount = float(cases.costs[case])
     return Similar(
-        deployment_id=case.deployment_id,
-        service=case.place.service,
-        version=case.version,
-        started_at=case.started_at,
+        deployment_id=cases.ids[case],
+        service=cases.services[case],
+        version=cases.versions[case],
+        started_at=cases.started_at[case],
         similarity_ratio=round(score, 3),
         why=why,
-        outcome=case.outcome,
-        cost_per_hour=case.cost_per_hour if math.isfinite(case.cost_per_hour) else None,
+        outcome=cases.outcomes[case],
+        cost_per_hour=amount if math.isfinite(amount) else None,
     )
 
 
@@ -268,32 +258,22 @@ class Imputations:
     imputed_share: float = 0.0
 
 
-def donor_features(model: Model) -> tuple[Features, ...]:
-    """The newest deployments of the service, or of all where it has none, without what is of their moments."""
-    return tuple(_of_the_change(case.traits) for case in _own_cases(model)[-TYPICAL:])
-
-
-def _own_cases(model: Model) -> Sequence[Case]:
-    """Those of the service, or all where it has none."""
-    return [case for case in model.cases if case.place.service == model.home.service] or model.cases
-
-
 def impute(model: Model, known: Features) -> Imputations:
     """The possible full features of a planned deployment of which only `known` is reported."""
-    donors = donor_features(model)
-    reported = _of_the_change(known)
-    if not donors:
+    columns, donors = model.cases.traits, model.cases.of(model.home.service)[-TYPICAL:]
+    if not donors.size:
         return Imputations((known,), np.ones(1))
-    sizes = scales_of(model)
-    weights = np.array([_donor_weight(reported, donor, sizes) for donor in donors])
+    apart = np.zeros(donors.size)
+    for name, agreed in agreements(model, _of_the_change(known)).items():
+        apart += np.where(columns[name].known, 1.0 - agreed, 0.0)[donors]
+    weights = np.exp(-FOCUS * apart)
     weights /= weights.sum()
-    names = {name for donor in donors for name in donor} - known.keys() - {"team"}
-    if reported:
-        shares = {name: sum(w for w, donor in zip(weights, donors, strict=True) if name in donor) for name in names}
-        names = {name for name in names if shares[name] >= 0.5}
+    least = 0.5 if _of_the_change(known) else 0.0
+    shares = {name: float(weights @ columns[name].known[donors]) for name in _of_the_change(columns)}
+    names = {name for name, share in shares.items() if name not in known and share > 0 and share >= least}
     if not names:
         return Imputations((known,), np.ones(1))
-    filled = tuple({**{name: donor[name] for name in sorted(names & donor.keys())}, **known} for donor in donors)
+    filled = tuple({**model.cases.features(donor, names), **known} for donor in donors.tolist())
     return Imputations(filled, weights, _imputed_share(model, names))
 
 
@@ -304,12 +284,7 @@ def _imputed_share(model: Model, names: Set[str]) -> float:
     return float(missing / max(lengths.sum(), 1e-12))
 
 
-def _donor_weight(reported: Features, donor: Features, sizes: Mapping[str, float]) -> float:
-    agreed = agreements(reported, {name: donor[name] for name in reported.keys() & donor.keys()}, sizes)
-    return float(np.exp(-FOCUS * sum(1.0 - each for each in agreed.values())))
-
-
-def _of_the_change(traits: Mapping[str, FeatureValue]) -> dict[str, FeatureValue]:
+def _of_the_change(traits: Mapping[str, T]) -> dict[str, T]:
     return {name: value for name, value in traits.items() if is_intrinsic(name) and name != "team"}
 
 

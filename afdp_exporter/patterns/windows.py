@@ -1,6 +1,5 @@
 """Ranks the coming hours by the risk and cost of a typical deployment of the service in each of them."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
@@ -9,9 +8,14 @@ import numpy as np
 
 from afdp_exporter.model import CalendarEntry, Context, Estimate, Floats, PoolingLevel, Slot, Window, Windows
 from afdp_exporter.patterns.features.encoding import part_of_day
-from afdp_exporter.patterns.features.extraction import OF_THE_MOMENT, context_features, history_features
+from afdp_exporter.patterns.features.extraction import (
+    OF_THE_MOMENT,
+    WEEKDAYS,
+    context_features,
+    history_features,
+)
 from afdp_exporter.patterns.mining.statements import context_words
-from afdp_exporter.patterns.models.hurdle import expected_value, outcome_mixture, risk_estimate
+from afdp_exporter.patterns.models.hurdle import OutcomeMixture, expected_value, risk_estimate
 from afdp_exporter.patterns.models.ridge import single_threaded_blas
 from afdp_exporter.patterns.models.risk import HERE
 from afdp_exporter.patterns.models.training import Model
@@ -118,7 +122,7 @@ def _is_worth_it(model: Model, slots: Sequence[Slot], delay_cost_per_hour: float
         return True
     best = min(slots, key=lambda slot: _rank(slot, slots[0]))
     wait = (best.start - slots[0].start) / HOUR
-    return saving.median * model.loss_hours > delay_cost_per_hour * wait
+    return saving.median * model.cases.loss_hours > delay_cost_per_hour * wait
 
 
 def _next_hour(now: datetime) -> datetime:
@@ -136,15 +140,16 @@ def _slots(
     kind_of = kinds.ravel()  # many hours are alike to the fits
     table = design_rows(model, [change | moments[hour] for hour in first for change in changes])
     rows = table.reshape(len(first), len(changes), -1)
-    costs = None
+    odds, costs = model.trouble.log_odds(table), None
     if model.cost:
-        event = outcome_mixture(model.trouble, table, np.tile(usual.weights, len(first)))
+        event = OutcomeMixture(table, np.tile(usual.weights, len(first)), odds.probability)
         costs = expected_value(model.cost, event).reshape(len(first), -1) @ usual.weights
-    risks = [risk_estimate(model.trouble, kind, usual.weights, usual.imputed_share) for kind in rows]
+    doubt, m = model.trouble.unreported(usual.imputed_share), len(changes)
+    risks = [
+        risk_estimate(odds.some(slice(m * kind, m * (kind + 1))), usual.weights, doubt) for kind in range(len(first))
+    ]
     reasons = _reasons(model, np.einsum("kcp,c->kp", rows, usual.weights)[kind_of], contexts)
-    counts = Counter(
-        _part_of_the_week(each.local_start) for each in model.cases if each.place.service == model.home.service
-    )
+    counts = model.cases.parts_of_the_week(model.home.service)
     slots = [
         Slot(
             start=start,
@@ -152,16 +157,16 @@ def _slots(
             risk=risks[kind],
             cost_per_hour=None if costs is None else float(costs[kind]),
             reasons=reasons[place],
-            n=counts[_part_of_the_week(contexts[place].at)],
+            n=counts[_part_of_the_week(contexts[place])],
         )
         for place, (start, kind) in enumerate(zip(starts, kind_of, strict=True))
     ]
     return slots, _Deployables(rows[kind_of], usual.weights)
 
 
-def _part_of_the_week(at: datetime) -> tuple[int, str]:
+def _part_of_the_week(context: Context) -> tuple[str, str]:
     """The weekday and the part of the day, which are what is learned from of the clock."""
-    return at.weekday(), part_of_day(float(at.hour))
+    return WEEKDAYS[context.at.weekday()], part_of_day(float(context.at.hour))
 
 
 def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tuple[str, ...]]:

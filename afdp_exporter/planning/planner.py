@@ -37,8 +37,8 @@ T = TypeVar("T")
 
 SCORED = 15
 """From so many scored predictions on it is said that they are no better than the service's rate."""
-_MODELS = 100
-"""The most models that are kept, of two megabytes each at most; the one that was not asked for longest goes first."""
+_MODELS = 200
+"""The most models that are kept, of one megabyte each; the one that was not asked for longest goes first."""
 _AT_ONCE = 8  # models that a worker learns from one reading of the store
 
 

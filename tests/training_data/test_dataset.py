@@ -173,5 +173,5 @@ def test_a_model_trained_on_the_columns_before_beats_the_base_rate(two_part: Wor
         intercept_mean=-1.7, intercept_sd=0.7, inclusion_probability=np.full(2, 0.5), slab_sd=np.ones(2)
     )
     fit = fit_logistic(table(train), trouble(train), np.ones(len(train["label"])), belief)
-    error = np.mean((fit.risk(table(test)) - trouble(test)) ** 2)
+    error = np.mean((fit.log_odds(table(test)).probability - trouble(test)) ** 2)
     assert error < np.mean((trouble(train).mean() - trouble(test)) ** 2)

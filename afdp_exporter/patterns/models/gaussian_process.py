@@ -21,14 +21,14 @@ from scipy import linalg
 from scipy.special import log_expit, logsumexp
 
 from afdp_exporter.model import Floats
-from afdp_exporter.patterns.models.logistic import moderated
+from afdp_exporter.patterns.models.logistic import LogOdds, moderated
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
 """The standard deviations of the log odds that traits may account for; the larger, the less likely beforehand."""
-LEAST_SHARE = 0.01
-"""The least weight of a hypothesis that is kept; the others change nothing that a person would see."""
 SHARED = 0.9
 """How much of what traits do holds for other services, too."""
+LEAST_SHARE = 0.001
+"""The least weight of a hypothesis that is kept; the others change nothing that a person would see."""
 ROUNDS, SETTLED = 20, 5e-3
 """Rounds of expectation propagation at most, and the change of the log evidence below which it ends."""
 DAMPING, LEAST_PRECISION = 0.9, 1e-6
@@ -83,15 +83,36 @@ class _Sites:
 class _Posterior:
     dual: Floats  # (n,) inverse kernel times the posterior mean: the weights of the kernel expansion
     root_precision: Floats  # (n,) square root of the sites' precisions
-    cholesky: Floats  # (n, n) lower Cholesky factor
+    cholesky: NDArray[np.float32]  # (n, n) lower Cholesky factor: by far the most of what a model holds
     evidence: float  # its logarithm
     left_out: float  # the log score of the cases, each left out
+
+    def explained(self, between: Floats) -> Floats:
+        """How much of the prior variance of rows (m,) the cases take away, by the covariances `between` them (m, n)."""
+        known = linalg.solve_triangular(
+            self.cholesky, (between * self.root_precision).T, lower=True, check_finite=False
+        )
+        return np.asarray((known**2).sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True)
 class _Hypothesis:
     strength: float
     directed: bool  # whether the directions say anything
+
+
+@dataclass(frozen=True, slots=True)
+class _Covariance:
+    """Prior covariances of log odds, all of one shape, by what they come from."""
+
+    places: Floats
+    traits: Floats
+    directions: Floats
+
+    def under(self, assumed: _Hypothesis) -> Floats:
+        """Of everything together."""
+        moving = self.traits + self.directions if assumed.directed else self.traits
+        return np.asarray(self.places + assumed.strength**2 * moving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,62 +137,52 @@ class GaussianProcess:
         """What all traits of a typical row may do to the log odds together, by the prior, as a variance."""
         return sum(fit.weight * fit.assumed.strength**2 for fit in self.fits)
 
-    def log_odds(self, inputs: Inputs) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the log odds of each row (m,), averaged over the strengths."""
+    def log_odds(self, inputs: Inputs) -> LogOdds:
+        """The log odds of each row, averaged over the strengths, each of which is averaged over its own doubt."""
+        rows = inputs.service.size
+        places = np.full(rows, _mean_variance(self.level))
         if not self.fits:
-            mean = np.full(inputs.service.size, self.level.mean)
-            return mean, np.sqrt(_mean_variance(self.level) + np.zeros(mean.size))
-        parts = [self._log_odds(fit, inputs) for fit in self.fits]
-        shares = np.array([fit.weight for fit in self.fits])
-        means, variances = (np.array(side) for side in zip(*parts, strict=True))
-        mean = shares @ means
-        return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
-
-    def predictive_log_odds(self, inputs: Inputs) -> Floats:
-        """The log odds of the probability of each row (m,): the mean over the strengths, each over its own doubt."""
-        if not self.fits:
-            return moderated(*self.log_odds(inputs))
-        shares = np.array([fit.weight for fit in self.fits])
-        parts = [self._log_odds(fit, inputs) for fit in self.fits]
-        return np.asarray(shares @ [moderated(mean, np.sqrt(variance)) for mean, variance in parts])
+            mean, sd = np.full(rows, self.level.mean), np.sqrt(places)
+            return LogOdds(mean, sd, moderated(mean, sd))
+        traits = 0.5 * (inputs.traits**2).sum(axis=1) + 0.5
+        prior = _Covariance(places, traits, (inputs.directions**2).sum(axis=1))
+        between = _covariance(inputs, self.inputs, self.level)
+        means, variances = self._moments(prior, between)
+        means = means + self.level.mean
+        mean, sd = self._averaged(means, variances)
+        return LogOdds(mean, sd, self._shares @ moderated(means, np.sqrt(variances)))
 
     def contrast(self, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
         if not self.fits:
             return np.zeros(one.service.size), np.zeros(one.service.size)
-        shares = np.array([fit.weight for fit in self.fits])
-        parts = [self._contrast(fit, one, other) for fit in self.fits]
-        means, variances = (np.array(side) for side in zip(*parts, strict=True))
-        mean = shares @ means
-        return mean, np.sqrt(shares @ (variances + (means - mean) ** 2))
-
-    def _contrast(self, fit: _Fit, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
-        between = _kernel(one, self.inputs, self.level, fit.assumed) - _kernel(
-            other, self.inputs, self.level, fit.assumed
-        )
         apart = ((one.traits - other.traits) ** 2).sum(axis=1)
-        prior = 0.5 * apart + (1.0 - np.exp(-0.5 * apart))
-        if fit.assumed.directed:
-            prior = prior + ((one.directions - other.directions) ** 2).sum(axis=1)
-        return between @ fit.posterior.dual, np.maximum(
-            fit.assumed.strength**2 * prior - _explained(fit.posterior, between), 0.0
+        directions = ((one.directions - other.directions) ** 2).sum(axis=1)
+        prior = _Covariance(np.zeros(apart.size), 0.5 * apart + (1.0 - np.exp(-0.5 * apart)), directions)
+        first, second = (_covariance(each, self.inputs, self.level) for each in (one, other))
+        between = _Covariance(
+            first.places - second.places, first.traits - second.traits, first.directions - second.directions
         )
+        return self._averaged(*self._moments(prior, between))
 
-    def _log_odds(self, fit: _Fit, inputs: Inputs) -> tuple[Floats, Floats]:
-        between = _kernel(inputs, self.inputs, self.level, fit.assumed)
-        prior = 0.5 * (inputs.traits**2).sum(axis=1) + 0.5
-        if fit.assumed.directed:
-            prior = prior + (inputs.directions**2).sum(axis=1)
-        variance = _mean_variance(self.level) + fit.assumed.strength**2 * prior - _explained(fit.posterior, between)
-        return self.level.mean + between @ fit.posterior.dual, np.maximum(variance, 1e-9)
+    @property
+    def _shares(self) -> Floats:
+        return np.array([fit.weight for fit in self.fits])
 
+    def _moments(self, prior: _Covariance, between: _Covariance) -> tuple[Floats, Floats]:
+        """Of each fit, means and variances of rows (fits, m) by their `prior` variances (m,) and their covariances
+        `between` them and the cases (m, n)."""
+        means, variances = [], []
+        for fit in self.fits:
+            near = between.under(fit.assumed)
+            means.append(near @ fit.posterior.dual)
+            variances.append(np.maximum(prior.under(fit.assumed) - fit.posterior.explained(near), 1e-9))
+        return np.array(means), np.array(variances)
 
-def _explained(posterior: _Posterior, between: Floats) -> Floats:
-    """How much of the prior variance of rows (m,) the cases take away, by the covariances `between` them (m, n)."""
-    known = linalg.solve_triangular(
-        posterior.cholesky, (between * posterior.root_precision).T, lower=True, check_finite=False
-    )
-    return np.asarray((known**2).sum(axis=0))
+    def _averaged(self, means: Floats, variances: Floats) -> tuple[Floats, Floats]:
+        """Mean and standard deviation over all fits (m,)."""
+        mean = self._shares @ means
+        return mean, np.sqrt(self._shares @ (variances + (means - mean) ** 2))
 
 
 def fit_gaussian_process(
@@ -180,14 +191,13 @@ def fit_gaussian_process(
     """Fit `outcomes` (n,), from 0 to 1, with sample weights `weight` (n,)."""
     if not outcomes.size:
         return GaussianProcess(inputs, level, (), 0.0)
-    data = _Observed(outcomes, weight)
+    data, covariance = _Observed(outcomes, weight), _covariance(inputs, inputs, level)
     found: list[tuple[_Hypothesis, _Posterior]] = []
     for directed in (False, True)[: 1 + bool(inputs.directions.shape[1])]:
         sites = _Sites(0.25 * weight + LEAST_PRECISION, weight * (outcomes - 0.5))
         for strength in strengths:
             assumed = _Hypothesis(strength, directed)
-            kernel = _kernel(inputs, inputs, level, assumed)
-            sites, posterior = _expectation_propagation(kernel, data, level.mean, sites)
+            sites, posterior = _expectation_propagation(covariance.under(assumed), data, level.mean, sites)
             found.append((assumed, posterior))
     chances = 1.0 / np.array(strengths)
     chances /= chances.sum()
@@ -205,17 +215,15 @@ def fit_gaussian_process(
     return GaussianProcess(inputs, level, fits, left_out)
 
 
-def _kernel(one: Inputs, other: Inputs, level: MeanPrior, assumed: _Hypothesis) -> Floats:
-    """The prior covariance of the log odds of rows, shape (m, n)."""
+def _covariance(one: Inputs, other: Inputs, level: MeanPrior) -> _Covariance:
+    """The prior covariances of the log odds of rows, shape (m, n)."""
     linear = one.traits @ other.traits.T
     lengths = (one.traits**2).sum(axis=1)[:, None] + (other.traits**2).sum(axis=1)
     alike = np.exp(-0.5 * np.maximum(lengths - 2.0 * linear, 0.0))
     same = one.service[:, None] == other.service
     places = level.whole**2 + level.service**2 * same + level.team**2 * (one.team[:, None] == other.team)
     traits = (0.5 * linear + 0.5 * alike) * np.where(same, 1.0, SHARED)
-    if assumed.directed:
-        traits = traits + one.directions @ other.directions.T
-    return np.asarray(places + assumed.strength**2 * traits)
+    return _Covariance(places, traits, one.directions @ other.directions.T)
 
 
 def _mean_variance(level: MeanPrior) -> float:
@@ -244,7 +252,7 @@ def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start
             (1.0 - DAMPING) * sites.shift + DAMPING * renewed.shift,
         )
     explained = root * linalg.cho_solve((cholesky, True), root * (kernel @ sites.shift), check_finite=False)
-    return sites, _Posterior(sites.shift - explained, root, cholesky, evidence, float(total.sum()))
+    return sites, _Posterior(sites.shift - explained, root, cholesky.astype(np.float32), evidence, float(total.sum()))
 
 
 def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: float) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from scipy.special import expit, ndtri
 
 from afdp_exporter.model import Estimate, Floats, Forecast
 from afdp_exporter.patterns.models import ridge, targets
-from afdp_exporter.patterns.models.logistic import Logistic
+from afdp_exporter.patterns.models.logistic import Logistic, LogOdds
 from afdp_exporter.patterns.models.ridge import (
     CONFORMAL,
     TROUBLED,
@@ -22,7 +22,7 @@ from afdp_exporter.patterns.models.ridge import (
     conformal_quantiles,
     weighted_quantiles,
 )
-from afdp_exporter.patterns.models.risk import RiskModel, SeverityFeature, TrainingMatrix, fit_probability
+from afdp_exporter.patterns.models.risk import SeverityFeature, TrainingMatrix, fit_probability
 from afdp_exporter.patterns.models.targets import AsinhTransform, TargetValues
 
 ENOUGH = 3
@@ -47,7 +47,6 @@ class HurdleModel:
     scale: AsinhTransform
     size_model: RidgePosterior
     errors: Floats
-    severity: SeverityFeature
     n: int
     used: int
     occurrence: Logistic | None
@@ -59,8 +58,11 @@ class HurdleModel:
         return np.hstack([rows, np.full((rows.shape[0], 1), trouble - self.mean_trouble)])
 
 
-def fit_hurdle(figures: TargetValues, data: TrainingMatrix, trouble: Floats) -> HurdleModel | None:
-    """Fit one target given the probability (n,) of `trouble`; None while fewer than ENOUGH are known.
+def fit_hurdle(
+    figures: TargetValues, data: TrainingMatrix, trouble: Floats
+) -> tuple[HurdleModel, SeverityFeature] | None:
+    """Fit one target given the probability (n,) of `trouble`, with what it teaches the risk; None while fewer than
+    ENOUGH are known.
 
     Where some cases moved and others did not, the size is learned from those that moved, and moving by itself.
     """
@@ -76,11 +78,10 @@ def fit_hurdle(figures: TargetValues, data: TrainingMatrix, trouble: Floats) -> 
     scaled = np.where(used, scale.transform(figures.values), np.nan)
     unseen = ridge.leave_one_out(line, table, scaled, groups, data.sample_weight)
     errors = ((scaled - unseen.mean) / unseen.predictive_sd)[used]
-    return HurdleModel(
+    model = HurdleModel(
         scale=scale,
         size_model=line,
         errors=_of_the_service(errors, data.own[used]),
-        severity=_severity(scaled, used, data),
         n=int(known.sum()),
         used=int(used.sum()),
         occurrence=_fit_occurrence(figures.moved[known], replace(data, table=table, groups=groups), known)
@@ -89,6 +90,7 @@ def fit_hurdle(figures: TargetValues, data: TrainingMatrix, trouble: Floats) -> 
         unmoved=_of_the_service(figures.values[known & ~moved], data.own[known & ~moved]) if hurdle else np.zeros(0),
         mean_trouble=usual,
     )
+    return model, _severity(scaled, used, data)
 
 
 def _severity(scaled: Floats, used: NDArray[np.bool_], data: TrainingMatrix) -> SeverityFeature:
@@ -131,8 +133,6 @@ POINTS = np.array([0.05, 0.5, 0.95])
 GRID = (np.arange(100) + 0.5) / 100  # the points of a distribution's own
 COARSE = (np.arange(25) + 0.5) / 25
 """The points of one possibility's distribution, where several are mixed."""
-UNUSUAL = 0.6
-"""How much of what a trait may do by the prior is in doubt where it is not reported: it may have a value never seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +144,18 @@ class OutcomeMixture:
     trouble: Floats
 
 
-def outcome_mixture(trouble: RiskModel, rows: Floats, weights: Floats) -> OutcomeMixture:
-    """The event that a deployment's rows speak of."""
-    return OutcomeMixture(rows=rows, weights=weights, trouble=trouble.risk(rows))
-
-
-def risk_estimate(fit: RiskModel, rows: Floats, weights: Floats, imputed_share: float = 0.0) -> Estimate:
-    """A probability over possible rows (m, p) with `weights` (m,), with its range: their doubt and their spread.
-
-    `imputed_share` is the share of a row, 0 to 1, that was imputed: what is deployed may be of a kind never seen in it.
-    """
-    centre, spread = fit.log_odds(rows)
-    spread = np.sqrt(spread**2 + UNUSUAL * np.sqrt(imputed_share) * fit.process.variance)
-    reach = ndtri(COARSE if centre.size > 1 else POINTS)
-    points = centre[:, None] + spread[:, None] * reach[None, :]
+def risk_estimate(odds: LogOdds, weights: Floats, doubt: float = 0.0) -> Estimate:
+    """A probability over possible rows (m,) with `weights` (m,), with its range: their doubt and their spread; `doubt`
+    is a variance of the log odds that is added to each (`RiskModel.unreported`)."""
+    spread = np.sqrt(odds.sd**2 + doubt)
+    reach = ndtri(COARSE if spread.size > 1 else POINTS)
+    points = odds.mean[:, None] + spread[:, None] * reach[None, :]
     share = np.repeat(weights / reach.size, reach.size)
-    if centre.size > 1:
+    if spread.size > 1:
         low, _, high = expit(weighted_quantiles(points.ravel(), share, POINTS))
     else:
         low, _, high = expit(points[0])
-    middle = float(weights @ fit.risk(rows))
+    middle = float(weights @ odds.probability)
     return Estimate(low=min(float(low), middle), median=middle, high=max(float(high), middle))
 
 
@@ -195,7 +187,7 @@ def _components(response: HurdleModel, event: OutcomeMixture, points: Floats) ->
     rows = np.vstack([response.with_trouble(event.rows, 1.0), response.with_trouble(event.rows, 0.0)])
     shares = np.concatenate([event.weights * event.trouble, event.weights * (1.0 - event.trouble)])
     if response.occurrence is not None:
-        shares = shares * response.occurrence.risk(rows)
+        shares = shares * response.occurrence.log_odds(rows).probability
     errors = conformal_quantiles(response.errors, response.size_model.degrees_of_freedom, points)
     centre, spread = response.size_model.mean(rows), response.size_model.predictive_sd(rows)
     return shares, response.scale.inverse(centre[:, None] + spread[:, None] * errors[None, :])

@@ -24,30 +24,46 @@ FAR = 700.0
 
 
 @dataclass(frozen=True, slots=True)
+class LogOdds:
+    """Log odds of rows (m,): their mean and standard deviation, and the log odds of the probability averaged over
+    both."""
+
+    mean: Floats
+    sd: Floats
+    predictive: Floats
+
+    @property
+    def probability(self) -> Floats:
+        """The probability of each row, averaged over what is not known (m,)."""
+        return np.asarray(expit(self.predictive))
+
+    def some(self, rows: slice) -> "LogOdds":
+        """Those of some of the rows."""
+        return LogOdds(self.mean[rows], self.sd[rows], self.predictive[rows])
+
+
+@dataclass(frozen=True, slots=True)
 class Logistic:
-    """Fitted log odds: `weights` (p + 1,), the intercept first, with their posterior covariance."""
+    """Fitted log odds: `weights` (p + 1,), the intercept first, each with a `variance` of its own (p + 1,); each row of
+    `shared` (k, p + 1) is one more standard deviation that moves all weights together."""
 
     weights: Floats
-    covariance: Floats
+    variance: Floats
+    shared: Floats
 
-    def log_odds(self, table: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the log odds of each row."""
+    def log_odds(self, table: Floats) -> LogOdds:
+        """The log odds of each row."""
         rows = add_intercept(table)
-        variance = ((rows @ self.covariance) * rows).sum(axis=1)
-        return rows @ self.weights, np.sqrt(variance)
+        mean, sd = rows @ self.weights, self._sd(rows)
+        return LogOdds(mean, sd, moderated(mean, sd))
 
     def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair."""
         gap = add_intercept(one) - add_intercept(other)
-        return gap @ self.weights, np.sqrt(((gap @ self.covariance) * gap).sum(axis=1))
+        return gap @ self.weights, self._sd(gap)
 
-    def risk(self, table: Floats) -> Floats:
-        """The probability of each row, averaged over what is not known."""
-        return np.asarray(expit(self.predictive_log_odds(table)))
-
-    def predictive_log_odds(self, table: Floats) -> Floats:
-        """The log odds of that probability."""
-        return moderated(*self.log_odds(table))
+    def _sd(self, rows: Floats) -> Floats:
+        return np.asarray(np.sqrt(rows**2 @ self.variance + ((rows @ self.shared.T) ** 2).sum(axis=1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +112,7 @@ def fit_logistic(table: Floats, outcomes: Floats, sample_weight: Floats, prior: 
         bound = np.sqrt((rows @ posterior.mean) ** 2 + rows**2 @ posterior.variance + 1e-6)
         if np.abs(posterior.mean - before).max() < TOLERANCE:
             break
-    return Logistic(weights=posterior.mean, covariance=np.diag(posterior.variance))
+    return Logistic(weights=posterior.mean, variance=posterior.variance, shared=np.zeros((0, posterior.mean.size)))
 
 
 def _coordinate_ascent(

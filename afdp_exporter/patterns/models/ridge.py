@@ -28,6 +28,8 @@ TROUBLED, TROUBLED_VARIANCE = "trouble", 4.0
 """The group of the column for trouble or none: the size of a change depends on it."""
 LARGEST_VARIANCE = 1e4
 """The largest variance of an effect in units of the noise's: without any noise an effect would have none."""
+ROUNDING = 1e-9
+"""Shares of a weight that differ by less are the same."""
 FLAT = 1e-6
 """The prior precision of the intercept."""
 
@@ -180,10 +182,10 @@ def conformal_quantiles(errors: Floats, degrees_of_freedom: float, shares: Float
 
 
 def weighted_quantiles(points: Floats, weights: Floats, shares: Floats) -> Floats:
-    """The points below which these shares of the weight lie."""
+    """The points below which these shares of the weight lie, up to rounding."""
     order = np.argsort(points, kind="stable")
     below = np.cumsum(weights[order]) / weights.sum()
-    place = np.minimum(np.searchsorted(below, shares), points.size - 1)
+    place = np.minimum(np.searchsorted(below, shares - ROUNDING), points.size - 1)
     return np.asarray(points[order][place])
 
 

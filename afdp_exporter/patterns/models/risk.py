@@ -25,7 +25,13 @@ from afdp_exporter.patterns.models.gaussian_process import (
     MeanPrior,
     fit_gaussian_process,
 )
-from afdp_exporter.patterns.models.logistic import Logistic, SpikeAndSlabPrior, add_intercept, fit_logistic
+from afdp_exporter.patterns.models.logistic import (
+    Logistic,
+    LogOdds,
+    SpikeAndSlabPrior,
+    add_intercept,
+    fit_logistic,
+)
 from afdp_exporter.patterns.models.ridge import TROUBLED
 from afdp_exporter.patterns.models.targets import Labels
 
@@ -45,6 +51,8 @@ TROUBLED_SPREAD = 4.0
 """The spread of the log odds ratio that there was trouble, where a figure moved."""
 TELLING, TELLING_SPREAD = 0.9, 0.5
 """Prior inclusion probability of a stacked column, and the slab of its log odds ratio for one SD of its noise."""
+UNUSUAL = 0.6
+"""How much of what a trait may do by the prior is in doubt where it is not reported: it may have a value never seen."""
 FOLDS = 5
 """Parts of the cases that are left out in turn to score the regression."""
 
@@ -85,11 +93,19 @@ class RiskModel:
     scales: Floats
     directions: Floats  # (p + 1, k) from a row with a one before it to the directions of the process
 
-    def log_odds(self, table: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation of the log odds of each row of home."""
-        first, first_sd = self.logistic.log_odds(table)
-        second, second_sd = self.process.log_odds(self._inputs(table))
-        return self._pooled(first, second), self._pooled(first_sd, second_sd)
+    def log_odds(self, table: Floats) -> LogOdds:
+        """The log odds of each row of home: a learner that does not know is pooled as one that does not."""
+        first, second = self.logistic.log_odds(table), self.process.log_odds(self._inputs(table))
+        return LogOdds(
+            mean=self._pooled(first.mean, second.mean),
+            sd=self._pooled(first.sd, second.sd),
+            predictive=self._pooled(first.predictive, second.predictive),
+        )
+
+    def unreported(self, share: float) -> float:
+        """The variance of the log odds where this share of a row, 0 to 1, was imputed: what is deployed may be of a
+        kind never seen in it."""
+        return float(UNUSUAL * np.sqrt(share) * self.process.variance)
 
     def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair (n,)."""
@@ -103,11 +119,6 @@ class RiskModel:
     def _inputs(self, table: Floats) -> Inputs:
         home = np.zeros(table.shape[0], dtype=np.intp)
         return Inputs(_scaled(table, self.scales), add_intercept(table) @ self.directions, home, home)
-
-    def risk(self, table: Floats) -> Floats:
-        """The probability of each row of home: a learner that does not know is pooled as one that does not."""
-        first, second = self.logistic.predictive_log_odds(table), self.process.predictive_log_odds(self._inputs(table))
-        return np.asarray(expit(self._pooled(first, second)))
 
 
 def fit_risk(
@@ -155,7 +166,7 @@ def _left_out_score(
     for number in np.unique(fold[rows]):
         seen, out = known & (fold != number), rows[fold[rows] == number]
         found = _regression(labels.happened[seen], data, seen, prior, severities)
-        odds, happened = found.predictive_log_odds(table[out]), labels.happened[out]
+        odds, happened = found.log_odds(table[out]).predictive, labels.happened[out]
         score += float(data.sample_weight[out] @ (happened * log_expit(odds) + (1.0 - happened) * log_expit(-odds)))
     return score
 
@@ -179,8 +190,13 @@ def fit_probability(
     of a trait matter (`inclusion_probability`), and the log odds ratio of one that does has this `slab_sd`."""
     prior = _prior(data.groups, expected, (inclusion_probability, slab_sd))
     found = _regression(happened, data, known, prior, severities)
-    back = np.vstack([np.eye(1 + len(data.groups)), *(severity.weights for severity in severities)])
-    return Logistic(weights=found.weights @ back, covariance=back.T @ found.covariance @ back)
+    columns, sizes = 1 + len(data.groups), np.array([severity.weights for severity in severities])
+    sizes = sizes.reshape(-1, columns)
+    return Logistic(
+        weights=found.weights[:columns] + found.weights[columns:] @ sizes,
+        variance=found.variance[:columns],
+        shared=np.sqrt(found.variance[columns:, None]) * sizes,
+    )
 
 
 def _regression(

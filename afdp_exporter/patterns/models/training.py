@@ -5,7 +5,6 @@ some hour always looks bad. Each, alone and in products with what is deployed, i
 score test given the service and the most significant features of the change, with Bonferroni's correction.
 """
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from afdp_exporter.model import Floats, MeasuredSummary, Outcome, PoolingLevel, TrainingExample
+from afdp_exporter.model import Floats, MeasuredSummary, PoolingLevel, TrainingExample
 from afdp_exporter.patterns.features.encoding import TOGETHER, Encoder, learn_columns
 from afdp_exporter.patterns.features.extraction import Features, example_features, is_intrinsic
 from afdp_exporter.patterns.models import targets
+from afdp_exporter.patterns.models.cases import CaseTable, case_table
 from afdp_exporter.patterns.models.hurdle import ENOUGH, HurdleModel, fit_hurdle
 from afdp_exporter.patterns.models.ridge import CONFORMAL, single_threaded_blas
 from afdp_exporter.patterns.models.risk import HERE, SERVICE, TEAM_LEVEL, RiskModel, TrainingMatrix, fit_risk
@@ -81,28 +81,12 @@ class DesignMatrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A case of the training as a prediction shows it: its traits, when it began on the clock of those who deploy, and
-    what it cost in the model's currency, NaN where that is not known."""
-
-    deployment_id: str
-    place: GroupKey
-    version: str | None
-    started_at: datetime
-    local_start: datetime
-    traits: Features
-    outcome: Outcome
-    cost_per_hour: float
-
-
-@dataclass(frozen=True, slots=True)
 class Model:
     """What is known for deployments of one service; immutable, and small enough to pass between processes."""
 
     home: GroupKey
     learned_at: datetime
-    cases: tuple[Case, ...]  # oldest first
-    loss_hours: float  # how long a loss usually lasted
+    cases: CaseTable
     design: DesignMatrix
     basis: PoolingLevel
     n: int
@@ -136,23 +120,21 @@ def fit(
     basis, n = _pooling(places, home)
     happened = np.where(labels.weight > 0, labels.happened, _trouble_rate(labels))
     with single_threaded_blas():
-        lines = {
+        fitted = {
             metric: fit_hurdle(targets.changes(chosen, metric), data, happened) for metric in targets.metrics(chosen)
         }
-        metrics = {metric: response for metric, response in lines.items() if response is not None}
         cost = fit_hurdle(costs, data, happened) if costs else None
-        learned = [*metrics.values(), *([cost] if cost else [])]
-        severities = [response.severity for response in learned if response.used >= CONFORMAL]
+        learned = [each for each in (*fitted.values(), cost) if each is not None]
+        severities = [severity for response, severity in learned if response.used >= CONFORMAL]
         return Model(
             home=home,
             learned_at=now,
-            cases=tuple(_case(*each, name) for each in zip(chosen, traits, places, strict=True)),
-            loss_hours=_loss_hours(chosen, name),
+            cases=case_table(chosen, traits, name),
             design=design,
             basis=basis,
             n=n,
-            metrics=metrics,
-            cost=cost,
+            metrics={metric: each[0] for metric, each in fitted.items() if each is not None},
+            cost=cost[0] if cost else None,
             currency=name,
             trouble=fit_risk(labels, data, EXPECTED_RISK, severities),
             failure=fit_risk(failure_labels(chosen), data, EXPECTED_FAILURE),
@@ -185,30 +167,6 @@ def training_set(examples: Sequence[Example], home: GroupKey) -> tuple[Example, 
     others = [example for example in rest if home.team is None or example.deployment.team != home.team]
     chosen = own[:OWN] + team[:TEAM] + others[:OTHERS]
     return tuple(sorted(chosen, key=lambda example: (example.deployment.started_at, example.deployment.id)))
-
-
-def _case(example: TrainingExample, traits: Features, place: GroupKey, currency: str | None) -> Case:
-    return Case(
-        deployment_id=example.deployment.id,
-        place=place,
-        version=example.deployment.version,
-        started_at=example.deployment.started_at,
-        local_start=example.context.at,
-        traits=traits,
-        outcome=example.decision.outcome,
-        cost_per_hour=targets.cost_of(example, currency) if currency else math.nan,
-    )
-
-
-def _loss_hours(examples: Sequence[TrainingExample], currency: str | None) -> float:
-    """How long a loss usually lasted, in hours; one where none is known to have ended."""
-    lasted = [
-        cost.duration / timedelta(hours=1)
-        for example in examples
-        for cost in example.impact.costs
-        if cost.currency == currency and cost.duration is not None and cost.ended
-    ]
-    return float(np.median(lasted)) if lasted else 1.0
 
 
 def group_of(example: TrainingExample) -> GroupKey:

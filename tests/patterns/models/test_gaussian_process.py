@@ -27,10 +27,10 @@ def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds(
     draws = rng.multivariate_normal(np.zeros(9), kernel(traits), size=400_000)
     likelihood = np.exp(np.where(happened > 0, log_expit(draws), log_expit(-draws)).sum(axis=1))
     process = fit_gaussian_process(inputs(traits), happened, np.ones(9), LEVEL, (6.0,))
-    mean, spread = process.log_odds(inputs(traits))
+    odds = process.log_odds(inputs(traits))
     sampled = likelihood @ draws / likelihood.sum()
-    assert mean == pytest.approx(sampled, rel=0.06, abs=0.15)
-    assert spread == pytest.approx(np.sqrt(likelihood @ (draws - sampled) ** 2 / likelihood.sum()), rel=0.1)
+    assert odds.mean == pytest.approx(sampled, rel=0.06, abs=0.15)
+    assert odds.sd == pytest.approx(np.sqrt(likelihood @ (draws - sampled) ** 2 / likelihood.sum()), rel=0.1)
     assert process.fits[0].posterior.evidence == pytest.approx(np.log(likelihood.mean()), abs=0.1)
 
 
@@ -67,7 +67,7 @@ def test_three_of_three_alike_move_the_odds_of_a_fourth_and_not_of_another() -> 
     happened = np.append(np.zeros(20), np.ones(3))
     level = MeanPrior(mean=-1.7, whole=1.0, team=0.3, service=0.3)
     process = fit_gaussian_process(inputs(np.vstack([plain, alike[:3]])), happened, np.ones(23), level)
-    fourth, other = process.log_odds(inputs(np.vstack([alike[3:], plain[:1]])))[0]
+    fourth, other = process.log_odds(inputs(np.vstack([alike[3:], plain[:1]]))).mean
     assert expit(fourth) > 0.5
     assert expit(other) < 0.15
 
@@ -79,7 +79,7 @@ def test_what_other_services_did_counts_less_than_ones_own_and_more_than_nothing
 
     def odds(service: int) -> float:
         cases = inputs(traits, np.full(12, service, dtype=np.intp))
-        return float(fit_gaussian_process(cases, happened, np.ones(12), level).log_odds(inputs(np.eye(4)[:1]))[0][0])
+        return float(fit_gaussian_process(cases, happened, np.ones(12), level).log_odds(inputs(np.eye(4)[:1])).mean[0])
 
     assert odds(0) > odds(1) > -1.7
 
@@ -89,7 +89,7 @@ def test_any_few_cases_give_finite_odds_with_a_doubt(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     traits, happened = 10.0 ** rng.uniform(-3, 2) * rng.normal(size=(n, 2)), rng.integers(0, 2, n).astype(float)
     process = fit_gaussian_process(inputs(traits), happened, rng.uniform(0.01, 1.0, n), LEVEL)
-    mean, spread = process.log_odds(inputs(traits))
-    assert np.isfinite(mean).all()
-    assert (spread > 0).all()
+    odds = process.log_odds(inputs(traits))
+    assert np.isfinite(odds.mean).all()
+    assert (odds.sd > 0).all()
     assert sum(fit.weight for fit in process.fits) == pytest.approx(1.0)

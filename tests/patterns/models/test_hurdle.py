@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from planted_worlds import LATENCY, World, world
 
-from afdp_exporter.model import Attribution, ChangeType, Floats, Prediction, TrainingExample
+from afdp_exporter.model import Attribution, ChangeType, Deployment, Floats, Prediction, TrainingExample
 from afdp_exporter.patterns import fit, predict, rank_windows
 
 SEEN = 120
@@ -21,7 +21,15 @@ SEEN = 120
 @pytest.fixture(scope="module")
 def model(two_part: World):  # noqa: ANN201 - a model
     home = two_part.cases[SEEN].deployment
-    return fit(two_part.cases[:SEEN], service=home.service, team=home.team, now=home.started_at)
+    cases = [replace(case, deployment=in_full(case.deployment)) for case in two_part.cases[:SEEN]]
+    return fit(cases, service=home.service, team=home.team, now=home.started_at)
+
+
+def in_full(deployment: Deployment) -> Deployment:
+    """A deployment of a planted world with what its world leaves out, none of which does anything."""
+    number = int(deployment.id.removeprefix("d"))
+    previous = (f"1.{number - 1}.0", f"0.{number}.0", f"1.{number}.0")[number % 3]
+    return replace(deployment, previous_version=previous, traffic_ratio=(0.05, 0.25, 1.0)[number // 3 % 3])
 
 
 def later(world: World, service: str) -> list[TrainingExample]:
@@ -29,8 +37,7 @@ def later(world: World, service: str) -> list[TrainingExample]:
 
 
 def told(model, case: TrainingExample, **changes: object) -> Prediction:  # noqa: ANN001 - a model
-    planned = replace(case.deployment, previous_version=f"{case.deployment.version}.0", **changes)
-    return predict(model, replace(planned, previous_version=None), case.context)
+    return predict(model, replace(in_full(case.deployment), **changes), case.context)
 
 
 def test_what_only_trouble_moves_moves_as_often_as_there_is_trouble(two_part: World, model) -> None:  # noqa: ANN001
@@ -46,7 +53,7 @@ def test_what_only_trouble_moves_moves_as_often_as_there_is_trouble(two_part: Wo
 
 @pytest.mark.parametrize(
     "absent",
-    [{"change_types": ()}, {"strategy": None}, {"actor": None}]
+    [{"change_types": ()}, {"strategy": None}, {"actor": None}, {"previous_version": None}, {"traffic_ratio": None}]
     + [{"traits": name} for name in ("lines_changed", "reviewers", "region", "flagged", "build_minutes", "table_rows")],
     ids=str,
 )

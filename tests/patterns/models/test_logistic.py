@@ -81,7 +81,7 @@ def test_where_little_is_known_an_effect_is_shrunk_and_uncertain() -> None:
     found = fit(table, happened)
     many = fit(*drawn(2, 600, [2.0]))
     assert 0 < found.weights[1] < 2.0
-    assert found.covariance[1, 1] > many.covariance[1, 1]
+    assert found.variance[1] > many.variance[1]
 
 
 def test_a_column_believed_to_matter_shows_sooner() -> None:
@@ -91,7 +91,7 @@ def test_a_column_believed_to_matter_shows_sooner() -> None:
 
 def test_without_cases_the_risk_is_the_prior() -> None:
     found = fit(np.zeros((0, 0)), np.zeros(0))
-    assert found.risk(np.zeros((1, 0)))[0] == pytest.approx(0.15, abs=0.02)
+    assert found.log_odds(np.zeros((1, 0))).probability[0] == pytest.approx(0.15, abs=0.02)
 
 
 def test_a_case_that_counts_nothing_changes_nothing() -> None:
@@ -103,10 +103,10 @@ def test_a_case_that_counts_nothing_changes_nothing() -> None:
 
 
 def test_a_risk_is_drawn_towards_even_odds_by_what_is_not_known() -> None:
-    unsure = Logistic(weights=np.array([-3.0]), covariance=np.array([[4.0]]))
-    sure = Logistic(weights=np.array([-3.0]), covariance=np.array([[0.0]]))
+    unsure = Logistic(weights=np.array([-3.0]), variance=np.array([4.0]), shared=np.zeros((0, 1)))
+    sure = Logistic(weights=np.array([-3.0]), variance=np.array([0.0]), shared=np.zeros((0, 1)))
     nothing = np.zeros((1, 0))
-    assert sure.risk(nothing)[0] < unsure.risk(nothing)[0] < 0.5
+    assert sure.log_odds(nothing).probability[0] < unsure.log_odds(nothing).probability[0] < 0.5
 
 
 @given(
@@ -119,5 +119,5 @@ def test_a_risk_is_drawn_towards_even_odds_by_what_is_not_known() -> None:
 def test_any_table_gives_a_risk(n: int, columns: int, seed: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     table, happened = scale * rng.normal(size=(n, columns)), rng.integers(0, 2, size=n).astype(float)
-    risks = fit(table, happened).risk(table)
+    risks = fit(table, happened).log_odds(table).probability
     assert ((risks >= 0) & (risks <= 1)).all()

@@ -44,8 +44,8 @@ def test_sizes_find_what_brings_trouble_where_yes_or_no_alone_does_not() -> None
         cases, trouble, severity = drawn(seed, 40, telling=1.0)
         fresh, _, _ = drawn(1000 + seed, 400, telling=1.0)
         everything = np.ones(40, dtype=bool)
-        alone = fit_probability(trouble, cases, everything, 0.5).risk(fresh.table)
-        beside = fit_probability(trouble, cases, everything, 0.5, [severity]).risk(fresh.table)
+        alone = fit_probability(trouble, cases, everything, 0.5).log_odds(fresh.table).probability
+        beside = fit_probability(trouble, cases, everything, 0.5, [severity]).log_odds(fresh.table).probability
         right = truth(fresh.table)
         gains.append(np.corrcoef(beside, right)[0, 1] - np.corrcoef(alone, right)[0, 1])
     assert np.mean(gains) > 0.01
@@ -56,7 +56,10 @@ def test_sizes_that_say_nothing_of_trouble_are_not_believed() -> None:
     for seed in range(20):
         cases, trouble, severity = drawn(seed, 200, telling=0.0)
         everything = np.ones(200, dtype=bool)
-        risks = [fit_probability(trouble, cases, everything, 0.5, told).risk(cases.table) for told in ([], [severity])]
+        risks = [
+            fit_probability(trouble, cases, everything, 0.5, told).log_odds(cases.table).probability
+            for told in ([], [severity])
+        ]
         wider.append(risks[1].std() - risks[0].std())
     assert np.mean(wider) < 0.02
 
