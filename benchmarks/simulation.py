@@ -2,8 +2,9 @@
 
 Each seed is a run of its own: processes that crash, stand still and are started anew, a store that fails, sources,
 feeds and receivers that are away, late or lie, clocks that are set (tests/simulation). A seed at which something does
-not hold is printed with what did not; `--story` adds the last operations before it. `--defects` plants faults into the
-product's parts instead and counts the seeds until each is found.
+not hold is printed with what did not; `--story` adds the last operations before it. With `--file` the
+store is one of SQLite, on a disk that is full, refuses or tears what is written, and loses at a power cut what was not
+synced. `--defects` plants faults into the product's parts instead and counts the seeds until each is found.
 """
 
 import argparse
@@ -12,8 +13,9 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
@@ -21,6 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import structlog
 
 from simulation.defects import DEFECTS
+from simulation.disk import MemoryDisk
+from simulation.sqlite_disk import SQLiteDisk
 from simulation.world import Result, run
 
 _EVERY = 10.0  # seconds between two lines of progress
@@ -34,7 +38,8 @@ def main() -> int:
         return _defects(arguments)
     seeds = arguments.only or range(arguments.seed, arguments.seed + arguments.seeds)
     began, done, broken, last = time.monotonic(), [], [], 0.0
-    for result in _results(seeds, arguments.days, arguments.jobs):
+    disk = SQLiteDisk if arguments.file else MemoryDisk
+    for result in _results(seeds, partial(run, days=arguments.days, disk=disk), arguments.jobs):
         done.append(result)
         if result.broken is not None:
             broken.append(result)
@@ -59,19 +64,20 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", type=int, nargs="*", help="these seeds")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--minutes", type=float, help="begin no further seed after so many")
+    parser.add_argument("--file", action="store_true", help="in a file of SQLite on a disk that fails, not in memory")
     parser.add_argument("--story", action="store_true", help="tell the last operations of a seed that breaks")
     parser.add_argument("--defects", action="store_true", help="plant faults and find them")
     return parser.parse_args()
 
 
-def _results(seeds: Iterable[int], days: float, jobs: int) -> Iterator[Result]:
+def _results(seeds: Iterable[int], run: Callable[[int], Result], jobs: int) -> Iterator[Result]:
     if jobs == 1:
-        yield from (run(seed, days) for seed in seeds)
+        yield from map(run, seeds)
         return
     with ProcessPoolExecutor(jobs, initializer=_silent) as pool:
         waiting, left = [], iter(seeds)
         for seed in left:
-            waiting.append(pool.submit(run, seed, days))
+            waiting.append(pool.submit(run, seed))
             if len(waiting) > 2 * jobs:
                 try:
                     yield waiting.pop(0).result()
@@ -94,13 +100,13 @@ def _defects(arguments: argparse.Namespace) -> int:
 
 
 def _line(done: list[Result], broken: list[Result], passed: float) -> str:
-    days = sum(each.days for each in done)
+    days, cpu = sum(each.days for each in done), sum(each.cpu for each in done)
     checks, notices = sum(each.checks for each in done), sum(each.notices for each in done)
     starts, told = sum(each.starts for each in done), sum(each.deployments for each in done)
     seeds = ", ".join(str(each.seed) for each in broken) or "none"
     return (
-        f"{len(done)} seeds, {days:.0f} days, {60.0 * days / passed:.0f} days a minute: {told} deployments, "
-        f"{checks} checks, {notices} notices, {starts} starts; broken: {seeds}"
+        f"{len(done)} seeds, {days:.0f} days, {60.0 * days / passed:.0f} a minute, {60.0 * days / cpu:.0f} a minute of "
+        f"CPU: {told} deployments, {checks} checks, {notices} notices, {starts} starts; broken: {seeds}"
     )
 
 

@@ -46,6 +46,8 @@ class Runner:
         self._claiming: asyncio.Future[list[Job]] | None = None
         self._begun = 0
         self._called = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._holding = asyncio.Lock()
 
     def add(self, *kinds: Kind) -> None:
         """Do the jobs of these kinds, too."""
@@ -125,6 +127,7 @@ class Runner:
                     task = asyncio.create_task(self._work(kind, job))
                     self._begun += 1
                     self._running[task] = job
+                    self._busy.set()
                     self._held_until[task] = now + self._lease
                     task.add_done_callback(self._ended)
                 if len(jobs) < free:
@@ -139,6 +142,8 @@ class Runner:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task], self._held_until[task]
+        if not self._running:
+            self._busy.clear()
         self.wake()
 
     async def _work(self, kind: Kind, job: Job) -> None:
@@ -171,17 +176,19 @@ class Runner:
 
     async def _beat(self) -> None:
         while True:
+            await self._busy.wait()
             await asyncio.sleep((self._lease / _BEATS).total_seconds())
             with suppress(StoreError):
                 await self._hold()
 
     async def _hold(self) -> None:
         """Hold what is under way for longer; what another holds by now is not. Raises StoreError."""
-        held = dict(self._running)
-        if held:
-            until = self._clock() + self._lease
-            await self._store.jobs.heartbeat(tuple(held.values()), until)
-            self._held_until |= dict.fromkeys(held.keys() & self._running.keys(), until)
+        async with self._holding:  # one that was late on its way would shorten what a newer one holds
+            held = dict(self._running)
+            if held:
+                until = self._clock() + self._lease
+                await self._store.jobs.heartbeat(tuple(held.values()), until)
+                self._held_until |= dict.fromkeys(held.keys() & self._running.keys(), until)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in tasks:

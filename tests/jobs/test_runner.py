@@ -266,6 +266,57 @@ async def test_who_stood_still_or_whose_clock_was_set_does_not_begin_its_own_wor
     assert await store.jobs.next_at(["k"]) == {}
 
 
+class Late(MemoryStore):
+    """A store at which the first heartbeat arrives late, whatever came after it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.goes_on, self.arrived = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        jobs, late = self.jobs, self
+
+        class Jobs(type(jobs)):  # type: ignore[misc]
+            async def heartbeat(self, *asked: object) -> int:
+                if late.asked.is_set():
+                    return await jobs.heartbeat(*asked)  # type: ignore[arg-type]
+                late.asked.set()
+                await late.goes_on.wait()
+                try:
+                    return await jobs.heartbeat(*asked)  # type: ignore[arg-type]
+                finally:
+                    late.arrived.set()
+
+            async def next_at(self, *asked: object) -> dict[str, datetime]:
+                if late.goes_on.is_set():
+                    await late.arrived.wait()
+                return await jobs.next_at(*asked)  # type: ignore[arg-type]
+
+        self.jobs = Jobs(jobs._data)
+
+
+async def test_a_heartbeat_that_arrives_late_gives_up_nothing_that_is_under_way() -> None:
+    store, at, begun, go_on, done = Late(), NOON, asyncio.Event(), asyncio.Event(), list[str]()
+
+    async def work(job: Job) -> Next:
+        done.append(job.key)
+        begun.set()
+        await go_on.wait()
+        return None
+
+    await enqueue(store, "slow")
+    runner = Runner(store, Kind(name="k", run=work, slots=lambda: 2), clock=lambda: at)
+    async with asyncio.timeout(10):
+        working = asyncio.create_task(runner.drain())
+        await begun.wait()
+        beat = asyncio.create_task(runner._hold())
+        await store.asked.wait()
+        at += 20 * LEASE  # the process stood still
+        asyncio.get_running_loop().call_soon(store.goes_on.set)
+        await asyncio.gather(runner._take(), beat)
+        go_on.set()
+        await working
+    assert done == ["slow"]
+
+
 class Away(MemoryStore):
     """A store that does not answer until it is told to."""
 

@@ -20,6 +20,8 @@ class Fault(StrEnum):
     STORE_AWAY = "store_away"  # nothing can be written or read
     STORE_FLAKY = "store_flaky"  # one operation in five fails, some of them after they are on disk
     STORE_SLOW = "store_slow"  # an operation takes seconds
+    DISK_FULL = "disk_full"  # no call to the disk that writes is done
+    DISK_FAILS = "disk_fails"  # some are not, or in part
     SOURCE_AWAY = "source_away"
     SOURCE_HANGS = "source_hangs"  # until its deadline
     SOURCE_PARTIAL = "source_partial"  # one of its metrics cannot be asked
@@ -32,6 +34,9 @@ class Fault(StrEnum):
     FEED_FAILS = "feed_fails"  # at some event of its walk
     FEED_REPEATS = "feed_repeats"  # what it told before
 
+
+OF_A_FILE = frozenset({Fault.DISK_FULL, Fault.DISK_FAILS})
+"""What can only happen to a store in a file."""
 
 _LONGEST = {
     Fault.PAUSE: 2 * HOUR,
@@ -92,7 +97,7 @@ def drawn(chance: random.Random, clock: Callable[[], float], days: float, faults
     """Episodes of a run of so many days: of some kinds only, since too many at once hide each other."""
     until, found = days * DAY, []
     kinds = [each for each in Fault if each in faults and chance.random() < 0.6]
-    at, pace = 0.0, chance.choice([0.15, 0.4, 1.0]) * DAY
+    at, pace = 0.0, chance.choice([0.25, 1.0, 3.0]) * DAY
     while kinds and (at := at + chance.expovariate(1.0 / pace)) < until:
         fault = chance.choice(kinds)
         longest = _LONGEST.get(fault, 4 * HOUR)

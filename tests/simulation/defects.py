@@ -104,7 +104,7 @@ class _Deaf(Runner):
 
 def wake_up_is_missed(builders: Builders) -> None:
     """A runner that rests hears of nothing new."""
-    builders.runner, builders.rest = _Deaf, timedelta(minutes=15)
+    builders.runner = _Deaf
 
 
 def noticed_before_the_row(builders: Builders) -> None:

@@ -1,12 +1,14 @@
 """What outlives a process: the store in memory, as a disk on which every operation is kept whole."""
 
 import asyncio
+import random
 from collections.abc import Iterable
 from datetime import datetime
 
 from afdp_exporter.model import Deployment, Impact, Look
 from afdp_exporter.store import Store
 from afdp_exporter.store.memory import MemoryStore
+from simulation.conditions import Conditions
 
 
 class Disk:
@@ -18,12 +20,11 @@ class Disk:
         """Set by the next change."""
         raise NotImplementedError
 
-    def reopened(self) -> None:
-        """A process has opened it, and no other has it."""
-        raise NotImplementedError
+    def suffer(self, conditions: Conditions, chance: random.Random) -> None:
+        """Be in trouble whenever there is an episode of it."""
 
-    def lost_power(self) -> None:
-        """The machine went down: what was not yet on disk may be gone."""
+    def reopened(self) -> None:
+        """A process opens it, and no other has it. Raises StoreError."""
         raise NotImplementedError
 
     def deployments(self) -> dict[str, Deployment]:
@@ -65,9 +66,6 @@ class MemoryDisk(Disk):
             for held in self._data.jobs.values():
                 if held.owner == owner:
                     held.owner, held.ready_at = None, held.job.due_at
-
-    def lost_power(self) -> None:
-        """What it has answered is kept."""
 
     def deployments(self) -> dict[str, Deployment]:
         return self._data.deployments

@@ -26,9 +26,18 @@ def test_days_of_operation_among_faults_break_nothing() -> None:
     assert "broken: none" in simulated("--seeds", "50", "--days", "0.75")
 
 
+def test_days_of_operation_on_a_disk_that_fails_and_loses_power_break_nothing() -> None:
+    assert "broken: none" in simulated("--file", "--seeds", "8", "--days", "0.75")
+
+
 @pytest.mark.slow
 def test_months_of_operation_among_faults_break_nothing() -> None:
     assert "broken: none" in simulated("--seeds", "200", "--days", "30", "--jobs", "2")
+
+
+@pytest.mark.slow
+def test_months_of_operation_on_a_disk_that_fails_and_loses_power_break_nothing() -> None:
+    assert "broken: none" in simulated("--file", "--seeds", "60", "--days", "30", "--jobs", "2")
 
 
 def test_the_same_seed_is_the_same_run() -> None:

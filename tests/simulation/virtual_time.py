@@ -5,6 +5,7 @@ import random
 import selectors
 from collections.abc import Callable
 from contextvars import ContextVar
+from heapq import heappop
 from typing import Any
 
 
@@ -16,7 +17,6 @@ class _NoFiles(selectors.BaseSelector):
     """Knows no files: where others would wait for one, the clock goes on."""
 
     def __init__(self) -> None:
-        self.pause: Callable[[float | None], None] = lambda _: None
         self._keys: dict[int, selectors.SelectorKey] = {}
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
@@ -28,7 +28,6 @@ class _NoFiles(selectors.BaseSelector):
         return self._keys.pop(fileobj if isinstance(fileobj, int) else fileobj.fileno())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        self.pause(timeout)
         return []
 
     def get_map(self) -> Any:
@@ -43,10 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs until nothing is left to do at an instant, then goes to the next timer. Threads run in place."""
 
     def __init__(self, chance: random.Random) -> None:
-        selector = _NoFiles()
-        super().__init__(selector)
-        selector.pause = self._pause
-        self._clock_resolution = 1e-6
+        super().__init__(_NoFiles())
         self._chance = chance
         self._at = 0.0
         self.set_task_factory(_owned)
@@ -64,12 +60,26 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             answer.set_exception(error)
         return answer
 
-    def _pause(self, timeout: float | None) -> None:
-        if timeout is None:
-            raise Stuck
-        self._at += timeout
-        if len(self._ready) > 1:
-            self._chance.shuffle(self._ready)  # type: ignore[arg-type] - a deque can be shuffled
+    def _run_once(self) -> None:
+        """As asyncio's own, for a loop without files; what is ready at an instant runs in an order that is drawn."""
+        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
+        if not ready:
+            while timers and timers[0]._cancelled:
+                heappop(timers)
+            if not timers:
+                raise Stuck
+            self._at = timers[0]._when
+        while timers and timers[0]._when <= self._at:
+            ready.append(heappop(timers))
+        if len(ready) > 1:
+            self._chance.shuffle(ready)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is left out when its time comes."""
 
 
 def _owned(loop: asyncio.AbstractEventLoop, coroutine: Any, **words: Any) -> asyncio.Task[Any]:

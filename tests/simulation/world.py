@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import random
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from afdp_exporter.config import Config, Policy
-from afdp_exporter.errors import AFDPError
+from afdp_exporter.errors import AFDPError, StoreError
 from afdp_exporter.handlers.context import AppContext
 from afdp_exporter.impact.story import headline
 from afdp_exporter.jobs import Kind
@@ -33,7 +34,7 @@ from afdp_exporter.tracking.intake import apply, read_change, read_deployment
 from afdp_exporter.tracking.merge import deployment_id
 from afdp_exporter.watching.evidence import AnalysisSettings
 from afdp_exporter.watching.watch import Schedule, reschedule_looks, schedule_looks
-from simulation.conditions import DAY, HOUR, MINUTE, Episode, Fault, drawn
+from simulation.conditions import DAY, HOUR, MINUTE, OF_A_FILE, Episode, Fault, drawn
 from simulation.disk import Disk, MemoryDisk
 from simulation.oracle import Oracle, Violation
 from simulation.outside import START, STEP, Listener, Metrics, PolledFeed, Told, Truth
@@ -56,7 +57,7 @@ class Builders:
     disk: Callable[[], Disk] = MemoryDisk
     freshness: bool = True
     lease: timedelta = timedelta(minutes=5)
-    rest: timedelta = timedelta(seconds=15)
+    rest: timedelta = timedelta(hours=1)  # who waits to be woken is not saved by looking often
     clock_error: float = 1.0
     answers_first: frozenset[str] = frozenset()  # operations that are answered before they are kept
     tells_first: bool = False  # receivers hear of what is about to be recorded
@@ -73,6 +74,7 @@ class Result:
     checks: int
     notices: int
     starts: int
+    cpu: float  # seconds
     story: tuple[str, ...] = ()  # the last operations, and what was wrong at that time
 
 
@@ -85,13 +87,14 @@ def run(
     disk: Callable[[], Disk] = MemoryDisk,
 ) -> Result:
     """Simulate so many days; `change` plants a defect."""
-    chance = random.Random(seed)
+    chance, began = random.Random(seed), time.process_time()
     loop = VirtualLoop(random.Random(chance.random()))
     loop.set_exception_handler(lambda *_: None)  # what ends a process is found by the world itself
     collects = gc.isenabled()
     gc.disable()
     try:
-        world = World(chance, loop, days, frozenset(faults), change, disk)
+        happening = frozenset(faults) - (OF_A_FILE if disk is MemoryDisk else set())
+        world = World(chance, loop, days, happening, change, disk)
         try:
             loop.run_until_complete(world.run())
         except Violation:
@@ -100,7 +103,7 @@ def run(
             world.oracle.found = world.oracle.found or "nothing can happen any more"
         return Result(
             seed, world.oracle.found, days, len(world.disk.deployments()), world.oracle.checks, world.oracle.notices,
-            world.starts, tuple(world.story()) if world.oracle.found else (),
+            world.starts, time.process_time() - began, tuple(world.story()) if world.oracle.found else (),
         )  # fmt: skip
     finally:
         world.close()
@@ -126,7 +129,6 @@ class World:
     ) -> None:
         self.chance, self.loop, self.until = chance, loop, days * DAY
         self.builders = Builders(disk=disk)
-        self.builders.rest = timedelta(seconds=chance.choice([300.0, 900.0, 900.0]))
         self.builders.lease = timedelta(minutes=chance.choice([5, 20, 60]))
         self.count = 2 if disk is MemoryDisk and chance.random() < 0.25 else 1
         if self.count > 1:
@@ -134,6 +136,7 @@ class World:
         change(self.builders)
         self.conditions = drawn(chance, loop.time, days, faults)
         self.disk = self.builders.disk()
+        self.disk.suffer(self.conditions, random.Random(chance.random()))
         self.truth = Truth(self.conditions)
         self.oracle = Oracle(self.disk, self.truth, self.conditions, several=self.count > 1)
         self.feed = Told(self.conditions)
@@ -187,7 +190,11 @@ class World:
         wait = 1.0
         while not self.over:
             if self.count == 1:
-                self.disk.reopened()
+                try:
+                    self.disk.reopened()
+                except StoreError:  # it says so in a line, and is started again
+                    await asyncio.sleep(MINUTE * (0.5 + self.chance.random()))
+                    continue
                 self.oracle.opened()
             process = Process(
                 number, self.disk, self.oracle, self.conditions, random.Random(self.chance.random()), self.builders
