@@ -14,7 +14,7 @@ from afdp_exporter.store import Job, Store
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(minutes=5)
+LEASE = timedelta(minutes=1)
 """How long a job is held without a heartbeat; after that another runner takes it."""
 
 REST = timedelta(seconds=15)
