@@ -4,6 +4,9 @@ The change after the deployment is measured in the same way at comparable instan
 days, of days of the same kind (working day or weekend), of the same weekday, of the same day of the month, and the same
 minute of earlier hours, each within some minutes of jitter. A seasonal change counts only as far as other times of the
 day change less, since the largest of several noisy changes is never small.
+
+What moved further than forecast is held against the largest changes that came in those minutes. What fell short of a
+usual movement is held against those at the very minute: their scatter says whether it may only be late today.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,11 +43,14 @@ class SeasonalChange:
 
     `change` is their median at the same minute, `excess` what went beyond it, `error` the standard error of a
     prediction of one more; `count` of `compared` moved by a good part of what is asked about, some
-    minutes sooner or later. `p_value` is one-sided: that nothing goes beyond the largest that came in those minutes.
-    `period` says what the instants have in common.
+    minutes sooner or later. `p_value` is one-sided: that nothing goes beyond the furthest that came in those minutes.
+    Of the `shortfall` of a movement it is that nothing stays behind what is usual at the very minute. `recurs` says
+    whether there is a usual movement, `period` what the instants have in common.
     """
 
     period: str
+    shortfall: bool
+    recurs: bool
     change: float
     excess: float
     error: float
@@ -82,11 +88,17 @@ class _Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stretch:
-    """From position `begin` to before `end`; such a stretch moves by `error` by itself (one standard deviation)."""
+    """From position `begin` to before `end`, compared with the values before `base`.
 
+    Such a stretch moves by `error` by itself (one standard deviation); `apart` is how far it is from what was forecast,
+    with its sign.
+    """
+
+    base: int
     begin: int
     end: int
     error: float
+    apart: float
 
 
 def seasonal_changes(
@@ -94,31 +106,34 @@ def seasonal_changes(
 ) -> Iterator[tuple[Stretch, SeasonalChange]]:
     """How each stretch recurs, for each way to compare it that shows it.
 
-    What followed one of the `earlier` deployments (Unix seconds) is not compared.
+    What followed one of the `earlier` deployments (Unix seconds) is not compared. Where a usual movement fell short,
+    days without one are compared as well: this may be such a day.
     """
     comparables = tuple(_comparisons(grid))
     for stretch in stretches:
-        changes = _Changes.of(grid, stretch.begin, stretch.end, earlier)
+        changes = _Changes.of(grid, stretch, earlier)
         if changes is None:
             continue
-        for comparison in comparables:
-            found = changes.compare(comparison, stretch.error)
-            if found is not None:
-                yield stretch, found
+        for shortfall in (False, True):
+            compared = (changes.compare(each, shortfall=shortfall) for each in comparables)
+            found = [each for each in compared if each is not None]
+            missing = max((abs(each.excess) for each in found if each.recurs), default=0.0)
+            yield from ((stretch, each) for each in found if each.recurs or abs(each.excess) < SAME * missing)
 
 
-def compare_with_days(grid: RegularSeries, begin: int, end: int, earlier: Sequence[float] = ()) -> DayComparison | None:
+def compare_with_days(grid: RegularSeries, stretch: Stretch, earlier: Sequence[float] = ()) -> DayComparison | None:
     """The change of a stretch compared with the same minutes of earlier days; None where three cannot be compared."""
-    changes = _Changes.of(grid, begin, end, earlier)
+    changes = _Changes.of(grid, stretch, earlier)
     return None if changes is None else changes.compare_days(grid.day * np.arange(1, DAYS + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Changes:
-    """The change of a stretch, and of stretches as long as it elsewhere."""
+    """The change of a stretch to the `side` on which it is `apart` from its forecast, and others as long elsewhere."""
 
     begin: int
     length: int
+    lead: int
     back: int
     last: int
     totals: Floats
@@ -127,38 +142,41 @@ class _Changes:
     excluded: NDArray[np.bool_]
     side: float
     change: float
+    apart: float
+    error: float
 
     @classmethod
-    def of(cls, grid: RegularSeries, begin: int, end: int, earlier: Sequence[float]) -> "_Changes | None":
+    def of(cls, grid: RegularSeries, stretch: Stretch, earlier: Sequence[float]) -> "_Changes | None":
+        base, begin, end = stretch.base, stretch.begin, stretch.end
         length = end - begin
-        back = min(max(length // 4, SIDE[0]), SIDE[1], begin)
+        back = min(max(length // 4, SIDE[0]), SIDE[1], base)
         if length < 1 or back < 1:
             return None
         totals = cumulative_sums(grid.values)
-        change = float((totals[end] - totals[begin]) / length - (totals[begin] - totals[begin - back]) / back)
-        if change == 0.0:
-            return None
+        change = float((totals[end] - totals[begin]) / length - (totals[base] - totals[base - back]) / back)
         excluded = np.zeros(grid.n + 1, dtype=bool)
         for place in np.ceil(grid.positions(earlier) - 1e-6).astype(int):
             if 0 <= place < grid.deployed:
                 excluded[max(place - length, 0) : place + grid.reach + 1] = True
         jitter = round(EARLIER_OR_LATER / grid.step)
+        side = 1.0 if stretch.apart > 0.0 else -1.0
         return cls(
-            begin=begin, length=length, back=back, last=grid.deployed - length, totals=totals,
+            begin=begin, length=length, lead=begin - base, back=back, last=grid.deployed - length, totals=totals,
             measured=cumulative_sums(grid.measured.astype(np.float64)), shifts=np.arange(-jitter, jitter + 1),
-            excluded=excluded, side=1.0 if change > 0.0 else -1.0, change=abs(change),
+            excluded=excluded, side=side, change=side * change, apart=abs(stretch.apart), error=stretch.error,
         )  # fmt: skip
 
     def compare_days(self, lags: NDArray[np.int64]) -> DayComparison | None:
         """The change compared with the same minutes `lags` before, whether those moved or not."""
         at = self.begin - lags
-        at = at[(at >= self.back) & (at <= self.last)]
-        real = self.measured[at + self.length] - self.measured[at - self.back]
+        at = at[(at >= self.lead + self.back) & (at <= self.last)]
+        real = self.measured[at + self.length] - self.measured[at - self.lead - self.back]
         at = at[(real >= REAL * (self.length + self.back)) & ~self.excluded[at]]
         if len(at) < LEAST_DAYS:
             return None
         after = (self.totals[at + self.length] - self.totals[at]) / self.length
-        moved = self.side * (after - (self.totals[at] - self.totals[at - self.back]) / self.back)
+        base = at - self.lead
+        moved = self.side * (after - (self.totals[base] - self.totals[base - self.back]) / self.back)
         error = float(np.std(moved, ddof=1)) * float(np.sqrt(1.0 + 1.0 / len(at)))
         apart = self.change - float(moved.mean())
         return DayComparison(
@@ -166,73 +184,98 @@ class _Changes:
             compared=len(at),
         )
 
-    def compare(self, comparison: _Comparison, error: float) -> SeasonalChange | None:
-        """What recurs with one period; None where it does not, or too little can be compared."""
-        lags = np.array([lag for lag in comparison.lags if lag > self.length + self.shifts[-1]], dtype=np.int64)
-        if len(lags) < comparison.least:
+    def compare(self, comparison: _Comparison, *, shortfall: bool) -> SeasonalChange | None:
+        """What is usual with one period; None where too little can be compared, or it explains nothing.
+
+        Asked about is the change, or the `shortfall` of a movement to the other side.
+        """
+        asked, side = (self.apart, -1.0) if shortfall else (self.change, 1.0)
+        longest = self.begin - self.lead - self.back if shortfall else self.begin
+        lags = np.array([k for k in comparison.lags if self.length + self.shifts[-1] < k <= longest], dtype=np.int64)
+        if asked <= 0.0 or len(lags) < comparison.least:
             return None
         moved = self._moved(self.begin - lags)
-        largest = moved.max(axis=1)
+        moved = moved[np.isfinite(moved).any(axis=1)]
         same = moved[:, len(self.shifts) // 2]
-        known = np.isfinite(largest)
-        largest, same = largest[known], same[known & np.isfinite(same)]
-        if len(largest) < comparison.least:
+        same = same[np.isfinite(same)]
+        if len(moved) < comparison.least or (shortfall and len(same) < comparison.least):
             return None
-        usual = median(largest)
-        count = int((largest >= SAME * self.change).sum())
-        if count < ALIKE * len(largest) or not self._more_than_elsewhere(usual, len(largest), lags, comparison):
+        furthest, recurring = np.fmax.reduce(moved, axis=1), np.fmax.reduce(side * moved, axis=1)
+        at_this_minute = median(same) if len(same) else median(furthest)
+        at_once = side * at_this_minute >= AT_ONCE * asked or (comparison.jitters and len(moved) >= FEW)
+        count = int((recurring >= SAME * asked).sum())
+        recurs = (
+            at_once
+            and count >= ALIKE * len(moved)
+            and self._more_than_elsewhere(recurring, side, asked, lags, comparison)
+        )
+        still = int((side * same < SAME * asked).sum()) >= ALIKE * len(same)
+        if not recurs and not (shortfall and comparison.jitters and still):
             return None
-        beyond = self.change - usual
-        error, degrees_of_freedom = _prediction(largest, usual, error)
-        at_this_minute = median(same) if len(same) else usual
-        if not (comparison.jitters and len(largest) >= FEW) and at_this_minute < AT_ONCE * self.change:
-            return None
+        if shortfall:  # the scatter at this minute says how much sooner or later the movement comes
+            usual, (error, degrees_of_freedom) = float(same.mean()), _prediction_by_mean(same, self.error)
+        else:
+            usual, (error, degrees_of_freedom) = median(furthest), _prediction(furthest, self.error)
         return SeasonalChange(
             period=comparison.period,
+            shortfall=shortfall,
+            recurs=recurs,
             change=self.side * at_this_minute,
             excess=self.side * (self.change - at_this_minute),
-            error=_prediction(same, at_this_minute, error)[0] if len(same) else error,
+            error=_prediction(same, error)[0] if len(same) else error,
             degrees_of_freedom=degrees_of_freedom,
-            p_value=float(stdtr(degrees_of_freedom, -beyond / error)),
+            p_value=float(stdtr(degrees_of_freedom, (usual - self.change) / error)),
             count=count,
-            compared=len(largest),
+            compared=len(moved),
         )
 
-    def _more_than_elsewhere(self, usual: float, count: int, lags: NDArray[np.int64], comparison: _Comparison) -> bool:
+    def _more_than_elsewhere(
+        self, recurring: Floats, side: float, asked: float, lags: NDArray[np.int64], comparison: _Comparison
+    ) -> bool:
         """Whether comparable instants at other times of the cycle do less in the median."""
         stride = max(comparison.cycle // ELSEWHERE, 1)
         others = self.begin - stride * np.arange(1, comparison.cycle // stride)
-        elsewhere = self._moved((others[:, None] - lags).ravel()).max(axis=1).reshape(len(others), len(lags))
+        moved = side * self._moved((others[:, None] - lags).ravel())
+        elsewhere = np.fmax.reduce(moved, axis=1).reshape(len(others), len(lags))
         counts = np.isfinite(elsewhere).sum(axis=1)
         rows, counts = np.sort(elsewhere[counts >= comparison.least], axis=1), counts[counts >= comparison.least]
         if not len(rows):
             return False
-        n, k = rows.shape[1], np.arange(len(rows))
-        medians = 0.5 * (rows[k, n - counts + (counts - 1) // 2] + rows[k, n - counts + counts // 2])
-        if count < FEW and usual <= quantile(medians, LOUD):
+        k, usual = np.arange(len(rows)), median(recurring)
+        medians = 0.5 * (rows[k, (counts - 1) // 2] + rows[k, counts // 2])  # what is not known comes last
+        if len(recurring) < FEW and usual <= quantile(medians, LOUD):
             return False
-        return usual - quantile(medians, QUIET) >= SAME * self.change
+        return usual - quantile(medians, QUIET) >= SAME * asked
 
     def _moved(self, begins: NDArray[np.int64]) -> Floats:
-        """The changes to the side of the one asked about, around positions (k,): (k, shifts), -inf if unknown."""
+        """The changes to the side of the one asked about, around positions (k,): (k, shifts), NaN if unknown."""
         at = begins[:, None] + self.shifts
-        back = np.where(at >= self.back, self.back, SIDE[0])
-        known = (at >= back) & (at <= self.last)
-        at = np.where(known, at, self.back)
+        base = at - self.lead
+        back = np.where(base >= self.back, self.back, SIDE[0])
+        known = (base >= back) & (at <= self.last)
+        at, base = np.where(known, at, self.begin), np.where(known, base, self.begin - self.lead)
+        back = np.where(known, back, self.back)
         end = np.minimum(at + self.length, len(self.totals) - 1)
         known &= ~self.excluded[at]
-        known &= self.measured[end] - self.measured[at - back] >= REAL * (self.length + back)
+        known &= self.measured[end] - self.measured[base - back] >= REAL * (self.length + back)
         after = (self.totals[end] - self.totals[at]) / self.length
-        before = (self.totals[at] - self.totals[at - back]) / back
-        moved: Floats = np.where(known, self.side * (after - before), -np.inf)
+        before = (self.totals[base] - self.totals[base - back]) / back
+        moved: Floats = np.where(known, self.side * (after - before), np.nan)
         return moved
 
 
-def _prediction(changes: Floats, usual: float, natural: float) -> tuple[float, float]:
+def _prediction(changes: Floats, natural: float) -> tuple[float, float]:
     """The standard error with which the median of (k,) changes predicts one more, and its degrees of freedom."""
-    k = len(changes)
+    k, usual = len(changes), median(changes)
     scatter = mad(changes - usual) if k >= FEW else 0.25 * abs(usual)
     return max(scatter, natural) * float(np.sqrt(1.0 + 1.0 / k)), float(k - 1 if k >= FEW else 8)
+
+
+def _prediction_by_mean(changes: Floats, natural: float) -> tuple[float, float]:
+    """The same for their mean: a movement that came late on some days counts with all its size."""
+    if len(changes) < FEW:
+        return _prediction(changes, natural)
+    return max(float(np.std(changes, ddof=1)), natural) * float(np.sqrt(1.0 + 1.0 / len(changes))), len(changes) - 1.0
 
 
 def _comparisons(grid: RegularSeries) -> Iterator[_Comparison]:

@@ -44,7 +44,7 @@ def require_comparable_days(finding: Finding, results: DetectorResults, earlier:
     if before.mean() > _MEASURED or finding.verdict is Attribution.INCONCLUSIVE:
         return finding
     stretch = next(_stretches(finding, results))
-    days = compare_with_days(grid, stretch.begin, stretch.end, earlier)
+    days = compare_with_days(grid, stretch, earlier)
     if days is None:
         reason = "hardly anything was measured in the minutes before it, and too few earlier days to compare with"
     elif finding.verdict.moved and days.p_value >= _APART:
@@ -58,28 +58,34 @@ def require_comparable_days(finding: Finding, results: DetectorResults, earlier:
 
 
 def _stretches(finding: Finding, results: DetectorResults) -> Iterator[Stretch]:
-    """What moved, and how far that moves by itself."""
+    """What moved, how far that moves by itself, and how far it is from its forecast."""
     grid, measured, transient = results.grid, results.level, results.transient
+    deployed, apart = grid.deployed, (finding.change or 0.0) / grid.scale
     if finding.verdict is Attribution.TRANSIENT and transient is not None:
-        yield Stretch(begin=transient.begin, end=transient.end, error=transient.error(grid) / float(ndtri(0.95)))
+        begin, error = transient.begin, transient.error(grid) / float(ndtri(0.95))
+        yield Stretch(base=begin, begin=begin, end=transient.end, error=error, apart=apart)
         return
     if finding.attributed:
         onset = results.onset.position
-        yield Stretch(begin=onset, end=min(onset + measured.forward, grid.n), error=measured.error)
-    yield Stretch(begin=grid.deployed, end=grid.deployed + measured.forward, error=measured.error)
+        end = min(onset + measured.forward, grid.n)
+        yield Stretch(base=min(onset, deployed), begin=onset, end=end, error=measured.error, apart=apart)
+    end = deployed + measured.forward
+    yield Stretch(base=deployed, begin=deployed, end=end, error=measured.error, apart=apart)
 
 
 def _usual_finding(finding: Finding, results: DetectorResults, usual: SeasonalChange) -> Finding:
-    reason = f"usual {usual.period}: {usual.count} of {usual.compared} moved alike, and it went no further"
+    further = "and this change may only be late" if usual.shortfall else "and it went no further"
+    reason = f"usual {usual.period}: {usual.count} of {usual.compared} moved alike, {further}"
     likely = against_placebos(usual.p_value)
     quiet = replace(_undecided(finding, Attribution.NO_EFFECT, reason), log_factor=likely.log_factor, score=likely.rank)
     return replace(quiet, p_value=usual.p_value, **_measurements(finding, results, usual))
 
 
 def _excess_finding(finding: Finding, results: DetectorResults, usual: SeasonalChange) -> Finding:
-    reason = (
-        f"{finding.reason}; beyond what is usual {usual.period}, when {usual.count} of {usual.compared} moved as well"
-    )
+    count = f"{usual.count} of {usual.compared}"
+    beyond = f"beyond what is usual {usual.period}, when {count} moved as well"
+    short = f"it falls short of what is usual {usual.period}, when {count} moved"
+    reason = f"{finding.reason}; {short if usual.shortfall else beyond}"
     surest = min(finding.log_factor or 0.0, against_placebos(usual.p_value).log_factor)
     return replace(finding, reason=reason, log_factor=surest, **_measurements(finding, results, usual))
 

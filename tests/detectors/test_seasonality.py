@@ -28,8 +28,8 @@ def grid(heights: dict[timedelta, float], *, days: float = 8.0, at: datetime = A
     return made
 
 
-def found(made: RegularSeries, *, earlier: tuple[float, ...] = ()) -> list[SeasonalChange]:
-    stretch = Stretch(begin=made.deployed, end=made.n, error=0.5)
+def found(made: RegularSeries, *, earlier: tuple[float, ...] = (), apart: float = 8.0) -> list[SeasonalChange]:
+    stretch = Stretch(base=made.deployed, begin=made.deployed, end=made.n, error=0.5, apart=apart)
     return [each for _, each in seasonal_changes(made, [stretch], earlier=earlier)]
 
 
@@ -73,8 +73,42 @@ def test_another_time_of_the_day_is_not(hours: int) -> None:
     assert not found(grid({timedelta(0): 8.0, **{timedelta(days=k, hours=hours): 8.0 for k in range(1, 7)}}))
 
 
-def test_the_other_direction_is_not_the_same() -> None:
-    assert not found(grid({**days(0, height=-8.0), **days(*range(1, 8))}))
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+def test_the_other_direction_is_not_the_same(side: float) -> None:
+    other = {**days(0, height=8.0 * side), **days(*range(1, 8), height=-8.0 * side)}
+    (usual,) = [each for each in found(grid(other), apart=16.0 * side) if each.period.endswith("the days before")]
+    assert usual.shortfall
+    assert usual.p_value < 0.01
+
+
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("left", [0.0, 4.0])
+def test_what_falls_short_of_the_usual_is_measured_by_what_is_missing(side: float, left: float) -> None:
+    made = grid({**days(0, height=side * left), **days(*range(1, 8), height=side * 12.0)})
+    missing = side * (left - 12.0)
+    (usual,) = [each for each in found(made, apart=missing) if each.period == "at this time of the days before"]
+    assert usual.shortfall
+    assert usual.recurs
+    assert usual.excess * made.scale == pytest.approx(missing, abs=1.5)
+    assert usual.p_value < 0.01
+
+
+def test_what_may_only_be_late_today_does_not_fall_short() -> None:
+    late = {
+        timedelta(days=k) + timedelta(minutes=minutes): 12.0 for k, minutes in enumerate([-25, 5, -10, 0, -20, 10], 1)
+    }
+    usual = [each for each in found(grid(late, days=6.5), apart=-6.0) if each.recurs]
+    assert usual
+    assert all(each.p_value > 0.03 for each in usual)
+
+
+def test_a_day_without_the_usual_movement_is_known_from_last_week() -> None:
+    made = grid(days(1, 2, 3, 4, 5, 6, height=12.0))
+    usual = {each.period: each for each in found(made, apart=-12.0)}
+    assert usual["at this time of the days before"].recurs
+    last_week = usual["at this time of other weeks"]
+    assert not last_week.recurs
+    assert last_week.p_value > 0.05
 
 
 def test_what_goes_beyond_is_measured_as_the_excess() -> None:

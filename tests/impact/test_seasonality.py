@@ -71,6 +71,33 @@ def test_what_goes_beyond_the_nightly_job_is_found_with_its_own_size() -> None:
     assert np.median(sizes) == pytest.approx(10.0, abs=1.5)
 
 
+@pytest.mark.parametrize("side", [-1.0, 1.0])
+@pytest.mark.parametrize("left", [0.0, 0.4])
+def test_what_dampens_the_usual_movement_is_found_with_its_own_size(side: float, left: float) -> None:
+    """The nightly rise (or fall) of 12 comes only in part."""
+    at = datetime(2026, 11, 18, 1, 58, tzinfo=UTC)
+    missing = side * 12.0 * (left - 1.0)
+
+    def dampened(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+        tonight = (times >= at.timestamp() + 120.0) & (times < at.timestamp() + 120.0 + 5400.0)
+        return nightly(2.0, side * 12.0, 1.5)(rng, times) + missing * tonight
+
+    findings = [checks(at, dampened, seed, minutes=(30,))[0] for seed in range(6)]
+    assert sum(finding.verdict.moved for finding in findings) >= 5
+    sizes = [finding.change for finding in findings if finding.verdict.moved and finding.change is not None]
+    assert np.median(sizes) == pytest.approx(missing, rel=0.2)
+
+
+def test_a_job_that_is_only_late_tonight_is_blamed_on_nobody() -> None:
+    at = datetime(2026, 11, 18, 1, 53, tzinfo=UTC)
+
+    def late(rng: np.random.Generator, times: np.ndarray) -> np.ndarray:
+        before = times < at.timestamp() - 3600.0
+        return np.where(before, nightly(2.0, 10.0, 0.5, 5.0)(rng, times), 20.0 + rng.normal(size=len(times)))
+
+    assert moved(at, late, 8, minutes=(5, 10)) == 0
+
+
 def office(zone: tzinfo) -> World:
     """The load of an office, which follows its clock."""
 
@@ -107,6 +134,21 @@ def open_from_six(noise: float, *, harm_after: float | None = None) -> World:
         return np.where((hour >= 6.0) & (hour < 22.0), values, np.nan)
 
     return world
+
+
+@pytest.mark.parametrize(("hour", "worse", "lost"), [(8, "down", -0.2), (17, "up", 0.3)])
+def test_a_loss_that_dampens_the_morning_rise_is_harm_and_so_is_a_load_that_stays_in_the_evening(
+    hour: int, worse: str, lost: float
+) -> None:
+    found = 0
+    for seed in range(6):
+        at = datetime(2026, 11, 18, hour, 30, tzinfo=UTC)
+        start = at.timestamp()
+        times = np.arange(start - 7 * 86_400.0, start + 3660.0, 60.0)
+        values = office(UTC)(np.random.default_rng(seed), times) * np.where(times > start + 60.0, 1.0 + lost, 1.0)
+        finding = judge(times, values, start, finished_at=start + 60.0, worse=worse, step=60.0)
+        found += finding.verdict.moved and finding.harmful is True
+    assert found >= 5
 
 
 @pytest.mark.parametrize("minute", [0, 2, 5, 8])
