@@ -1,8 +1,9 @@
-"""Sparse counts: the change of a ratio of which the numerator counts a few events and the denominator is known.
+"""Sparse counts: the change of a ratio of which the numerator counts a few events.
 
 A ratio of few events is mostly 0, and its single values say little. Two rates are compared by all their events: the
 signed root of the deviance (McCullagh and Nelder 1989), with a dispersion from the same statistic at placebo instants,
-at least that of independent events. The onset is the posterior of one change of a Poisson rate (Raftery and Akman
+at least that of independent events. Denominators that are not known are taken to be alike: what their course does to
+the ratio is in the dispersion as well. The onset is the posterior of one change of a Poisson rate (Raftery and Akman
 1986), the interval of a difference of two rates that of Zou and Donner (2008), from Jeffreys' intervals of each.
 """
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaincinv, ndtr, ndtri, stdtr, stdtrit, xlogy
 
 from afdp_exporter.detectors.changepoint import LONGEST_SIDE, SHORTEST_SIDE, Onset
-from afdp_exporter.detectors.level import MARGIN, QUANTILES, LevelShift
+from afdp_exporter.detectors.level import AS_FAR, MARGIN, QUANTILES, LevelShift
 from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
 from afdp_exporter.detectors.robust import quantile, quantiles
 from afdp_exporter.model import Floats
@@ -42,21 +43,29 @@ class CountShift:
     lasting: float
 
 
-def exposure_in_events(ratio: Floats, of: Floats, before: NDArray[np.bool_]) -> Floats | None:
+def exposure_in_events(ratio: Floats, of: Floats | None, before: NDArray[np.bool_]) -> Floats | None:
     """The denominators (n,) in such units that `ratio` times them counts events, 0 where one of both is not known.
 
     `ratio` and `of` (n,) may be rates or counts of any overlapping windows; `before` says which values are history.
-    Where successes are counted, the failures are the events. None where events are not sparse, or there are none.
+    Where successes are counted, the failures are the events. Without `of` all denominators are taken to be alike, of
+    shares that the history has some events of. None where events are not sparse, or there are none.
     """
-    known = np.isfinite(ratio) & np.isfinite(of) & (of > 0.0)
+    known = np.isfinite(ratio)
+    if of is None:
+        if not (known & before).any() or ratio[known].min() < 0.0 or ratio[known].max() > 1.0:
+            return None
+        counted_in = np.ones_like(ratio)
+    else:
+        known &= np.isfinite(of) & (of > 0.0)
+        counted_in = np.where(known, of, 0.0)
     if (known & before).sum() < 2:
         return None
-    rare = _rare(ratio, known & before) * np.where(known, of, 0.0)
-    events = rare[known]
-    least = 1e-9 * float(of[known].max())
-    if (events[before[known]] <= least).mean() < SPARSE or not (events > least).any():
+    rare = _rare(ratio, known & before) * counted_in
+    events, history = rare[known], rare[known & before]
+    least = 1e-9 * float(counted_in[known].max())
+    if (history <= least).mean() < SPARSE or not ((history if of is None else events) > least).any():
         return None
-    return np.where(known, of / _one_event(events, least), 0.0)
+    return np.where(known, counted_in / _one_event(events, least), 0.0)
 
 
 def _rare(ratio: Floats, history: NDArray[np.bool_]) -> Floats:
@@ -79,14 +88,15 @@ def _one_event(events: Floats, least: float) -> float:
 class _Counted:
     """Cumulative events and denominators (n + 1,), and the dispersion of a comparison with `back` steps before.
 
-    `dispersion` is as large as any quantile of the placebos asks for, `likely` the middle one; `back` 0 stands for the
-    whole history.
+    `dispersion` is as large as any quantile of the placebos asks for, `likely` the middle one; `strayed` (k,) is how
+    far the placebos are apart. `back` 0 stands for the whole history.
     """
 
     events: Floats
     of: Floats
     deployed: int
     back: int
+    strayed: Floats
     dispersion: float
     likely: float
     degrees_of_freedom: float
@@ -153,7 +163,8 @@ def _dispersed(events: Floats, of: Floats, grid: RegularSeries, forward: int) ->
             independent = (last - first) / forward + 2.0
             best = error
             found = _Counted(
-                events=events, of=of, deployed=grid.deployed, back=back, dispersion=root**2, likely=likely**2,
+                events=events, of=of, deployed=grid.deployed, back=back, strayed=strayed, dispersion=root**2,
+                likely=likely**2,
                 degrees_of_freedom=float(np.clip(0.6 * independent, 1.5, CERTAIN)),
             )  # fmt: skip
     return found
@@ -201,13 +212,14 @@ def _level(grid: RegularSeries, known: _Counted, begin: int, sign: float) -> Lev
     change = after / after_of - before / before_of
     dispersion = max(known.likely, _dispersion_within(known, begin, grid.n))
     low, high = _interval((after, after_of), (before, before_of), dispersion, degrees)
+    unlikely = 2.0 * float(stdtr(degrees, -abs(apart) / np.sqrt(known.dispersion)))
     error = np.sqrt(known.dispersion * max(before / before_of * after_of, 1.0)) / after_of
     base = before / before_of
     return LevelShift(
         change=sign * change,
         error=abs(sign) * float(error),
         degrees_of_freedom=degrees,
-        p_value=float(2.0 * stdtr(degrees, -abs(apart) / np.sqrt(known.dispersion))),
+        p_value=max(unlikely, float((known.strayed >= AS_FAR * abs(apart)).mean())),
         independent=degrees / 0.6,
         forward=grid.n - grid.deployed,
         back=min(known.back or grid.deployed, grid.deployed),

@@ -104,12 +104,12 @@ def judge(
 
     `times` are Unix seconds (n,) and `values` float64 (n,), NaN where there is a gap, in any order; repetitions of a
     sample are gaps. `control` (n,) is what the deployment cannot have touched, `of` (n,) the denominators of ratios of
-    events, which are judged by their number where they are sparse. `worse` (up, down, either) decides on `harmful`
-    alone. `respond_within` is how many seconds after the rollout the onset may come (default: the longer of 15 minutes
-    and 4 steps), `rate_window` over how many the query takes a rate: a dip no longer than that, while instances are
-    replaced, is no loss. What follows the `earlier_deployments` alike is usual, and only what goes beyond it is judged;
-    so is what the same minutes of earlier days did, by the clock of the `time_zone`. Raises ValueError only where
-    shapes do not fit together.
+    events, which are judged by their number where they are sparse (as if all denominators were alike without it).
+    `worse` (up, down, either) decides on `harmful` alone. `respond_within` is how many seconds after the rollout the
+    onset may come (default: the longer of 15 minutes and 4 steps), `rate_window` over how many the query takes a rate:
+    a dip no longer than that, while instances are replaced, is no loss. What follows the `earlier_deployments` alike is
+    usual, and only what goes beyond it is judged; so is what the same minutes of earlier days did, by the clock of the
+    `time_zone`. Raises ValueError only where shapes do not fit together.
     """
     rollout = Rollout(
         deployed_at=deployed_at, finished_at=finished_at, earlier=earlier_deployments, time_zone=time_zone
@@ -155,7 +155,7 @@ class _Case:
     def of(cls, rollout: Rollout, observed: ObservedSeries) -> "_Case":
         at, raw, control, counted_in = _in_order(observed.times, observed.values, observed.control, observed.of)
         deployed_at, finished_at, window = float(rollout.deployed_at), rollout.finished_at, observed.rate_window
-        exposure = None if counted_in is None else exposure_in_events(raw, counted_in, at < deployed_at)
+        exposure = exposure_in_events(raw, counted_in, at < deployed_at)
         ended = deployed_at if finished_at is None else max(finished_at, deployed_at)
         last_onset = ended + (observed.respond_within or REACH_SECONDS)  # at which a restart belongs to the rollout
         dip = None

@@ -304,7 +304,8 @@ _LEVEL, _LEVEL_WEIGHT, _LEVEL_P = 0.6, 1.25, 0.85  # intercept, and factors of t
 
 
 def _shifted(results: DetectorResults) -> float:
-    unlikely = min(-log10(max(results.p_value, 1e-12)), 4.0)
+    """What so many independent windows cannot show is no evidence: further out the tails are those of the series."""
+    unlikely = min(-log10(max(results.p_value, 1.0 / results.level.independent)), 4.0)
     return _LEVEL + _LEVEL_WEIGHT * min(max(results.weight, -2.5), 2.0) + _LEVEL_P * unlikely
 
 

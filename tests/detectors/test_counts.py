@@ -47,6 +47,30 @@ def test_denominators_are_in_units_of_one_event_whatever_the_query_measures(
     assert 0.8 * true <= counted <= 1.25 * true
 
 
+def test_denominators_that_are_not_known_are_taken_to_be_alike() -> None:
+    found, of = events(np.random.default_rng(3), 0.001, 0.01, requests=40.0)
+    exposure = exposure_in_events(found / of, None, HISTORY)
+    assert exposure is not None
+    assert len(np.unique(exposure)) == 1
+    assert exposure[0] == pytest.approx(40.0, rel=0.3)
+
+
+@pytest.mark.parametrize(("scale", "before"), [(100.0, 0.001), (1.0, 0.0)], ids=["no share", "no event before"])
+def test_without_denominators_only_shares_with_some_events_before_are_counted(scale: float, before: float) -> None:
+    found, of = events(np.random.default_rng(3), before, 0.1, requests=10.0)
+    assert exposure_in_events(scale * found / of, None, HISTORY) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0005, 0.01), (0.9999, 0.98)])
+def test_a_sparse_ratio_whose_requests_are_not_known_is_found(before: float, after: float) -> None:
+    hits = 0
+    for seed in range(20):
+        found, of = events(np.random.default_rng(seed), before, after, requests=30.0)
+        finding = judge(TIMES, found / of, float(TIMES[AT]), step=60.0)
+        hits += finding.attributed and finding.change is not None and finding.change * (after - before) > 0.0
+    assert hits >= 18
+
+
 @pytest.mark.parametrize("chance", [0.0, 0.2], ids=["none", "many"])
 def test_what_is_not_sparse_is_not_counted(chance: float) -> None:
     found, of = events(np.random.default_rng(1), chance, chance)
