@@ -1,4 +1,4 @@
-"""Tells what a deployment did to production, and what the next one will do."""
+"""Shows what a deployment did to production, and what the next one will do."""
 
 from importlib.metadata import version
 

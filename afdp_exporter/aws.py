@@ -75,7 +75,7 @@ class AWS:
         pages: tuple[str, str],
         **params: Any,  # noqa: ANN401
     ) -> list[Any]:
-        """What all pages list under a key; `pages` names what asks for the next one, and where an answer tells it."""
+        """What all pages list under a key; `pages` names what asks for the next one, and where an answer names it."""
         found: list[Any] = []
         while True:
             page = await self.read(operation, **params)

@@ -50,7 +50,7 @@ def kinds(state: AppContext) -> tuple[Kind, ...]:
         Kind(name=CHECK, run=watcher.answer, slots=lambda: 2 * state.rules.watched.settings.workers),
         Kind(
             name=NOTICE,
-            run=dispatcher.tell,
+            run=dispatcher.notify,
             slots=lambda: _MANY,
             per_lane=1,
             lanes=lambda: set(state.rules.receivers),

@@ -47,7 +47,7 @@ def _number(level: str) -> int:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """A request that is no HTTP is the client's fault: one line tells it."""
+    """A request that is no HTTP is the client's fault: one line says so."""
     if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
         record.exc_info = None
     return True

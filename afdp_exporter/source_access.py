@@ -98,7 +98,7 @@ class Breaker(_Wrapping):
         return [_failed(each) if isinstance(each, SourceUnavailable) else each for each in found]
 
     async def _absence(self, since: float) -> SourceUnavailable | None:
-        """Why the source is away; None where it has answered since then. A probe tells where nothing is known."""
+        """Why the source is away; None where it has answered since then. A probe decides where nothing is known."""
         if self._away is not None and self._probing.locked():
             return self._away
         async with self._probing:

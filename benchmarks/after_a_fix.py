@@ -189,7 +189,7 @@ def count(world: World, deployment: Deployment, checks: list[Impact], tally: Cou
         hours = (effect.duration or timedelta(0)) / timedelta(hours=1)
         tally["losses"] += 1
         costs = [cost for cost in impact.costs if shop.REVENUE in cost.metrics]
-        tally["costs told"] += bool(costs)
+        tally["costs reported"] += bool(costs)
         tally["costs hold"] += any(
             cost.total is not None and cost.total.low <= -effect.size * hours <= cost.total.high for cost in costs
         )
@@ -234,8 +234,8 @@ def main() -> None:
         ("of these, back within two steps of the planted end", "recovered in time", "found", ">= 90 %"),
         ("of these, back within two steps of the fix", "of the fix", "found", ""),
         ("of these, still called active a day later", "still active", "found", ""),
-        ("losses of revenue whose cost is reported", "costs told", "losses", ">= 45 %"),
-        ("of these, totals that hold the truth", "costs hold", "costs told", ""),
+        ("losses of revenue whose cost is reported", "costs reported", "losses", ">= 45 %"),
+        ("of these, totals that hold the truth", "costs hold", "costs reported", ""),
         ("other metrics that were blamed", "blamed", "others", "<= 1 %"),
         ("harms called success", "harms called success", "harms", ""),
         ("harms that went from worse to success", "turned to success", "harms", "0"),

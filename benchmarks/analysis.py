@@ -69,10 +69,10 @@ class Silent:
     """Nobody watches the queries here."""
 
     def queried(self, source: str, seconds: float) -> None:
-        """Not told."""
+        """Not reported."""
 
     def query_failed(self, source: str, error: SourceError) -> None:
-        """Not told either: a failed query ends the measurement by itself."""
+        """Not reported either: a failed query ends the measurement by itself."""
 
 
 def make_world(folder: Path, services: int, history: timedelta) -> World:
@@ -109,7 +109,7 @@ def _latency(seed: int, times: Floats, deployed: float) -> Floats:
 
 
 async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[float, int]:
-    """Analyses a second as `afdp serve` makes them, with store and worker processes; and how many told of harm."""
+    """Analyses a second as `afdp serve` makes them, with store and worker processes; and how many reported harm."""
     metric = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency_seconds{service="$service"}')
     watched = MonitoringConfig(
         sources={"prometheus": world.source}, metrics=(metric,), settings=AnalysisSettings(history=history)
@@ -195,7 +195,7 @@ def report(console: Console, history: timedelta, watch: Stopwatch, rate: float, 
     ratio = sum(seconds for _, seconds in theirs) / (fetch + judged)
     console.print(f"one after the other: {1 / (fetch + judged):.1f} analyses/s, {ratio:.1f} times the naive path")
     console.print(f"end to end, with store and 2 worker processes: {rate:.1f} analyses/s")
-    console.print(f"{found[0]} of {found[1]} told of harm; every other one was harmed\n")
+    console.print(f"{found[0]} of {found[1]} reported harm; every other one was harmed\n")
 
 
 async def measure(console: Console, history: timedelta, arguments: argparse.Namespace) -> None:

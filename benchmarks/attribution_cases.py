@@ -1,7 +1,7 @@
 """Deployments with a known truth on real or generated series: placebos, shifts, transients, ramps, shocks, spreads.
 
 A case is cut out of a series at a random instant that is no labelled incident; the injection follows the class of the
-case. Sizes are in local deviations (robust, around a running median) or in shares of the level; recall is told by size
+case. Sizes are in local deviations (robust, around a running median) or in shares of the level; recall is given by size
 in q95, the 95th percentile of the change between adjacent windows of the series itself.
 """
 

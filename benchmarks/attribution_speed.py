@@ -77,13 +77,13 @@ def spent(methods: dict[str, Callable[[Case], None]], made: list[Case]) -> dict[
 
 def otava(python: Path, made: list[Case]) -> list[float]:
     """Milliseconds of CPU of apache-otava on each case, measured in its own interpreter."""
-    told = subprocess.run(
+    done = subprocess.run(
         [python, "-c", OTAVA], input=json.dumps([c.values.tolist() for c in made]), capture_output=True, text=True,
         check=False,
     )  # fmt: skip
-    if told.returncode:
-        raise SystemExit(told.stderr)
-    return [float(each) for each in json.loads(told.stdout)]
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return [float(each) for each in json.loads(done.stdout)]
 
 
 def main() -> None:

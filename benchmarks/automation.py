@@ -78,7 +78,7 @@ class Truth:
 
 @dataclass
 class Target:
-    """What executors act on: takes back whatever it is told to, and counts."""
+    """What executors act on: takes back whatever it is asked to, and counts."""
 
     taken_back: Counter[str] = field(default_factory=Counter)
 
@@ -263,7 +263,7 @@ class _Seen:
         return cls(outcome, sure, cost, 0.08 if bad else float(chance.normal(0, 0.002)))
 
     def impact(self, deployment: Deployment, truth: Truth, back: datetime | None, now: datetime) -> Impact:
-        """As a check tells it at a time; what was blamed wrongly does not come back by a rollback."""
+        """As a check reports it at a time; what was blamed wrongly does not come back by a rollback."""
         bad = self.outcome is not Outcome.SUCCESS
         over = back is not None and truth.harmful
         state = ShiftState.RECOVERED if over else ShiftState.ACTIVE

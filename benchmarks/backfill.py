@@ -81,9 +81,9 @@ def write(folder: Path, deployments: int, metrics: int) -> None:
     recording.mkdir()
     times = np.arange(START, START + DAYS * 86400, STEP)
     first = START + 8 * 86400
-    told = np.sort(chance.uniform(first, times[-1] - 86400, deployments)).round()
+    times_of_start = np.sort(chance.uniform(first, times[-1] - 86400, deployments)).round()
     with (folder / "deployments.jsonl").open("wb") as file:
-        for number, at in enumerate(told):
+        for number, at in enumerate(times_of_start):
             body = {
                 "id": f"d{number}",
                 "service": f"s{number % SERVICES}",
@@ -96,7 +96,7 @@ def write(folder: Path, deployments: int, metrics: int) -> None:
         with (recording / f"m{metric}.csv").open("wb") as file:
             file.write(b"timestamp,metric,service,value\n")
             for service in range(SERVICES):
-                steps = told[service::SERVICES][::SHIFTED]
+                steps = times_of_start[service::SERVICES][::SHIFTED]
                 values = orjson.dumps(_course(chance, times, steps), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(
                     b","
                 )
@@ -130,7 +130,7 @@ class Run:
     """One `afdp import`: seconds, its last words, and which looks it left answered, with the instant of the answer."""
 
     seconds: float
-    told: str
+    output: str
     answered: dict[str, int]
 
 
@@ -146,11 +146,11 @@ async def run(folder: Path, usage: Usage, *, most: float = inf, limit: float = i
         if len(answered(folder)) >= most or time.perf_counter() - started > limit:
             process.kill()
         await asyncio.wait([reading], timeout=1.0)
-    told, _ = await reading
+    output, _ = await reading
     if process.returncode not in {0, -signal.SIGKILL}:
         raise SystemExit(f"afdp import ended with status {process.returncode}")
     seconds = time.perf_counter() - started
-    return Run(seconds=seconds, told=told.decode().strip(), answered=answered(folder))
+    return Run(seconds=seconds, output=output.decode().strip(), answered=answered(folder))
 
 
 def answered(folder: Path) -> dict[str, int]:
@@ -164,7 +164,7 @@ def answered(folder: Path) -> dict[str, int]:
 
 
 async def measure(arguments: argparse.Namespace, console: Console) -> None:
-    """Write a recording, import its deployments, killed once on the way, and tell what it took."""
+    """Write a recording, import its deployments, killed once on the way, and print what it took."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         started = time.perf_counter()
@@ -175,7 +175,7 @@ async def measure(arguments: argparse.Namespace, console: Console) -> None:
         usage = Usage()
         killed = await run(folder, usage, most=arguments.kill_after)
         rest = await run(folder, usage, limit=arguments.limit)
-        console.print(rest.told)
+        console.print(rest.output)
     seconds, done = killed.seconds + rest.seconds, len(rest.answered)
     twice = sum(rest.answered.get(name) != at for name, at in killed.answered.items())
     span = timedelta(seconds=round(seconds))

@@ -8,7 +8,7 @@ is planned, and one of which nothing could be measured since its source is away.
 times a second: what it takes is what the machine and the connection take.
 
 150 questions at 100 a second come back every 1.5 s: with `--next-check 1` that is a crowd of pipelines, each of which
-polls as seldom as it was told to.
+polls as seldom as it was asked to.
 """
 
 import argparse
@@ -46,10 +46,10 @@ async def fill(path: Path, count: int, now: datetime) -> None:
     store = await SQLiteStore.open(path)
     hour = timedelta(hours=1)
     for number in range(count):
-        told = _moved(deployment(number, SERVICES), now - (count - number) * timedelta(minutes=30))
-        look = Look(deployment_id=told.id, after=hour, due_at=told.ended_at + hour)
-        await store.deployments.record(told, (look,))
-        await store.looks.finish(replace(look, state=LookState.DONE), impact(told, METRICS))
+        recorded = _moved(deployment(number, SERVICES), now - (count - number) * timedelta(minutes=30))
+        look = Look(deployment_id=recorded.id, after=hour, due_at=recorded.ended_at + hour)
+        await store.deployments.record(recorded, (look,))
+        await store.looks.finish(replace(look, state=LookState.DONE), impact(recorded, METRICS))
     waiting = replace(_moved(deployment(count, SERVICES), now - timedelta(minutes=20)), id="waiting")
     look = Look(deployment_id="waiting", after=timedelta(minutes=5), due_at=now - timedelta(minutes=11))
     await store.deployments.record(waiting, (look,))

@@ -1,7 +1,7 @@
 """How long the pages take with a long history in the store: `python benchmarks/pages.py [--deployments 10000]`.
 
 Each deployment has twelve judged metrics; the newest have the course of each, too. Times are of the whole answer over
-HTTP, as a browser waits for it, without the network; the first request of a fresh process is told apart. Beside them
+HTTP, as a browser waits for it, without the network; the first request of a fresh process apart. Beside them
 the CPU time of the process, which other work on the machine does not lengthen.
 """
 
@@ -34,11 +34,11 @@ PAGES = {
 }
 
 
-def courses(told: Deployment, chance: np.random.Generator) -> tuple[Trajectory, ...]:
+def courses(deployment: Deployment, chance: np.random.Generator) -> tuple[Trajectory, ...]:
     """Five hours of each metric, minute by minute."""
-    start = told.started_at - 120 * MINUTE
+    start = deployment.started_at - 120 * MINUTE
     level = EffectWindow(
-        start=told.started_at, end=told.started_at + 180 * MINUTE, measured=1, expected=1, low=0, high=2
+        start=deployment.started_at, end=deployment.started_at + 180 * MINUTE, measured=1, expected=1, low=0, high=2
     )
     return tuple(
         Trajectory(
@@ -54,24 +54,26 @@ async def fill(store: SQLiteStore, count: int) -> None:
     """The history, with what was found, in batches that share their commits."""
     chance = np.random.default_rng(1)
     for begin in range(0, count, BATCH):
-        told = [deployment(number, services=20) for number in range(begin, min(begin + BATCH, count))]
+        recorded = [deployment(number, services=20) for number in range(begin, min(begin + BATCH, count))]
         after = timedelta(hours=1)
-        looks = [Look(deployment_id=each.id, after=after, due_at=each.ended_at + after) for each in told]
-        await asyncio.gather(*(store.deployments.record(each, (look,)) for each, look in zip(told, looks, strict=True)))
+        looks = [Look(deployment_id=each.id, after=after, due_at=each.ended_at + after) for each in recorded]
+        await asyncio.gather(
+            *(store.deployments.record(each, (look,)) for each, look in zip(recorded, looks, strict=True))
+        )
         drawn = begin + BATCH > count - DRAWN
         await asyncio.gather(
-            *(answer(store, *pair, chance if drawn else None) for pair in zip(told, looks, strict=True))
+            *(answer(store, *pair, chance if drawn else None) for pair in zip(recorded, looks, strict=True))
         )
 
 
-async def answer(store: SQLiteStore, told: Deployment, look: Look, chance: np.random.Generator | None) -> None:
+async def answer(store: SQLiteStore, deployment: Deployment, look: Look, chance: np.random.Generator | None) -> None:
     """Keep what a look found."""
-    found: Impact = impact(told, METRICS)
+    found: Impact = impact(deployment, METRICS)
     done = Look(
-        deployment_id=told.id, after=look.after, due_at=look.due_at, state=LookState.DONE, done_at=look.due_at,
+        deployment_id=deployment.id, after=look.after, due_at=look.due_at, state=LookState.DONE, done_at=look.due_at,
         outcome=Outcome.DEGRADATION,
     )  # fmt: skip
-    await store.looks.finish(done, found, courses(told, chance) if chance else ())
+    await store.looks.finish(done, found, courses(deployment, chance) if chance else ())
 
 
 async def measure(store: SQLiteStore, times: int, count: int) -> None:

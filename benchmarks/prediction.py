@@ -123,7 +123,7 @@ def caught(values: np.ndarray, happened: np.ndarray, share: float) -> float:
 def patterns(one: World, n: int, tally: Tally) -> None:
     """What was found of what was planted, what was claimed of what does nothing, and the multipliers.
 
-    Only database migrations have rows, so that a pattern about large tables tells of them too.
+    Only database migrations have rows, so that a pattern about large tables speaks for them too.
     """
     short = World(law=one.law, cases=one.cases[:n], truth=one.truth[:n], calendar=one.calendar, planted=one.planted)
     found = [pattern for pattern in mine(short.cases) if pattern.kind is PatternKind.PATTERN]
@@ -132,10 +132,10 @@ def patterns(one: World, n: int, tally: Tally) -> None:
         planted = name in one.law.size or name in one.law.odds
         if not planted or sum(acting[name] != 0 for acting in short.truth) < 15:
             continue
-        told = NAMES[name] in claimed or (name == "database" and NAMES["rows"] in claimed)
-        tally.add("found", told)
-        tally.add(f"found {one.law.family}", told)
-        tally.add("found visible" if _visible(short, name) else "found invisible", told)
+        stated = NAMES[name] in claimed or (name == "database" and NAMES["rows"] in claimed)
+        tally.add("found", stated)
+        tally.add(f"found {one.law.family}", stated)
+        tally.add("found visible" if _visible(short, name) else "found invisible", stated)
     tally.add("null claimed", any(_is_null(pattern) for pattern in found))
     for name, true in one.planted.items():
         for pattern in found:
@@ -145,7 +145,7 @@ def patterns(one: World, n: int, tally: Tally) -> None:
 
 
 def _visible(one: World, name: str) -> bool:
-    """Whether a test that is told where to look, and all else that acts, sees the effect at p < 0.001."""
+    """Whether a test that knows where to look, and all else that acts, sees the effect at p < 0.001."""
     names = sorted({case.deployment.service for case in one.cases})
     services = [[float(case.deployment.service == other) for other in names] for case in one.cases]
     acting = [other for other in EFFECTS if other != name and (other in one.law.size or other in one.law.odds)]

@@ -3,7 +3,7 @@
     python benchmarks/reads.py [--deployments 100000] [--services 50] [--metrics 12] [--file FILE]
 
 A file that is kept with --file is filled once. Times are of the whole operation, with every impact decoded, as a
-caller waits for it; of the history of a service the time within SQLite is told as well.
+caller waits for it; of the history of a service the time within SQLite is given as well.
 """
 
 import argparse
@@ -55,9 +55,9 @@ def deployment(number: int, services: int) -> Deployment:
     )
 
 
-def impact(told: Deployment, metrics: int) -> Impact:
+def impact(deployment: Deployment, metrics: int) -> Impact:
     """All metrics judged, all figures there; database migrations do more, and every other one of them is bad."""
-    migration, chance = ChangeType.DATABASE in told.change_types, random.Random(told.id)
+    migration, chance = ChangeType.DATABASE in deployment.change_types, random.Random(deployment.id)
     bad = chance.random() < (0.5 if migration else 0.1)
     change = chance.gauss(0.03 if bad else 0.015, 0.004)
     shifts = tuple(
@@ -66,7 +66,7 @@ def impact(told: Deployment, metrics: int) -> Impact:
             layer=Layer.USER,
             verdict=Attribution.ATTRIBUTED,
             reason="the level rose by more than it ever did without a deployment",
-            onset=told.started_at,
+            onset=deployment.started_at,
             before=0.2437,
             after=0.2437 + change,
             change=change,
@@ -79,10 +79,10 @@ def impact(told: Deployment, metrics: int) -> Impact:
         )
         for number in range(metrics)
     )
-    measured = told.ended_at + timedelta(hours=1)
+    measured = deployment.ended_at + timedelta(hours=1)
     hourly = 4e4 * change
     return Impact(
-        deployment_id=told.id,
+        deployment_id=deployment.id,
         measured_at=measured,
         shifts=shifts,
         outcome=Outcome.DEGRADATION if bad else Outcome.SUCCESS,

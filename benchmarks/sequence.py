@@ -1,4 +1,4 @@
-"""Planted chains, two deployments at once, a sale: what is told of them. Prints the tables of docs/cause-and-effect.md.
+"""Planted chains, two deployments at once, a sale: what is found of them. Prints the tables of docs/cause-and-effect.md.
 
 python benchmarks/sequence.py [--worlds 200] [--seed 1] [--table order]
 """
@@ -48,26 +48,32 @@ def main() -> None:
 
 
 def order_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
-    """By lag: steps whose both ends were found, the share whose order is told, the share of those that is right."""
-    yield "lag in samples", "steps found", "order told", "of these right", "at the same time"
+    """By lag: steps whose both ends were found, the share whose order is stated, the share of those that is right."""
+    yield "lag in samples", "steps found", "order stated", "of these right", "at the same time"
     for lag in LAGS:
-        told: list[int] = []
+        orders_found: list[int] = []
         for _ in range(worlds):
             impact = look(chain_world(rng, lag), rng)
             shifts = {shift.metric: shift for shift in impact.shifts if shift.moved}
-            told += [
+            orders_found += [
                 onset_order(shifts[cause], shifts[effect], STEP)
                 for cause, effect in (("latency_seconds", "sessions"), ("sessions", "revenue_usd_per_hour"))
                 if cause in shifts and effect in shifts and shifts[cause].onset and shifts[effect].onset
             ]
-        decided = [order for order in told if order]
+        decided = [order for order in orders_found if order]
         right = share(sum(order > 0 for order in decided), len(decided)) if lag else "-"
-        yield str(lag), str(len(told)), share(len(decided), len(told)), right, share(told.count(0), len(told))
+        yield (
+            str(lag),
+            str(len(orders_found)),
+            share(len(decided), len(orders_found)),
+            right,
+            share(orders_found.count(0), len(orders_found)),
+        )
 
 
 def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
-    """How many of the steps told are reversed or join strangers, and of how many pairs of strangers one is told."""
-    yield "what moved", "steps told", "of these false", "told of pairs that are none"
+    """How many of the steps stated are reversed or join strangers, and of how many pairs of strangers one is stated."""
+    yield "what moved", "steps stated", "of these false", "stated of pairs that are none"
     declared = (replace(LATENCY, leads_to=(SESSIONS.name,)), replace(SESSIONS, leads_to=(REVENUE.name,)), *ALL[2:])
     cases = {
         "a chain": (True, False, ALL),
@@ -76,7 +82,7 @@ def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
         "the same, `leads_to` declared for the chain": (True, True, declared),
     }
     for name, (chained, strangers, metrics) in cases.items():
-        told: list[bool] = []
+        stated: list[bool] = []
         strange = 0
         for _ in range(worlds):
             world = chain_world(rng, int(rng.choice(LAGS)))
@@ -90,9 +96,9 @@ def edge_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
             paths = CausalPaths(metrics, {})
             pairs = [pair for pair in permutations(moved, 2) if paths.allowed(*pair)]
             strange += sum(not planted(pair, onsets) for pair in pairs)
-            told += [planted((link.cause, link.effect), onsets) for link in impact.links if not link.together]
-        false = told.count(False)
-        yield name, str(len(told)), share(false, len(told)) if chained else "-", share(false, strange)
+            stated += [planted((link.cause, link.effect), onsets) for link in impact.links if not link.together]
+        false = stated.count(False)
+        yield name, str(len(stated)), share(false, len(stated)) if chained else "-", share(false, strange)
 
 
 def planted(pair: tuple[str, str], onsets: Mapping[str, float]) -> bool:
@@ -164,7 +170,7 @@ def accused(rng: np.random.Generator, *, own: bool, shared: Metric) -> str:
 
 def sale_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...]]:
     """A deployment within five minutes of what moves each metric by 4 to 8 sigma: a sale everywhere, or it alone."""
-    yield "what is known", "deployments", "blamed", "told as a common cause"
+    yield "what is known", "deployments", "blamed", "named as a common cause"
     cases = {
         "a sale, in the calendar": (True, 0, None),
         "a sale, and three other services": (False, 3, None),
@@ -172,7 +178,7 @@ def sale_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
         "no sale: the deployment did it, three other services did not move": (False, 3, World()),
     }
     for name, (known, others, elsewhere) in cases.items():
-        blamed = told = 0
+        blamed = named = 0
         for _ in range(worlds):
             start = float(rng.integers(0, 3) if elsewhere else rng.integers(-5, 6))
             metrics = (LATENCY, ERRORS, SESSIONS)
@@ -185,8 +191,8 @@ def sale_table(rng: np.random.Generator, worlds: int) -> Iterator[tuple[str, ...
             calendar = (sale,) if known else ()
             impact = look(world, rng, calendar=calendar, witnesses=others, elsewhere=elsewhere)
             blamed += blames(impact)
-            told += any(shift.verdict is Attribution.NOT_DISTINGUISHABLE for shift in impact.shifts)
-        yield name, str(worlds), share(blamed, worlds), share(told, worlds)
+            named += any(shift.verdict is Attribution.NOT_DISTINGUISHABLE for shift in impact.shifts)
+        yield name, str(worlds), share(blamed, worlds), share(named, worlds)
 
 
 def share(count: int, total: int) -> str:
@@ -203,7 +209,7 @@ def print_table(title: str, rows: Iterable[tuple[str, ...]]) -> None:
 
 TABLES = {
     "order": ("Order of planted steps", order_table),
-    "steps": ("Steps that are told", edge_table),
+    "steps": ("Steps that are stated", edge_table),
     "late": ("Revenue that moves 30 to 50 minutes later", late_table),
     "rivals": ("Two deployments three minutes apart", rival_table),
     "sale": ("A sale that moves every service, and a deployment that moves its own", sale_table),

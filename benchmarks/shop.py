@@ -75,10 +75,10 @@ class Tally:
     def count(self, world: World, deployment: Deployment, impact: Impact) -> None:
         """Add one deployment."""
         effects = world.effects(deployment.id)
-        told = compare(deployment, effects, impact)
-        self.planted += len(told)
-        self.found += sum(each.inside is not None for each in told)
-        self.inside += sum(bool(each.inside) for each in told)
+        rows = compare(deployment, effects, impact)
+        self.planted += len(rows)
+        self.found += sum(each.inside is not None for each in rows)
+        self.inside += sum(bool(each.inside) for each in rows)
         untouched = {shift.metric: shift for shift in impact.shifts if shift.metric not in {e.metric for e in effects}}
         self.others += len(untouched)
         self.blamed += sum(shift.moved for shift in untouched.values())

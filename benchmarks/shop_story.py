@@ -49,8 +49,8 @@ def risks(cases: Sequence[TrainingExample], place: int) -> dict[str, float]:
     return found
 
 
-def told(patterns: Sequence[Pattern]) -> dict[str, bool]:
-    """Which of the laws are told, and whether a trait without a law is told as a pattern."""
+def stated(patterns: Sequence[Pattern]) -> dict[str, bool]:
+    """Which of the laws are stated, and whether a trait without a law is stated as a pattern."""
     traits = [({each.trait for each in one.conditions}, one) for one in patterns]
     values = [{str(each.value) for each in one.conditions} for one in patterns]
     return {
@@ -86,7 +86,7 @@ def main() -> None:
         for place in range(FIRST, len(cases)):
             for name, risk in risks(cases, place).items():
                 scores[name].append((risk - came[place]) ** 2)
-        for name, one in told(mine(cases)).items():
+        for name, one in stated(mine(cases)).items():
             found[name] += one
         gaps += windows(cases)
     base = float(np.mean(scores["base rate"]))
@@ -94,7 +94,7 @@ def main() -> None:
         brier = float(np.mean(errors))
         print(f"{name:22s} Brier {brier:.4f}, {100 * (1 - brier / base):.0f} % of the way from the base rate")
     for name, count in found.items():
-        print(f"{name}: told in {count} of {given.worlds}")
+        print(f"{name}: stated in {count} of {given.worlds}")
     print(f"windows named: {len(gaps)} of {3 * given.worlds}, largest gap {100 * max(gaps, default=0.0):.0f} points")
 
 

@@ -65,7 +65,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--minutes", type=float, help="begin no further seed after so many")
     parser.add_argument("--file", action="store_true", help="in a file of SQLite on a disk that fails, not in memory")
-    parser.add_argument("--story", action="store_true", help="tell the last operations of a seed that breaks")
+    parser.add_argument("--story", action="store_true", help="print the last operations of a seed that breaks")
     parser.add_argument("--defects", action="store_true", help="plant faults and find them")
     return parser.parse_args()
 
@@ -102,11 +102,11 @@ def _defects(arguments: argparse.Namespace) -> int:
 def _line(done: list[Result], broken: list[Result], passed: float) -> str:
     days, cpu = sum(each.days for each in done), sum(each.cpu for each in done)
     checks, notices = sum(each.checks for each in done), sum(each.notices for each in done)
-    starts, told = sum(each.starts for each in done), sum(each.deployments for each in done)
+    starts, deployments = sum(each.starts for each in done), sum(each.deployments for each in done)
     seeds = ", ".join(str(each.seed) for each in broken) or "none"
     return (
         f"{len(done)} seeds, {days:.0f} days, {60.0 * days / passed:.0f} a minute, {60.0 * days / cpu:.0f} a minute of "
-        f"CPU: {told} deployments, {checks} checks, {notices} notices, {starts} starts; broken: {seeds}"
+        f"CPU: {deployments} deployments, {checks} checks, {notices} notices, {starts} starts; broken: {seeds}"
     )
 
 

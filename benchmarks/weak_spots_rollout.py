@@ -183,10 +183,10 @@ def sparse_revenue(rng: np.random.Generator) -> Figures:
     watch = Watch(name="revenue_usd_per_hour", times=times, values=values, layer=Layer.BUSINESS, worse=Worse.DOWN)
     (impact,) = impacts([watch], at, minutes=[60])
     shift = impact.shifts[0]
-    told = "of its level" in shift.reason
+    stated = "of its level" in shift.reason
     return {
         "unseen and called success": float(not shift.moved and impact.outcome is Outcome.SUCCESS),
-        "found, or the smallest change told": float(shift.moved or told),
+        "found, or the smallest change stated": float(shift.moved or stated),
     }
 
 
@@ -233,7 +233,7 @@ ROWS: tuple[Row, ...] = (
         name="revenue of three orders in ten minutes, -80 %",
         figures=(
             Figure(name="unseen and called success", most=0.05),
-            Figure(name="found, or the smallest change told", least=0.95),
+            Figure(name="found, or the smallest change stated", least=0.95),
         ),
         once=sparse_revenue,
     ),

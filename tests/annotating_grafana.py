@@ -69,7 +69,7 @@ def answers(status: int, body: str = "{}") -> Fault:
 
 
 async def loses_the_answer(request: web.Request, answer: Handler) -> web.StreamResponse:
-    """It is done, and the connection breaks before that is told."""
+    """It is done, and the connection breaks before that is answered."""
     done = await answer(request)
     assert request.transport is not None
     request.transport.close()
@@ -77,7 +77,7 @@ async def loses_the_answer(request: web.Request, answer: Handler) -> web.StreamR
 
 
 async def never_answers(request: web.Request, answer: Handler) -> web.StreamResponse:
-    """It is done, and nothing is told for an hour."""
+    """It is done, and nothing is answered for an hour."""
     done = await answer(request)
     await asyncio.sleep(3600)
     return done

@@ -69,7 +69,7 @@ class Caller:
         """What is asked besides."""
 
     def decisions(self) -> list[str]:
-        """What it was told, in short."""
+        """What it was sent, in short."""
         raise NotImplementedError
 
     def block(self) -> dict[str, Any]:

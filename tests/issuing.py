@@ -28,8 +28,8 @@ class Issuer:
             return web.json_response({"error": "invalid_client"}, status=401)
         token = f"token-{next(self._numbers)}"
         self.valid.add(token)
-        told = {"access_token": token, "token_type": "Bearer"}
-        return web.json_response(told if self.seconds is None else told | {"expires_in": self.seconds})
+        token_answer = {"access_token": token, "token_type": "Bearer"}
+        return web.json_response(token_answer if self.seconds is None else token_answer | {"expires_in": self.seconds})
 
     def revoke(self) -> None:
         """No token that was issued is accepted any longer."""

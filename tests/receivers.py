@@ -1,4 +1,4 @@
-"""What receivers of notices are told in tests, and servers that keep what they are sent."""
+"""What receivers of notices are sent in tests, and servers that keep what they are sent."""
 
 import asyncio
 import json

@@ -135,16 +135,16 @@ class Organisation:
                 for point in each["points"]:
                     self.points[each["metric"], tuple(each["tags"]), point["timestamp"]] = point["value"]
             return 202, {"errors": []}
-        told = body["data"]["attributes"]
+        attributes = body["data"]["attributes"]
         if call.method == "PATCH":
-            self.deployments[parts[-1]] |= told
+            self.deployments[parts[-1]] |= attributes
         elif parts[-1] == "deployment":
             self.posted += 1
-            self.deployments[told["id"]] = told
+            self.deployments[attributes["id"]] = attributes
         elif parts[-1] == "failure":
-            self.failures[told["id"]] = told
+            self.failures[attributes["id"]] = attributes
         else:
-            self.events.append(told)
+            self.events.append(attributes)
         return 202, {}
 
 

@@ -270,7 +270,7 @@ def record_calm(folder: Path) -> None:
 
 
 def settings(recording: Path, receiver: str) -> dict[str, Any]:
-    """A configuration that watches these, and tells one receiver."""
+    """A configuration that watches these, and notifies one receiver."""
     fields = {"id": "$.run", "status": "$.state", "service": "$.service", "at": "$.at"}
     return {
         "sources": [{"name": "tape", "kind": "recording", "path": str(recording)}],
@@ -284,13 +284,13 @@ def settings(recording: Path, receiver: str) -> dict[str, Any]:
         },
         "webhooks": [{"kind": "generic", "secret": SECRET, "fields": fields}],
         "notify": [
-            {"name": "told", "kind": "webhook", "url": receiver, "secret": f"whsec_{b64encode(b'x' * 32).decode()}"}
+            {"name": "receiver", "kind": "webhook", "url": receiver, "secret": f"whsec_{b64encode(b'x' * 32).decode()}"}
         ],
     }
 
 
 def hold_to_the_promises(serving: Sequence[Replica], audit: Audit, traffic: Traffic, receiver: Receiver) -> None:
-    """All that was acknowledged is there once, each check was answered once by its holder, and all of it was told."""
+    """All that was acknowledged is there once, each check was answered once by its holder, and all of it was sent."""
     kept = {row[0] for row in audit.ask("SELECT id FROM deployments")}
     acknowledged = list(traffic.acknowledged.values())
     assert len(set(acknowledged)) == len(acknowledged)
@@ -304,15 +304,15 @@ def hold_to_the_promises(serving: Sequence[Replica], audit: Audit, traffic: Traf
     assert audit.count("SELECT count(*) FROM audit.answers") == len(looks)
     assert {deployment_id for deployment_id, _ in looks} == kept
 
-    told: dict[str, list[dict[str, Any]]] = {each: [] for each in kept}
+    notices: dict[str, list[dict[str, Any]]] = {each: [] for each in kept}
     sent = Counter[str]()
     for (_, body), headers in zip(receiver.posts, receiver.headers, strict=True):
-        told[body["data"]["id"]].append(body)
-        sent[f"told/{body['data']['id']}"] += 1
+        notices[body["data"]["id"]].append(body)
+        sent[f"sent/{body['data']['id']}"] += 1
         assert headers["webhook-id"]
     claims = audit.claims()
     assert all(number <= claims[key] for key, number in sent.items())  # nobody sends what it has not claimed
     expected = dict(audit.ask("SELECT id, status FROM deployments"))
-    assert {each: bodies[-1]["data"]["status"] for each, bodies in told.items()} == expected
-    newest = {each: max(body["timestamp"] for body in bodies) for each, bodies in told.items()}
-    assert {each: bodies[-1]["timestamp"] for each, bodies in told.items()} == newest
+    assert {each: bodies[-1]["data"]["status"] for each, bodies in notices.items()} == expected
+    newest = {each: max(body["timestamp"] for body in bodies) for each, bodies in notices.items()}
+    assert {each: bodies[-1]["timestamp"] for each, bodies in notices.items()} == newest

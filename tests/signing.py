@@ -8,8 +8,8 @@ from botocore.credentials import Credentials
 
 async def signed(request: web.Request, keys: Credentials, region: str, service: str) -> bool:
     """Whether a request was signed by these keys, over what has arrived."""
-    told = request.headers.get("Authorization", "")
-    names = told.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    header = request.headers.get("Authorization", "")
+    names = header.partition("SignedHeaders=")[2].partition(",")[0].split(";")
     anew = AWSRequest(
         method=request.method,
         url=str(request.url),
@@ -22,4 +22,4 @@ async def signed(request: web.Request, keys: Credentials, region: str, service: 
     scope = f"Credential={keys.access_key}/{signer.scope(anew).partition('/')[2]}"
     here = keys.token == request.headers.get("X-Amz-Security-Token")
     complete = {"host", "x-amz-date", "content-type"} <= set(names)
-    return complete and here and scope in told and told.endswith(f"Signature={signer.signature(text, anew)}")
+    return complete and here and scope in header and header.endswith(f"Signature={signer.signature(text, anew)}")

@@ -30,7 +30,7 @@ from afdp_exporter.model import ChangeType
         ("Dockerfiles.txt.bak", None, ()),
     ],
 )
-def test_a_path_tells_its_kind(path: str, kind: str | None, types: tuple[ChangeType, ...]) -> None:
+def test_a_path_shows_its_kind(path: str, kind: str | None, types: tuple[ChangeType, ...]) -> None:
     found = change_features([ChangedFile(path)])
     assert found.pop("files_changed") == 1
     assert found == ({} if kind is None else {f"{kind}_changed": 1.0})

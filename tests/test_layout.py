@@ -74,13 +74,13 @@ def test_every_place_of_the_architecture_page_exists() -> None:
     }
     missing = {name for name in named if not (PACKAGE / name).exists()}
     assert not missing
-    told = {name.strip("/") for name in named}
+    listed = {name.strip("/") for name in named}
     present = {path.name for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert present - {"__init__.py", "__main__.py"} <= told
+    assert present - {"__init__.py", "__main__.py"} <= listed
 
 
 @pytest.mark.parametrize("step", ["tracking", "watching", "planning"])
-def test_every_module_of_a_step_is_told_in_its_row(step: str) -> None:
+def test_every_module_of_a_step_is_named_in_its_row(step: str) -> None:
     page = (ROOT / "docs/architecture.md").read_text()
     (row,) = re.findall(rf"^\| `{step}/` \|.*$", page, re.MULTILINE)
     modules = {path.stem for path in (PACKAGE / step).glob("*.py")} - {"__init__"}
@@ -155,5 +155,5 @@ def test_unforeseen_errors_are_caught_where_the_architecture_page_says_and_nowhe
         return isinstance(last, ast.Raise) and last.exc is None
 
     (line,) = re.findall(r"An error that nobody foresaw.*", (ROOT / "docs/architecture.md").read_text())
-    told = set(re.findall(r"`([\w/]+\.py)`", line))
-    assert {str(module.relative_to(PACKAGE)) for module in MODULES if catches_all(module)} == told
+    listed = set(re.findall(r"`([\w/]+\.py)`", line))
+    assert {str(module.relative_to(PACKAGE)) for module in MODULES if catches_all(module)} == listed

@@ -52,9 +52,9 @@ def test_a_level_hides_what_is_below_it() -> None:
     assert "shown" in stderr.getvalue()
 
 
-@pytest.mark.parametrize(("error", "told"), [(BadStatusLine("x"), False), (ValueError("x"), True)])
-def test_only_our_own_faults_leave_a_traceback(error: Exception, told: bool) -> None:
+@pytest.mark.parametrize(("error", "traced"), [(BadStatusLine("x"), False), (ValueError("x"), True)])
+def test_only_our_own_faults_leave_a_traceback(error: Exception, traced: bool) -> None:
     with logging_to("logfmt") as stderr:
         logging.getLogger("aiohttp.server").error("Error handling request", exc_info=error)
     assert len(stderr.getvalue().splitlines()) == 1
-    assert (type(error).__name__ in stderr.getvalue()) is told
+    assert (type(error).__name__ in stderr.getvalue()) is traced

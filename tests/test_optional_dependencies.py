@@ -1,4 +1,4 @@
-"""What an installation does not use is not loaded, and told by its extra where it is missing."""
+"""What an installation does not use is not loaded, and named by its extra where it is missing."""
 
 import subprocess
 import sys

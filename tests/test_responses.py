@@ -44,7 +44,7 @@ instants = st.datetimes(min_value=first, max_value=last, timezones=offsets)
 
 
 @given(instants, st.floats(), st.timedeltas())
-def test_an_object_is_told_in_utc_with_finite_numbers_and_no_key_that_was_not_set(
+def test_an_object_is_reported_in_utc_with_finite_numbers_and_no_key_that_was_not_set(
     at: datetime, size: float, lasted: timedelta
 ) -> None:
     found = sent(Sample.model_validate(Source(at=at, share=None, size=size, duration=lasted)))

@@ -1,4 +1,4 @@
-"""The exporter as a process: it starts, tells where, obeys signals, ends in order, and never hides what is wrong."""
+"""The exporter as a process: it starts, says where, obeys signals, ends in order, and never hides what is wrong."""
 
 import json
 import os
@@ -198,7 +198,7 @@ def test_a_reload_swaps_the_whole_configuration_or_nothing(start: Callable[..., 
     exporter.ask(PATH)
 
 
-def test_a_feed_that_is_followed_no_longer_is_told_no_longer(start: Callable[..., Exporter], folder: Path) -> None:
+def test_a_feed_that_is_followed_no_longer_is_shown_no_longer(start: Callable[..., Exporter], folder: Path) -> None:
     write(folder, feeds=[{"name": "tags", "kind": "git", "path": str(folder)}])  # no repository
     exporter = start()
     exporter.wait_for('msg="feed not read"')
@@ -208,7 +208,7 @@ def test_a_feed_that_is_followed_no_longer_is_told_no_longer(start: Callable[...
     until(lambda: "afdp_feed_up{" not in exporter.ask("/metrics"))
 
 
-def test_whatever_is_sent_a_log_line_stays_a_line_and_tells_no_secret(start: Callable[..., Exporter]) -> None:
+def test_whatever_is_sent_a_log_line_stays_a_line_and_holds_no_secret(start: Callable[..., Exporter]) -> None:
     exporter = start("--log.level=debug", "--web.listen-address=0.0.0.0:0", AFDP_LOG_FORMAT="json")
     assert "configure tokens" in exporter.logged()  # an open address without any is warned of
     attack = "/%0d%0a%7B%22level%22%3A%22error%22%7D%1b%5B2J"

@@ -1,4 +1,4 @@
-"""A configuration file that cannot be read is told by its place, and by nothing that stands in it."""
+"""A configuration file that cannot be read is reported by its place, and by nothing that stands in it."""
 
 from pathlib import Path
 

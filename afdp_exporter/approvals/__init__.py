@@ -27,7 +27,7 @@ class Approver(Protocol):
         """Raise BadInput unless what a request wants to be called back by stays at the configured address."""
 
     async def pending(self) -> Sequence[ApprovalRequest]:
-        """What waits there that nobody tells us of; nothing where the system tells. Raises DeliveryError."""
+        """What waits there that nobody calls us for; nothing where the system calls. Raises DeliveryError."""
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:
         """Call back; the same answer twice is as good as once. Raises DeliveryError."""

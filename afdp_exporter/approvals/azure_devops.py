@@ -29,7 +29,7 @@ class AzureDevOps(Api):
         plain_names(reply, _NAMES if "TimelineId" not in reply else {**_NAMES, "TimelineId": _GUID})
 
     async def pending(self) -> Sequence[ApprovalRequest]:
-        """Azure DevOps tells."""
+        """Azure DevOps calls."""
         return ()
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:

@@ -54,7 +54,7 @@ class GitHub(Api):
         plain_names(reply, {"installation.id": r"\d+"})
 
     async def pending(self) -> Sequence[ApprovalRequest]:
-        """GitHub tells."""
+        """GitHub calls."""
         return ()
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:

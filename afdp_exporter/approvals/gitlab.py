@@ -28,7 +28,7 @@ class GitLab(Api):
         plain_names(reply, {"project": r"\w[\w.-]*(/\w[\w.-]*)+", "deployment_id": r"\d+"})
 
     async def pending(self) -> Sequence[ApprovalRequest]:
-        """GitLab tells."""
+        """GitLab calls."""
         return ()
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:

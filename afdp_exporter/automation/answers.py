@@ -1,4 +1,4 @@
-"""The gate's decisions, canaries, actions and automation as the API tells them."""
+"""The gate's decisions, canaries, actions and automation as the API answers them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -116,7 +116,7 @@ class GateDataResponse(Response):
 class GateDecisionResponse(Response):
     """Whether a deployment may go on, with the evidence.
 
-    Every key is always there: tools that are told to read a missing one end with an error.
+    Every key is always there: tools that have to read a missing one end with an error.
     """
 
     verdict: Annotated[GateVerdict, Field(description="What we think.")]

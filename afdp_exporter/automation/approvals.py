@@ -28,7 +28,7 @@ from afdp_exporter.wording.numbers import format_duration
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY = timedelta(seconds=30)  # at systems that do not tell what waits there
+_LOOK_EVERY = timedelta(seconds=30)  # at systems that do not say what waits there
 _AT_ONCE = 8  # callbacks
 _PATIENCE = timedelta(days=1)  # with a caller that cannot be reached, after the end of a hold
 
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(slots=True, kw_only=True)
 class Approvals:
-    """Takes requests in, asks the gate for each until it decides, and tells who asked."""
+    """Takes requests in, asks the gate for each until it decides, and answers who asked."""
 
     store: Store
     gatekeeper: Gatekeeper
@@ -75,7 +75,7 @@ class Approvals:
         return await self._decided(placed)
 
     async def work(self) -> datetime | None:
-        """Look where nobody tells, and answer whoever can be answered now; when that is due again, None for never."""
+        """Look where nobody calls, and answer whoever can be answered now; when that is due again, None for never."""
         now = self.clock()
         if self._looked_at is None or now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now

@@ -342,7 +342,7 @@ def _began_near(impact: Impact, since: datetime) -> bool:
 
 
 def _asked_about(question: GateQuestion, now: datetime) -> Deployment:
-    """A deployment of which only the question tells."""
+    """A deployment that only the question names."""
     if question.planned is not None:
         return question.planned
     return Deployment(

@@ -46,11 +46,11 @@ def backtest(config_file: Path, folder: Path, file: Path, output: Path) -> None:
     try:
         with part.open("wb") as written, Advance("Walking through history", len(deployments) + 1) as progress:
 
-            def tell(line: Line) -> None:
+            def report(line: Line) -> None:
                 written.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
                 progress.advance()
 
-            asyncio.run(walk_recording(loaded, Recording(path=folder), deployments, tell))
+            asyncio.run(walk_recording(loaded, Recording(path=folder), deployments, report))
         part.replace(output)
     except OSError as error:
         raise ConfigError("output", f"{output} cannot be written: {error.strerror}") from None
@@ -59,7 +59,7 @@ def backtest(config_file: Path, folder: Path, file: Path, output: Path) -> None:
 
 
 async def walk_recording(
-    loaded: Config, recording: Recording, deployments: tuple[Deployment, ...], tell: Callable[[Line], None]
+    loaded: Config, recording: Recording, deployments: tuple[Deployment, ...], report: Callable[[Line], None]
 ) -> None:
     end = (await recording.tape()).end
     if end is None:
@@ -72,7 +72,7 @@ async def walk_recording(
     )
     compute = open_compute(workers=watched.settings.workers)
     try:
-        await walk(history, compute=compute, tell=tell)
+        await walk(history, compute=compute, report=report)
     finally:
         await compute.close()
 

@@ -129,7 +129,7 @@ async def _live(
     address: tuple[str, int] | None,
     console: Console,
 ) -> None:
-    """Import the history, have it analysed, tell it, and serve it at the address, if there is one.
+    """Import the history, have it analysed, show it, and serve it at the address, if there is one.
 
     A signal to end cancels it, whatever it does, and whatever the caller has made of SIGINT.
     """

@@ -144,7 +144,7 @@ class _Account:
     measured: dict[str, int] = field(default_factory=dict)
     left: int = 0
 
-    def tell(self, line: str) -> None:
+    def print(self, line: str) -> None:
         if not self.quiet:
             click.echo(line)
 
@@ -159,14 +159,14 @@ async def _import(past: _Past, loaded: Config, url: str, now: datetime, account:
         if past.deployments:
             account.imported = await _keep(past.deployments, store, loaded.policy.schedule, now)
             account.known = len(past.deployments) - account.imported
-            account.tell(f"{account.imported} imported, {account.known} were there")
+            account.print(f"{account.imported} imported, {account.known} were there")
         for name in past.feeds:
             await _read(name, past, store, loaded, account)
         account.left = (await store.looks.backlog(now, await _services(store, past.shard))).count
         if measure and account.left:
             await _measure(store, loaded, now, account, past.shard)
         elif not measure:
-            account.tell("afdp serve measures what they did")
+            account.print("afdp serve measures what they did")
     finally:
         await store.close()
 
@@ -185,9 +185,9 @@ async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _
     with Advance(f"Reading {name}") as counted.progress:
         created = await feeding.catch_up(name, past.feeds[name], past.since)
     account.feeds[name] = {"imported": created, "events": counted.events, "left_out": dict(counted.ignored)}
-    account.tell(f"{name}: {created} imported, {counted.events} new events, {counted.ignored.total()} left out")
+    account.print(f"{name}: {created} imported, {counted.events} new events, {counted.ignored.total()} left out")
     for reason, count in counted.ignored.most_common(_REASONS):
-        account.tell(f"  {count} x {reason}")
+        account.print(f"  {count} x {reason}")
 
 
 @dataclass
@@ -232,7 +232,7 @@ async def _services(store: Store, shard: Shard.Part | None) -> set[str] | None:
 
 
 async def _measure(store: Store, loaded: Config, now: datetime, account: _Account, shard: Shard.Part | None) -> None:
-    """Answer what is due, and tell what became of it. Raises SourceUnavailable where a source stays away."""
+    """Answer what is due, and print what became of it. Raises SourceUnavailable where a source stays away."""
     total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
         at_once = loaded.policy.analysis.workers + 1  # each under way holds the series of all its metrics
@@ -263,9 +263,9 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
 
 def _tell(account: _Account, total: int) -> None:
     outcomes = ", ".join(f"{count} {word}" for word, count in account.measured.items())
-    account.tell(f"{total - account.left} of {total} measured{': ' if outcomes else ''}{outcomes}")
+    account.print(f"{total - account.left} of {total} measured{': ' if outcomes else ''}{outcomes}")
     if account.measured.get(Outcome.UNKNOWN):
-        account.tell("unknown: the report of each says what is missing, such as series that are no longer remembered")
+        account.print("unknown: the report of each says what is missing, such as series that are no longer remembered")
 
 
 @asynccontextmanager

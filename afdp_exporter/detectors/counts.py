@@ -234,7 +234,7 @@ _PER_PART = 3  # steps, at least
 
 
 def _dispersion_within(known: _Counted, begin: int, end: int) -> float:
-    """Pearson's dispersion of the events among parts of a stretch; 1 where it cannot be told from chance."""
+    """Pearson's dispersion of the events among parts of a stretch; 1 where it cannot be told apart from chance."""
     parts = min(_PARTS, (end - begin) // _PER_PART)
     if parts < 3:
         return 1.0

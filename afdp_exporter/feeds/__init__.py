@@ -60,7 +60,7 @@ class Feed(Protocol):
 
 
 async def walk(feed: Feed, now: datetime) -> None:
-    """Read what happened lately up to the present, and tell nothing of it. Raises FeedError."""
+    """Read what happened lately up to the present, and report nothing of it. Raises FeedError."""
     steps = feed.deployments(PollRequest(at=now - _LATELY, now=now))
     async with aclosing(steps):  # type: ignore[type-var]
         async for step in steps:

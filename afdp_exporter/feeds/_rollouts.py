@@ -72,7 +72,7 @@ _ANNOTATIONS = tuple(kind.annotation for kind in KINDS.values() if kind.annotati
 class Revision:
     """A pod template that a workload had, by its number; `digest` leaves out what a restart changes.
 
-    `again` tells that it had other numbers before, so that `created` is not when it got this one.
+    `again` says that it had other numbers before, so that `created` is not when it got this one.
     """
 
     number: int

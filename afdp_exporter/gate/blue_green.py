@@ -141,7 +141,7 @@ def switch(signals: Sequence[WarmUpSignal], risk: float, own: Sequence[PastSwitc
 
 
 def calibration(own: Sequence[PastSwitch]) -> tuple[float, float, bool]:
-    """Shift and slope of the log odds by what became of them, and whether there was enough to tell.
+    """Shift and slope of the log odds by what became of them, and whether there was enough to judge by.
 
     A logistic regression that leans towards changing nothing.
     """

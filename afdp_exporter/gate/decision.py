@@ -277,7 +277,7 @@ def _blue(asked: GateInput) -> _Opinion | None:
     if deployment.strategy is not Strategy.BLUE_GREEN or asked.phase is not Phase.PROMOTE or not asked.known:
         return None
     if deployment.finished_at is None:
-        reason = "Blue is needed until the switch was measured: nobody has told when it was (finished_at)."
+        reason = "Blue is needed until the switch was measured: nobody has reported when it was (finished_at)."
         return _Opinion(GateVerdict.UNKNOWN, "blue", reason)
     until = deployment.finished_at + BLUE_IS_NEEDED
     if asked.impact is not None and asked.impact.measured_at >= until:

@@ -107,7 +107,7 @@ def prevented(
     """What the harm would have cost beyond what it did; None where no money or no end is known.
 
     `reached` is the share of the traffic that met the bad version, `repair_time` how long harm is taken to last where
-    no earlier failure tells.
+    no earlier failure says.
     """
     harm = impact.harm
     if not impact.costs or harm is None or harm.since is None or harm.over_at is None:
@@ -118,7 +118,7 @@ def prevented(
     spared = max(without - lasted, timedelta(0))
     share = 1.0 if reached >= 1.0 else (1.0 - reached) / reached if reached > 0.0 else 0.0
     amount = max(cost.per_hour.low, 0.0) * (spared / _HOUR) * share
-    basis = f"surely the median of {n} earlier failures" if n else "assumed, since no earlier failure tells"
+    basis = f"surely the median of {n} earlier failures" if n else "assumed, since no earlier failure says"
     sentence = (
         f"{format_money(cost.currency, cost.per_hour, per_hour=True)}, of which the lower point, x "
         f"{format_duration(spared)} not suffered ({basis}: {format_duration(without)}; here {format_duration(lasted)})"

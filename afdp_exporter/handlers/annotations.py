@@ -107,7 +107,7 @@ class AddedAnnotationResponse(MessageResponse):
 
 
 class AnnotationLinkResponse(Response):
-    """The deployment that an annotation tells of, where it tells of one."""
+    """The deployment that an annotation reports, where it reports one."""
 
     deployment_id: str = ""
 
@@ -159,12 +159,12 @@ _EXAMPLE = {
     "annotations",
     "addAnnotation",
     "Write an annotation as for Grafana",
-    "One whose tags or text tell of a deployment is recorded as one.",
+    "One whose tags or text report a deployment is recorded as one.",
     body=json_body(NewAnnotation, _EXAMPLE),
     answers={200: json_answer(AddedAnnotationResponse, _AS_GRAFANA)},
 )
 async def create(request: web.Request) -> web.Response:
-    """Keep an annotation, and the deployment that it may tell of: 200 with an integer id, as Grafana answers."""
+    """Keep an annotation, and the deployment that it may report: 200 with an integer id, as Grafana answers."""
     given = validated(NewAnnotation, await read_json(request))
     made = _made(request, given.text, given.tags, given.time, given.time_end)
     kept = await _keep(request, replace(made, dashboard_uid=given.dashboard_uid or None, panel_id=given.panel_id))
@@ -208,7 +208,7 @@ async def update(request: web.Request) -> web.Response:
     "annotations",
     "patchAnnotation",
     "Change what is named",
-    "The way of scripts that tell of the end.",
+    "The way of scripts that report the end.",
     path=_ONE,
     body=json_body(AnnotationChange, {"timeEnd": 1772453040000}),
     answers={200: json_answer(MessageResponse, _AS_GRAFANA)},

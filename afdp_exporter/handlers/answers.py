@@ -77,7 +77,7 @@ _MEANINGS: tuple[tuple[type[AFDPError], _Meaning], ...] = (
 )
 
 
-_TOLD = 3  # faults in the detail of a problem
+_NAMED = 3  # faults in the detail of a problem
 
 
 class FaultResponse(Response):
@@ -143,7 +143,7 @@ def problem(
 
 
 def as_json_api(answered: web.Response) -> web.Response:
-    """A problem as JSON:API tells errors. What is wrong with a body is 400 there: 422 would be tried again for long."""
+    """A problem as errors of JSON:API. What is wrong with a body is 400 there: 422 would be tried again for long."""
     problem = ProblemResponse.model_validate_json(answered.body if isinstance(answered.body, bytes) else b"{}")
     status = (
         HTTPStatus.BAD_REQUEST if answered.status == HTTPStatus.UNPROCESSABLE_ENTITY else HTTPStatus(answered.status)
@@ -168,7 +168,7 @@ def from_error(error: AFDPError) -> tuple[web.Response, str]:
 
 
 def _detail(error: AFDPError, faults: Sequence[Fault]) -> str:
-    if len(faults) <= _TOLD:
+    if len(faults) <= _NAMED:
         return str(error)
-    first = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:_TOLD])
-    return f"{first}; and {len(faults) - _TOLD} more, all of them in errors"
+    first = "; ".join(f"{fault.field}: {fault.message}" for fault in faults[:_NAMED])
+    return f"{first}; and {len(faults) - _NAMED} more, all of them in errors"

@@ -31,7 +31,7 @@ class _Wanted(BaseModel):
     answers={200: Answer(says="One deployment a line.", content=dict.fromkeys(_TYPES.values(), str))},
 )
 async def dataset(request: web.Request) -> web.Response:
-    """Lay out the newest measured deployments, people hashed; the column `split` tells the part of the time."""
+    """Lay out the newest measured deployments, people hashed; the column `split` names the part of the time."""
     state = request.app[STATE]
     wanted = read_query(_Wanted, request)
     rules, now = state.rules, state.clock()

@@ -140,7 +140,7 @@ async def create(request: web.Request) -> web.Response:
 @operation(
     "deployments",
     "changeDeployment",
-    "Tell of its end, its rollback, or what a human says of it",
+    "Report its end, its rollback, or what a human says of it",
     "Only what is named changes; null takes a word back; traits and labels are added to the known ones. Looks are "
     "planned anew where the end changes.",
     path=_ONE,

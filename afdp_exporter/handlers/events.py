@@ -60,7 +60,7 @@ class EventsResponse(Response):
     "recordEvent",
     "Record what is no deployment",
     "A sale, an incident, a freeze, more traffic: it is taken into account at once, by what is judged, foretold and "
-    "learned. The same `id` again tells what is new of it, such as its end.",
+    "learned. The same `id` again reports what is new of it, such as its end.",
     body=json_body(
         NewEvent,
         {"name": "spring-sale", "kind": "sale", "start": "2026-03-01T00:00:00Z", "end": "2026-03-03T00:00:00Z"},

@@ -21,7 +21,7 @@ _SUFFIX = "Response"
 _INFO = {
     "title": "afdp-exporter",
     "version": "1",
-    "summary": "Tells what a deployment did to production, and what the next one will do.",
+    "summary": "Shows what a deployment did to production, and what the next one will do.",
     "description": """\
 Bodies are JSON of at most 64 KiB, whatever their `Content-Type` says; forms and compressed bodies are refused. All
 faults of a body are reported together, by field, as `application/problem+json` (RFC 9457). No answer holds NaN or

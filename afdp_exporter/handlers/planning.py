@@ -81,7 +81,7 @@ async def windows(request: web.Request) -> web.Response:
     answers={200: json_answer(PatternsResponse, "The surest first.")},
 )
 async def patterns(request: web.Request) -> web.Response:
-    """Tell what was learned."""
+    """What was learned."""
     state = request.app[STATE]
     query = read_query(_Kind, request)
     found = await state.planner.patterns(state.rules.plans, state.clock())

@@ -59,7 +59,7 @@ class TLS:
             raise ValueError("min_version lies above max_version")
 
     def allows(self, certificate: Mapping[str, Any] | None) -> bool:
-        """Whether a verified client certificate, as `ssl` tells it, bears one of the allowed names."""
+        """Whether a verified client certificate, as `ssl` shows it, bears one of the allowed names."""
         if not self.client_allowed_sans:
             return True
         names: Iterable[tuple[str, str]] = (certificate or {}).get("subjectAltName", ())

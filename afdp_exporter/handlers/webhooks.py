@@ -1,4 +1,4 @@
-"""`/webhooks/{kind}`: what tools tell in their own words."""
+"""`/webhooks/{kind}`: what tools send in their own words."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -71,15 +71,15 @@ class ReceivedResponse(Response):
 @operation(
     "deployments",
     "receiveWebhook",
-    "Take in what a tool tells in its own words",
+    "Take in what a tool sends in its own words",
     "The body is the tool's own, of at most 2 MiB, and proves itself with the secret of its block under `webhooks`. "
-    "Answered once it is on disk. What tells of no deployment is answered with 200, too, and with the reason, so that "
+    "Answered once it is on disk. What reports no deployment is answered with 200, too, and with the reason, so that "
     "no sender gives up on the webhook. The senders and their settings are in `docs/webhooks.md`.",
     body=Body(content={JSON: dict[str, Any] | list[Any], FORM: dict[str, Any]}),
     answers={200: json_answer(ReceivedResponse, "What became of it.")},
 )
 async def receive(request: web.Request) -> web.Response:
-    """Take in what a sender tells: 200 once it is on disk, with what became of each part, be it nothing."""
+    """Take in what a sender reports: 200 once it is on disk, with what became of each part, be it nothing."""
     state = request.app[STATE]
     kind = request.match_info["kind"]
     senders = [sender for sender in state.rules.senders if sender.kind == kind]
@@ -110,7 +110,7 @@ def _headers(request: web.Request) -> Headers:
 
 
 def _parsed(senders: Iterable[Sender], headers: Headers, body: bytes, now: datetime) -> Sequence[Parsed]:
-    """What a delivery tells, once it has proven itself: secrets may be files, and a body two million bytes."""
+    """What a delivery says, once it has proven itself: secrets may be files, and a body two million bytes."""
     return list(_authenticated(senders, headers, body, now).webhook.parse(headers, body))
 
 

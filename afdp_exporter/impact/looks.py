@@ -79,7 +79,9 @@ def is_lost(shift: Shift, early: Shift, since: Recovery | None) -> bool:
 
 def _as_known_then(early: Shift, after: timedelta) -> Shift:
     when = "first hour" if after == FIRST_HOUR else f"first {format_duration(after)}"
-    return replace(early, reason=f"in the {when} {early.reason}; since then it cannot be told from its own wandering")
+    return replace(
+        early, reason=f"in the {when} {early.reason}; since then it cannot be told apart from its own wandering"
+    )
 
 
 _DOUBTFUL = frozenset({Attribution.INCONCLUSIVE, Attribution.NOT_DISTINGUISHABLE})

@@ -39,7 +39,7 @@ class SigV4:
         return signed
 
     def renews(self, shown: Mapping[str, str]) -> bool:  # noqa: ARG002 - as Login
-        """As `Login.renews`: keys are renewed by the time that they tell."""
+        """As `Login.renews`: keys are renewed by the time that they name."""
         return False
 
     @cached_property

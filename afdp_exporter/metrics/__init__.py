@@ -1,4 +1,4 @@
-"""What `/metrics` tells: of the deployments (`board.py`) and of the exporter itself. A scrape reads memory only."""
+"""What `/metrics` shows: of the deployments (`board.py`) and of the exporter itself. A scrape reads memory only."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class Gate(Collector):
         )
         self._callbacks = Counter(
             "afdp_gate_callbacks",
-            "Callbacks to callers that wait for a verdict: approved, rejected, waiting (told so), failed.",
+            "Callbacks to callers that wait for a verdict: approved, rejected, waiting (and was answered so), failed.",
             ("caller", "result"),
             registry=registry,
         )

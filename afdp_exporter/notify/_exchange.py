@@ -39,12 +39,12 @@ class Exchange(Server):
         more: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401 - JSON
         """The JSON that is answered. Raises DeliveryError; after a wrong credential another try may help."""
-        answer = await self.tell(method, path, body, params, more)
+        answer = await self.deliver(method, path, body, params, more)
         if answer.status == HTTPStatus.NO_CONTENT:
             raise _refusal(self.url, answer)
         return self.read(answer)
 
-    async def tell(
+    async def deliver(
         self,
         method: str,
         path: str,

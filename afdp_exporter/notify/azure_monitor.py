@@ -1,4 +1,4 @@
-"""Azure Monitor: a release annotation in Application Insights for each deployment, whose properties tell the story.
+"""Azure Monitor: a release annotation in Application Insights for each deployment, whose properties hold the story.
 
 Its id is made of the deployment's, so that a notice that is sent again replaces what is there.
 """

@@ -52,35 +52,37 @@ class Datadog(Exchange):
             await self._deployment(notice)
         await self._failure(notice)
         if series := _series(notice):
-            await self.tell("POST", "/api/v2/series", {"series": series}, more=self._keys())
+            await self.deliver("POST", "/api/v2/series", {"series": series}, more=self._keys())
         intake = Exchange(
             url=self.intake_url,
             timeout=self.timeout,
             tls_config=self.tls_config,
             allow_link_local=self.allow_link_local,
         )
-        await intake.tell("POST", "/api/v2/events", _data(_event(notice), type="event"), more=self._keys())
+        await intake.deliver("POST", "/api/v2/events", _data(_event(notice), type="event"), more=self._keys())
 
     async def _deployment(self, notice: Notification) -> None:
         name = key(notice.deployment)
         if not await self._is_there("GET", f"/api/v2/dora/deployments/{name}"):
-            await self.tell("POST", "/api/v2/dora/deployment", _data(self._dora(notice.deployment)), more=self._keys())
+            await self.deliver(
+                "POST", "/api/v2/dora/deployment", _data(self._dora(notice.deployment)), more=self._keys()
+            )
         if notice.measured.decision.outcome is Outcome.UNKNOWN:
             return
         body = _data({"change_failure": failed(notice)}, id=name, type="dora_deployment_patch_request")
-        await self.tell("PATCH", f"/api/v2/dora/deployments/{name}", body, more=self._keys())
+        await self.deliver("PATCH", f"/api/v2/dora/deployments/{name}", body, more=self._keys())
 
     async def _failure(self, notice: Notification) -> None:
         """Report the harm, or take back what was reported of it."""
         harm = notice.impact.harm if notice.impact is not None else None
         if failed(notice) and harm is not None:
-            await self.tell("POST", "/api/v2/dora/failure", _data(self._harm(notice, harm)), more=self._keys())
+            await self.deliver("POST", "/api/v2/dora/failure", _data(self._harm(notice, harm)), more=self._keys())
         elif notice.measured.decision.outcome is Outcome.SUCCESS:
             await self._is_there("DELETE", f"/api/v2/dora/failure/{key(notice.deployment)}")
 
     async def _is_there(self, method: str, path: str) -> bool:
         try:
-            await self.tell(method, path, more=self._keys())
+            await self.deliver(method, path, more=self._keys())
         except DeliveryError as error:
             if error.reason != f"http_{HTTPStatus.NOT_FOUND}":
                 raise

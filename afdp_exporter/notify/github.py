@@ -68,7 +68,7 @@ class GitHub(Exchange):
         first, *doubles = found
         await self.call("PATCH", f"{place}/issues/comments/{first}", ours, more=_HEADERS)
         for double in doubles:  # of an earlier try whose answer never came
-            await self.tell("DELETE", f"{place}/issues/comments/{double}", more=_HEADERS)
+            await self.deliver("DELETE", f"{place}/issues/comments/{double}", more=_HEADERS)
 
     async def _ours(self, path: str, notice: Notification) -> list[int]:
         """The comments of ours on this deployment, the oldest first."""
@@ -87,7 +87,7 @@ class GitHub(Exchange):
         return sorted(found)
 
     async def _login(self) -> str | None:
-        """Who we are; None for an app's installation, which GitHub does not tell."""
+        """Who we are; None for an app's installation, which GitHub does not say."""
         try:
             return str((await self.call("GET", "/user", more=_HEADERS))["login"])
         except DeliveryError as error:
@@ -103,7 +103,7 @@ def _of(commit: str, pulls: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _full(commit: str, pull: dict[str, Any] | None) -> str:
-    """The whole SHA of a commit, where the pull request tells it."""
+    """The whole SHA of a commit, where the pull request names it."""
     known = str((pull or {}).get("merge_commit_sha") or "")
     return known if known.startswith(commit) else commit
 

@@ -67,7 +67,7 @@ class GitLab(Exchange):
         first, *doubles = found
         await self.call("PUT", f"{path}/{first}", ours)
         for double in doubles:  # of an earlier try whose answer never came
-            await self.tell("DELETE", f"{path}/{double}")
+            await self.deliver("DELETE", f"{path}/{double}")
 
     async def _ours(self, path: str, notice: Notification) -> list[int]:
         """The notes of ours on this deployment, the oldest first."""

@@ -41,7 +41,7 @@ class OTLP(Exchange):
             await self._tell("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
 
     async def _tell(self, signal: str, body: dict[str, Any]) -> None:
-        _accepted(self.url, await self.tell("POST", f"/v1/{signal}", body))
+        _accepted(self.url, await self.deliver("POST", f"/v1/{signal}", body))
 
 
 _RESOURCES = {"metrics": "resourceMetrics", "logs": "resourceLogs"}

@@ -50,7 +50,7 @@ class Webhook(Exchange):
             "webhook-timestamp": str(int(notice.at.timestamp())),
             "webhook-signature": " ".join(signatures),
         }
-        await self.tell("POST", "", body, more=signed)
+        await self.deliver("POST", "", body, more=signed)
 
     def _known(self) -> list[Signer]:
         try:

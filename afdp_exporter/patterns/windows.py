@@ -30,7 +30,7 @@ BEST = 3
 """The stretches that are named at most."""
 REACH = 1.645
 """Standard errors from the middle to the end of a 90 % interval."""
-TELLING = 1.25
+NOTABLE = 1.25
 """A factor on the odds that is worth a reason."""
 FLAT = 0.05
 """Below this share of now's risk or cost a gain is none."""
@@ -177,7 +177,7 @@ def _reasons(model: Model, rows: Floats, contexts: Sequence[Context]) -> list[tu
     for name in OF_THE_MOMENT:
         factors = np.exp(shares[:, groups == name].sum(axis=1))
         for place, factor in enumerate(factors.tolist()):
-            if not 1.0 / TELLING < factor < TELLING:
+            if not 1.0 / NOTABLE < factor < NOTABLE:
                 found[place].append(
                     f"{context_words(name, contexts[place])}: {format_number(factor, 2)} times the odds"
                 )

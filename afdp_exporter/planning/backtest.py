@@ -64,11 +64,11 @@ class BacktestData:
     schedule: Schedule = Schedule()
 
 
-async def walk(history: BacktestData, *, compute: ComputePool, tell: Callable[[Line], None]) -> None:
-    """Tell a line for each deployment, in their order, and one for all of them. Raises SourceError, AnalysisError."""
+async def walk(history: BacktestData, *, compute: ComputePool, report: Callable[[Line], None]) -> None:
+    """Report a line for each deployment, in their order, and one for all of them. Raises SourceError, AnalysisError."""
     try:
         async with asyncio.TaskGroup() as group:
-            await _Walk(history, compute).run(group, tell)
+            await _Walk(history, compute).run(group, report)
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
 
@@ -89,7 +89,7 @@ class _Walk:
         self._models: dict[tuple[str, str | None], tuple[int, Model]] = {}
         self._patterns: tuple[int, tuple[Pattern, ...]] = (0, ())
 
-    async def run(self, group: asyncio.TaskGroup, tell: Callable[[Line], None]) -> None:
+    async def run(self, group: asyncio.TaskGroup, report: Callable[[Line], None]) -> None:
         """Everything that happened, in order: looks first where a deployment starts at the same moment."""
         deployments = self._history.deployments
         looks = sorted(
@@ -107,9 +107,9 @@ class _Walk:
                 each, place, look = looks[number]
                 self._measure(each, place, look, await weighing[number])
             while done < len(deployments) and self._is_over(deployments[done]):
-                tell(self._line(deployments[done]))
+                report(self._line(deployments[done]))
                 done += 1
-        tell(await self._last())
+        report(await self._last())
 
     def _due(self, deployment: Deployment) -> list[tuple[int, Look]]:
         looks = enumerate(self._looks[deployment.id])

@@ -1,4 +1,4 @@
-"""What a change of standing requests costs in the cloud: arithmetic, and the range of what manifests do not tell.
+"""What a change of standing requests costs in the cloud: arithmetic, and the range of what manifests do not say.
 
 A cloud is paid for what a pod asks for, or for what it uses where that is more, as OpenCost counts it. The range is
 of a usual day: how many pods an autoscaler runs between its bounds, and how the use of a pod stands to its requests.

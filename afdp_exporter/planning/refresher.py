@@ -56,7 +56,7 @@ class PredictionRefresher:
         await self.store.results.save_prediction(prediction)
 
     async def refresh(self) -> None:
-        """Rank the coming hours, and tell what was learned and how well predictions came true. May raise AFDPError."""
+        """Rank the coming hours, and show what was learned and how well predictions came true. May raise AFDPError."""
         plans, now = self.plans(), self.clock()
         recent = await self.store.history.recent(1)
         newest = sorted((each.deployment for each in recent), key=lambda each: each.started_at)

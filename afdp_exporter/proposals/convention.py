@@ -17,7 +17,7 @@ Question: TypeAlias = str | Mapping[str, Any]
 
 
 class Role(StrEnum):
-    """What a metric tells, the most telling first: one metric of each role is enough for a service."""
+    """What a metric measures, the most informative first: one metric of each role is enough for a service."""
 
     LATENCY = "latency"
     ERRORS = "errors"
@@ -44,7 +44,7 @@ class Candidate:
     layer: Layer = Layer.TECHNICAL
     worse: Worse = Worse.UP
     primary: bool = True
-    currency: str | None = None  # of its unit, where that is money and its name does not tell
+    currency: str | None = None  # of its unit, where that is money and its name does not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,7 +207,7 @@ KUBERNETES = Convention(
 )
 
 PROCESS = Convention(
-    title="the process, as Prometheus clients tell it",
+    title="the process, as Prometheus clients show it",
     key="process",
     service=APPS,
     leading=False,

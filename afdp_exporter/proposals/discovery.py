@@ -19,7 +19,7 @@ _STEP = timedelta(minutes=1)
 _NAMES = 40  # metrics of one candidate that are looked at: more of them are no convention
 _NAMING = ("service", "service_name", "app", "application", "job", "container")
 """Labels under which a program that watches or carries others may be known."""
-_USUAL_INTERVAL = timedelta(minutes=1)  # Prometheus' own default, for a metric with too few samples to tell
+_USUAL_INTERVAL = timedelta(minutes=1)  # Prometheus' own default, for a metric with too few samples to say
 
 
 @dataclass(slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class Freshness:
     """On how new samples the points of an answer rest: a server may repeat its last sample for minutes.
 
     `newest` (n,) are the Unix seconds of the newest sample at `times` (n,), NaN where there is none; `answered_at` is
-    the server's own clock, None where it does not tell.
+    the server's own clock, None where it does not say.
     """
 
     times: Floats

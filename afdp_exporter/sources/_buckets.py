@@ -11,7 +11,7 @@ from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.model import Floats, Series
 from afdp_exporter.sources import Fetched, on_grid
 
-_TELLING = 4  # times that show in what steps a server answers
+_ENOUGH = 4  # times that show in what steps a server answers
 _COARSEST = 2.0  # steps that one value may stand for
 
 
@@ -70,12 +70,12 @@ def _at_their_ends(pieces: Sequence[Buckets], points: Floats, step: float) -> Fl
 
 
 def width_of(times: Iterable[float], asked: float) -> float:
-    """How long the stretches are that a server answered with, which only tells their times: what was asked, or more.
+    """How long the stretches are that a server answered with, which only names their times: what was asked, or more.
 
     Few times, or such of no common spacing, show data that are rare, and no longer stretches.
     """
     gaps = np.diff(np.unique(np.fromiter(times, dtype=np.float64)))
-    if len(gaps) < _TELLING - 1:
+    if len(gaps) < _ENOUGH - 1:
         return asked
     common = math.gcd(*(round(gap) for gap in gaps.tolist()))
     usual = float(np.median(gaps))

@@ -48,7 +48,7 @@ def _read(path: Path, store: SpooledStore) -> None:
                 if _suspicious(frame) and (fault := _fault(path)):
                     raise fault
                 spool(frame, labels, store)
-    except (ValueError, *_UNREADABLE) as error:  # pandas' own errors are ValueErrors; they do not tell the place
+    except (ValueError, *_UNREADABLE) as error:  # pandas' own errors are ValueErrors; they do not name the place
         raise _fault(path) or _refusal(path, f"cannot be read: {error}") from None
 
 

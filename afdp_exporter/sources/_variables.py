@@ -26,9 +26,9 @@ def check(names: Iterable[str]) -> None:
 
 
 def value(name: str, values: Mapping[str, str]) -> str:
-    """What stands for a variable. Raises SourceRefused where the deployment does not tell it."""
+    """What stands for a variable. Raises SourceRefused where the deployment does not say it."""
     if name not in values:
-        raise SourceRefused("missing_value", f"the query needs ${name}, which this deployment does not tell")
+        raise SourceRefused("missing_value", f"the query needs ${name}, which this deployment does not say")
     return values[name]
 
 

@@ -24,7 +24,7 @@ from afdp_exporter.sources._variables import VARIABLE, filled, variables
 
 _POINTS = 1440  # of a series in one answer: Datadog widens its intervals beyond 1,500
 _OURS = 0.25  # of the organisation's limit, which its dashboards need, too
-_CALLS = 400.0  # an hour, before Datadog has told its limit: a quarter of the documented 1,600
+_CALLS = 400.0  # an hour, before Datadog has named its limit: a quarter of the documented 1,600
 _PROBE = 10.0  # seconds
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,29}")
 _WORD = re.compile(r"(?<![\w'])[A-Za-z_][A-Za-z0-9_]*(?!\w)(?!\s*\()")

@@ -81,7 +81,7 @@ def _matcher(name: str, op: MatchOp, value: str) -> Selector:
 
 
 _REMEMBERED = 4096  # queries whose series are known
-_NEWEST = 1000  # samples that tell in what steps a series is recorded
+_NEWEST = 1000  # samples that show in what steps a series is recorded
 
 
 class InMemorySource(SpeaksPromQL):

@@ -72,7 +72,7 @@ class Assembled:
 class Announced:
     """What is stored of a deployment after an announcement: None as long as no status is known of it.
 
-    `created` tells that it was not there before, `changed` is False where the announcement was known already.
+    `created` says that it was not there before, `changed` is False where the announcement was known already.
     """
 
     deployment: Deployment | None
@@ -236,7 +236,7 @@ class ResultStore(Protocol):
 
 
 class ChangeStore(Protocol):
-    """What changed, in order; a change is appended in the transaction of what it tells of."""
+    """What changed, in order; a change is appended in the transaction of what it names."""
 
     async def last(self) -> int:
         """The `seq` of the newest change; 0 where there is none."""

@@ -37,7 +37,7 @@ def look_of_key(key: str) -> tuple[str, timedelta]:
 
 
 def notice(receiver: str, deployment_id: str) -> NewJob:
-    """The job to tell a receiver of a deployment."""
+    """The job to notify a receiver of a deployment."""
     return NewJob(kind=NOTICE, key=f"{receiver}/{deployment_id}", due_at=AT_ONCE, lane=receiver)
 
 

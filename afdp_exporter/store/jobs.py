@@ -19,7 +19,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """Work that is held by its owner until its lease ends; `token` tells this claim from any other.
+    """Work that is held by its owner until its lease ends; `token` tells this claim apart from any other.
 
     `attempts` counts how often it was put off, for the `reason` of the last time.
     """

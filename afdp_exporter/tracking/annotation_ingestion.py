@@ -60,7 +60,7 @@ async def _amend(
     store: Store,
     now: datetime,
 ) -> Deployment:
-    """A changed annotation tells its deployment anew: its times, and what words it has.
+    """A changed annotation reports its deployment anew: its times, and what words it has.
 
     Where the deployment began with the annotation, its start moves along.
     """

@@ -68,5 +68,5 @@ def _one(part: Parsed, rules: tuple[Rule, ...], now: datetime) -> DryRun:
         return DryRun(facts=facts, ignored=placed.reason)
     life = merge_announcements([placed], received_at=now) if rollouts([placed]) else None
     if life is None:
-        return DryRun(facts=facts, ignored="it adds to a deployment that another event has to tell of")
+        return DryRun(facts=facts, ignored="it adds to a deployment that another event has to report")
     return DryRun(facts=facts, deployment=life.deployment)

@@ -39,7 +39,7 @@ _SETTLES = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """A deployment as its announcements tell it; `happened` is False as long as it is only planned or called off."""
+    """A deployment as its announcements have it; `happened` is False as long as it is only planned or called off."""
 
     deployment: Deployment
     happened: bool

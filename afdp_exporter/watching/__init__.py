@@ -1,1 +1,1 @@
-"""What followed a deployment: looked at when it is due, judged, and told to those who want to know."""
+"""What followed a deployment: looked at when it is due, judged, and sent to those who want to know."""

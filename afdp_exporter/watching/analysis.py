@@ -392,15 +392,15 @@ def _weigh(case: AnalysisContext, gathered: Sequence[MetricData], scatter: Mappi
         windows = {metric.name: respond_within(metric, shifts, case) for metric in stage if metric.name in near}
         late = judging.late(evidence, near, windows)
         for metric in stage:
-            told = evidence[metric.name]
-            if told.series is None:
-                shifts.append(unknown_shift(metric, told.problem or "nothing was fetched"))
+            fetched = evidence[metric.name]
+            if fetched.series is None:
+                shifts.append(unknown_shift(metric, fetched.problem or "nothing was fetched"))
                 continue
             if (within := respond_within(metric, shifts, case)) != windows[metric.name]:
                 late |= judging.late(evidence, near, {metric.name: within})  # it follows one of its own stage
             answers[metric.name] = late[metric.name]
-            shift = shift_of(answers[metric.name][0], metric, told.series.warnings)
-            if (lacking := judging.lacking(shift, told, told.series)) is not None:
+            shift = shift_of(answers[metric.name][0], metric, fetched.series.warnings)
+            if (lacking := judging.lacking(shift, fetched, fetched.series)) is not None:
                 incomplete.add(metric.name)
                 also = replace(shift, reason=f"{shift.reason}; {lacking}")
                 shift = also if shift.moved else unknown_shift(metric, lacking)

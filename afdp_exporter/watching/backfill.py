@@ -16,7 +16,7 @@ from afdp_exporter.watching.analysis import Analyst, PendingAnalysis
 from afdp_exporter.watching.evidence import MonitoringConfig
 from afdp_exporter.watching.watch import Schedule, record_answer, record_failure
 
-Tell: TypeAlias = Callable[[Outcome | None], None]
+Report: TypeAlias = Callable[[Outcome | None], None]
 """Takes what became of each deployment once that is kept; None for a look whose analysis failed for good."""
 
 _PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
@@ -47,7 +47,7 @@ class Backfill:
     services: Collection[str] | None = None
     owner: str = "backfill"
 
-    async def run(self, told: Tell) -> None:
+    async def run(self, report: Report) -> None:
         """Answer them all, and report each.
 
         An answer is committed before it is reported: whoever ends this loses only what is under way. Raises
@@ -56,11 +56,11 @@ class Backfill:
         await self.store.jobs.release(self.owner)
         try:
             async with asyncio.TaskGroup() as group:
-                await self._all(group, told)
+                await self._all(group, report)
         except* SourceUnavailable as errors:
             raise errors.exceptions[0] from None
 
-    async def _all(self, group: asyncio.TaskGroup, told: Tell) -> None:
+    async def _all(self, group: asyncio.TaskGroup, report: Report) -> None:
         under_way: deque[tuple[Job, Look, asyncio.Task[PendingAnalysis | Exception]]] = deque()
         while True:
             free = self.at_once - len(under_way)
@@ -76,9 +76,9 @@ class Backfill:
                 await record_answer(look, answer, self.store, schedule=self.schedule, now=self.clock(), job=job)
                 if look.after > max(self.schedule.looks):
                     continue  # it only asked whether harm that was found goes on
-                told(MeasuredDeployment(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
+                report(MeasuredDeployment(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
             elif not await record_failure(look, weighed, self.store, now=self.clock(), retry_at=self.until, job=job):
-                told(None)
+                report(None)
 
     async def _claim(self, limit: int) -> list[Job]:
         """The looks that have been due for the longest."""

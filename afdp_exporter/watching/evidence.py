@@ -144,7 +144,7 @@ class MetricData:
 
     @property
     def sampling_interval(self) -> SamplingInterval | None:
-        """That of its series; None where none of them tells."""
+        """That of its series; None where none of them says."""
         known = (self.series, self.control, *self.peers.values())
         return sampling_interval([each.values for each in known if each is not None])
 
@@ -190,11 +190,11 @@ async def gather(
 
 
 def downsample(found: Sequence[MetricData], asked: timedelta) -> tuple[MetricData, ...]:
-    """Each in its own rhythm; one that does not tell it in that of the others, where they have the same. Pure."""
-    told = [each.sampling_interval for each in found]
-    known = {each for each in told if each is not None}
+    """Each in its own rhythm; one that does not say it in that of the others, where they have the same. Pure."""
+    intervals = [each.sampling_interval for each in found]
+    known = {each for each in intervals if each is not None}
     usual = known.pop() if len(known) == 1 else EVERY_STEP
-    return tuple(each.in_rhythm(own or usual, asked) for each, own in zip(found, told, strict=True))
+    return tuple(each.in_rhythm(own or usual, asked) for each, own in zip(found, intervals, strict=True))
 
 
 _Asked: TypeAlias = tuple[Metric, str | Mapping[str, Any], Mapping[str, str]]

@@ -57,7 +57,7 @@ class Notifier:
         self._observer = observer
         self._clock = clock
 
-    async def tell(self, job: Job) -> Next:
+    async def notify(self, job: Job) -> Next:
         """Send what a job says, unless the receiver has heard it; that is kept with the end of the job."""
         name, deployment_id = job.lane, job.key.removeprefix(f"{job.lane}/")
         receiver = self._receivers().get(name)

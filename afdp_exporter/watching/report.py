@@ -32,7 +32,7 @@ _ENDED = {LookState.DONE, LookState.FAILED, LookState.SKIPPED}
 
 
 class DeploymentResponse(Response):
-    """A deployment under the names by which it is told."""
+    """A deployment under the names of the API."""
 
     id: str
     service: str

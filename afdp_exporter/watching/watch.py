@@ -29,7 +29,7 @@ _JUDGED = 4  # steps after the rollout: with fewer points nothing can be judged
 class Schedule:
     """How long after its end a deployment is looked at; while harm goes on, `active_every` so long, too.
 
-    The latter ends `active_until` so long after the deployment's end, with the harm told as of then.
+    The latter ends `active_until` so long after the deployment's end, with the harm reported as of then.
     """
 
     __pydantic_config__: ClassVar = STRICT

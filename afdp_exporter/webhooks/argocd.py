@@ -61,7 +61,7 @@ class ArgoCD:
             return [Ignored(reason=f"an application in the phase {payload.phase!a} is not being synced")]
         revision = payload.revision or ",".join(payload.revisions or ())
         if not revision or payload.started_at is None:
-            return [Ignored(reason="a sync without revision and started_at cannot be told from others")]
+            return [Ignored(reason="a sync without revision and started_at cannot be told apart from others")]
         image = next(iter(payload.images or ()), None)
         at, over = _at(payload, status), status is not Status.STARTED
         namespace = payload.app_namespace or "argocd"

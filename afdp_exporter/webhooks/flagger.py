@@ -50,7 +50,7 @@ class Flagger:
         if status is None:
             return [Ignored(reason=f"a canary in the phase {payload.phase!a} rolls nothing out")]
         if not payload.checksum:
-            return [Ignored(reason="a canary without its checksum cannot be told from the one before")]
+            return [Ignored(reason="a canary without its checksum cannot be told apart from the one before")]
         known, place = payload.metadata or {}, f"{payload.namespace}/{payload.name}"
         at = _time(known.get("timestamp"))
         return [

@@ -71,7 +71,7 @@ class Flux:
         words = {name.rpartition("/")[2]: text for name, text in known.items()}
         revision = words.get("revision")
         if not revision:
-            return [Ignored(reason="an event without a revision cannot be told from those of other revisions")]
+            return [Ignored(reason="an event without a revision cannot be told apart from those of other revisions")]
         place = (known.get("cluster"), known.get("environment"), thing.kind, thing.namespace or "default", thing.name)
         thread, taken_back = "/".join(filter(None, place)), status is Status.ROLLED_BACK
         ref, commit = (None, None) if taken_back else _parts(revision)

@@ -60,7 +60,7 @@ class _Deployment(Payload):
 
 
 class _Job(Payload):
-    """As a pipeline lists it, or as its own event tells it."""
+    """As a pipeline lists it, or as its own event names it."""
 
     id: int = Field(validation_alias=AliasChoices("id", "build_id"))
     name: str = Field(validation_alias=AliasChoices("name", "build_name"))

@@ -61,7 +61,7 @@ class Jenkins:
             if len(given.get(name, ())) > 1
         ]
         if doubtful:
-            return [Ignored(reason=f"the variable {doubtful[0]} is there twice: which one holds cannot be told")]
+            return [Ignored(reason=f"the variable {doubtful[0]} is there twice: which one holds is unknown")]
         return [
             Announcement(
                 sender="jenkins",

@@ -73,7 +73,7 @@ class Spinnaker:
         run = payload.content.execution
         name, execution = run.name or "", payload.content.executionId or run.id
         if execution is None:
-            return [Ignored(reason="a pipeline without the id of its execution cannot be told from others")]
+            return [Ignored(reason="a pipeline without the id of its execution cannot be told apart from others")]
         if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.pipelines):
             return [Ignored(reason=f"the pipeline {name!a} is none of those that deploy: see the setting pipelines")]
         status = _TYPES[kind]

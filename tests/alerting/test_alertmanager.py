@@ -70,7 +70,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def told(start: Start, receiver: Receiver, tmp_path: Path) -> Alertmanager:
+def routed(start: Start, receiver: Receiver, tmp_path: Path) -> Alertmanager:
     """A real Alertmanager with the example's routes, inhibition and templates; webhook and chat on the loopback."""
     return start(Alertmanager(tmp_path / "alertmanager", rewired(receiver.url)))
 
@@ -96,10 +96,13 @@ def states(alertmanager: Alertmanager) -> list[tuple[str, str, str, str]]:
     )
 
 
-def test_a_deployment_mutes_the_warnings_of_its_own_service_only(told: Alertmanager) -> None:
-    post(told, {"alertname": "AFDPDeploymentInProgress", "severity": "none", "deployment_id": "c-1", **CHECKOUT})
+def test_a_deployment_mutes_the_warnings_of_its_own_service_only(routed: Alertmanager) -> None:
     post(
-        told,
+        routed,
+        {"alertname": "AFDPDeploymentInProgress", "severity": "none", "deployment_id": "c-1", **CHECKOUT},
+    )
+    post(
+        routed,
         {"alertname": "Slow", "severity": "warning", **CHECKOUT},
         {"alertname": "Slow", "severity": "critical", **CHECKOUT},
         {"alertname": "Slow", "severity": "warning", **CART},
@@ -114,28 +117,28 @@ def test_a_deployment_mutes_the_warnings_of_its_own_service_only(told: Alertmana
         ("Slow", "checkout", "critical", "active"),
         ("Slow", "checkout", "warning", "suppressed"),
     ]
-    until(lambda: states(told) == wanted, lambda: states(told))
+    until(lambda: states(routed) == wanted, lambda: states(routed))
 
 
-def test_an_impact_that_wakes_somebody_is_not_told_twice(told: Alertmanager, receiver: Receiver) -> None:
-    post(told, {**IMPACT, "severity": "critical"}, {**IMPACT, "severity": "warning"}, summary="Worse.")
+def test_an_impact_that_wakes_somebody_is_not_notified_twice(routed: Alertmanager, receiver: Receiver) -> None:
+    post(routed, {**IMPACT, "severity": "critical"}, {**IMPACT, "severity": "warning"}, summary="Worse.")
     until(
         lambda: (
-            states(told)
+            states(routed)
             == [
                 ("AFDPDeploymentImpact", "checkout", "critical", "active"),
                 ("AFDPDeploymentImpact", "checkout", "warning", "suppressed"),
             ]
         ),
-        lambda: states(told),
+        lambda: states(routed),
     )
     page = receiver.wait_for(lambda path, _: path == "/on-call")
     assert page["commonLabels"]["severity"] == "critical"
 
 
-def test_the_chat_is_told_the_story(told: Alertmanager, receiver: Receiver) -> None:
+def test_the_chat_gets_the_story(routed: Alertmanager, receiver: Receiver) -> None:
     post(
-        told,
+        routed,
         {**IMPACT, "severity": "warning"},
         summary="A deployment made production worse.",
         description="checkout v2.1.0 in production is to blame for latency +0.015 [0.012, 0.018].",
@@ -147,17 +150,22 @@ def test_the_chat_is_told_the_story(told: Alertmanager, receiver: Receiver) -> N
     assert "latency +0.015 [0.012, 0.018]" in message["text"]
 
 
-def test_what_is_sent_from_outside_calls_nobody_in_the_chat(told: Alertmanager, receiver: Receiver) -> None:
-    post(told, {**IMPACT, "severity": "warning"}, summary="Worse.", description="<!channel> & <https://evil|report>")
+def test_what_is_sent_from_outside_calls_nobody_in_the_chat(routed: Alertmanager, receiver: Receiver) -> None:
+    post(
+        routed,
+        {**IMPACT, "severity": "warning"},
+        summary="Worse.",
+        description="<!channel> & <https://evil|report>",
+    )
     message = receiver.wait_for(lambda path, _: path == "/chat")["attachments"][0]
     assert "&lt;!channel&gt; &amp; &lt;https://evil|report&gt;" in message["text"]
 
 
-def test_what_is_measured_replaces_what_was_expected(told: Alertmanager) -> None:
+def test_what_is_measured_replaces_what_was_expected(routed: Alertmanager) -> None:
     of_deployment = {**CHECKOUT, "deployment_id": "c-1"}
     other = {**CHECKOUT, "deployment_id": "c-2"}
     post(
-        told,
+        routed,
         {**IMPACT, "severity": "warning"},
         {"alertname": "AFDPPredictedImpact", "severity": "warning", "stage": "running", **of_deployment},
         {"alertname": "AFDPPatternMatched", "severity": "info", **of_deployment},
@@ -169,7 +177,7 @@ def test_what_is_measured_replaces_what_was_expected(told: Alertmanager) -> None
         ("AFDPPredictedImpact", "checkout", "warning", "active"),
         ("AFDPPredictedImpact", "checkout", "warning", "suppressed"),
     ]
-    until(lambda: states(told) == wanted, lambda: states(told))
+    until(lambda: states(routed) == wanted, lambda: states(routed))
 
 
 def test_secrets_come_from_files() -> None:

@@ -104,9 +104,9 @@ async def test_a_harmful_canary_is_worse_and_its_loss_at_full_traffic_is_in_rang
     assert cost.low < 2000 < cost.high
     known = await store.automation.rollout("d2")
     assert known == rollout
-    told = rollout_of(canary, rollout).as_json()
-    assert told["cost_per_hour"]["currency"] == "USD"
-    assert {each["metric"] for each in told["metrics"]} == verdicts.keys()
+    answer = rollout_of(canary, rollout).as_json()
+    assert answer["cost_per_hour"]["currency"] == "USD"
+    assert {each["metric"] for each in answer["metrics"]} == verdicts.keys()
     assert "$" in rollout_sentence(rollout)
     assert await comparing.work() == now + timedelta(minutes=1)
 

@@ -94,9 +94,9 @@ async def test_a_green_is_held_against_earlier_greens_of_its_age(
     (signal,) = rollout.switch.signals
     assert (signal.metric, signal.verdict, signal.n) == ("memory_bytes", verdict, 12)
     assert signal.value == pytest.approx(megabytes * MEGABYTE)
-    told = rollout_of(deployment, rollout).as_json()
-    assert told["confidence_ratio"] == rollout.switch.confidence_ratio
-    assert ("Memory" in told["sentence"] or "memory" in told["sentence"]) is (verdict is SignalVerdict.UNUSUAL)
+    answer = rollout_of(deployment, rollout).as_json()
+    assert answer["confidence_ratio"] == rollout.switch.confidence_ratio
+    assert ("Memory" in answer["sentence"] or "memory" in answer["sentence"]) is (verdict is SignalVerdict.UNUSUAL)
     assert len(rollout.signals["memory_bytes"]) >= 11
 
 

@@ -96,29 +96,29 @@ def test_a_long_window_is_needed_where_scrapes_are_rare(start: Start, tmp_path: 
 def test_a_step_longer_than_the_scrape_interval_is_named_with_what_it_costs(start: Start, tmp_path: Path) -> None:
     prometheus = start(Prometheus(tmp_path / "prometheus"))
     prometheus.remote_write(scraped(90))
-    told = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}, "--quick", policy={})
-    assert "policy.analysis.step is 1m; with 15s, as metrics are scraped," in told.output
-    assert "after 5.2 minutes of history instead of 21 minutes" in told.output
+    result = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}, "--quick", policy={})
+    assert "policy.analysis.step is 1m; with 15s, as metrics are scraped," in result.output
+    assert "after 5.2 minutes of history instead of 21 minutes" in result.output
     fits = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}, "--quick")
     assert "policy.analysis.step" not in fits.output
 
 
 @pytest.mark.parametrize(
-    ("minutes", "told"),
+    ("minutes", "expected"),
     [
         (3, "nothing can be judged yet: 2 of 6 minutes of history; deployments from "),
         (10, "no placebo can be judged yet"),
     ],
 )
 def test_where_nothing_can_be_judged_yet_nothing_is_certified(
-    start: Start, tmp_path: Path, minutes: float, told: str
+    start: Start, tmp_path: Path, minutes: float, expected: str
 ) -> None:
     prometheus = start(Prometheus(tmp_path / "prometheus"))
     prometheus.remote_write(scraped(minutes))
     found = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}, "--output=json")
     (answer,) = json.loads(found.stdout)
     assert (answer["placebos"], answer["false_alarms"], answer["smallest_change"]) == (0, None, None)
-    assert answer["not_yet"].startswith(told)
+    assert answer["not_yet"].startswith(expected)
     assert found.exit_code == 1
     text = check(tmp_path, prometheus.url, {"a_per_second": rate("1m")}).output
     assert " of 0" not in text

@@ -48,7 +48,7 @@ def change(config_file: Path, **blocks: object) -> None:
     config_file.write_text(json.dumps(json.loads(config_file.read_text()) | blocks))
 
 
-def test_check_tells_what_each_query_returns_and_what_would_be_seen(config_file: Path) -> None:
+def test_check_shows_what_each_query_returns_and_what_would_be_seen(config_file: Path) -> None:
     found = run("check", f"--config.file={config_file}", "--output=json")
     latency, mails = json.loads(found.stdout)
     assert latency["points"] == pytest.approx(288, abs=2)
@@ -65,7 +65,7 @@ def test_a_quick_check_only_asks(config_file: Path) -> None:
     assert "no data in the last day" in found.output
 
 
-async def test_check_tries_each_receiver_and_tells_it_nothing(config_file: Path, serve: Serve) -> None:
+async def test_check_tries_each_receiver_and_sends_it_nothing(config_file: Path, serve: Serve) -> None:
     grafana = AnnotatingGrafana(token="right")
     url = await serve(grafana.answer)
     grafanas = {"knows-us": ("right", url), "knows-us-not": ("wrong", url), "away": ("right", "http://127.0.0.1:1")}
@@ -83,9 +83,9 @@ async def test_check_tries_each_receiver_and_tells_it_nothing(config_file: Path,
     }
     assert found.exit_code == 1
     assert set(grafana.requests) == {("GET", "/api/annotations")}
-    told = await asyncio.to_thread(run, "check", f"--config.file={config_file}")
-    assert "notify knows-us: it answers, and knows us" in told.output
-    assert "right" not in told.output
+    result = await asyncio.to_thread(run, "check", f"--config.file={config_file}")
+    assert "notify knows-us: it answers, and knows us" in result.output
+    assert "right" not in result.output
 
 
 def test_a_wrong_configuration_ends_with_one_line(
@@ -155,9 +155,9 @@ def test_what_is_not_reached_is_named_and_no_library_speaks(
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
     assert line.startswith("afdp")
     assert f"{url}" in line
     assert "no connection" in line

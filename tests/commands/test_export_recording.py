@@ -40,8 +40,8 @@ def _run(*words: str) -> Result:
 
 
 def _measured(config: Path, storage: Path, history: Path) -> dict[str, object]:
-    told = _run("import", str(history), f"--config.file={config}", f"--storage.path={storage}", "--output=json")
-    found: dict[str, object] = json.loads(told.stdout)["measured"]
+    result = _run("import", str(history), f"--config.file={config}", f"--storage.path={storage}", "--output=json")
+    found: dict[str, object] = json.loads(result.stdout)["measured"]
     return found
 
 
@@ -65,8 +65,8 @@ def test_what_is_measured_on_a_recording_is_what_was_measured_on_its_sources(tmp
 
     words = ["export", "--recording", f"--config.file={config}", f"--storage.path={tmp_path / 'data'}", *ASKED]
     made = tmp_path / "made"
-    told = _run(*words, f"--output={made}").output
-    assert "latency_seconds: not all is recorded: 2 series answer one query" in told
+    output = _run(*words, f"--output={made}").output
+    assert "latency_seconds: not all is recorded: 2 series answer one query" in output
     files = sorted((made / "recording").rglob("*.parquet"))
     assert {each.parent.name for each in files} == {"error_ratio", "error_ratio_of"}
     points = int((datetime(2026, 3, 2, tzinfo=UTC) - START).total_seconds()) // 300 + 1

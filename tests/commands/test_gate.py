@@ -22,7 +22,7 @@ def decision(verdict: str, mode: str = "enforced") -> dict[str, Any]:
 
 @pytest.fixture
 async def served() -> Any:  # noqa: ANN401
-    """An exporter whose gate answers what a test tells it, one after the other; the questions are kept."""
+    """An exporter whose gate answers what a test sets, one after the other; the questions are kept."""
     answers: list[dict[str, Any]] = []
     asked: list[dict[str, Any]] = []
 

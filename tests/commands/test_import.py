@@ -83,14 +83,14 @@ def test_what_they_did_is_measured_and_once_measured_it_stays(folder: Path) -> N
     record(folder)
     configure(folder, {"kind": "recording", "path": str(folder / "recording")})
     forgotten = GOOD.replace("2026-03-01", "2025-03-01")
-    told = imported(folder, forgotten + GOOD).output
-    assert "2 of 2 measured: " in told
-    assert "1 unknown" in told
+    output = imported(folder, forgotten + GOOD).output
+    assert "2 of 2 measured: " in output
+    assert "1 unknown" in output
     assert asyncio.run(moved(folder)) == ["inconclusive", "attributed"]
     assert "measured" not in imported(folder, forgotten + GOOD).output
 
 
-def test_a_script_is_told_what_became_of_it_however_it_ends(folder: Path) -> None:
+def test_a_script_learns_what_became_of_it_however_it_ends(folder: Path) -> None:
     away = imported(folder, GOOD, "--output=json")
     assert isinstance(away.exception, SourceUnavailable)
     nothing = {"feeds": {}, "measured": {}, "left": 1}
@@ -152,8 +152,8 @@ def test_commands_that_share_the_services_measure_each_once(folder: Path) -> Non
     both = GOOD + GOOD.replace("api", "shop")
 
     def outcome(*flags: str) -> dict[str, object]:
-        told: dict[str, object] = json.loads(imported(folder, both, "--output=json", *flags).stdout)
-        return {name: told[name] for name in ("imported", "measured", "left")}
+        summary: dict[str, object] = json.loads(imported(folder, both, "--output=json", *flags).stdout)
+        return {name: summary[name] for name in ("imported", "measured", "left")}
 
     assert outcome("--shard=0/2") == {"imported": 1, "measured": {"unknown": 1}, "left": 0}
     assert asyncio.run(backlog(folder)).count == 0

@@ -108,7 +108,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, once: Running) -> Iterator
     running.process.wait()
 
 
-def test_it_tells_both_stories_with_the_truth_beside_them_and_ends(once: Running, serving: Running) -> None:
+def test_it_shows_both_stories_with_the_truth_beside_them_and_ends(once: Running, serving: Running) -> None:
     out, err = once.ended()
     assert (once.process.returncode, err) == (0, "")
     assert "Deployment api v2.1.0 on 23 Nov at 14:00 UTC raised request latency p95 by" in out
@@ -178,20 +178,20 @@ def test_a_prometheus_that_scrapes_it_answers_every_panel_of_every_dashboard(
     scraped = {"scrape_configs": [job | {"static_configs": [{"targets": [f"127.0.0.1:{port}"]}]}]}
     prometheus = start(Prometheus(tmp_path / "prometheus", scraped))
 
-    def tell(method: str, path: str, **body: object) -> int:
+    def send(method: str, path: str, **body: object) -> int:
         answer = prometheus.http.request(method, f"{serving.url}{path}", json=body)
         return answer.status
 
     deployments = "/api/v1/deployments"
     planned = {"service": "api", "status": "planned", "started_at": "2026-11-24T12:00:00Z", "change_types": ["code"]}
-    assert tell("POST", deployments, id="next", **planned) == 201
+    assert send("POST", deployments, id="next", **planned) == 201
     elsewhere = planned | {"environment": "staging"}  # so that it takes the place of no deployment in production
-    assert tell("POST", deployments, id="foretold", **elsewhere) == 201
-    assert tell("POST", deployments, version=1) == 422
+    assert send("POST", deployments, id="foretold", **elsewhere) == 201
+    assert send("POST", deployments, version=1) == 422
     until(lambda: prometheus.query('afdp_predicted_risk_ratio{deployment_id="foretold"}'))
     done = {"status": "succeeded", "started_at": "2026-11-24T09:00:00Z", "finished_at": "2026-11-24T09:01:00Z"}
     done["outcome"] = "success"  # a human's word, so that the prediction can be scored
-    assert tell("PATCH", f"{deployments}/foretold", **done) == 200
+    assert send("PATCH", f"{deployments}/foretold", **done) == 200
 
     values = {"service": ".+", "environment": ".+", "deployment_id": "api-v2.1.0", "__rate_interval": "10s"}
     values["metric"] = "request_latency_p95_seconds"
@@ -208,27 +208,27 @@ def test_a_prometheus_that_scrapes_it_answers_every_panel_of_every_dashboard(
 
 
 def test_a_canary_a_green_and_a_rollback_in_dry_run_are_there_to_watch(serving: Running) -> None:
-    def told(path: str) -> Any:  # noqa: ANN401
+    def get(path: str) -> Any:  # noqa: ANN401
         with urllib.request.urlopen(f"{serving.url}{path}", timeout=10) as answer:
             return json.load(answer)
 
-    canary = told("/api/v1/deployments/search-v3.1.0/rollout")
+    canary = get("/api/v1/deployments/search-v3.1.0/rollout")
     verdicts = {each["metric"]: each["verdict"] for each in canary["metrics"]}
     assert verdicts["failed_searches_ratio"] == "worse"
-    assert told("/api/v1/gate?deployment_id=search-v3.1.0")["decided_by"] == "guard_rail"
+    assert get("/api/v1/gate?deployment_id=search-v3.1.0")["decided_by"] == "guard_rail"
     switch = "/api/v1/gate?deployment_id=catalogue-v8.12.0"
-    until(lambda: told(switch)["verdict"] != "unknown", lambda: told(switch))  # once it has learned
-    green = told(switch)
+    until(lambda: get(switch)["verdict"] != "unknown", lambda: get(switch))  # once it has learned
+    green = get(switch)
     assert green["phase"] == "preview"
     assert green["verdict"] in {"warn", "hold"}  # doubtful; how much so depends on what was learned by then
     unusual = {each["metric"]: each["verdict"] for each in green["switch"]["signals"]}
     assert unusual["memory_bytes"] == "unusual"
-    (action,) = [each for each in told("/api/v1/actions")["actions"] if each["service"] == "search"]
+    (action,) = [each for each in get("/api/v1/actions")["actions"] if each["service"] == "search"]
     assert (action["state"], action["dry_run"]) == ("skipped", True)
     assert action["request"]["request"]["body"]["version"] == "v3.1.0"
 
 
-def test_it_serves_what_it_told_until_it_is_interrupted(serving: Running) -> None:
+def test_it_serves_what_it_reported_until_it_is_interrupted(serving: Running) -> None:
     url = serving.url
     with urllib.request.urlopen(f"{url}/api/v1/deployments/api-v2.1.0", timeout=10) as answer:
         assert b"request_latency_p95_seconds" in answer.read()
@@ -257,16 +257,16 @@ def test_interrupted_while_it_analyses_it_cleans_up(short: Path) -> None:
 
 
 def without_progress(said: tuple[str, str]) -> tuple[str, str]:
-    """What is told every ten seconds depends on the machine."""
+    """What is logged every ten seconds depends on the machine."""
     out, err = said
     return re.sub(r"^Analysing deployments: \d+ of .*\n", "", out, flags=re.MULTILINE), err
 
 
 def test_a_kept_history_is_not_analysed_twice_and_not_mixed_with_another(once: Running, short: Path) -> None:
-    told = without_progress(once.ended())
+    output = without_progress(once.ended())
     kept = f"--storage.path={once.folder.parent / 'kept'}"
     again = Running(short / "1", END, "--exit", kept)
-    assert without_progress(again.ended()) == told
+    assert without_progress(again.ended()) == output
     other = Running(short / "2", END, "--exit", kept, "--seed=3")
     _, err = other.ended()
     assert other.process.returncode == 1

@@ -52,10 +52,10 @@ def test_planted_and_measured_stand_side_by_side_in_the_unit_of_the_metric(world
     assert abandonment.measured == "no effect"
 
 
-def test_what_came_and_went_is_told_with_how_long_it_took(world: World) -> None:
+def test_what_came_and_went_is_reported_with_how_long_it_took(world: World) -> None:
     locks = next(effect for effect in world.effects(world.migration.id) if effect.metric == shop.LOCKS)
-    (told,) = compare(world.migration, [locks], impact(world.migration, shift(shop.LOCKS, 44, 3)))
-    assert told.planted == "45 s for 1 minute"
+    (row,) = compare(world.migration, [locks], impact(world.migration, shift(shop.LOCKS, 44, 3)))
+    assert row.planted == "45 s for 1 minute"
 
 
 def test_a_hump_is_held_against_its_mean_over_the_measured_stretch_and_not_against_its_peak(world: World) -> None:
@@ -66,8 +66,8 @@ def test_a_hump_is_held_against_its_mean_over_the_measured_stretch_and_not_again
         onset=hump.onset,
         recovered_at=hump.onset + hump.duration,
     )
-    (told,) = compare(world.migration, [hump], impact(world.migration, mean_of_a_triangle))
-    assert told.inside
+    (row,) = compare(world.migration, [hump], impact(world.migration, mean_of_a_triangle))
+    assert row.inside
 
 
 def test_a_series_of_another_service_is_not_compared(world: World) -> None:

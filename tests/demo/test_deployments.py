@@ -51,7 +51,7 @@ def test_each_version_follows_the_one_before(world: World) -> None:
         assert all(later.previous_version == earlier.version for earlier, later in pairwise(own))
 
 
-def test_the_update_of_the_api_is_as_the_story_tells_it(world: World) -> None:
+def test_the_update_of_the_api_is_as_the_story_says(world: World) -> None:
     at = world.update.started_at
     effects = {effect.metric: effect for effect in world.effects(world.update.id)}
     assert {metric: effect.onset - at for metric, effect in effects.items()} == {

@@ -24,10 +24,10 @@ async def test_the_written_configuration_reads_the_same_series(world: World, tmp
     for metric in (*shop.METRICS, None):
         query = metric.query.replace("$service", shop.API) if metric else shop.VISITS
         (found,) = await ask(config.sources["recording"], query, {}, window, shop.STEP)
-        (told,) = [s for s in world.series if s.metric == found.metric and s.labels == dict(found.labels)]
-        during = np.isin(told.times, found.times)
-        assert np.array_equal(found.times, told.times[during])
-        assert np.array_equal(found.values, told.values[during])
+        (original,) = [s for s in world.series if s.metric == found.metric and s.labels == dict(found.labels)]
+        during = np.isin(original.times, found.times)
+        assert np.array_equal(found.times, original.times[during])
+        assert np.array_equal(found.values, original.values[during])
 
 
 def test_deployments_and_truth_are_json_lines_by_the_same_ids(world: World, tmp_path: Path) -> None:

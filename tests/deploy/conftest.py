@@ -33,8 +33,8 @@ class Exporter:
     async def deployment(self, deployment_id: str) -> dict[str, Any]:
         answer = await self.client.get(f"/api/v1/deployments/{deployment_id}")
         assert answer.status == 200, await answer.text()
-        told: dict[str, Any] = (await answer.json())["deployment"]
-        return told
+        found: dict[str, Any] = (await answer.json())["deployment"]
+        return found
 
     async def deployments(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await (await self.client.get("/api/v1/deployments")).json())["deployments"]

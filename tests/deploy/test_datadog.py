@@ -127,7 +127,7 @@ async def test_a_hold_outlasts_the_patience_of_datadogs_command_line(
     assert "Timeout reached" in done.out + done.err
 
 
-async def test_a_refusal_is_told_and_not_tried_again(gate: Gate, datadog_command: tuple[str, ...]) -> None:
+async def test_a_refusal_is_reported_and_not_tried_again(gate: Gate, datadog_command: tuple[str, ...]) -> None:
     done = await gate.ask(datadog_command, "--version", "v" * 2000)
     assert done.code == 1
     assert "version" in done.err + done.out

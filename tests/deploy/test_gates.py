@@ -50,8 +50,8 @@ async def judged(tmp_path: Path) -> AsyncIterator[Callable[[Outcome], Any]]:
 
 
 def words(exporter: Exporter, **more: str) -> dict[str, str]:
-    told = {"AFDP_URL": exporter.url, "AFDP_TOKEN": TOKEN, "AFDP_SERVICE": "checkout", "AFDP_VERSION": "v2"}
-    return told | {"AFDP_GATE_SECONDS": "0"} | more
+    variables = {"AFDP_URL": exporter.url, "AFDP_TOKEN": TOKEN, "AFDP_SERVICE": "checkout", "AFDP_VERSION": "v2"}
+    return variables | {"AFDP_GATE_SECONDS": "0"} | more
 
 
 def jenkins() -> str:
@@ -152,8 +152,8 @@ async def test_a_webhook_stage_of_spinnaker_succeeds_fails_or_goes_on_asking(
     answer = await ask(exporter, url, {"Authorization": f"Bearer {TOKEN}"})
     (status,) = (each.value for each in parse(stage["statusJsonPath"]).find(answer))
     (progress,) = (each.value for each in parse(stage["progressJsonPath"]).find(answer))
-    told = [status in stage[name].split(",") for name in ("successStatuses", "terminalStatuses")]
-    assert told == [outcome is GOES_ON, outcome is GOES_BACK]
+    listed = [status in stage[name].split(",") for name in ("successStatuses", "terminalStatuses")]
+    assert listed == [outcome is GOES_ON, outcome is GOES_BACK]
     assert isinstance(progress, str)
 
 

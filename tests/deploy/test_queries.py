@@ -79,9 +79,9 @@ def test_each_answers_for_a_service_that_never_failed_at_every_step(start: Start
     assert len(asked) >= 7
     for query in asked:
         for back in np.arange(60, 3000, 317):
-            told = Template(query).safe_substitute(service="quiet", version="v2", previous_version="v1")
-            samples = prometheus.query(told, at=NOW - float(back))
-            assert len(samples) == 1, told
+            filled = Template(query).safe_substitute(service="quiet", version="v2", previous_version="v1")
+            samples = prometheus.query(filled, at=NOW - float(back))
+            assert len(samples) == 1, filled
             value = float(samples[0]["value"][1])
             assert np.isfinite(value)
             assert (value == 0) is ("5.." in query)

@@ -299,7 +299,7 @@ async def test_values_that_cannot_work_are_refused(program: Callable[[str], str]
     assert done.code != 0
 
 
-async def test_the_helm_hook_is_kubernetes_and_its_command_tells(
+async def test_the_helm_hook_is_kubernetes_and_its_command_reports(
     program: Callable[[str], str],
     tmp_path: Path,
     exporter: Any,  # noqa: ANN401
@@ -317,9 +317,13 @@ async def test_the_helm_hook_is_kubernetes_and_its_command_tells(
     env = {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}
     ran = await run(*container["command"], env=env | {"AFDP_TOKEN": "canary-token"})
     assert ran.code == 0
-    told = await exporter.deployment("helm-shop-till-1")
-    assert (told["service"], told["version"], told["environment"]) == ("checkout", "v2.1.0", "production")
-    assert told["labels"] == {"release": "till", "chart": "checkout-1.0.0"}
+    deployment = await exporter.deployment("helm-shop-till-1")
+    assert (deployment["service"], deployment["version"], deployment["environment"]) == (
+        "checkout",
+        "v2.1.0",
+        "production",
+    )
+    assert deployment["labels"] == {"release": "till", "chart": "checkout-1.0.0"}
     without = await run(program("helm"), "template", "till", chart, "--set", "afdp=null")
     assert without.out.strip() == ""
 

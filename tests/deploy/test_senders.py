@@ -19,7 +19,7 @@ from deploy.conftest import DEPLOY, TOKEN, Exporter, run
 SENDERS = DEPLOY / "senders"
 SCRIPT = SENDERS / "shell/afdp-deployment.sh"
 HOSTILE = "a\"b\\c'd$(touch hacked)`touch hacked`;{}\n\té"  # what a commit message or a branch may be called
-AS_TOLD = "a\"b\\c'd$(touch hacked)`touch hacked`;{}  é"
+HOSTILE_TEXT = "a\"b\\c'd$(touch hacked)`touch hacked`;{}  é"
 AWAY = "http://127.0.0.1:9"
 SHELLS = [["sh"], ["bash", "--posix"], ["dash"]]
 
@@ -35,20 +35,20 @@ async def test_the_shell_script_is_clean() -> None:
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell[0])], ids=" ".join)
-async def test_the_shell_script_tells_of_start_and_end(exporter: Exporter, tmp_path: Path, shell: list[str]) -> None:
-    told = ours(exporter, AFDP_SERVICE="checkout", AFDP_ID="p-1", AFDP_VERSION="v2", AFDP_DESCRIPTION=HOSTILE)
+async def test_the_shell_script_reports_start_and_end(exporter: Exporter, tmp_path: Path, shell: list[str]) -> None:
+    deployment = ours(exporter, AFDP_SERVICE="checkout", AFDP_ID="p-1", AFDP_VERSION="v2", AFDP_DESCRIPTION=HOSTILE)
     more = {"AFDP_CHANGE_TYPES": "code,database", "AFDP_TRAITS": '{"table_rows": 1200000}'}
-    begun = await run(*shell, SCRIPT, env=told | more | {"AFDP_STATUS": "started"}, cwd=tmp_path)
+    begun = await run(*shell, SCRIPT, env=deployment | more | {"AFDP_STATUS": "started"}, cwd=tmp_path)
     assert (begun.code, begun.out, begun.err) == (0, "afdp: told of checkout v2\n", "")
     first = await exporter.deployment("p-1")
     assert (first["status"], first["finished_at"]) == ("started", None)
     assert (first["change_types"], first["traits"]) == (["code", "database"], {"table_rows": 1200000})
-    ended = await run(*shell, SCRIPT, env=told | {"AFDP_STATUS": "succeeded"}, cwd=tmp_path)
+    ended = await run(*shell, SCRIPT, env=deployment | {"AFDP_STATUS": "succeeded"}, cwd=tmp_path)
     assert (ended.code, ended.err) == (0, "")
     last = await exporter.deployment("p-1")
     assert last["status"] == "succeeded"
     assert last["finished_at"] is not None
-    assert last["description"] == AS_TOLD
+    assert last["description"] == HOSTILE_TEXT
     assert not (tmp_path / "hacked").exists()
 
 
@@ -65,8 +65,11 @@ async def test_the_shell_script_tells_of_start_and_end(exporter: Exporter, tmp_p
 async def test_the_shell_script_never_fails_the_deploy_unless_asked(
     exporter: Exporter, change: dict[str, str], said: str
 ) -> None:
-    told = ours(exporter, AFDP_SERVICE="checkout", AFDP_STATUS="started") | change
-    lenient, strict = await run("sh", SCRIPT, env=told), await run("sh", SCRIPT, env=told | {"AFDP_FAIL": "1"})
+    deployment = ours(exporter, AFDP_SERVICE="checkout", AFDP_STATUS="started") | change
+    lenient, strict = (
+        await run("sh", SCRIPT, env=deployment),
+        await run("sh", SCRIPT, env=deployment | {"AFDP_FAIL": "1"}),
+    )
     assert (lenient.code, strict.code) == (0, 1)
     assert said in lenient.err
     assert TOKEN not in lenient.err + strict.err
@@ -80,7 +83,7 @@ async def test_the_one_liner_of_the_page_works_as_it_is(exporter: Exporter) -> N
     assert (await exporter.deployment("pipeline-7"))["service"] == "checkout"
 
 
-async def test_afdp_annotate_tells_of_start_and_end_and_knows_its_ci(exporter: Exporter) -> None:
+async def test_afdp_annotate_reports_start_and_end_and_knows_its_ci(exporter: Exporter) -> None:
     github = {
         "GITHUB_ACTIONS": "true",
         "GITHUB_SHA": "c0ffee",
@@ -93,10 +96,10 @@ async def test_afdp_annotate_tells_of_start_and_end_and_knows_its_ci(exporter: E
     for status in ("started", "succeeded"):
         done = await run(*command, status, env=ours(exporter) | github)
         assert done.code == 0, done.err
-    told = await exporter.deployment("p-1")
-    assert (told["status"], told["commit"], told["actor"]) == ("succeeded", "c0ffee", "ada")
-    assert told["url"] == "https://github.com/o/r/actions/runs/7"
-    assert told["finished_at"] is not None
+    deployment = await exporter.deployment("p-1")
+    assert (deployment["status"], deployment["commit"], deployment["actor"]) == ("succeeded", "c0ffee", "ada")
+    assert deployment["url"] == "https://github.com/o/r/actions/runs/7"
+    assert deployment["finished_at"] is not None
 
 
 def github_expression(text: str, inputs: dict[str, str]) -> str:
@@ -118,7 +121,7 @@ async def test_the_github_action_and_its_example_are_of_githubs_formats() -> Non
     assert flow.code == 0, flow.out
 
 
-async def test_the_github_action_tells_of_start_and_end(exporter: Exporter, tmp_path: Path) -> None:
+async def test_the_github_action_reports_start_and_end(exporter: Exporter, tmp_path: Path) -> None:
     action = yaml.safe_load((SENDERS / "github/action.yml").read_text())
     (step,) = action["runs"]["steps"]
     assert "${{" not in step["run"]  # values reach the script through the environment only
@@ -134,9 +137,13 @@ async def test_the_github_action_tells_of_start_and_end(exporter: Exporter, tmp_
         assert done.code == 0, done.err
     deployment_id = "gha-7-1-check-out---touch-hacked--production"
     assert output.read_text().splitlines() == [f"deployment-id={deployment_id}"] * 2
-    told = await exporter.deployment(deployment_id)
-    assert (told["service"], told["status"], told["version"]) == (given["service"], "failed", "c0ffee")
-    assert told["url"] == "https://github.com/o/r/actions/runs/7"
+    deployment = await exporter.deployment(deployment_id)
+    assert (deployment["service"], deployment["status"], deployment["version"]) == (
+        given["service"],
+        "failed",
+        "c0ffee",
+    )
+    assert deployment["url"] == "https://github.com/o/r/actions/runs/7"
     assert not (tmp_path / "hacked").exists()
 
 
@@ -152,7 +159,7 @@ GITLAB = {
 }
 
 
-async def test_the_gitlab_component_tells_of_start_and_end(exporter: Exporter, tmp_path: Path) -> None:
+async def test_the_gitlab_component_reports_start_and_end(exporter: Exporter, tmp_path: Path) -> None:
     text = (SENDERS / "gitlab/templates/deployment.yml").read_text()
     spec, _ = yaml.safe_load_all(text)
     inputs = {"url": exporter.url, "service": "checkout"}
@@ -168,13 +175,13 @@ async def test_the_gitlab_component_tells_of_start_and_end(exporter: Exporter, t
         done = await run("sh", "-ec", "\n".join(job[part]), env=env | {"CI_JOB_STATUS": "failed"}, cwd=tmp_path)
         assert (done.code, done.err) == (0, "")
         assert (await exporter.deployment("gitlab-3-42"))["status"] == status
-    told = await exporter.deployment("gitlab-3-42")
-    assert (told["version"], told["actor"], told["change_types"]) == (AS_TOLD, "ada", ["code"])
+    deployment = await exporter.deployment("gitlab-3-42")
+    assert (deployment["version"], deployment["actor"], deployment["change_types"]) == (HOSTILE_TEXT, "ada", ["code"])
     away = await run("sh", "-ec", "\n".join(job["before_script"]), env=env | {"AFDP_URL": AWAY})
     assert (away.code, "not told" in away.err) == (0, True)
 
 
-async def test_the_jenkins_step_is_groovy_and_its_shell_tells(exporter: Exporter) -> None:
+async def test_the_jenkins_step_is_groovy_and_its_shell_reports(exporter: Exporter) -> None:
     source = (SENDERS / "jenkins/vars/afdpDeployment.groovy").read_text()
     tree = Parser(Language(tree_sitter_groovy.language())).parse(source.encode())
     assert not tree.root_node.has_error
@@ -197,7 +204,7 @@ async def test_the_jenkins_step_is_groovy_and_its_shell_tells(exporter: Exporter
     assert (await exporter.deployment("j-1"))["status"] == "failed"
 
 
-async def test_the_terraform_example_tells_when_its_image_changes(exporter: Exporter, tmp_path: Path) -> None:
+async def test_the_terraform_example_reports_when_its_image_changes(exporter: Exporter, tmp_path: Path) -> None:
     source = SENDERS / "terraform/main.tf"
     assert "terraform_data" in json.dumps(hcl2.loads(source.read_text()))
     if shutil.which("terraform") is None:
@@ -211,8 +218,8 @@ async def test_the_terraform_example_tells_when_its_image_changes(exporter: Expo
         done = await run("terraform", "apply", "-input=false", "-auto-approve", env=env, cwd=tmp_path)
         assert TOKEN not in done.out + done.err + (tmp_path / "terraform.tfstate").read_text()
     assert done.code == 0, done.err
-    (told,) = await exporter.deployments()
-    assert (told["service"], told["version"]) == ("checkout", "v2.1.0")
+    (deployment,) = await exporter.deployments()
+    assert (deployment["service"], deployment["version"]) == ("checkout", "v2.1.0")
 
 
 def play(exporter_url: str, **words: str) -> list[dict[str, Any]]:
@@ -227,17 +234,17 @@ def play(exporter_url: str, **words: str) -> list[dict[str, Any]]:
     return [{"hosts": "localhost", "gather_facts": False, "connection": "local", "vars": known, "tasks": tasks}]
 
 
-async def test_the_ansible_tasks_tell_of_start_and_end_and_never_fail_the_play(
+async def test_the_ansible_tasks_report_start_and_end_and_never_fail_the_play(
     exporter: Exporter, tmp_path: Path
 ) -> None:
-    for name, plays in {"told": play(exporter.url), "away": play(AWAY)}.items():
+    for name, plays in {"reached": play(exporter.url), "away": play(AWAY)}.items():
         (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(plays))
     env = {"ANSIBLE_LOCALHOST_WARNING": "false", "LC_ALL": "C.UTF-8", "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp")}
-    told, away = await asyncio.gather(
-        *(run("ansible-playbook", tmp_path / f"{name}.yml", env=env, cwd=tmp_path) for name in ("told", "away"))
+    deployment, away = await asyncio.gather(
+        *(run("ansible-playbook", tmp_path / f"{name}.yml", env=env, cwd=tmp_path) for name in ("reached", "away"))
     )
-    assert (told.code, away.code) == (0, 0), told.out + told.err + away.out
-    assert TOKEN not in told.out + away.out
+    assert (deployment.code, away.code) == (0, 0), deployment.out + deployment.err + away.out
+    assert TOKEN not in deployment.out + away.out
     assert (await exporter.deployment("a-1"))["status"] == "succeeded"
 
 

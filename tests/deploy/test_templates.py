@@ -93,15 +93,15 @@ async def send(exporter: Exporter, path: str, body: bytes, **headers: str) -> li
     async with ClientSession(exporter.url, headers={"Content-Type": ""} | headers) as sender:
         answer = await sender.post(path, data=body)
         assert answer.status == 200, await answer.text()
-        told = await answer.json()
-    assert told["ignored"] == []
-    return list(told["deployments"])
+        answered = await answer.json()
+    assert answered["ignored"] == []
+    return list(answered["deployments"])
 
 
 async def test_argo_cds_template_ends_as_the_right_deployment(exporter: Exporter, render: Callable[..., Any]) -> None:
     path, body = await render("argocd/notifications.yml", "template.afdp-deployment", "app", APPLICATION)
-    (told,) = await send(exporter, path, body, **BEARER)
-    deployment = await exporter.deployment(told["id"])
+    (placed,) = await send(exporter, path, body, **BEARER)
+    deployment = await exporter.deployment(placed["id"])
     words = ("service", "version", "actor", "status", "started_at", "finished_at")
     expected = ["checkout", "v2.1.0", "ada", "succeeded", "2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"]
     assert [deployment[word] for word in words] == expected
@@ -111,16 +111,16 @@ async def test_argo_cds_template_can_do_with_several_sources_and_little_else(
     exporter: Exporter, render: Callable[..., Any]
 ) -> None:
     path, body = await render("argocd/notifications.yml", "template.afdp-deployment", "app", SEVERAL_SOURCES)
-    (told,) = await send(exporter, path, body, **BEARER)
-    assert (told["service"], told["status"]) == ("checkout", "started")
+    (deployment,) = await send(exporter, path, body, **BEARER)
+    assert (deployment["service"], deployment["status"]) == ("checkout", "started")
 
 
 async def test_argo_rollouts_template_ends_as_the_right_deployment(
     exporter: Exporter, render: Callable[..., Any]
 ) -> None:
     path, body = await render("argo-rollouts/notifications.yml", "template.afdp-rollout", "rollout", ROLLOUT)
-    (told,) = await send(exporter, path, body, **BEARER)
-    deployment = await exporter.deployment(told["id"])
+    (placed,) = await send(exporter, path, body, **BEARER)
+    deployment = await exporter.deployment(placed["id"])
     assert (deployment["service"], deployment["version"], deployment["status"]) == ("checkout", "v2.1.0", "started")
     assert (deployment["strategy"], deployment["traffic_ratio"]) == ("canary", 0.2)
 
@@ -129,14 +129,14 @@ async def test_flaggers_event_hook_is_let_in_by_its_metadata(exporter: Exporter)
     canary = yaml.safe_load((SENDERS / "flagger/canary.yml").read_text())
     (hook,) = canary["spec"]["analysis"]["webhooks"]
     assert hook["type"] == "event"
-    told = {"name": "checkout", "namespace": "shop", "phase": "Progressing", "checksum": "85d557f47b"}
-    told["metadata"] = hook["metadata"] | {
+    event = {"name": "checkout", "namespace": "shop", "phase": "Progressing", "checksum": "85d557f47b"}
+    event["metadata"] = hook["metadata"] | {
         "token": TOKEN,
         "eventMessage": "New revision detected",
         "eventType": "Normal",
     }
     path = hook["url"].removeprefix("http://afdp-exporter.monitoring:10333")
-    (known,) = await send(exporter, path, orjson.dumps(told))
+    (known,) = await send(exporter, path, orjson.dumps(event))
     assert (known["service"], known["environment"], known["status"]) == ("checkout", "production", "started")
 
 

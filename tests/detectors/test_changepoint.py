@@ -80,6 +80,6 @@ def test_a_step_at_another_time_is_none(at: int) -> None:
     assert sum(ramp_preferred_to_step(path(course, seed)) for seed in range(40)) <= 4
 
 
-def test_a_path_without_room_after_the_deployment_tells_nothing() -> None:
+def test_a_path_without_room_after_the_deployment_shows_nothing() -> None:
     assert not ramp_preferred_to_step(Segment(begin=0, values=np.arange(10.0)[None], first=7, last=9))
     assert not ramp_preferred_to_step(Segment(begin=0, values=np.arange(10.0)[None], first=9, last=9))

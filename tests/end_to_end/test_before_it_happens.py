@@ -1,4 +1,4 @@
-"""Somebody is told before a deployment does harm: every part real, from the planned deployment to the message."""
+"""A person is warned before a deployment does harm: every part real, from the planned deployment to the message."""
 
 import re
 import time
@@ -118,7 +118,7 @@ def states(alertmanager: Alertmanager, name: str) -> dict[str, str]:
     return {one["labels"]["service"]: one["status"]["state"] for one in alerts if one["labels"]["alertname"] == name}
 
 
-async def test_a_risky_deployment_is_told_before_and_while_it_happens_and_mutes_its_own_service_only(
+async def test_a_risky_deployment_is_reported_before_and_while_it_happens_and_mutes_its_own_service_only(
     start: Start, receiver: Receiver, tmp_path: Path
 ) -> None:
     now = datetime.fromtimestamp(time.time(), UTC)

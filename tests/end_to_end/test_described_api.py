@@ -44,9 +44,9 @@ async def test_five_thousand_cases_bring_no_server_error_no_time_out_and_nothing
         "webhooks": [{"kind": "github", "secret": "canary"}],
     }
     exporter = start(Exporter(tmp_path / "exporter", config))
-    code, told = await tried(exporter.url, tmp_path, "--max-examples", "135", "--seed", "1")
-    (generated,) = re.findall(r"(\d+) generated", told)
-    summary = told[told.rindex("SUMMARY") :]
-    assert code == 0, told[-20_000:]
+    code, output = await tried(exporter.url, tmp_path, "--max-examples", "135", "--seed", "1")
+    (generated,) = re.findall(r"(\d+) generated", output)
+    summary = output[output.rindex("SUMMARY") :]
+    assert code == 0, output[-20_000:]
     assert int(generated) >= CASES, summary
     assert json.loads(exporter.http.request("GET", f"{exporter.url}/api/v1/deployments").data)["deployments"]

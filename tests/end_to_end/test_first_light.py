@@ -1,4 +1,4 @@
-"""The whole way, with nothing in it that is not real: Prometheus, the exporter, curl, Alertmanager, somebody told."""
+"""The whole way, with nothing in it that is not real: Prometheus, the exporter, curl, Alertmanager, a pager."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -84,7 +84,7 @@ def answered(exporter: Exporter, deployment_id: str) -> dict[str, Any]:
 
 
 def checked(exporter: Exporter, deployment_id: str) -> bool:
-    """Whether no check is due any more by now: a sale that is told later may explain what it would find."""
+    """Whether no check is due any more by now: a sale that is reported later may explain what it would find."""
     looks = exporter.get(f"/api/v1/deployments/{deployment_id}")["looks"]
     now = datetime.now(UTC)
     return all(look["state"] == "done" or datetime.fromisoformat(look["due_at"]) > now for look in looks)
@@ -124,9 +124,9 @@ def test_a_deployment_becomes_a_measured_impact_and_an_alert(
         assert low <= shop.true_change(update["id"], metric) <= high
         assert one(prometheus, f"afdp_impact_attribution_ratio{of}") > 0.9
 
-    told = str(receiver.wait_for(lambda _, body: update["id"] in str(body)))
-    assert "api in production: A deployment made production worse." in told
-    assert "raised request latency p95 by 1" in told
+    alert = str(receiver.wait_for(lambda _, body: update["id"] in str(body)))
+    assert "api in production: A deployment made production worse." in alert
+    assert "raised request latency p95 by 1" in alert
 
     of_quiet = f'{{deployment_id="{quiet["id"]}"}}'
     assert one(prometheus, f"afdp_deployment_outcome{of_quiet}") == 1

@@ -16,6 +16,6 @@ async def test_steady_load_costs_the_main_process_little_and_ever_the_same() -> 
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, cwd=BENCHMARKS, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    told, _ = await process.communicate()
-    print(told.decode())
-    assert process.returncode == 0, told.decode()
+    output, _ = await process.communicate()
+    print(output.decode())
+    assert process.returncode == 0, output.decode()

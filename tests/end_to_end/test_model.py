@@ -68,7 +68,7 @@ class Model:
     known: dict[str, list[dict[str, Any] | None]] = field(default_factory=dict)
 
     def call(self) -> tuple[str, str, dict[str, Any]]:
-        """Method, id and body of the next call; an id is told for a second time now and then."""
+        """Method, id and body of the next call; an id is sent for a second time now and then."""
         name = f"d{self.chance.randrange(12)}"
         if self.chance.random() < 0.5:
             body: dict[str, Any] = {"id": name, "service": self.chance.choice(SERVICES)}
@@ -109,8 +109,8 @@ class Model:
 
     async def compare(self, client: ClientSession) -> None:
         """Hold all that is there to the model; from then on that is what was."""
-        told = (await (await client.get(PATH, params={"limit": "500"})).json())["deployments"]
-        found = {each["id"]: each for each in told}
+        deployments = (await (await client.get(PATH, params={"limit": "500"})).json())["deployments"]
+        found = {each["id"]: each for each in deployments}
         assert found.keys() <= self.known.keys()
         for name, ways in self.known.items():
             there = found.get(name)
@@ -163,4 +163,4 @@ def test_control_the_model_notices_a_patch_that_was_acknowledged_and_lost() -> N
     model.unanswered("PATCH", "d1", {"note": "perhaps"})
     assert [each and each["note"] for each in model.known["d1"]] == ["kept", "perhaps"]
     with pytest.raises(AssertionError):
-        model.answered("PATCH", "d2", {"note": "x"}, 200)  # of what was never told
+        model.answered("PATCH", "d2", {"note": "x"}, 200)  # of what was never reported

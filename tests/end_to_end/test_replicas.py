@@ -41,8 +41,8 @@ def test_two_replicas_are_never_counted_twice_and_one_takes_over_within_two_scra
     job = {"job_name": "afdp", "honor_labels": True, "static_configs": targets}
     config = {"global": {"scrape_interval": f"{SCRAPE}s"}, "scrape_configs": [job]}
     for number in range(3):
-        status, told = replicas[number % 2].curl("/api/v1/deployments", {"service": "shop", "id": f"d{number}"})
-        assert status == 201, told
+        status, body = replicas[number % 2].curl("/api/v1/deployments", {"service": "shop", "id": f"d{number}"})
+        assert status == 201, body
     began = time.time()
     prometheus = start(Prometheus(tmp_path / "prometheus", config))
 

@@ -37,9 +37,9 @@ async def ids(client: ClientSession) -> set[str]:
     found, cursor = set[str](), None
     while True:
         page = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
-        told = await (await client.get("/api/v1/deployments", params=page)).json()
-        found |= {each["id"] for each in told["deployments"]}
-        cursor = told.get("cursor")
+        answer = await (await client.get("/api/v1/deployments", params=page)).json()
+        found |= {each["id"] for each in answer["deployments"]}
+        cursor = answer.get("cursor")
         if not cursor:
             return found
 

@@ -1,4 +1,4 @@
-"""Both stories of the demo's shop, told by the exporter from series alone: a recording's, and a real Prometheus'."""
+"""Both stories of the demo's shop, found by the exporter from series alone: a recording's, and a real Prometheus'."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ DAYS = 54  # back to a week before the first update of the API
 
 @dataclass(frozen=True)
 class Story:
-    """What a deployment truly did, and what was told of it."""
+    """What a deployment truly did, and what was reported of it."""
 
     deployment: Deployment
     truth: dict[str, Effect]
@@ -65,8 +65,8 @@ def from_a_prometheus(shop: Shop, folder: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module", params=[from_a_recording, from_a_prometheus])
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parsed]:
-    """The API's deployments that do something, told to an exporter that reads the shop's series; its two stories."""
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parsed]:
+    """The API's deployments that do something, reported to an exporter that reads the shop's series; both stories."""
     lived, folder = Shop(), tmp_path_factory.mktemp("stories")
     world = lived.world
     stories = (world.update, world.migration)
@@ -114,37 +114,37 @@ def every_step_is_found(story: Story) -> None:
             assert cause < effect, link["sentence"]
 
 
-def test_the_update_is_told_step_by_step_in_its_order(told: Parsed) -> None:
-    every_step_is_found(told.update)
-    names_in_order(told.update, ("request latency p95",), ("mobile sessions", "cart abandonment"), ("revenue",))
+def test_the_update_is_reported_step_by_step_in_its_order(both: Parsed) -> None:
+    every_step_is_found(both.update)
+    names_in_order(both.update, ("request latency p95",), ("mobile sessions", "cart abandonment"), ("revenue",))
 
 
-def test_the_true_values_of_the_update_lie_inside_their_ranges_and_so_does_its_money(told: Parsed) -> None:
-    for metric, impact in told.update.moved.items():
-        effect = told.update.truth[metric]
+def test_the_true_values_of_the_update_lie_inside_their_ranges_and_so_does_its_money(both: Parsed) -> None:
+    for metric, impact in both.update.moved.items():
+        effect = both.update.truth[metric]
         assert impact["low"] <= effect.size <= impact["high"], metric
         onset = datetime.fromisoformat(impact["onset_low"]), datetime.fromisoformat(impact["onset_high"])
         assert onset[0] <= effect.onset <= onset[1], metric
-    assert told.update.cost["per_hour"]["low"] <= 1200 <= told.update.cost["per_hour"]["high"]
-    assert not told.update.cost["ended"]
+    assert both.update.cost["per_hour"]["low"] <= 1200 <= both.update.cost["per_hour"]["high"]
+    assert not both.update.cost["ended"]
 
 
-def test_the_update_did_what_three_earlier_ones_did(told: Parsed) -> None:
-    assert len(told.earlier_updates) == 3
-    assert told.update.report["seen_before"]["deployments"] == list(told.earlier_updates)
-    assert "the same sequence followed three earlier deployments" in told.update.report["story"][0]
+def test_the_update_did_what_three_earlier_ones_did(both: Parsed) -> None:
+    assert len(both.earlier_updates) == 3
+    assert both.update.report["seen_before"]["deployments"] == list(both.earlier_updates)
+    assert "the same sequence followed three earlier deployments" in both.update.report["story"][0]
 
 
-def test_the_migration_is_told_with_its_times_and_its_money(told: Parsed) -> None:
-    every_step_is_found(told.migration)
-    names_in_order(told.migration, ("db lock wait", "request latency p95", "error"), ("queue backlog jobs", "revenue"))
-    for metric, impact in told.migration.moved.items():
-        effect = told.migration.truth[metric]
+def test_the_migration_is_reported_with_its_times_and_its_money(both: Parsed) -> None:
+    every_step_is_found(both.migration)
+    names_in_order(both.migration, ("db lock wait", "request latency p95", "error"), ("queue backlog jobs", "revenue"))
+    for metric, impact in both.migration.moved.items():
+        effect = both.migration.truth[metric]
         assert effect.duration
         lasted = timedelta(seconds=impact["duration_seconds"])
         assert abs(lasted - effect.duration) <= MINUTE + effect.duration / 10, metric
         if metric != shop.BACKLOG:  # it has no one size: it grows and drains
             assert impact["low"] <= effect.size <= impact["high"], metric
-    total, true = told.migration.cost["total"], 2400 / 6
+    total, true = both.migration.cost["total"], 2400 / 6
     assert total["low"] <= true <= total["high"]
-    assert told.migration.cost["ended"]
+    assert both.migration.cost["ended"]

@@ -23,16 +23,16 @@ class AWSTarget(Target):
     async def _handle(self, request: web.Request) -> web.Response:
         operation, params = await self.asked(request)
         if operation not in self.writing:
-            return self.told(200, self.answer(operation, params))
+            return self.answered(200, self.answer(operation, params))
         self.writes.append((operation, request.path_qs, copy.deepcopy(params)))
         if self.fail == "refused":
-            return self.told(400, {"message": self.words}, self.refusal)
+            return self.answered(400, {"message": self.words}, self.refusal)
         if self.fail == "error":
-            return self.told(500, {"message": "boom"}, "ServerException")
+            return self.answered(500, {"message": "boom"}, "ServerException")
         trouble = self.stale(params)
-        answered = self.told(400, {"message": "it is not as it was"}, trouble) if trouble else None
+        answered = self.answered(400, {"message": "it is not as it was"}, trouble) if trouble else None
         if answered is None:
-            answered = self.told(200, self.answer(operation, params))
+            answered = self.answered(200, self.answer(operation, params))
         self.called.set()
         if self.fail == "hang":
             await self.hung.wait()
@@ -42,7 +42,7 @@ class AWSTarget(Target):
         body = await request.read()
         return request.headers["X-Amz-Target"].rpartition(".")[2], json.loads(body)
 
-    def told(self, status: int, content: dict[str, Any], error: str | None = None) -> web.Response:
+    def answered(self, status: int, content: dict[str, Any], error: str | None = None) -> web.Response:
         if error is not None:
             return web.json_response(content | {"__type": error}, status=status, headers={"x-amzn-ErrorType": error})
         return web.json_response(content, status=status, dumps=lambda found: json.dumps(found, default=stamp))

@@ -1,4 +1,4 @@
-"""Targets of executors on the loopback: each remembers every call that could change it, and can be told to fail."""
+"""Targets of executors on the loopback: each remembers every call that could change it, and can be made to fail."""
 
 import asyncio
 import copy

@@ -165,7 +165,7 @@ async def test_a_target_that_is_away_can_be_read_later(row: tuple[Row, Any, Exec
         await executor.apply(plan)
 
 
-async def test_a_plan_that_was_kept_tells_after_a_crash_whether_it_was_carried_out(
+async def test_a_plan_that_was_kept_shows_after_a_crash_whether_it_was_carried_out(
     row: tuple[Row, Any, Executor],
 ) -> None:
     chosen, target, executor = row

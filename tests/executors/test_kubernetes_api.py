@@ -133,7 +133,7 @@ async def test_a_paused_deployment_is_left_alone_as_kubectl_does(api: kmock.RawH
         await executor("kubernetes", api).check(ORDER)
 
 
-async def test_no_executor_tries_what_it_cannot_tell(api: kmock.RawHandler) -> None:
+async def test_no_executor_tries_what_it_cannot_know(api: kmock.RawHandler) -> None:
     api[f"get {DEPLOYMENT}"] << 500 << {"kind": "Status", "message": "etcd is away"}
     with pytest.raises(ActionError):
         await executor("kubernetes", api).check(ORDER)

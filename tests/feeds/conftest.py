@@ -25,7 +25,7 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass
 class Ear:
-    """Hears what a feed tells."""
+    """Hears what a feed reports."""
 
     heard: list[Announcement] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -34,17 +34,17 @@ class Ear:
 
     def taken(self, announcement: Announcement) -> None:
         self.heard.append(announcement)
-        self._tell()
+        self._wake()
 
     def left_out(self, feed: str, reason: str) -> None:
         self.ignored.append(reason)
-        self._tell()
+        self._wake()
 
     def fed(self, feed: str, *, well: bool) -> None:
         self.states.append(well)
-        self._tell()
+        self._wake()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         async def notify() -> None:
             async with self.something:
                 self.something.notify_all()

@@ -18,7 +18,7 @@ _API = {"rollouts": "argoproj.io/v1alpha1"}
 
 
 class Kubernetes:
-    """A cluster whose controllers do what a test tells them to."""
+    """A cluster whose controllers do what a test asks of them."""
 
     def __init__(self, start: datetime) -> None:
         self.now = start
@@ -138,7 +138,7 @@ class Kubernetes:
             self.changed.notify_all()
 
     async def bookmark(self) -> None:
-        """Tell everybody who watches how far the world has come, although nothing of theirs has changed."""
+        """Show everybody who watches how far the world has come, although nothing of theirs has changed."""
         self.version += 5
         for plural in (*KINDS, *{kind.revisions.plural for kind in KINDS.values()}):
             await self._publish("BOOKMARK", plural, {"metadata": {"resourceVersion": str(self.version)}})

@@ -46,7 +46,7 @@ class Stream:
 
     @property
     def since(self) -> datetime:
-        """What ended before is not told."""
+        """What ended before is not reported."""
         return datetime.fromtimestamp(EXPECTED[self.name]["since"], UTC)
 
     def first(self) -> int:

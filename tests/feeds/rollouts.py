@@ -11,8 +11,8 @@ from afdp_exporter.tracking.mapping import resolve_service
 from afdp_exporter.tracking.merge import merge_announcements
 
 
-def ends(told: list[Announcement]) -> list[dict[str, Any]]:
-    found = [each for each in told if each.status is not Status.STARTED]
+def ends(announcements: list[Announcement]) -> list[dict[str, Any]]:
+    found = [each for each in announcements if each.status is not Status.STARTED]
     known = {(str(each.status), each.at): each for each in found}
     return [{"status": status, "at": at and at.timestamp()} for status, at in sorted(known, key=lambda key: key[1])]
 
@@ -24,19 +24,19 @@ def rollouts(steps: list[Step]) -> list[dict[str, Any]]:
         if isinstance(each, Announcement):
             by_key.setdefault(each.key, []).append(each)
     found = []
-    for told in by_key.values():
-        placed = [one for each in told if isinstance(one := resolve_service(each, ()), Announcement)]
+    for announcements in by_key.values():
+        placed = [one for each in announcements if isinstance(one := resolve_service(each, ()), Announcement)]
         life = merge_announcements(placed, received_at=datetime.now(UTC))
         assert life is not None
         deployment = life.deployment
-        assert deployment.status == (ends(told)[-1]["status"] if ends(told) else "started")
+        assert deployment.status == (ends(announcements)[-1]["status"] if ends(announcements) else "started")
         found.append(
             {
                 "service": deployment.service,
                 "version": deployment.version,
                 "previous_version": deployment.previous_version,
                 "start": deployment.started_at.timestamp(),
-                "ends": ends(told),
+                "ends": ends(announcements),
             }
         )
     return sorted(found, key=lambda each: (each["start"], each["service"]))

@@ -49,7 +49,7 @@ def announced(number: int, service: str | None = "api") -> Announcement:
 
 @dataclass(frozen=True)
 class Scripted:
-    """Tells what it is given, walk by walk."""
+    """Yields what it is given, walk by walk."""
 
     walks: list[list[Step | Exception]]
     interval: timedelta = timedelta(milliseconds=1)
@@ -63,7 +63,9 @@ class Scripted:
             yield step
 
 
-async def test_what_is_told_before_a_feed_breaks_off_stays_and_is_told_again_as_the_same(listening: Listening) -> None:
+async def test_what_is_reported_before_a_feed_breaks_off_stays_and_is_reported_again_as_the_same(
+    listening: Listening,
+) -> None:
     feed = Scripted(
         [
             [announced(1), Checkpoint("1"), announced(2), FeedError("away")],
@@ -102,7 +104,7 @@ async def test_a_fault_that_nobody_foresaw_keeps_no_other_feed_waiting(listening
     assert len(ear.heard) == 1
 
 
-async def test_a_feed_that_was_never_read_begins_a_day_ago_and_an_import_where_it_is_told_to(
+async def test_a_feed_that_was_never_read_begins_a_day_ago_and_an_import_where_it_is_asked_to(
     listening: Listening,
 ) -> None:
     feed = Scripted([])

@@ -51,7 +51,7 @@ async def test_each_tag_is_a_deployment_with_its_size(repository: Repository, li
     assert second.traits == {"version_jump": "minor", "files_changed": 1.0, "lines_changed": 8.0}
 
 
-async def test_a_tag_that_comes_late_with_an_old_date_is_told_as_well(
+async def test_a_tag_that_comes_late_with_an_old_date_is_reported_as_well(
     repository: Repository, listening: Listening
 ) -> None:
     repository.release("v2", 1, START + timedelta(hours=1))
@@ -63,6 +63,6 @@ async def test_a_tag_that_comes_late_with_an_old_date_is_told_as_well(
     assert {life[:2] for life in await listening.lives()} == {("shop", "v1"), ("shop", "v2")}
 
 
-async def test_what_is_no_repository_is_told(tmp_path: Path, listening: Listening) -> None:
+async def test_what_is_no_repository_is_reported(tmp_path: Path, listening: Listening) -> None:
     with pytest.raises(FeedError, match="not a git repository"):
         await listening.catch_up(feed("git", path=str(tmp_path)))

@@ -101,7 +101,9 @@ async def github(server: GitHub, serve: Serve) -> Feed:
     return feed("github", url=url, repositories=["shop/api", "shop/web"], token="secret", interval="1s")
 
 
-async def test_every_page_of_every_repository_is_told_once(server: GitHub, github: Feed, listening: Listening) -> None:
+async def test_every_page_of_every_repository_is_reported_once(
+    server: GitHub, github: Feed, listening: Listening
+) -> None:
     for number in range(7):
         server.deploy("shop/api", f"v1.{number}", "in_progress", "success", "inactive")
     server.deploy("shop/web", "main", "in_progress", "failure")
@@ -138,7 +140,7 @@ async def test_a_walk_goes_on_behind_its_cursor_and_asks_again_for_what_had_no_e
     assert await listening.lives() == [("api", "v1.0", "succeeded"), ("api", "v1.1", "succeeded")]
 
 
-async def test_a_cursor_that_was_not_kept_tells_nothing_twice(
+async def test_a_cursor_that_was_not_kept_reports_nothing_twice(
     server: GitHub, github: Feed, listening: Listening
 ) -> None:
     server.deploy("shop/api", "v1.0", "in_progress", "success")
@@ -183,7 +185,7 @@ async def test_a_limit_of_requests_is_waited_for_and_nothing_is_lost(
     ],
     ids=str,
 )
-async def test_an_answer_that_is_none_is_told_by_its_place(
+async def test_an_answer_that_is_none_is_reported_by_its_place(
     server: GitHub, github: Feed, listening: Listening, refusal: web.Response, message: str
 ) -> None:
     server.refusals = [refusal]
@@ -200,7 +202,7 @@ async def test_a_page_at_another_place_is_not_asked_for(server: GitHub, github: 
         await listening.catch_up(github)
 
 
-async def test_only_the_chosen_environments_are_told(server: GitHub, serve: Serve, listening: Listening) -> None:
+async def test_only_the_chosen_environments_are_reported(server: GitHub, serve: Serve, listening: Listening) -> None:
     server.deploy("shop/api", "v1.0", "success")
     server.deploy("shop/api", "v1.1", "success", environment="staging")
     url = await serve(server.answer)
@@ -210,7 +212,7 @@ async def test_only_the_chosen_environments_are_told(server: GitHub, serve: Serv
     assert server.tokens == {None}
 
 
-async def test_a_feed_that_is_away_is_asked_again_and_tells_everything(
+async def test_a_feed_that_is_away_is_asked_again_and_finds_everything(
     server: GitHub, github: Feed, listening: Listening
 ) -> None:
     listening.now = server.now + timedelta(hours=4)
@@ -252,7 +254,7 @@ async def test_the_size_of_the_pull_request_that_brought_a_commit_is_a_trait(
     assert found.traits["pull_request_lines"] == 42.0
 
 
-async def test_a_token_that_may_not_see_commits_still_tells_of_deployments(
+async def test_a_token_that_may_not_see_commits_still_finds_deployments(
     server: GitHub, serve: Serve, listening: Listening
 ) -> None:
     server.hidden = True

@@ -87,7 +87,7 @@ async def gitlab(server: GitLab, serve: Serve) -> Feed:
     return feed("gitlab", url=await serve(server.answer), projects=["shop/api"], token="secret", interval="1s")
 
 
-async def test_every_page_is_told_once_with_its_start_and_end(
+async def test_every_page_is_reported_once_with_its_start_and_end(
     server: GitLab, gitlab: Feed, listening: Listening
 ) -> None:
     for number in range(5):
@@ -105,7 +105,7 @@ async def test_every_page_is_told_once_with_its_start_and_end(
     assert server.paths == {"/api/v4/projects/shop%2Fapi/deployments"}
 
 
-async def test_one_that_ends_while_the_exporter_is_away_is_told_at_the_next_start(
+async def test_one_that_ends_while_the_exporter_is_away_is_reported_at_the_next_start(
     server: GitLab, gitlab: Feed, listening: Listening
 ) -> None:
     listening.now = server.now + timedelta(hours=2)

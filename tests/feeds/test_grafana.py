@@ -73,7 +73,9 @@ async def test_its_words_are_those_of_annotations_that_are_sent(
     assert any("written by afdp-exporter" in reason for reason in listening.ear.ignored)
 
 
-async def test_more_than_one_answer_holds_are_all_told(server: Grafana, grafana: Feed, listening: Listening) -> None:
+async def test_more_than_one_answer_holds_are_all_reported(
+    server: Grafana, grafana: Feed, listening: Listening
+) -> None:
     for number in range(1203):
         server.mark(START + timedelta(seconds=30 * number), "deploy", f"service:s{number % 7}")
     assert await listening.catch_up(grafana) == 1203

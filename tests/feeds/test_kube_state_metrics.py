@@ -17,7 +17,7 @@ NOW = datetime.fromtimestamp(time.time() // 60 * 60, UTC)
 
 
 class Cluster:
-    """Pods of one namespace, written as kube-state-metrics tells them."""
+    """Pods of one namespace, written as kube-state-metrics shows them."""
 
     def __init__(self, server: VictoriaMetrics, namespace: str) -> None:
         self.server = server
@@ -80,7 +80,7 @@ async def test_pods_with_another_image_are_a_rollout_and_more_or_new_pods_are_no
 
 
 @pytest.mark.real
-async def test_a_rollout_that_is_taken_back_is_told_as_that(
+async def test_a_rollout_that_is_taken_back_is_reported_as_that(
     cluster: Cluster, metrics: Callable[[], Feed], listening: Listening
 ) -> None:
     cluster.pods(("ReplicaSet", "api-6f7d"), "api:v1", 0, 240)
@@ -91,7 +91,7 @@ async def test_a_rollout_that_is_taken_back_is_told_as_that(
 
 
 @pytest.mark.real
-async def test_it_goes_on_behind_its_cursor_and_tells_nothing_twice(
+async def test_it_goes_on_behind_its_cursor_and_reports_nothing_twice(
     cluster: Cluster, metrics: Callable[[], Feed], listening: Listening
 ) -> None:
     cluster.pods(("DaemonSet", "agent"), "agent:v1", 0, 62)

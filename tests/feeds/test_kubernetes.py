@@ -1,4 +1,4 @@
-"""Kubernetes over its API: what is a rollout and what is none, and nothing lost or told twice, whatever breaks."""
+"""Kubernetes over its API: what is a rollout and what is none, and nothing lost or reported twice, whatever breaks."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def test_a_changed_template_is_a_rollout_and_scaling_or_a_restart_is_none(
     assert timedelta(0) < second.finished_at - second.started_at <= timedelta(minutes=3)
 
 
-async def test_a_rollout_that_fails_and_is_taken_back_is_told_as_that(
+async def test_a_rollout_that_fails_and_is_taken_back_is_reported_as_that(
     cluster: Kubernetes, kubernetes: Feed, listening: Listening
 ) -> None:
     await cluster.create("deployments", "api", "api:v1")
@@ -139,7 +139,7 @@ async def test_a_hundred_images_at_once_are_known_from_what_is_watched_already(
 
 
 @pytest.mark.parametrize("plural", KINDS)
-async def test_what_was_rolled_out_while_the_exporter_was_away_is_told_once(
+async def test_what_was_rolled_out_while_the_exporter_was_away_is_reported_once(
     cluster: Kubernetes, kubernetes: Feed, listening: Listening, plural: str
 ) -> None:
     await cluster.create(plural, "api", "api:v1")
@@ -267,6 +267,6 @@ async def test_what_annotations_say_counts_more_than_names(
     assert (found.service, found.environment, found.description) == ("checkout", "staging", "a fix")
 
 
-async def test_no_way_to_a_cluster_is_told(listening: Listening, tmp_path: Path) -> None:
+async def test_no_way_to_a_cluster_is_reported(listening: Listening, tmp_path: Path) -> None:
     with pytest.raises(FeedError, match="no way to the cluster"):
         await listening.catch_up(feed("kubernetes"))

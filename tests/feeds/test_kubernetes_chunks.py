@@ -21,7 +21,7 @@ REVISIONS = {kind.revisions.plural for kind in KINDS.values()}
 
 
 class Replayed:
-    """An API server at the beginning of a stream, which says the rest of it once it is told to."""
+    """An API server at the beginning of a stream, which says the rest of it once it is asked to."""
 
     def __init__(self, stream: Stream, size: Callable[[], int]) -> None:
         self.stream, self.size = stream, size

@@ -16,7 +16,7 @@ from loopback import Serve
 
 
 class Engine:
-    """A manager whose services do what a test tells them to."""
+    """A manager whose services do what a test asks of them."""
 
     def __init__(self) -> None:
         self.now = START + timedelta(hours=1)
@@ -116,13 +116,13 @@ class Engine:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         self.listening.set()
-        told = len(self.events)
+        sent = len(self.events)
         while not self.broken:
-            for event in self.events[told:]:
+            for event in self.events[sent:]:
                 await response.write(json.dumps(event).encode() + b"\n")
-            told = len(self.events)
+            sent = len(self.events)
             async with self.changed:
-                if told == len(self.events) and not self.broken:
+                if sent == len(self.events) and not self.broken:
                     await self.changed.wait()
         self.broken = False
         return response
@@ -138,7 +138,7 @@ async def swarm(engine: Engine, serve: Serve) -> Feed:
     return feed("swarm", url=await serve(engine.answer), interval="1s")
 
 
-async def test_an_update_is_told_and_scaling_or_a_forced_restart_is_none(
+async def test_an_update_is_reported_and_scaling_or_a_forced_restart_is_none(
     engine: Engine, swarm: Feed, listening: Listening
 ) -> None:
     await engine.create("shop_api", "registry:5000/api:v1@sha256:abc")
@@ -158,7 +158,7 @@ async def test_an_update_is_told_and_scaling_or_a_forced_restart_is_none(
 
 
 @pytest.mark.parametrize(("ending", "status"), [("paused", "failed"), ("rollback", "rolled_back")])
-async def test_an_update_that_fails_is_told_as_that(
+async def test_an_update_that_fails_is_reported_as_that(
     engine: Engine, swarm: Feed, listening: Listening, ending: str, status: str
 ) -> None:
     await engine.create("api", "api:v1")
@@ -176,7 +176,7 @@ async def test_an_update_that_fails_is_told_as_that(
     assert len(await listening.lives()) == 2
 
 
-async def test_an_update_that_was_taken_back_unseen_is_told_without_its_version(
+async def test_an_update_that_was_taken_back_unseen_is_reported_without_its_version(
     engine: Engine, swarm: Feed, listening: Listening
 ) -> None:
     await engine.create("api", "api:v1")
@@ -188,7 +188,7 @@ async def test_an_update_that_was_taken_back_unseen_is_told_without_its_version(
     assert (await listening.lives())[-1] == ("api", None, "rolled_back")
 
 
-async def test_what_happened_while_the_exporter_was_away_is_told_once(
+async def test_what_happened_while_the_exporter_was_away_is_reported_once(
     engine: Engine, swarm: Feed, listening: Listening
 ) -> None:
     await engine.create("api", "api:v1")
@@ -224,7 +224,7 @@ async def test_a_stream_that_ends_is_taken_up_again(engine: Engine, swarm: Feed,
         await ear.until(lambda: len(ear.heard) == 3)
 
 
-async def test_an_engine_that_is_away_or_no_manager_is_told(serve: Serve, listening: Listening) -> None:
+async def test_an_engine_that_is_away_or_no_manager_is_reported(serve: Serve, listening: Listening) -> None:
     async def refuse(request: web.Request) -> web.Response:
         return web.json_response({"message": "This node is not a swarm manager."}, status=503)
 

@@ -66,7 +66,7 @@ def test_a_restart_at_any_event_loses_nothing_and_adds_nothing(stream: Stream) -
 
 
 @pytest.mark.parametrize("name", ["scale-during-update", "label-during-update", "image-update"])
-def test_an_update_that_ended_while_nobody_followed_is_told_from_the_end(name: str) -> None:
+def test_an_update_that_ended_while_nobody_followed_is_reported_from_the_end(name: str) -> None:
     stream = Stream(name)
     cursor = _Cursor(since=datetime.fromtimestamp(EXPECTED[name]["since"], UTC))
     (first, before), (last, after) = stream.services[0], stream.services[-1]
@@ -76,7 +76,7 @@ def test_an_update_that_ended_while_nobody_followed_is_told_from_the_end(name: s
     assert [end["status"] for end in found["ends"]] == ["succeeded"]
 
 
-def test_an_update_that_a_label_hides_is_told_when_it_was_through_at_the_latest() -> None:
+def test_an_update_that_a_label_hides_is_reported_when_it_was_through_at_the_latest() -> None:
     """The newest change resets the status, and there was nothing left for it to do."""
     stream = Stream("image-update")
     cursor = _Cursor(since=datetime.fromtimestamp(EXPECTED["image-update"]["since"], UTC))

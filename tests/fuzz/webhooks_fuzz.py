@@ -35,10 +35,10 @@ def main() -> None:
         webhook, headers = webhooks[chosen], known[chosen].headers
         webhook.proof.verifies(headers | {"authorization": body[:80].decode("latin-1")}, body, "s3cret", NOON)
         try:
-            told = webhook.parse(headers, body)
+            parsed = webhook.parse(headers, body)
         except BadInput:
             return
-        for each in told:
+        for each in parsed:
             placed = resolve_service(each, ()) if isinstance(each, Announcement) else each
             if isinstance(placed, Announcement):
                 merge_announcements([placed], received_at=NOON)

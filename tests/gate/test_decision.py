@@ -104,16 +104,16 @@ def preview(confidence: float | None, *, traits: dict[str, Trait] | None = None)
     ("confidence", "verdict"),
     [(0.4, GateVerdict.HOLD), (0.7, GateVerdict.WARN), (0.97, GateVerdict.WARN), (None, GateVerdict.UNKNOWN)],
 )
-def test_before_the_switch_it_goes_by_how_sure_it_is_and_tells_what_is_unusual(
+def test_before_the_switch_it_goes_by_how_sure_it_is_and_shows_what_is_unusual(
     confidence: float | None, verdict: GateVerdict
 ) -> None:
     found = decide(preview(confidence), GateSettings())
     assert found.verdict is verdict
     assert found.confidence_ratio == confidence
     if confidence is not None:
-        told = " ".join(rule.reason for rule in found.rules)
-        assert "41 switches" in told
-        assert "n = 37" in told
+        reasons = " ".join(rule.reason for rule in found.rules)
+        assert "41 switches" in reasons
+        assert "n = 37" in reasons
 
 
 def test_a_blue_that_is_taken_down_too_soon_is_warned_of_before_the_switch() -> None:

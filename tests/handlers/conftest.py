@@ -24,7 +24,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 @dataclass
 class Clock:
-    """Tells the time that it was set to."""
+    """Shows the time that it was set to."""
 
     now: datetime = NOON
 
@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def wait(clock: Clock) -> Callable[[timedelta], datetime]:
-    """Lets time pass, and tells what the clock says then."""
+    """Lets time pass, and returns what the clock says then."""
 
     def passes(time: timedelta) -> datetime:
         clock.now += time

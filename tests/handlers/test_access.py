@@ -89,15 +89,15 @@ def address(path: str) -> str:
     return re.sub(r"{\w+}", "none", path.replace("{kind}", "github"))
 
 
-async def told(client: ClientSession, call: tuple[str, str], headers: dict[str, str]) -> str:
+async def admitted(client: ClientSession, call: tuple[str, str], headers: dict[str, str]) -> str:
     """As the table says it."""
     method, path = call
     answer = await client.request(method, address(path), headers=headers)
     if answer.status == 401:
         assert answer.headers["WWW-Authenticate"] == CHALLENGE
     if answer.status in {401, 403, 429}:
-        as_told = "application/vnd.api+json" if path.startswith("/api/v2/") else "application/problem+json"
-        assert answer.content_type == as_told
+        described = "application/vnd.api+json" if path.startswith("/api/v2/") else "application/problem+json"
+        assert answer.content_type == described
         return str(answer.status)
     return "yes"
 
@@ -107,7 +107,7 @@ async def test_the_table_holds(start: Callable[..., Any], column: str) -> None:
     client = await start(tokens=TOKENS, webhooks=SENDERS)
     for call, row in MAY.items():
         for headers in WHO[column]:
-            assert (call, await told(client, call, headers)) == (call, row[column])
+            assert (call, await admitted(client, call, headers)) == (call, row[column])
 
 
 @pytest.mark.parametrize("column", WHO)
@@ -118,7 +118,7 @@ async def test_where_there_are_users_the_open_calls_need_a_credential_too(
     locked_out = column in {"nobody", "unknown or expired"}
     for call, row in MAY.items():
         for headers in WHO[column][-1:]:
-            answered = await told(client, call, headers)
+            answered = await admitted(client, call, headers)
             assert (call, answered) in [(call, each) for each in ({"401", "429"} if locked_out else {row[column]})]
 
 
@@ -129,8 +129,8 @@ async def test_a_senders_signature_opens_its_own_route_and_no_other(start: Calla
     for call, row in MAY.items():
         expected = "yes" if call[1] == "/webhooks/{kind}" else row["nobody"]
         for headers in (signed, signed | bearer("canary-sender"), signed | basic("github", "canary-sender")):
-            assert (call, await told(client, call, headers)) == (call, expected)
-    assert await told(client, ("POST", "/webhooks/flux"), signed) == "401"
+            assert (call, await admitted(client, call, headers)) == (call, expected)
+    assert await admitted(client, ("POST", "/webhooks/flux"), signed) == "401"
 
 
 @pytest.mark.parametrize("kind", ASKING)
@@ -151,7 +151,7 @@ async def test_a_hook_that_asks_for_an_approval_is_opened_by_its_own_secret_alon
         )
     ]
     for headers in [*forged, *(headers for column in WHO.values() for headers in column)]:
-        assert await told(client, ("POST", f"/webhooks/{kind}"), headers) == "401"
+        assert await admitted(client, ("POST", f"/webhooks/{kind}"), headers) == "401"
 
 
 async def test_a_client_certificate_alone_opens_nothing(start: Callable[..., Any], tmp_path: Path) -> None:
@@ -172,13 +172,13 @@ async def test_a_client_certificate_alone_opens_nothing(start: Callable[..., Any
     authority.issue_cert("client@example.org").configure_cert(mine)
     async with ClientSession(client._base_url, connector=TCPConnector(ssl=mine)) as certified:
         for call, row in MAY.items():
-            assert (call, await told(certified, call, {})) == (call, row["nobody"])
+            assert (call, await admitted(certified, call, {})) == (call, row["nobody"])
 
 
 async def test_a_user_may_what_the_configuration_says(start: Callable[..., Any], web: ReloadingWebConfig) -> None:
     client = await start(users=[{"name": "ada", "scopes": ["admin"]}, {"name": "bob"}], web_config=web)
-    assert await told(client, ("POST", "/-/reload"), basic("ada", "canary-ada")) == "yes"
-    assert await told(client, ("POST", "/-/reload"), basic("bob", "canary-ada")) == "401"
+    assert await admitted(client, ("POST", "/-/reload"), basic("ada", "canary-ada")) == "yes"
+    assert await admitted(client, ("POST", "/-/reload"), basic("bob", "canary-ada")) == "401"
 
 
 async def test_a_head_request_needs_what_a_get_request_needs(start: Callable[..., Any]) -> None:
@@ -284,5 +284,5 @@ async def test_no_secret_is_in_any_answer_or_log(
         for headers in (headers for kind in WHO.values() for headers in kind):
             answer = await client.request(method, address(path), headers=headers)
             seen += await answer.text() + str(answer.headers)
-    told = capsys.readouterr()
-    assert "canary-" not in seen + told.out + told.err  # canary alone is also a way to deploy
+    logged = capsys.readouterr()
+    assert "canary-" not in seen + logged.out + logged.err  # canary alone is also a way to deploy

@@ -21,10 +21,10 @@ MINUTE_MS = 60_000
 async def post(client: ClientSession, path: str = PATH, **body: object) -> int:
     answer = await client.post(path, json=body)
     assert answer.status == 200, await answer.text()
-    told = await answer.json()
-    assert set(told) == {"message", "id"}
-    assert isinstance(told["id"], int)
-    return int(told["id"])
+    parsed = await answer.json()
+    assert set(parsed) == {"message", "id"}
+    assert isinstance(parsed["id"], int)
+    return int(parsed["id"])
 
 
 async def deployments(client: ClientSession) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ async def deployments(client: ClientSession) -> list[dict[str, Any]]:
     return sorted(listed, key=lambda each: str(each["started_at"]))
 
 
-async def test_a_script_that_writes_at_the_start_and_patches_the_end_tells_of_one_deployment(
+async def test_a_script_that_writes_at_the_start_and_patches_the_end_reports_one_deployment(
     client: ClientSession, wait: Callable[[timedelta], datetime]
 ) -> None:
     tags = ["deploy", "service:checkout", "environment: staging", "version=v2.1.0", "commit:c0ffee", "eu"]
@@ -41,12 +41,12 @@ async def test_a_script_that_writes_at_the_start_and_patches_the_end_tells_of_on
     wait(timedelta(minutes=1))
     answer = await client.patch(f"{PATH}/{number}", json={"timeEnd": NOON_MS, "text": "Deployed checkout"})
     assert (answer.status, await answer.json()) == (200, {"message": "Annotation patched"})
-    (told,) = await deployments(client)
+    (deployment,) = await deployments(client)
     words = ("service", "environment", "version", "commit", "status", "received_from", "description")
     expected = ["checkout", "staging", "v2.1.0", "c0ffee", "succeeded", "grafana", "Deployed checkout"]
-    assert [told[word] for word in words] == expected
-    assert (told["started_at"], told["finished_at"]) == ("2026-03-02T11:55:00Z", "2026-03-02T12:00:00Z")
-    report = await (await client.get(f"/api/v1/deployments/{told['id']}")).json()
+    assert [deployment[word] for word in words] == expected
+    assert (deployment["started_at"], deployment["finished_at"]) == ("2026-03-02T11:55:00Z", "2026-03-02T12:00:00Z")
+    report = await (await client.get(f"/api/v1/deployments/{deployment['id']}")).json()
     assert report["looks"][0]["due_at"] == "2026-03-02T12:04:00Z"
     kept = await (await client.get(f"{PATH}/{number}")).json()
     assert kept == {
@@ -59,7 +59,7 @@ async def test_a_script_that_writes_at_the_start_and_patches_the_end_tells_of_on
         "tags": tags,
         "created": NOON_MS,
         "updated": NOON_MS + MINUTE_MS,
-        "data": {"deployment_id": told["id"]},
+        "data": {"deployment_id": deployment["id"]},
     }
 
 
@@ -120,13 +120,13 @@ async def test_fluxs_grafana_provider_works_unchanged_and_a_revision_is_one_depl
     wait(timedelta(days=2))
     for revision, after in (("6.5.0", 0), ("6.5.0", 30), ("6.5.1", 7200), ("6.5.0", 90_000), ("6.5.0", 100_000)):
         await post(client, **flux(revision, after))
-    told = await deployments(client)
-    assert [(each["service"], each["version"]) for each in told] == [
+    found = await deployments(client)
+    assert [(each["service"], each["version"]) for each in found] == [
         ("checkout", "6.5.0"),
         ("checkout", "6.5.1"),
         ("checkout", "6.5.0"),  # rolled back
     ]
-    assert {each["environment"] for each in told} == {"production"}
+    assert {each["environment"] for each in found} == {"production"}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_fluxs_grafana_provider_works_unchanged_and_a_revision_is_one_depl
         {"text": "null", "tags": None, "dashboardId": 7, "userId": 3, "data": {"x": 1}},
     ],
 )
-async def test_what_tells_of_no_deployment_is_kept_and_answered_all_the_same(
+async def test_what_reports_no_deployment_is_kept_and_answered_all_the_same(
     client: ClientSession, body: dict[str, object]
 ) -> None:
     number = await post(client, **body)
@@ -151,13 +151,17 @@ async def test_what_tells_of_no_deployment_is_kept_and_answered_all_the_same(
 async def test_an_annotation_that_becomes_one_of_a_deployment_is_linked_then(client: ClientSession) -> None:
     number = await post(client, text="x", tags=["service:checkout"])
     await client.patch(f"{PATH}/{number}", json={"tags": ["deploy", "service:checkout"]})
-    (told,) = await deployments(client)
+    (deployment,) = await deployments(client)
     await client.put(f"{PATH}/{number}", json={"text": "y", "tags": ["deploy", "service:x"], "time": NOON_MS - 60_000})
     (moved,) = await deployments(client)
-    assert (moved["id"], moved["service"], moved["started_at"]) == (told["id"], "checkout", "2026-03-02T11:59:00Z")
+    assert (moved["id"], moved["service"], moved["started_at"]) == (
+        deployment["id"],
+        "checkout",
+        "2026-03-02T11:59:00Z",
+    )
     removed = await client.delete(f"{PATH}/{number}")
     assert await removed.json() == {"message": "Annotation deleted"}
-    assert [each["id"] for each in await deployments(client)] == [told["id"]]
+    assert [each["id"] for each in await deployments(client)] == [deployment["id"]]
     again = await post(client, text="x")
     assert again > number
 

@@ -42,7 +42,7 @@ def role(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=CALLERS)
 async def caller(request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
-    """Each of the systems that tell that they wait."""
+    """Each of the systems that say that they wait."""
     chosen = CALLERS[request.param]()
     await chosen.start()
     yield chosen
@@ -87,9 +87,9 @@ async def test_what_may_go_on_is_approved_at_once_and_once(
     serve: Callable[..., Any], caller: Caller, store: SQLiteStore, capfd: pytest.CaptureFixture[str]
 ) -> None:
     client = await serve(caller)
-    status, told = await ask(client, caller)
+    status, received = await ask(client, caller)
     assert status == 200
-    assert told["gate"]["enforced_verdict"] in {"allow", "warn"}
+    assert received["gate"]["enforced_verdict"] in {"allow", "warn"}
     await caller.until(lambda: bool(caller.calls))
     assert caller.decisions() == ["approved"]
     await until(store, lambda found: not found)
@@ -105,12 +105,12 @@ async def test_what_may_go_on_is_approved_at_once_and_once(
         assert secret not in written.out + written.err
 
 
-async def test_a_hold_that_becomes_an_allow_is_told(
+async def test_a_hold_that_becomes_an_allow_is_reported(
     serve: Callable[..., Any], caller: Caller, store: SQLiteStore, wait: Callable[[timedelta], datetime]
 ) -> None:
     client = await serve(caller, **frozen(0.5))
-    status, told = await ask(client, caller)
-    assert (status, told["gate"]["enforced_verdict"]) == (200, "hold")
+    status, received = await ask(client, caller)
+    assert (status, received["gate"]["enforced_verdict"]) == (200, "hold")
     if isinstance(caller, GitHubCaller):
         await caller.until(lambda: bool(caller.calls))
         assert caller.decisions() == ["waiting"]
@@ -139,7 +139,7 @@ async def test_a_hold_that_lasts_too_long_is_a_rejection_that_says_so(
 
 
 @pytest.mark.parametrize(("calendar", "decision"), [({}, "approved"), (frozen(48), "rejected")])
-async def test_who_waited_at_a_restart_is_told_after_it(
+async def test_who_waited_at_a_restart_is_answered_after_it(
     serve: Callable[..., Any], caller: Caller, store: SQLiteStore, calendar: dict[str, Any], decision: str
 ) -> None:
     headers, body = caller.delivery()
@@ -160,7 +160,7 @@ async def test_who_waited_at_a_restart_is_told_after_it(
     assert caller.decisions() == [decision]
 
 
-async def test_all_who_wait_are_told_and_share_one_token(serve: Callable[..., Any], store: SQLiteStore) -> None:
+async def test_all_who_wait_are_answered_and_share_one_token(serve: Callable[..., Any], store: SQLiteStore) -> None:
     caller = GitHubCaller()
     await caller.start()
     _, body = caller.delivery()
@@ -232,9 +232,9 @@ async def test_a_callback_to_any_other_address_is_refused_and_never_made(
     place = address.format(url=caller.url)
     path = GitHubCaller.path if place else ""
     words = {"deployment_callback_url": f"{place}{path}"} if kind == "github" else {"PlanUrl": place or "-"}
-    status, told = await ask(client, caller, **words)
+    status, received = await ask(client, caller, **words)
     assert status == 422
-    assert "callbacks go to" in told["errors"][0]["message"]
+    assert "callbacks go to" in received["errors"][0]["message"]
     assert await store.automation.approvals() == []
     assert (caller.calls, caller.refused) == ([], 0)
     await caller.stop()
@@ -293,9 +293,9 @@ async def test_without_a_block_nobody_is_called_back_and_the_answer_says_so(
     serve: Callable[..., Any], caller: Caller, store: SQLiteStore
 ) -> None:
     client = await serve(caller, approvals=[])
-    status, told = await ask(client, caller)
+    status, received = await ask(client, caller)
     assert status == 200
-    assert "nobody is called back" in told["ignored"][-1]["reason"]
+    assert "nobody is called back" in received["ignored"][-1]["reason"]
     assert await store.automation.approvals() == []
 
 
@@ -337,9 +337,9 @@ async def test_a_check_of_azure_devops_that_hands_no_token_over_is_answered_in_t
     await caller.start()
     client = await serve(caller, approvals=[])
     await remember(store, deployment(), impact(outcome))
-    status, told = await ask(client, caller, AuthToken="", phase="post")
-    assert (status, told["gate"]["enforced_verdict"]) == (200, verdict)
-    assert told["gate"]["data"]["ok"] is (verdict == "allow")
+    status, received = await ask(client, caller, AuthToken="", phase="post")
+    assert (status, received["gate"]["enforced_verdict"]) == (200, verdict)
+    assert received["gate"]["data"]["ok"] is (verdict == "allow")
     assert await store.automation.approvals() == []
     await caller.stop()
 
@@ -360,7 +360,7 @@ async def test_a_comment_is_shown_as_it_is_and_mentions_nobody(serve: Callable[.
     await caller.stop()
 
 
-async def test_a_wait_whose_reason_changes_is_told_nine_times_and_then_the_decision(store: SQLiteStore) -> None:
+async def test_a_wait_whose_reason_changes_is_answered_nine_times_and_then_the_decision(store: SQLiteStore) -> None:
     caller = GitHubCaller()
     await caller.start()
     approver = build("approvals", "github", {key: each for key, each in caller.block().items() if key != "kind"}, "")

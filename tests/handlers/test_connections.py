@@ -52,8 +52,8 @@ async def test_five_hundred_half_open_connections_stop_nobody(start: Callable[..
         for _ in range(500):
             _, writer = await half_open.enter_async_context(connected(client))
             writer.write(b"POST /api/v1/deployments HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n")
-        told = (client.post("/api/v1/deployments", json={"service": "s"}) for _ in range(20))
-        assert {answer.status for answer in await asyncio.gather(*told)} == {201}
+        posts = (client.post("/api/v1/deployments", json={"service": "s"}) for _ in range(20))
+        assert {answer.status for answer in await asyncio.gather(*posts)} == {201}
 
 
 class Surprised(MemoryDeployments):
@@ -77,7 +77,7 @@ async def test_what_nobody_expected_is_a_problem_without_details(
     await client.close()
 
 
-async def test_browsers_are_told_to_run_and_embed_nothing(client: ClientSession) -> None:
+async def test_browsers_are_asked_to_run_and_embed_nothing(client: ClientSession) -> None:
     for path in ("/", "/metrics", "/api/v1/deployments", "/nothing", "/-/healthy"):
         headers = (await client.get(path)).headers
         assert headers["X-Content-Type-Options"] == "nosniff"

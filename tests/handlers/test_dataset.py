@@ -21,17 +21,17 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 async def client_of_three(store: SQLiteStore, start: Callable[..., Any]) -> ClientSession:
     for number in range(3):
         at = NOON - timedelta(days=9 - 3 * number)
-        told = Deployment(
+        deployment = Deployment(
             id=f"d{number}", service="api", environment="production", started_at=at, actor="anna", received_at=at
         )
         impact = Impact(
-            deployment_id=told.id,
+            deployment_id=deployment.id,
             measured_at=at + timedelta(hours=1),
             shifts=(),
             outcome=Outcome.SUCCESS,
             outcome_reason="planted",
         )
-        await remember(store, told, impact)
+        await remember(store, deployment, impact)
     client = await start()
     assert isinstance(client, ClientSession)
     return client
@@ -52,7 +52,7 @@ async def test_both_formats_hold_the_same_rows_and_nobody_s_name(
     assert (tmp_path / "salt").stat().st_mode & 0o777 == 0o600
 
 
-async def test_only_the_newest_are_told_where_a_limit_asks_for_it(client_of_three: ClientSession) -> None:
+async def test_only_the_newest_are_reported_where_a_limit_asks_for_it(client_of_three: ClientSession) -> None:
     text = await (await client_of_three.get("/api/v1/dataset", params={"limit": 1})).text()
     assert [orjson.loads(line)["id_deployment"] for line in text.splitlines()] == ["d2"]
 

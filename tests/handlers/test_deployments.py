@@ -44,7 +44,7 @@ async def _metrics(client: ClientSession) -> str:
     return await answer.text()
 
 
-async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(client: ClientSession) -> None:
+async def test_every_field_that_is_reported_comes_back_and_links_lead_to_the_report(client: ClientSession) -> None:
     answer = await client.post(PATH, json=BODY)
     stored = await answer.json()
     assert answer.status == 201
@@ -54,7 +54,7 @@ async def test_every_field_that_is_told_comes_back_and_links_lead_to_the_report(
     assert report["deployment"] == {name: value for name, value in stored.items() if name not in {"links", "warnings"}}
 
 
-async def test_the_least_that_can_be_told_is_a_service(client: ClientSession) -> None:
+async def test_the_least_that_can_be_reported_is_a_service(client: ClientSession) -> None:
     stored = await (await client.post(PATH, json={"service": "checkout"})).json()
     assert stored["environment"] == "production"
     assert stored["started_at"] == "2026-03-02T12:00:00Z"
@@ -63,15 +63,15 @@ async def test_the_least_that_can_be_told_is_a_service(client: ClientSession) ->
 
 async def test_the_same_id_again_is_answered_with_the_first_object(client: ClientSession) -> None:
     first = await client.post(PATH, json=BODY)
-    again = await client.post(PATH, json=BODY | {"description": "told twice"})
+    again = await client.post(PATH, json=BODY | {"description": "sent twice"})
     assert (first.status, again.status) == (201, 200)
     assert await first.json() == await again.json()
 
 
 async def test_an_idempotency_key_again_is_answered_with_the_first_object(client: ClientSession) -> None:
     key = {"Idempotency-Key": "delivery-1"}
-    told = [client.post(PATH, json={"service": "checkout"}, headers=key) for _ in range(20)]
-    answers = await asyncio.gather(*told)
+    posts = [client.post(PATH, json={"service": "checkout"}, headers=key) for _ in range(20)]
+    answers = await asyncio.gather(*posts)
     assert sorted(answer.status for answer in answers) == [200] * 19 + [201]
     assert len({(await answer.json())["id"] for answer in answers}) == 1
 
@@ -224,8 +224,8 @@ async def test_a_deployment_is_on_the_page_as_soon_as_it_is_acknowledged(client:
     started, ended = (families[f"afdp_deployment_{name}_seconds"].samples for name in ("timestamp", "end_timestamp"))
     assert [(sample.labels, sample.value) for sample in started] == [(whose, 1772449200)]
     assert [(sample.labels, sample.value) for sample in ended] == [(whose, 1772449500)]
-    told = {"version": "v2.1.0", "team": "payments", "strategy": "canary", "change_type": "code,database"}
-    assert [sample.labels for sample in families["afdp_deployment_info"].samples] == [whose | told]
+    fields = {"version": "v2.1.0", "team": "payments", "strategy": "canary", "change_type": "code,database"}
+    assert [sample.labels for sample in families["afdp_deployment_info"].samples] == [whose | fields]
     assert families["afdp_annotations_received"].samples[0].labels == {"kind": "api"}
 
 
@@ -245,8 +245,8 @@ async def test_a_service_that_is_not_configured_is_kept_and_its_sender_warned(st
     assert "did you mean checkout?" in page
 
     url = str(client._base_url)
-    told = await annotate(url, "--service=serch")
-    assert (told.exit_code, "did you mean search? Known: checkout, search." in told.stderr) == (0, True)
+    result = await annotate(url, "--service=serch")
+    assert (result.exit_code, "did you mean search? Known: checkout, search." in result.stderr) == (0, True)
 
 
 async def annotate(url: str, *arguments: str) -> Result:

@@ -30,7 +30,7 @@ async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False, timeout=60)
 
 
-async def test_the_days_and_the_environment_that_are_asked_for_are_told(
+async def test_the_days_and_the_environment_that_are_asked_for_are_shown(
     client: ClientSession, store: SQLiteStore
 ) -> None:
     await harmed(store, "old", 9)

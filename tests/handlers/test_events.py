@@ -18,15 +18,15 @@ async def test_an_event_is_recorded_once_and_its_end_may_come_later(client: Clie
     first = await client.post(PATH, json={"name": "outage", "kind": "incident", "id": "inc-1", "services": ["api"]})
     assert first.status == 201
     await described(first, "POST", PATH)
-    told = await first.json()
-    assert (told["start"], told["end"], told["services"]) == ("2026-03-02T12:00:00Z", None, ["api"])
+    event = await first.json()
+    assert (event["start"], event["end"], event["services"]) == ("2026-03-02T12:00:00Z", None, ["api"])
     again = await client.post(
-        PATH, json={"name": "outage", "kind": "incident", "id": "inc-1", "start": told["start"], "end": 1772455200}
+        PATH, json={"name": "outage", "kind": "incident", "id": "inc-1", "start": event["start"], "end": 1772455200}
     )
     assert again.status == 200
     await described(again, "POST", PATH)
     assert (await again.json())["end"] == "2026-03-02T12:40:00Z"
-    late = await client.post(PATH, json={"name": "outage", "id": "inc-1", "start": told["start"]})
+    late = await client.post(PATH, json={"name": "outage", "id": "inc-1", "start": event["start"]})
     assert (await late.json())["end"] == "2026-03-02T12:40:00Z"
 
 
@@ -39,7 +39,7 @@ async def test_events_are_listed_by_their_time(client: ClientSession) -> None:
     assert (await other.json())["events"] == []
 
 
-async def test_what_was_told_is_taken_into_account_at_once_and_after_a_restart(
+async def test_what_was_reported_is_taken_into_account_at_once_and_after_a_restart(
     start: Callable[..., Any], store: SQLiteStore
 ) -> None:
     configured = [{"name": "freeze", "kind": "freeze", "start": "2026-12-20T00:00:00Z", "end": "2027-01-02T00:00:00Z"}]
@@ -75,7 +75,7 @@ async def test_every_fault_is_named(client: ClientSession, body: dict[str, Any],
     assert (await answer.json())["errors"][0]["field"] == field
 
 
-async def test_an_incident_without_an_end_counts_for_a_day_after_it_was_told(
+async def test_an_incident_without_an_end_counts_for_a_day_after_it_was_reported(
     client: ClientSession, store: SQLiteStore, wait: Callable[[timedelta], Any]
 ) -> None:
     body = {"name": "outage", "kind": "incident", "id": "inc-1", "start": "2026-03-02T12:00:00Z"}

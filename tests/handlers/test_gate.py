@@ -225,7 +225,7 @@ async def test_a_level_that_acts_without_asking_waits_for_a_second_person_and_tr
     assert "allows level 5</td><td>bob</td><td>three &lt;good&gt; months" in page
 
 
-async def test_a_green_before_its_switch_is_told_in_the_answer_and_on_the_page(
+async def test_a_green_before_its_switch_is_reported_in_the_answer_and_on_the_page(
     start: Callable[..., Any], store: SQLiteStore
 ) -> None:
     client = await start(**ENFORCED)

@@ -70,7 +70,7 @@ FAULTS = {
     "a service that is a lone surrogate": (raw('{"service": "\\ud800"}'), "service"),
     "a service that is written backwards": (body(service="a\u202eb"), "service"),
     "an environment with a line separator": (body(environment="a\u2028b"), "environment"),
-    "a service that is told twice": (b'{"service": "a", "service": "b"}', "service"),
+    "a service that is named twice": (b'{"service": "a", "service": "b"}', "service"),
     "an unknown field": (body(servce="x"), "servce"),
     "an unknown field that is a lone surrogate": (raw('{"service": "a", "\\ud800": 1}'), "\\ud800"),
     "an unknown field that is deep": (raw('{"service": "a", "x": ' + "[" * 300 + "]" * 300 + "}"), "x"),
@@ -146,8 +146,8 @@ async def _unharmed(client: ClientSession, capsys: pytest.CaptureFixture[str]) -
     page = await (await client.get("/metrics")).text()
     families = {family.name: family.samples for family in text_string_to_metric_families(page)}
     assert [sample.labels["service"] for sample in families["afdp_deployment_info"]] == ["checkout"]
-    told = capsys.readouterr()
-    assert "Traceback" not in told.out + told.err
+    logged = capsys.readouterr()
+    assert "Traceback" not in logged.out + logged.err
 
 
 DATADOG = "/api/v2/deployments/gates"  # answers as Datadog's clients read it
@@ -183,13 +183,13 @@ async def test_each_fault_is_refused_by_the_name_of_its_field(
     for name, (content, field) in FAULTS.items():
         answer = await client.post(PATH, data=content, headers={"Content-Type": "application/json"})
         problem = await answer.json()
-        expected = 400 if name == "a service that is told twice" else 422
+        expected = 400 if name == "a service that is named twice" else 422
         assert (name, answer.status, problem["status"]) == (name, expected, expected)
         assert (name, [fault["field"] for fault in problem["errors"]]) == (name, [field])
     await _unharmed(client, capsys)
 
 
-async def test_all_faults_of_a_body_are_told_at_once(client: ClientSession) -> None:
+async def test_all_faults_of_a_body_are_reported_at_once(client: ClientSession) -> None:
     content = {
         "service": "",
         "servce": 1,

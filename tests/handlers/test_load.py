@@ -96,8 +96,8 @@ async def test_a_thousand_connections_of_one_address_lock_nobody_out(start: Call
 
 
 def test_whoever_is_worked_for_is_not_ended_and_the_next_one_is_refused() -> None:
-    told, ends = Counter[str](), list[str]()
-    connections = Connections(lambda reason: told.update([reason]), most=2, of_address=2)
+    statuses, ends = Counter[str](), list[str]()
+    connections = Connections(lambda reason: statuses.update([reason]), most=2, of_address=2)
     assert connections.enter("a", "1", lambda: ends.append("a"))
     connections.works("a")
     assert connections.enter("b", "2", lambda: ends.append("b"))
@@ -111,18 +111,18 @@ def test_whoever_is_worked_for_is_not_ended_and_the_next_one_is_refused() -> Non
     for each in ("a", "b", "c", "d", "never"):
         connections.leave(each)
     assert connections.enter("e", "1", lambda: ends.append("e"))
-    assert told == {"connections": 3}
+    assert statuses == {"connections": 3}
 
 
 def test_a_caller_that_asked_is_not_silent_and_one_that_did_not_is_ended() -> None:
-    told, ends = Counter[str](), list[str]()
-    connections = Connections(lambda reason: told.update([reason]))
+    statuses, ends = Counter[str](), list[str]()
+    connections = Connections(lambda reason: statuses.update([reason]))
     for name in ("asked", "silent"):
         connections.enter(name, "1", lambda name=name: ends.append(name))  # type: ignore[misc]
     connections.asked("asked")
     for name in ("asked", "silent", "gone"):
         connections.end_silent(name)
-    assert (ends, told) == (["silent"], {"slow_connection": 1})
+    assert (ends, statuses) == (["silent"], {"slow_connection": 1})
 
 
 async def test_bodies_without_proof_give_way_to_one_that_comes_at_once(start: Callable[..., Any]) -> None:
@@ -143,7 +143,7 @@ async def test_bodies_without_proof_give_way_to_one_that_comes_at_once(start: Ca
     assert found["slow"] >= 1
 
 
-async def test_where_no_other_body_is_on_its_way_the_next_one_is_told_to_come_again() -> None:
+async def test_where_no_other_body_is_on_its_way_the_next_one_is_asked_to_come_again() -> None:
     bodies = Bodies(lambda _: None, most=100)
     async with asyncio.timeout(60) as arriving:
         with bodies.held() as one, bodies.held() as other:
@@ -182,7 +182,7 @@ async def test_a_sender_that_goes_away_in_the_middle_leaves_no_traceback(
     assert "Traceback" not in "".join(capsys.readouterr())
 
 
-async def test_beyond_what_is_worked_on_at_once_callers_are_told_to_come_again(start: Callable[..., Any]) -> None:
+async def test_beyond_what_is_worked_on_at_once_callers_are_asked_to_come_again(start: Callable[..., Any]) -> None:
     store, slow = MemoryStore(), Slow(Data())
     store.deployments = slow
     client = await start(held=store, of_address=1000)

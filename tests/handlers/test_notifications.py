@@ -1,4 +1,4 @@
-"""The way from a deployment that is told to the annotation that a Grafana keeps."""
+"""The way from a deployment that is reported to the annotation that a Grafana keeps."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from annotating_grafana import AnnotatingGrafana, answers
 from loopback import Serve
 
 
-async def test_a_deployment_that_is_told_is_an_annotation_a_moment_later(
+async def test_a_deployment_that_is_reported_is_an_annotation_a_moment_later(
     start: Callable[..., Any], serve: Serve
 ) -> None:
     grafana = AnnotatingGrafana(faults=[answers(400)])

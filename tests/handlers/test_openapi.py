@@ -139,7 +139,7 @@ async def test_the_problems_are_as_described(client: ClientSession) -> None:
         await described(answer, method, path)
 
 
-async def test_who_is_locked_out_is_told_as_described(start: Callable[..., Any]) -> None:
+async def test_who_is_locked_out_is_reported_as_described(start: Callable[..., Any]) -> None:
     client = await start(tokens=[{"name": "gate", "token": "canary", "scopes": ["gate"]}])
     for route in ROUTES:
         if route.scope is not None:
@@ -149,7 +149,7 @@ async def test_who_is_locked_out_is_told_as_described(start: Callable[..., Any])
             await described(await client.request(route.method, path, headers=known), route.method, route.path)
 
 
-async def test_a_store_that_cannot_work_is_told_as_described(start: Callable[..., Any], tmp_path: Path) -> None:
+async def test_a_store_that_cannot_work_is_reported_as_described(start: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "ended").mkdir()
     ended = await SQLiteStore.open(tmp_path / "ended" / "ended.db")
     client = await start(held=ended)

@@ -85,33 +85,38 @@ async def test_what_similar_deployments_cost_is_predicted_with_its_range_and_its
 ) -> None:
     answer = await seasoned.post("/api/v1/predictions", json=PLANNED)
     assert answer.status == 200
-    told = await answer.json()
-    assert (told["basis"], told["n"]) == ("service", 60)
-    cost = told["cost_per_hour"]
+    prediction = await answer.json()
+    assert (prediction["basis"], prediction["n"]) == ("service", 60)
+    cost = prediction["cost_per_hour"]
     assert cost["currency"] == "USD"
     assert cost["chance_ratio"] > 0.85
     assert cost["low"] <= cost["median"] <= cost["high"]
     assert 800 < cost["if_moved"]["low"] <= cost["if_moved"]["median"] <= cost["if_moved"]["high"] < 1200
-    revenue = told["metrics"]["revenue_usd_per_hour"]
+    revenue = prediction["metrics"]["revenue_usd_per_hour"]
     assert revenue["low"] <= -1000 <= revenue["high"]
-    assert told["risk_ratio"] > 0.5
-    assert told["similar"]
-    assert all(similar["why"] for similar in told["similar"])
-    assert told["warnings"]
+    assert prediction["risk_ratio"] > 0.5
+    assert prediction["similar"]
+    assert all(similar["why"] for similar in prediction["similar"])
+    assert prediction["warnings"]
     harmless = await (await seasoned.post("/api/v1/predictions", json=PLANNED | {"change_types": ["code"]})).json()
-    assert harmless["risk_ratio"] < told["risk_ratio"]
+    assert harmless["risk_ratio"] < prediction["risk_ratio"]
 
 
 async def test_what_nobody_has_seen_is_predicted_cold_and_wide(client: ClientSession) -> None:
-    told = await (await client.post("/api/v1/predictions", json=PLANNED)).json()
-    assert (told["basis"], told["n"], told["similar"], told["cost_per_hour"]) == ("cold", 0, [], None)
-    assert told["risk"]["high"] - told["risk"]["low"] > 0.2
+    prediction = await (await client.post("/api/v1/predictions", json=PLANNED)).json()
+    assert (prediction["basis"], prediction["n"], prediction["similar"], prediction["cost_per_hour"]) == (
+        "cold",
+        0,
+        [],
+        None,
+    )
+    assert prediction["risk"]["high"] - prediction["risk"]["low"] > 0.2
 
 
 async def test_traits_of_requests_are_priced_in_the_answer_on_the_page_and_at_the_gate(client: ClientSession) -> None:
     traits = {"replicas_delta": 3, "cpu_request_delta_cores": 6}
-    told = await (await client.post("/api/v1/predictions", json=PLANNED | {"traits": traits})).json()
-    bill = told["cloud_cost_per_hour"]
+    prediction = await (await client.post("/api/v1/predictions", json=PLANNED | {"traits": traits})).json()
+    bill = prediction["cloud_cost_per_hour"]
     assert bill["low"] == pytest.approx(6 * 0.031611)
     assert bill["low"] <= bill["median"] < bill["high"]
     assert bill["currency"] == "USD"
@@ -146,11 +151,11 @@ async def test_every_fault_of_a_planned_deployment_is_named(client: ClientSessio
     assert named == {"service", "sevrice", "change_types[0]"}
 
 
-async def test_what_was_learned_is_told_in_sentences_with_their_evidence(seasoned: ClientSession) -> None:
-    told = (await (await seasoned.get("/api/v1/patterns")).json())["patterns"]
+async def test_what_was_learned_is_reported_in_sentences_with_their_evidence(seasoned: ClientSession) -> None:
+    patterns = (await (await seasoned.get("/api/v1/patterns")).json())["patterns"]
     about_migrations = [
         pattern
-        for pattern in told
+        for pattern in patterns
         if {"trait": "change_types", "op": "has", "value": "database"} in pattern["conditions"]
     ]
     assert about_migrations
@@ -164,11 +169,11 @@ async def test_what_was_learned_is_told_in_sentences_with_their_evidence(seasone
 
 
 async def test_the_coming_hours_are_ranked(seasoned: ClientSession) -> None:
-    told = await (await seasoned.get("/api/v1/windows?service=api&hours=24")).json()
-    assert len(told["hours"]) == 24
-    assert told["sentence"]
-    assert bool(told["best"]) is (told["saving"] is not None)
-    assert min(hour["start"] for hour in told["hours"]) == "2026-03-02T12:00:00Z"
+    windows = await (await seasoned.get("/api/v1/windows?service=api&hours=24")).json()
+    assert len(windows["hours"]) == 24
+    assert windows["sentence"]
+    assert bool(windows["best"]) is (windows["saving"] is not None)
+    assert min(hour["start"] for hour in windows["hours"]) == "2026-03-02T12:00:00Z"
 
 
 @pytest.mark.parametrize("query", ["", "?service=api&hours=0", "?service=api&hours=x", "?service=api&ours=3"])

@@ -15,13 +15,13 @@ async def predict(url: str, *arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, cli._afdp, command)
 
 
-async def test_a_prediction_is_told_with_its_range_and_what_it_rests_on(client: ClientSession) -> None:
+async def test_a_prediction_is_reported_with_its_range_and_what_it_rests_on(client: ClientSession) -> None:
     url = str(client._base_url)
-    told = await predict(url, "--service=checkout", "--change-type=database")
-    assert told.exit_code == 0, told.output
-    assert "Risk of degradation or failure: " in told.stdout
-    assert "(0 past deployments, basis: cold)" in told.stdout
-    assert "is a prior, not a finding" in told.stdout
+    result = await predict(url, "--service=checkout", "--change-type=database")
+    assert result.exit_code == 0, result.output
+    assert "Risk of degradation or failure: " in result.stdout
+    assert "(0 past deployments, basis: cold)" in result.stdout
+    assert "is a prior, not a finding" in result.stdout
     answer = json.loads((await predict(url, "--service=checkout", "--output=json")).stdout)
     assert (answer["basis"], answer["deployment"]["status"]) == ("cold", "planned")
 
@@ -49,16 +49,16 @@ kind: Service
 """
 
 
-async def test_two_folders_of_manifests_tell_what_more_the_cloud_costs(client: ClientSession, tmp_path: Path) -> None:
+async def test_two_folders_of_manifests_show_what_more_the_cloud_costs(client: ClientSession, tmp_path: Path) -> None:
     for side, replicas in (("before", 2), ("after", 5)):
         (tmp_path / side).mkdir()
         (tmp_path / side / "checkout.yaml").write_text(MANIFEST.format(replicas=replicas))
     before, after = str(tmp_path / "before"), str(tmp_path / "after")
     asked = (str(client._base_url), "--service=checkout", "--manifests")
-    told = await predict(*asked, before, after)
-    assert told.exit_code == 0, told.output
-    assert "Cloud cost: 3 more pods, 6 more cores, 24 GiB more memory: +$0.29 an hour [" in told.stdout
-    assert "afdp: not counted: Service (1)" in told.stderr
+    result = await predict(*asked, before, after)
+    assert result.exit_code == 0, result.output
+    assert "Cloud cost: 3 more pods, 6 more cores, 24 GiB more memory: +$0.29 an hour [" in result.stdout
+    assert "afdp: not counted: Service (1)" in result.stderr
     answer = json.loads((await predict(*asked, before, after, "--trait=replicas_delta=4", "--output=json")).stdout)
     traits = answer["deployment"]["traits"]
     assert (traits["replicas_delta"], traits["cpu_request_delta_cores"]) == (4, 6)
@@ -75,8 +75,8 @@ async def test_a_deployment_is_reported_with_what_it_requests_more(client: Clien
     (tmp_path / "broken.yaml").write_text("{{ template }}: [")
     sides = [str(tmp_path / side) for side in ("before", "after")]
     command = ["annotate", f"--url={client._base_url}", "--service=checkout", "--tries=1", "--manifests"]
-    told = await asyncio.to_thread(CliRunner().invoke, cli._afdp, [*command, *sides])
-    assert told.exit_code == 0, told.output
+    result = await asyncio.to_thread(CliRunner().invoke, cli._afdp, [*command, *sides])
+    assert result.exit_code == 0, result.output
     (stored,) = (await (await client.get("/api/v1/deployments")).json())["deployments"]
     assert (stored["traits"]["replicas_delta"], stored["traits"]["memory_request_delta_gib"]) == (-1, -8)
     broken = [*command, str(tmp_path), sides[1]]

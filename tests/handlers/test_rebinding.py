@@ -17,7 +17,7 @@ GUARDS = (
     "PrivateNetworkAccessSendPreflights",
 )
 REBOUND = """async () => {
-    const told = [];
+    const statuses = [];
     for (const [method, path, body] of [
         ["POST", "/api/v1/deployments", '{"service": "s", "id": "framed"}'],
         ["PATCH", "/api/v1/deployments/known", '{"note": "framed"}'],
@@ -27,9 +27,9 @@ REBOUND = """async () => {
         ["GET", "/metrics", null],
     ]) {
         const headers = body ? {"Content-Type": "application/json"} : {};
-        told.push((await fetch(path, {method, body, headers})).status);
+        statuses.push((await fetch(path, {method, body, headers})).status);
     }
-    return told;
+    return statuses;
 }"""
 FOREIGN = """async (ours) => {
     const body = '{"service": "s", "id": "framed"}';
@@ -84,7 +84,7 @@ async def known(client: ClientSession) -> list[tuple[str, str | None]]:
 
 
 @pytest.mark.parametrize(
-    ("external", "told", "kept"),
+    ("external", "reached", "kept"),
     [
         (External(), [421] * 6, [("known", None)]),
         (External(f"http://{STRANGER}"), [201, 200, 200, 200, 200, 200], [("framed", None), ("known", "framed")]),
@@ -95,13 +95,13 @@ async def test_a_name_that_is_bound_anew_reaches_nothing(
     start: Callable[..., Any],
     unguarded: Browser,
     external: External,
-    told: list[int],
+    reached: list[int],
     kept: list[tuple[str, str | None]],
 ) -> None:
     client = await start(external=external)
     assert (await client.post("/api/v1/deployments", json={"service": "s", "id": "known"})).status == 201
     page = await opened(unguarded, f"http://{STRANGER}:{client._base_url.port}/start")
-    assert await page.evaluate(REBOUND) == told
+    assert await page.evaluate(REBOUND) == reached
     assert sorted(await known(client)) == kept
 
 

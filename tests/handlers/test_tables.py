@@ -125,7 +125,7 @@ async def test_similar_deployments_come_as_rows_without_the_one_that_is_asked_fo
     assert all(row["why"] for row in answer["rows"])
 
 
-async def test_what_is_not_known_is_told_as_such(client: ClientSession) -> None:
+async def test_what_is_not_known_is_reported_as_such(client: ClientSession) -> None:
     assert (await client.get("/api/v1/tables/similar", params={"deployment_id": "nobody"})).status == 404
     assert (await client.get("/api/v1/tables/similar")).status == 422
     assert await (await client.get("/api/v1/tables/stories")).json() == {"rows": []}

@@ -40,7 +40,7 @@ Deliver = Callable[..., Awaitable[ClientResponse]]
 
 @pytest.fixture
 async def client(start: Callable[..., Any]) -> ClientSession:
-    """A client of an exporter that GitHub may tell."""
+    """A client of an exporter that GitHub may call."""
     started = await start(webhooks=BLOCKS)
     assert isinstance(started, ClientSession)
     return started
@@ -70,11 +70,16 @@ async def test_the_events_of_a_deployment_become_one_life(client: ClientSession,
     answer = await deliver(event())
     assert answer.status == 200
     await described(answer, "POST", "/webhooks/{kind}")
-    (told,) = (await answer.json())["deployments"]
-    assert (told["id"], told["service"], told["status"], told["created"]) == (ONE, "hello", "started", True)
+    (deployment,) = (await answer.json())["deployments"]
+    assert (deployment["id"], deployment["service"], deployment["status"], deployment["created"]) == (
+        ONE,
+        "hello",
+        "started",
+        True,
+    )
     await deliver(event("in_progress", 2))
-    (told,) = (await (await deliver(event("success", 9))).json())["deployments"]
-    assert (told["status"], told["created"], told["changed"]) == ("succeeded", False, True)
+    (deployment,) = (await (await deliver(event("success", 9))).json())["deployments"]
+    assert (deployment["status"], deployment["created"], deployment["changed"]) == ("succeeded", False, True)
     report = await (await client.get(f"/api/v1/deployments/{ONE}")).json()
     assert report["deployment"]["started_at"] == "2026-03-02T10:00:00Z"
     assert report["deployment"]["finished_at"] == "2026-03-02T10:09:00Z"
@@ -84,8 +89,8 @@ async def test_the_events_of_a_deployment_become_one_life(client: ClientSession,
 
 async def test_a_delivery_that_comes_again_changes_nothing(client: ClientSession, deliver: Deliver) -> None:
     await deliver(event("success", 9))
-    (told,) = (await (await deliver(event("success", 9))).json())["deployments"]
-    assert (told["id"], told["changed"], told["created"]) == (ONE, False, False)
+    (deployment,) = (await (await deliver(event("success", 9))).json())["deployments"]
+    assert (deployment["id"], deployment["changed"], deployment["created"]) == (ONE, False, False)
     page = await (await client.get("/api/v1/deployments")).json()
     assert len(page["deployments"]) == 1
     assert await counted(client, "afdp_annotations_received_total") == {("github",): 2}  # its creation and its status
@@ -112,7 +117,7 @@ async def test_what_was_called_off_before_it_began_is_not_looked_at(
     assert await store.looks.of_deployment("github:octo:hello:run:7:1") == ()
 
 
-async def test_why_an_event_was_ignored_is_told(client: ClientSession, deliver: Deliver) -> None:
+async def test_why_an_event_was_ignored_is_reported(client: ClientSession, deliver: Deliver) -> None:
     answer = await deliver({"zen": "Keep it logically awesome."}, "ping")
     assert (answer.status, await answer.json()) == (
         200,
@@ -127,17 +132,17 @@ async def test_rules_name_the_service_or_leave_an_event_out(start: Callable[...,
         {"match": {"repository": "octo/(.*)"}, "service": "shop-${1}", "environment": "live"},
     ]
     client = await start(webhooks=BLOCKS, mapping=mapping)
-    for name, told in (("pr-12", 0), ("production", 1)):
+    for name, count in (("pr-12", 0), ("production", 1)):
         raw = json.dumps(event(environment=name)).encode()
         signature = "sha256=" + hmac.new(SECRET.encode(), raw, hashlib.sha256).hexdigest()
         headers = {"X-GitHub-Event": "deployment", "X-Hub-Signature-256": signature}
         answer = await (await client.post(PATH, data=raw, headers=headers)).json()
-        assert len(answer["deployments"]) == told
+        assert len(answer["deployments"]) == count
     found = await store.deployments.find(ONE)
     assert (found.service, found.environment) == ("shop-hello", "live")
 
 
-async def test_a_sender_whose_clock_is_wrong_is_told_so(deliver: Deliver) -> None:
+async def test_a_sender_whose_clock_is_wrong_is_warned(deliver: Deliver) -> None:
     answer = await deliver(event(created_at="2026-03-02T13:00:01Z"))
     assert answer.status == 422
     assert (await answer.json())["errors"][0]["field"] == "at"
@@ -226,8 +231,8 @@ async def test_an_event_counts_for_three_days_and_longer(
 ) -> None:
     await deliver(event("success", 9))
     wait(timedelta(days=40))
-    (told,) = (await (await deliver(event("success", 9))).json())["deployments"]
-    assert told["changed"] is False
+    (deployment,) = (await (await deliver(event("success", 9))).json())["deployments"]
+    assert deployment["changed"] is False
     assert len((await store.deployments.page()).deployments) == 1
 
 

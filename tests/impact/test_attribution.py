@@ -54,7 +54,7 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
         judge([1.0, 2.0], [1.0], 1.0)
 
 
-def test_a_common_shock_is_told_from_the_deployment_by_a_control() -> None:
+def test_a_common_shock_is_told_apart_from_the_deployment_by_a_control() -> None:
     rng = np.random.default_rng(5)
     times, values = series(5)
     control = 10.0 * values + rng.normal(0.0, 5.0, len(values))
@@ -84,7 +84,7 @@ def test_what_came_back_is_transient_with_its_end() -> None:
     assert finding.duration_seconds == pytest.approx(8 * STEP, abs=4 * STEP)
 
 
-def test_a_grown_spread_without_a_shift_blames_nobody_and_is_told() -> None:
+def test_a_grown_spread_without_a_shift_blames_nobody_and_is_reported() -> None:
     times, values = series(9)
     values[550:] += np.random.default_rng(9).normal(0.0, 6.0, 50)
     finding = judge(times, values, times[550])

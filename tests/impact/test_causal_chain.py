@@ -154,7 +154,7 @@ def test_support_is_handed_down_the_chain_and_not_by_what_is_too_late_itself(
     assert supported(broken, case(metrics=ALL)) == {"sessions": False, "revenue": False}
 
 
-def test_a_chain_is_told_step_by_step(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
+def test_a_chain_is_reported_step_by_step(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
     found = causal_links([shift(REVENUE, 11), shift(LATENCY, 1), shift(SESSIONS, 5)], case(metrics=ALL))
     assert steps(found) == [("latency", "sessions", 4, False), ("sessions", "revenue", 6, False)]
 
@@ -182,7 +182,7 @@ def test_no_step_goes_against_the_layers_or_between_metrics_without_a_path(
     assert causal_links([shift(LATENCY, 1), shift(ERRORS, 6)], case(metrics=ALL)) == ()
 
 
-def test_of_causes_that_moved_together_none_is_told_unless_something_tells_them_apart(
+def test_of_causes_that_moved_together_none_is_stated_unless_something_tells_them_apart(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]
 ) -> None:
     now = [shift(LATENCY, 1), shift(ERRORS, 1.5), shift(SESSIONS, 7)]
@@ -205,7 +205,7 @@ def test_of_causes_that_moved_together_none_is_told_unless_something_tells_them_
     assert [(link.cause, link.seen_before) for link in found] == [("latency", 1)]
 
 
-def test_a_cause_whose_order_cannot_be_told_leaves_the_one_before_it_untold(
+def test_a_cause_whose_order_is_unknown_leaves_the_one_before_it_unstated(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     vague = shift(LATENCY, 3)
@@ -214,7 +214,7 @@ def test_a_cause_whose_order_cannot_be_told_leaves_the_one_before_it_untold(
     assert steps(found) == [("latency", "sessions", 0, True)]
 
 
-def test_an_order_that_one_deployment_cannot_tell_is_told_by_several(
+def test_an_order_that_one_deployment_leaves_open_is_found_by_several(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]
 ) -> None:
     def vague(metric: Metric, minute: float) -> Shift:
@@ -234,14 +234,14 @@ def test_an_order_that_one_deployment_cannot_tell_is_told_by_several(
         )
         past.append(MeasuredDeployment(deployment=earlier, impact=impact))
     assert steps(causal_links(now, case(metrics=ALL))) == [("latency", "sessions", 0, True)]
-    (told,) = causal_links(now, case(metrics=ALL, past=tuple(past)))
-    assert (told.together, told.lag, told.seen_before) == (False, 4 * MINUTE, 3)
+    (link,) = causal_links(now, case(metrics=ALL, past=tuple(past)))
+    assert (link.together, link.lag, link.seen_before) == (False, 4 * MINUTE, 3)
     at_once = (vague(LATENCY, 1), vague(SESSIONS, 2))
     (still,) = causal_links(at_once, case(metrics=ALL, past=tuple(past)))
     assert still.together
 
 
-def test_causes_that_are_all_declared_are_all_told(
+def test_causes_that_are_all_declared_are_all_reported(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     mood = replace(MOOD, leads_to=("revenue",))

@@ -41,7 +41,7 @@ def sale(
 
 
 @pytest.mark.parametrize("minute", [1, 0, -5, 2])
-def test_a_sale_that_begins_at_the_onset_is_told_and_nobody_is_blamed(
+def test_a_sale_that_begins_at_the_onset_is_reported_and_nobody_is_blamed(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment], minute: float
 ) -> None:
     impact = assemble_impact([shift(LATENCY, 1)], case(metrics=(LATENCY,), calendar=(sale(deploy, minute),)))

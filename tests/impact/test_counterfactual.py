@@ -58,8 +58,8 @@ def test_nine_of_ten_single_values_after_nothing_lie_in_the_band(likeness: float
 
 @pytest.mark.parametrize("shift", [-20.0, 0.0, 20.0])
 def test_measured_less_expected_is_the_change_that_was_judged(shift: float) -> None:
-    told = world(4, 90, shift=shift)
-    finding, found = judge(told.times, told.values, told.deployed_at, step=STEP), told.drawn()
+    series = world(4, 90, shift=shift)
+    finding, found = judge(series.times, series.values, series.deployed_at, step=STEP), series.drawn()
     assert found.level is not None
     assert found.level.measured - found.level.expected == pytest.approx(finding.change)
     assert found.level.measured - found.level.high == pytest.approx(finding.low)
@@ -69,11 +69,11 @@ def test_measured_less_expected_is_the_change_that_was_judged(shift: float) -> N
 
 
 def test_what_came_and_went_is_drawn_over_the_level_before_it() -> None:
-    told = world(5, 90, rhythm=0.0)
-    values = told.values.copy()
+    series = world(5, 90, rhythm=0.0)
+    values = series.values.copy()
     values[BEFORE + 2 : BEFORE + 8] += 40
-    away = World(times=told.times, values=values)
-    finding, found = judge(told.times, values, told.deployed_at, step=STEP), away.drawn()
+    away = World(times=series.times, values=values)
+    finding, found = judge(series.times, values, series.deployed_at, step=STEP), away.drawn()
     assert finding.verdict == "transient"
     assert found.level is not None
     assert found.level.measured - found.level.expected == pytest.approx(finding.change)
@@ -88,9 +88,9 @@ def test_the_rhythm_of_the_day_is_followed() -> None:
 
 
 def test_the_control_is_followed_as_far_as_it_explained_the_series_before() -> None:
-    told = world(7, 120, rhythm=0.0, likeness=0.0)
-    common = np.cumsum(np.random.default_rng(70).normal(0, 1, told.times.size))
-    both = World(times=told.times, values=told.values + 2 * common)
+    series = world(7, 120, rhythm=0.0, likeness=0.0)
+    common = np.cumsum(np.random.default_rng(70).normal(0, 1, series.times.size))
+    both = World(times=series.times, values=series.values + 2 * common)
     with_control, alone = both.drawn(control=common + 50), both.drawn()
     after = np.array(alone.measured[-len(alone.expected) :], dtype=float)
     misses = [np.std(after - found.expected) for found in (with_control, alone)]
@@ -98,11 +98,11 @@ def test_the_control_is_followed_as_far_as_it_explained_the_series_before() -> N
 
 
 def test_a_gap_stays_a_gap_and_a_shift_of_an_earlier_deployment_is_shown_as_measured() -> None:
-    told = world(8, 60, rhythm=0.0, likeness=0.0)
-    values = told.values.copy()
+    series = world(8, 60, rhythm=0.0, likeness=0.0)
+    values = series.values.copy()
     values[: BEFORE - 40] -= 50
     values[BEFORE - 20 : BEFORE - 10] = np.nan
-    found = World(times=told.times, values=values).drawn(earlier_deployments=(float(told.times[BEFORE - 40]),))
+    found = World(times=series.times, values=values).drawn(earlier_deployments=(float(series.times[BEFORE - 40]),))
     first = len(found.measured) - len(found.expected)
     assert found.measured[first - 20 : first - 10] == (None,) * 10
     assert float(found.measured[0] or 0) < 60 < float(found.measured[first - 1] or 0)
@@ -110,8 +110,10 @@ def test_a_gap_stays_a_gap_and_a_shift_of_an_earlier_deployment_is_shown_as_meas
 
 @pytest.mark.parametrize("known", [0, 1, 5, 30])
 def test_with_too_little_to_judge_the_series_is_shown_and_nothing_is_expected_of_it(known: int) -> None:
-    told = world(9, 30)
-    few = World(times=told.times, values=np.where(np.arange(told.times.size) >= BEFORE - known, told.values, np.nan))
+    series = world(9, 30)
+    few = World(
+        times=series.times, values=np.where(np.arange(series.times.size) >= BEFORE - known, series.values, np.nan)
+    )
     if known < 20:
         found = few.drawn()
         assert (found.expected, found.level) == ((), None)
@@ -141,10 +143,10 @@ def test_whatever_was_measured_every_figure_is_finite(values: list[float], at: i
 
 def test_what_usually_follows_a_deployment_is_expected_after_this_one() -> None:
     row = cold_caches(np.random.default_rng(41), earlier=10)
-    told = {"earlier_deployments": row.deployments[:-1]}
-    finding = judge(row.times, row.values, row.deployments[-1], **told)
+    known = {"earlier_deployments": row.deployments[:-1]}
+    finding = judge(row.times, row.values, row.deployments[-1], **known)
     assert finding.usual is not None
-    drawn = counterfactual(finding, "m", row.times, row.values, row.deployments[-1], **told)
+    drawn = counterfactual(finding, "m", row.times, row.values, row.deployments[-1], **known)
     assert drawn is not None
     spike, later = drawn.expected[1], drawn.expected[15]
     assert spike - later == pytest.approx(finding.usual.change, rel=0.5)

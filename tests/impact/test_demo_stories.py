@@ -23,7 +23,7 @@ def look(world: World) -> Look:
     return looks_at(world)
 
 
-def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(world: World, look: Look) -> None:
+def test_the_update_is_reported_step_by_step_with_its_cost_and_the_three_before_it(world: World, look: Look) -> None:
     truth = {effect.metric for effect in world.effects(world.update.id)}
     alike = [
         deployment
@@ -47,7 +47,7 @@ def test_the_update_is_told_step_by_step_with_its_cost_and_the_three_before_it(w
     assert impact.outcome is Outcome.DEGRADATION
 
 
-def test_the_migration_is_told_with_the_times_of_all_that_came_and_went(world: World, look: Look) -> None:
+def test_the_migration_is_reported_with_the_times_of_all_that_came_and_went(world: World, look: Look) -> None:
     impact = look(world.migration)
     lasted = {shift.metric: shift.duration / MINUTE for shift in impact.shifts if shift.moved and shift.duration}
     for metric, minutes in (

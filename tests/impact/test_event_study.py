@@ -175,7 +175,7 @@ def test_fewer_or_other_ones_are_no_habit(spike: Callable[..., Shift], after: Ca
         assert usual_by_reports([now], scene) == (now,)
 
 
-def test_one_that_goes_far_beyond_the_usual_is_told_with_what_goes_beyond(
+def test_one_that_goes_far_beyond_the_usual_is_reported_with_what_goes_beyond(
     spike: Callable[..., Shift], after: Callable[..., AnalysisContext]
 ) -> None:
     (found,) = usual_by_reports([spike(1.0)], after(*(spike(size) for size in SIZES)))

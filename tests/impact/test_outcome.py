@@ -162,7 +162,7 @@ def test_what_is_doubtful_in_the_harmful_direction_is_unknown_and_says_what_cann
     assert decide([replace(doubtful, ruled_out=True)], case()).outcome is Outcome.SUCCESS
 
 
-def test_harm_is_told_even_where_other_metrics_could_not_be_judged(
+def test_harm_is_reported_even_where_other_metrics_could_not_be_judged(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     missing = shift(SESSIONS, None, verdict=Attribution.INSUFFICIENT_HISTORY)

@@ -89,7 +89,7 @@ def test_the_smallest_visible_change_grows_with_the_noise_and_is_seen() -> None:
     assert np.mean(seen) >= 0.7
 
 
-def test_a_constant_series_has_no_size_to_tell() -> None:
+def test_a_constant_series_has_no_size_to_report() -> None:
     instants = replay(noise(1)).instants([], 5)
     assert empirical_detectable_effect(replay(np.full(TIMES.size, 7.0)), instants) is None
 

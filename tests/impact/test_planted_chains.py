@@ -13,7 +13,7 @@ WORLDS = 25
 
 
 def orders(lag: int, seed: int) -> list[int]:
-    """For each planted step whose ends were found: 1 where told in its order, -1 reversed, 0 at the same time."""
+    """For each planted step whose ends were found: 1 where reported in its order, -1 reversed, 0 at the same time."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(WORLDS):
@@ -24,14 +24,14 @@ def orders(lag: int, seed: int) -> list[int]:
 
 
 @pytest.mark.parametrize("lag", [5, 10])
-def test_the_order_of_planted_steps_is_right_where_it_is_told(lag: int) -> None:
-    told = [order for order in orders(lag, seed=lag) if order]
-    assert len(told) >= WORLDS // 2
-    assert sum(order > 0 for order in told) >= 0.93 * len(told)
+def test_the_order_of_planted_steps_is_right_where_it_is_reported(lag: int) -> None:
+    found = [order for order in orders(lag, seed=lag) if order]
+    assert len(found) >= WORLDS // 2
+    assert sum(order > 0 for order in found) >= 0.93 * len(found)
 
 
 @pytest.mark.parametrize("lag", [0, 1])
-def test_less_than_two_samples_apart_no_order_is_told(lag: int) -> None:
+def test_less_than_two_samples_apart_no_order_is_reported(lag: int) -> None:
     found = orders(lag, seed=lag)
     assert len(found) >= WORLDS
     assert sum(order != 0 for order in found) <= 0.05 * len(found)
@@ -68,12 +68,12 @@ def test_a_sale_of_the_calendar_that_moves_everything_blames_no_deployment_besid
     sale = CalendarEntry(
         name="spring-sale", kind=CalendarEntryKind.SALE, start=DEPLOYED + STEP, end=DEPLOYED + 3000 * STEP
     )
-    told = blamed = 0
+    named = blamed = 0
     for _ in range(WORLDS):
         impact = look(World(onsets=dict.fromkeys(sizes, 1), sizes=sizes, metrics=CHAIN), rng, calendar=(sale,))
         blamed += blames(impact)
-        told += any("spring-sale" in sentence for sentence in impact.story)
-    assert told >= 0.9 * WORLDS
+        named += any("spring-sale" in sentence for sentence in impact.story)
+    assert named >= 0.9 * WORLDS
     assert blamed <= 0.1 * WORLDS
 
 

@@ -269,7 +269,7 @@ def test_a_doubtful_harm_is_ruled_out_below_half_of_what_matters_or_by_the_first
 @pytest.mark.parametrize("level", [0.0, 0.3, 1.0, -7.0, 3e9])
 @pytest.mark.parametrize("end", [BEFORE + 21, None])
 @pytest.mark.parametrize("rounding", [0.0, 1e-13])
-def test_a_constant_history_tells_of_no_smallest_change(level: float, end: int | None, rounding: float) -> None:
+def test_a_constant_history_has_no_smallest_change(level: float, end: int | None, rounding: float) -> None:
     rng = np.random.default_rng(5)
     times = STEP * np.arange(BEFORE + AFTER)
     values = level * (1.0 + rounding * rng.normal(size=times.size))

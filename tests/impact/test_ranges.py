@@ -36,7 +36,7 @@ def test_a_constant_history_does_not_make_the_range_of_what_scatters_after_it_na
 
 
 @pytest.mark.parametrize("before", [0.0, 0.002])
-def test_no_number_is_told_that_the_history_does_not_bear(before: float) -> None:
+def test_no_number_is_reported_that_the_history_does_not_bear(before: float) -> None:
     _, findings = held(scattering(before, 0.03), 0.2, worlds=2)
     for finding in findings:
         figures = [float(figure) for figure in re.findall(r"\d+(?:\.\d+)?", finding.reason)]
@@ -81,12 +81,12 @@ def test_what_scatters_up_to_the_end_of_the_data_has_not_come_back(
     minutes: float, level: float, change: float, scatter: float
 ) -> None:
     seen = AT + 60.0 + 60.0 * minutes >= TIMES
-    told = []
+    claims = []
     for seed in range(12):
         away = change + scatter * np.random.default_rng(seed).normal(size=len(TIMES))
-        told.append(judge(TIMES[seen], (level + AFTER * away)[seen], AT, step=60.0))
-    assert sum(finding.verdict == "attributed" for finding in told) >= 11
-    assert sum(finding.recovered_at is not None for finding in told) <= 1
+        claims.append(judge(TIMES[seen], (level + AFTER * away)[seen], AT, step=60.0))
+    assert sum(finding.verdict == "attributed" for finding in claims) >= 11
+    assert sum(finding.recovered_at is not None for finding in claims) <= 1
 
 
 @pytest.mark.parametrize("step", [15.0, 60.0])

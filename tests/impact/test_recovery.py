@@ -106,7 +106,7 @@ def test_a_fix_ends_what_is_seen_and_is_named_as_what_brought_the_metric_back(
     assert cost.total.low <= 50 * hours <= cost.total.high
 
 
-def test_what_another_deployment_does_not_bring_back_is_replaced_once_that_can_be_told(
+def test_what_another_deployment_does_not_bring_back_is_replaced_once_that_is_known(
     check: Check, deploy: Callable[..., Deployment]
 ) -> None:
     another = deploy(after=2 * HOUR, id="next", version="v2.2.0", previous_version="v2.1.0")

@@ -123,7 +123,7 @@ def test_a_new_order_says_what_would_make_it_surer(
     )
 
 
-def test_an_improvement_is_told_as_gladly_as_harm(
+def test_an_improvement_is_reported_as_gladly_as_harm(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     better = (shift(LATENCY, 1, -0.015, low=-0.018, high=-0.012), shift(REVENUE, 11, 300.0, low=250.0, high=350.0))
@@ -136,7 +136,7 @@ def test_an_improvement_is_told_as_gladly_as_harm(
     assert impact.story[1].startswith("It gains $300 an hour [$250, $350]")
 
 
-def test_what_came_and_went_is_told_with_its_times(
+def test_what_came_and_went_is_reported_with_its_times(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]
 ) -> None:
     start = deploy().started_at
@@ -181,7 +181,7 @@ def test_nothing_found_and_nothing_known_are_two_things(
     )
 
 
-def test_what_another_deployment_explains_is_told_with_its_name(
+def test_what_another_deployment_explains_is_reported_with_its_name(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], deploy: Callable[..., Deployment]
 ) -> None:
     rival = deploy(after=7 * MINUTE, id="d2", service="search", version="v7")
@@ -194,8 +194,8 @@ def test_no_word_of_cause_goes_beyond_the_evidence(
     slowdown: tuple[Shift, ...], case: Callable[..., AnalysisContext]
 ) -> None:
     impact = assemble_impact(slowdown, case(metrics=ALL))
-    told = " ".join((*impact.story, *(link.sentence for link in impact.links)))
-    assert not any(word in told for word in ("because", "caused", "due to", "led to"))
+    text = " ".join((*impact.story, *(link.sentence for link in impact.links)))
+    assert not any(word in text for word in ("because", "caused", "due to", "led to"))
 
 
 START = datetime(2026, 3, 2, 14, tzinfo=UTC)

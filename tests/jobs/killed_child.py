@@ -29,8 +29,8 @@ async def fill(path: Path) -> None:
     """Two deployments with a due look each, and one job that recurs."""
     store = await SQLiteStore.open(path)
     for name in NAMES:
-        told = Deployment(id=name, service=name, environment="production", started_at=NOON, received_at=NOON)
-        await store.deployments.record(told, (Look(deployment_id=name, after=LOOK, due_at=NOON + LOOK),))
+        deployment = Deployment(id=name, service=name, environment="production", started_at=NOON, received_at=NOON)
+        await store.deployments.record(deployment, (Look(deployment_id=name, after=LOOK, due_at=NOON + LOOK),))
     await store.jobs.enqueue(NewJob(kind="recurring", key="", due_at=NOON))
     await store.close()
 

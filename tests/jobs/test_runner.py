@@ -33,7 +33,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 class Work:
-    """Takes down what it does, after failing as often as it is told to."""
+    """Takes down what it does, after failing as often as it is asked to."""
 
     def __init__(self, *failures: Exception, then: Next = None) -> None:
         self.failures, self.then = list(failures), then
@@ -110,7 +110,9 @@ async def test_a_job_that_fails_is_tried_again_later_and_stops_no_other(
     assert capsys.readouterr().out.count("job failed") == 2
 
 
-async def test_what_fails_for_the_same_reason_is_told_once(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_what_fails_for_the_same_reason_is_reported_once(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     await enqueue(store, "a")
     at = NOON
     runner = Runner(store, Kind(name="k", run=Work(*[SourceError("away", "it is away")] * 3)), clock=lambda: at)
@@ -318,7 +320,7 @@ async def test_a_heartbeat_that_arrives_late_gives_up_nothing_that_is_under_way(
 
 
 class Away(MemoryStore):
-    """A store that does not answer until it is told to."""
+    """A store that does not answer until it is asked to."""
 
     def __init__(self) -> None:
         super().__init__()

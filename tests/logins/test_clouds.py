@@ -141,10 +141,10 @@ async def test_another_role_is_taken_once_for_all_who_ask(
     assert len(roles) == 1
     assert "ExternalId=ours" in roles[0]
     assert len({token for token, _ in shown}) == 1
-    assert all("AKIDEXAMPLE" not in told for _, told in shown)
+    assert all("AKIDEXAMPLE" not in shown_text for _, shown_text in shown)
 
 
-async def test_a_role_that_is_not_given_is_told_by_its_code(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_role_that_is_not_given_is_reported_by_its_code(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     async def sts(_: web.Request) -> web.Response:
         error = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>arn of ours</Message></Error></ErrorResponse>"
         return web.Response(status=403, text=error, content_type="text/xml")
@@ -156,7 +156,7 @@ async def test_a_role_that_is_not_given_is_told_by_its_code(serve: Serve, monkey
     assert "arn" not in str(caught.value)
 
 
-async def test_what_a_query_may_cost_is_told_and_no_missing_data(serve: Serve) -> None:
+async def test_what_a_query_may_cost_is_reported_and_no_missing_data(serve: Serve) -> None:
     warning = "the query processed 5000000 samples, which is over the warning threshold of 1000000"
 
     async def answer(_: web.Request) -> web.Response:
@@ -289,13 +289,13 @@ async def test_a_machine_of_google_asks_its_metadata_server(serve: Serve, monkey
         if "computeMetadata" not in request.path:
             return web.json_response(UP) if issuer.knows(request.headers) else web.Response(status=401)
         flavours.append(request.headers.get("Metadata-Flavor"))
-        told = (
+        content = (
             await issuer.issue(request)
             if request.path.endswith("/token")
             else web.json_response({"email": "machine@x", "scopes": [], "aliases": ["default"]})
         )
-        told.headers["Metadata-Flavor"] = "Google"
-        return told
+        content.headers["Metadata-Flavor"] = "Google"
+        return content
 
     url = await serve(answer)
     monkeypatch.setenv("GCE_METADATA_HOST", url.removeprefix("http://"))
@@ -306,7 +306,7 @@ async def test_a_machine_of_google_asks_its_metadata_server(serve: Serve, monkey
     assert set(flavours) <= {"Google", "google"}
 
 
-async def test_a_file_that_is_no_account_is_told_without_its_words(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_account_is_reported_without_its_words(tmp_path: Path) -> None:
     (tmp_path / "account.json").write_text('{"type": "s3cret"}')
     prometheus = source("http://127.0.0.1:1", google_iam={"credentials_file": str(tmp_path / "account.json")})
     with pytest.raises(SourceUnavailable, match="google_iam: no token: ValueError") as caught:

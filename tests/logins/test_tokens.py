@@ -1,4 +1,4 @@
-"""Tokens that end: fetched once for all, renewed once, and never told in an error."""
+"""Tokens that end: fetched once for all, renewed once, and never shown in an error."""
 
 import asyncio
 import base64
@@ -120,15 +120,15 @@ async def test_without_a_token_nothing_is_asked_and_the_error_holds_no_secret(se
     prometheus = source(url, oauth2={**SMALL, "token_url": f"{url}/token"})
     found = await asyncio.gather(*(fetched(prometheus) for _ in range(20)), return_exceptions=True)
     assert {type(each) for each in found} == {SourceUnavailable}
-    (told,) = {str(each) for each in found}
-    assert words in told
-    assert "s3cret" not in told + repr(prometheus)
+    (message,) = {str(each) for each in found}
+    assert words in message
+    assert "s3cret" not in message + repr(prometheus)
     assert found[0].reason == "login"  # type: ignore[union-attr]
     assert seen == []
     assert len(issuer.asked) == 2  # with the header, then with the form, once for all twenty
 
 
-async def test_an_issuer_that_is_away_is_told_as_such() -> None:
+async def test_an_issuer_that_is_away_is_reported_as_such() -> None:
     prometheus = source("http://127.0.0.1:1", oauth2={**SMALL, "token_url": "http://127.0.0.1:1/token"})
     with pytest.raises(SourceUnavailable, match="oauth2: no token: no connection") as caught:
         await fetched(prometheus)

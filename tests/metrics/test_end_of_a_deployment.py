@@ -30,11 +30,11 @@ def ends(status: Status, finished_at: datetime | None) -> list[float]:
 
 
 @pytest.mark.parametrize("status", [Status.SUCCEEDED, Status.FAILED, Status.ROLLED_BACK, Status.CANCELLED])
-def test_one_that_is_told_after_the_fact_without_its_end_ended_when_it_started(status: Status) -> None:
+def test_one_that_is_reported_after_the_fact_without_its_end_ended_when_it_started(status: Status) -> None:
     assert ends(status, None) == [START.timestamp()]
 
 
-def test_one_that_has_started_is_under_way_until_its_end_is_told() -> None:
+def test_one_that_has_started_is_under_way_until_its_end_is_reported() -> None:
     assert ends(Status.STARTED, None) == []
     assert ends(Status.STARTED, END) == [END.timestamp()]
 

@@ -77,13 +77,13 @@ def test_a_name_that_nothing_exposes_is_found_out(text: str) -> None:
     assert named(text) - existing()
 
 
-def test_every_name_that_exists_is_seen_once_there_is_something_to_tell() -> None:
-    told = SelfMetrics(CardinalityLimits(series=1000))
-    _of_deployments(told)
-    _of_what_is_expected(told)
-    _of_itself(told)
-    _of_the_gate(told)
-    families = text_string_to_metric_families(told.render()[0].decode())
+def test_every_name_that_exists_is_seen_once_there_is_something_to_show() -> None:
+    page = SelfMetrics(CardinalityLimits(series=1000))
+    _of_deployments(page)
+    _of_what_is_expected(page)
+    _of_itself(page)
+    _of_the_gate(page)
+    families = text_string_to_metric_families(page.render()[0].decode())
     seen = {sample.name for family in families for sample in family.samples}
     assert existing() - named(" ".join(seen)) == set()
 
@@ -93,7 +93,7 @@ def _deployment(deployment_id: str = "d1", **words: Any) -> Deployment:  # noqa:
     return Deployment(id=deployment_id, **(fields | words))
 
 
-def _of_deployments(told: SelfMetrics) -> None:
+def _of_deployments(page: SelfMetrics) -> None:
     shift = Shift(
         metric="latency_seconds",
         layer=Layer.TECHNICAL,
@@ -117,40 +117,40 @@ def _of_deployments(told: SelfMetrics) -> None:
         costs=(Cost(currency="USD", per_hour=SHARE, total=SHARE),),
         story=("Latency rose.",),
     )
-    told.show(_deployment(labels={"service_namespace": "shop"}), impact)
-    told.stability.show(
+    page.show(_deployment(labels={"service_namespace": "shop"}), impact)
+    page.stability.show(
         {
             ("checkout", "production"): Stability(
                 deployments=8, failures=2, change_failure_ratio=SHARE, restored=1, time_to_restore=HOUR
             )
         }
     )
-    told.events.show([CalendarEntry(name="sale", kind=CalendarEntryKind.SALE, start=NOON, end=NOON + HOUR)])
+    page.events.show([CalendarEntry(name="sale", kind=CalendarEntryKind.SALE, start=NOON, end=NOON + HOUR)])
 
 
-def _of_the_gate(told: SelfMetrics) -> None:
-    told.gate.booked(
+def _of_the_gate(page: SelfMetrics) -> None:
+    page.gate.booked(
         Action(
             id="a2", deployment_id="d2", service="checkout", environment="production", kind="rollback",
             executor="cluster", state=ActionState.VERIFIED, level=5, reason="slower", decided_at=NOON,
             prevented=100.0, spent=10.0, currency="USD",
         )
     )  # fmt: skip
-    told.gate.called_back("github", "approved")
-    told.gate.acted(
+    page.gate.called_back("github", "approved")
+    page.gate.acted(
         Action(
             id="a1", deployment_id="d1", service="checkout", environment="production", kind="rollback",
             executor="cluster", state=ActionState.PROPOSED, level=3, reason="slower", decided_at=NOON,
         )
     )  # fmt: skip
-    told.gate.show_paused(True)
-    told.gate.show_levels({("checkout", "production"): 2})
+    page.gate.show_paused(True)
+    page.gate.show_levels({("checkout", "production"): 2})
     undecided = CanaryComparison(
         metric="latency_seconds", verdict=CanaryVerdict.UNDECIDED, reason="too early", minutes=3, harm_ratio=0.6,
         decidable_in_seconds=420.0,
     )  # fmt: skip
     carried = CarryOver(factor=SHARE, n=3)
-    told.rollouts.show(
+    page.rollouts.show(
         _deployment(),
         Rollout(
             deployment_id="d1", as_of=NOON, traffic_ratio=0.01, comparisons=(undecided,),
@@ -158,7 +158,7 @@ def _of_the_gate(told: SelfMetrics) -> None:
             extrapolation=Extrapolation(traffic_ratio=0.01, cost_per_hour=SHARE, currency="USD", carry_over=carried),
         ),
     )  # fmt: skip
-    told.gate.asked(
+    page.gate.asked(
         "api",
         GateDecision(
             service="checkout", environment="production", version="v2", deployment_id="d1", phase=Phase.POST,
@@ -169,9 +169,9 @@ def _of_the_gate(told: SelfMetrics) -> None:
     )  # fmt: skip
 
 
-def _of_what_is_expected(told: SelfMetrics) -> None:
+def _of_what_is_expected(page: SelfMetrics) -> None:
     planned = _deployment("d2", status=Status.PLANNED)
-    told.show(planned)
+    page.show(planned)
     prediction = Prediction(
         deployment_id="d2",
         basis=PoolingLevel.TEAM,
@@ -182,9 +182,9 @@ def _of_what_is_expected(told: SelfMetrics) -> None:
         cost=ExpectedCost(currency="USD", per_hour=LIKELY),
         patterns=("On Mondays it costs twice as much",),
     )
-    told.outlook.predicted(planned, prediction)
+    page.outlook.predicted(planned, prediction)
     now = Slot(start=NOON, end=NOON + HOUR, risk=SHARE, cost_per_hour=1.0)
-    told.outlook.ranked(
+    page.outlook.ranked(
         "production",
         Windows(
             service="checkout",
@@ -199,7 +199,7 @@ def _of_what_is_expected(told: SelfMetrics) -> None:
             sentence="",
         ),
     )
-    told.outlook.learned(
+    page.outlook.learned(
         [
             Pattern(
                 kind=PatternKind.PATTERN,
@@ -215,21 +215,21 @@ def _of_what_is_expected(told: SelfMetrics) -> None:
             )
         ]
     )
-    told.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9, skill=SHARE, width=0.3)])
+    page.outlook.scored([Score(service="checkout", n=20, brier=0.1, ranges=20, covered=0.9, skill=SHARE, width=0.3)])
 
 
-def _of_itself(told: SelfMetrics) -> None:
-    told.process.leads("metrics", lambda: True)
-    told.queries.queried("prometheus", 0.01)
-    told.queries.query_failed("prometheus", SourceUnavailable("timeout", "away"))
-    told.queries.skewed("prometheus", 2.0)
-    told.annotations.received("api")
-    told.annotations.rejected("api", "invalid")
-    told.refusals.refused("overloaded")
-    told.annotations.ignored("github", 1)
-    told.annotations.fed("github", well=True)
-    told.looks.looked("d1", "attributed", 0.01)
-    told.looks.replayed("latency_seconds", blamed=1, placebos=100)
-    told.notifications.notified("grafana")
-    told.notifications.notification_failed("grafana", "timeout")
-    told.notifications.waiting({"grafana": 1})
+def _of_itself(page: SelfMetrics) -> None:
+    page.process.leads("metrics", lambda: True)
+    page.queries.queried("prometheus", 0.01)
+    page.queries.query_failed("prometheus", SourceUnavailable("timeout", "away"))
+    page.queries.skewed("prometheus", 2.0)
+    page.annotations.received("api")
+    page.annotations.rejected("api", "invalid")
+    page.refusals.refused("overloaded")
+    page.annotations.ignored("github", 1)
+    page.annotations.fed("github", well=True)
+    page.looks.looked("d1", "attributed", 0.01)
+    page.looks.replayed("latency_seconds", blamed=1, placebos=100)
+    page.notifications.notified("grafana")
+    page.notifications.notification_failed("grafana", "timeout")
+    page.notifications.waiting({"grafana": 1})

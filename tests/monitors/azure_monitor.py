@@ -41,11 +41,11 @@ class AzureMonitor(Monitor):
             error = {"code": "BadRequest", "message": "no such metric"}
             return web.json_response({"error": error}, status=400)
         width = _WIDTHS[asked["interval"]] * self.widened
-        told = next(text for text, seconds in [*_WIDTHS.items(), (f"PT{width // 60}M", width)] if seconds == width)
+        interval = next(text for text, seconds in [*_WIDTHS.items(), (f"PT{width // 60}M", width)] if seconds == width)
         values = [
             {
                 "resourceid": each.lower(),
-                "interval": told,
+                "interval": interval,
                 "value": [self._metric(name, asked, width) for name in names],
             }
             for each in resources

@@ -60,8 +60,8 @@ class CloudWatch(Monitor):
             last = first + self.page >= len(found)
             more = more or not last
             times, values = [at for at, _ in page], [value for _, value in page]
-            told = {"Id": each["Id"], "Label": "x", "StatusCode": self.status if last else "PartialData"}
-            results.append(told | {"Timestamps": times, "Values": values})
+            result = {"Id": each["Id"], "Label": "x", "StatusCode": self.status if last else "PartialData"}
+            results.append(result | {"Timestamps": times, "Values": values})
         document: dict[str, Any] = {"MetricDataResults": results, "Messages": self.messages}
         return _answer(
             document | ({"NextToken": str(first + self.page)} if more else {}),

@@ -86,9 +86,9 @@ class NewRelic(Monitor):
                 if labels:
                     row["facet"] = [series.labels.get(label) for label in labels]
                 empty = 0 if function == "count" else None
-                told = known.get(begin, empty)
-                if told is not None:
-                    told *= float(factor or 1) * (seconds if function in {"count", "sum"} else 1)
-                row[f"{function}.{name}"] = {"95": told} if function == "percentile" else told
+                value = known.get(begin, empty)
+                if value is not None:
+                    value *= float(factor or 1) * (seconds if function in {"count", "sum"} else 1)
+                row[f"{function}.{name}"] = {"95": value} if function == "percentile" else value
                 rows.append(row)
         return {"results": rows, "metadata": {"facets": labels, "messages": self.messages}}

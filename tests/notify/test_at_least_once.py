@@ -1,4 +1,4 @@
-"""Receivers that can change what they were told, over kills and failing answers: one of each, with the last word."""
+"""Receivers that can change what they were sent, over kills and failing answers: one of each, with the last word."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ class Life:
         dispatcher = Notifier(
             store=self.store, receivers=lambda: {"it": self.receiver}, observer=Ignorant(), clock=lambda: self.now
         )
-        kind = Kind(name=NOTICE, run=dispatcher.tell, slots=lambda: 100, per_lane=1)
+        kind = Kind(name=NOTICE, run=dispatcher.notify, slots=lambda: 100, per_lane=1)
         runner = Runner(self.store, kind, clock=lambda: self.now)
         working, killing = asyncio.create_task(runner.drain()), asyncio.create_task(hung.wait())
         await asyncio.wait({working, killing}, return_when=asyncio.FIRST_COMPLETED)

@@ -24,12 +24,12 @@ async def receiver(serve: Serve, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_a_deployment_is_one_annotation_that_changes(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     azure = Azure()
-    told = await receiver(serve, Inbox(serves=azure.serves, faults=[None, None, None, "lost", "lost"]), monkeypatch)
-    await told.reach()
-    await told.send(notice("nothing is measured yet"))
+    client = await receiver(serve, Inbox(serves=azure.serves, faults=[None, None, None, "lost", "lost"]), monkeypatch)
+    await client.reach()
+    await client.send(notice("nothing is measured yet"))
     with pytest.raises(DeliveryError):
-        await told.send(notice(impact=degradation()))
-    await told.send(notice(impact=degradation()))
+        await client.send(notice(impact=degradation()))
+    await client.send(notice(impact=degradation()))
     ((name, annotation),) = azure.annotations.items()
     assert uuid.UUID(name)
     assert annotation["AnnotationName"] == "checkout v2.1.0: degradation"
@@ -45,30 +45,30 @@ async def test_a_token_that_is_no_longer_accepted_is_renewed_for_the_next_try(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     azure = Azure()
-    told = await receiver(serve, Inbox(serves=azure.serves), monkeypatch)
-    await told.send(notice())
+    client = await receiver(serve, Inbox(serves=azure.serves), monkeypatch)
+    await client.send(notice())
     azure.token = "two"
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert raised.value.retry
-    await told.send(notice())
+    await client.send(notice())
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
-async def test_no_token_is_a_failure_that_may_pass_and_tells_no_secret(
+async def test_no_token_is_a_failure_that_may_pass_and_holds_no_secret(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    told = await receiver(serve, Inbox(faults=[status]), monkeypatch)
+    client = await receiver(serve, Inbox(faults=[status]), monkeypatch)
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert (raised.value.reason, raised.value.retry) == ("login", True)
-    assert "canary" not in f"{raised.value}{told!r}"
+    assert "canary" not in f"{raised.value}{client!r}"
 
 
 async def test_what_azure_calls_wrong_is_not_sent_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = await receiver(serve, Inbox(serves=Azure().serves, faults=[None, 400]), monkeypatch)
+    client = await receiver(serve, Inbox(serves=Azure().serves, faults=[None, 400]), monkeypatch)
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert not raised.value.retry
 
 

@@ -45,25 +45,25 @@ def averages(url: str) -> dict[str, float]:
             ("Service", "checkout"),
             ("Environment", "production"),
         }
-        told = client.get_metric_statistics(
+        answer = client.get_metric_statistics(
             **metric,
             StartTime=at - timedelta(minutes=5),
             EndTime=at + timedelta(minutes=5),
             Period=60,
             Statistics=["Average"],
         )
-        (point,) = told["Datapoints"]
+        (point,) = answer["Datapoints"]
         found[metric["MetricName"]] = point["Average"]
     client.close()
     return found
 
 
 async def test_what_a_deployment_did_is_there_as_metrics_of_its_service(aws: str) -> None:
-    told = receiver(aws)
-    await told.reach()
-    await told.send(notice("nothing is measured yet"))
+    cloudwatch = receiver(aws)
+    await cloudwatch.reach()
+    await cloudwatch.send(notice("nothing is measured yet"))
     for _ in range(2):  # the second as after a lost answer
-        await told.send(notice(impact=degradation()))
+        await cloudwatch.send(notice(impact=degradation()))
     assert await asyncio.to_thread(averages, aws) == {
         "HarmActive": 1.0,
         "Failed": 1.0,
@@ -95,14 +95,14 @@ async def test_odd_names_are_made_to_fit(aws: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "retry"), [(403, True), (429, True), (500, True)])
-async def test_a_refusal_may_pass_and_tells_no_secret(
+async def test_a_refusal_may_pass_and_holds_no_secret(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, status: int, retry: bool
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "canary-id")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-key")
-    told = receiver(await serve(Inbox(faults=[status]).answer))
+    cloudwatch = receiver(await serve(Inbox(faults=[status]).answer))
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice(impact=degradation()))
+        await cloudwatch.send(notice(impact=degradation()))
     assert raised.value.retry is retry
     assert "canary-key" not in str(raised.value)
 

@@ -33,7 +33,7 @@ def test_a_receiver_is_documented_with_each_of_its_settings(kind: str) -> None:
         {},
     ],
 )
-def test_a_block_that_cannot_work_stops_the_start_by_its_place_and_tells_no_secret(kind: str, block: object) -> None:
+def test_a_block_that_cannot_work_stops_the_start_by_its_place_and_holds_no_secret(kind: str, block: object) -> None:
     with pytest.raises(ConfigError) as raised:
         build("notify", kind, block, "notify[0]")
     assert str(raised.value).startswith("notify[0]")

@@ -28,18 +28,18 @@ async def receiver(serve: Serve, organisation: Organisation, faults: list[Any] |
 
 async def test_our_outcome_becomes_their_change_failure(serve: Serve) -> None:
     datadog = Organisation()
-    told = await receiver(serve, datadog)
-    await told.reach()
-    await told.send(notice("is being deployed", status=Status.STARTED, finished_at=None))
+    sender = await receiver(serve, datadog)
+    await sender.reach()
+    await sender.send(notice("is being deployed", status=Status.STARTED, finished_at=None))
     assert (datadog.deployments, len(datadog.events)) == ({}, 1)
-    await told.send(notice("nothing is measured yet"))
+    await sender.send(notice("nothing is measured yet"))
     ((name, deployment),) = datadog.deployments.items()
     assert (deployment["service"], deployment["env"], deployment["version"]) == ("checkout", "production", "v2.1.0")
     assert "change_failure" not in deployment
-    await told.send(notice(impact=degradation()))
+    await sender.send(notice(impact=degradation()))
     (failure,) = datadog.failures.values()
     assert (datadog.deployments[name]["change_failure"], "finished_at" in failure) == (True, False)
-    await told.send(notice(impact=degradation(ShiftState.RECOVERED)))
+    await sender.send(notice(impact=degradation(ShiftState.RECOVERED)))
     (failure,) = datadog.failures.values()
     assert failure["finished_at"] - failure["started_at"] == 55 * 60 * 1_000_000_000
     assert (len(datadog.deployments), datadog.posted) == (1, 1)
@@ -47,10 +47,10 @@ async def test_our_outcome_becomes_their_change_failure(serve: Serve) -> None:
 
 async def test_a_failure_that_a_human_denies_is_taken_back(serve: Serve) -> None:
     datadog = Organisation()
-    told = await receiver(serve, datadog)
-    await told.send(notice(impact=degradation()))
+    sender = await receiver(serve, datadog)
+    await sender.send(notice(impact=degradation()))
     for _ in range(2):
-        await told.send(notice(impact=degradation(), labelled_outcome=Outcome.SUCCESS))
+        await sender.send(notice(impact=degradation(), labelled_outcome=Outcome.SUCCESS))
     (deployment,) = datadog.deployments.values()
     assert (deployment["change_failure"], datadog.failures) == (False, {})
 
@@ -68,11 +68,11 @@ async def test_the_event_is_a_change_with_the_story(serve: Serve) -> None:
 
 async def test_what_a_deployment_did_is_there_as_metrics_once(serve: Serve) -> None:
     datadog = Organisation()
-    told = await receiver(serve, datadog)
-    await told.send(notice("nothing is measured yet"))
+    sender = await receiver(serve, datadog)
+    await sender.send(notice("nothing is measured yet"))
     assert datadog.points == {}
     for _ in range(2):  # the second as after a lost answer
-        await told.send(notice(impact=degradation()))
+        await sender.send(notice(impact=degradation()))
     of, at = ("service:checkout", "env:production"), int(degradation().measured_at.timestamp())
     assert datadog.points == {
         ("afdp.deployment.harm_active", of, at): 1.0,
@@ -101,17 +101,17 @@ async def test_the_dashboard_is_one_for_datadogs_client_and_shows_each_metric_th
 
 async def test_a_try_whose_answer_was_lost_makes_no_second_deployment(serve: Serve) -> None:
     datadog = Organisation()
-    told = await receiver(serve, datadog, faults=[None, "lost"])
+    sender = await receiver(serve, datadog, faults=[None, "lost"])
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice(impact=degradation()))
+        await sender.send(notice(impact=degradation()))
     assert raised.value.retry
-    await told.send(notice(impact=degradation()))
+    await sender.send(notice(impact=degradation()))
     assert (datadog.posted, len(datadog.failures), len(datadog.events)) == (1, 1, 1)
 
 
 async def test_long_texts_stay_within_what_datadog_takes(serve: Serve) -> None:
     datadog = Organisation()
-    told = await receiver(serve, datadog)
-    await told.send(notice("%%% \n" + "x" * 9000, service="s" * 900, impact=degradation()))
+    sender = await receiver(serve, datadog)
+    await sender.send(notice("%%% \n" + "x" * 9000, service="s" * 900, impact=degradation()))
     (event,) = datadog.events
     assert not event["message"].startswith("%")

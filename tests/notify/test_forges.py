@@ -29,11 +29,11 @@ async def receiver(serve: Serve, forge: Forge, faults: list[Any] | None = None) 
 @pytest.mark.parametrize("forge", [Forge("github"), Forge("github", app=True), Forge("gitlab")], ids=repr)
 async def test_a_deployment_is_one_comment_that_changes_among_many_others(serve: Serve, forge: Forge) -> None:
     forge.chatter(150, body=f"{marker(notice().deployment)}\nnot by us")
-    told = await receiver(serve, forge)
-    await told.send(notice("nothing is measured yet"))
-    await told.send(notice("nothing is measured yet"))
-    await told.send(notice(impact=degradation()))
-    await told.send(notice("another one", id="d2"))
+    client = await receiver(serve, forge)
+    await client.send(notice("nothing is measured yet"))
+    await client.send(notice("nothing is measured yet"))
+    await client.send(notice(impact=degradation()))
+    await client.send(notice("another one", id="d2"))
     assert len(forge.ours) == 2
     assert r"costs \$1,200 an hour" in forge.ours[0]
     states = [status["state"] for status in forge.statuses[SHA]]
@@ -45,36 +45,36 @@ async def test_a_deployment_is_one_comment_that_changes_among_many_others(serve:
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 async def test_a_lost_answer_and_a_late_double_leave_one_comment(serve: Serve, kind: str) -> None:
     forge = Forge(kind)
-    told = await receiver(serve, forge, faults=[None, None, None, "lost"])
+    client = await receiver(serve, forge, faults=[None, None, None, "lost"])
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice("first"))
+        await client.send(notice("first"))
     assert raised.value.retry
     forge.comments[2000] = dict(forge.comments[1000])
-    await told.send(notice("again"))
+    await client.send(notice("again"))
     assert [body.splitlines()[1] for body in forge.ours] == ["**again**"]
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
 async def test_a_repository_that_cannot_be_seen_holds_up_no_other_one(serve: Serve, kind: str) -> None:
-    told = await receiver(serve, Forge(kind), faults=[404])
+    client = await receiver(serve, Forge(kind), faults=[404])
     with pytest.raises(DeliveryError, match=r"/shop/|shop/repository") as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert not raised.value.retry
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
-async def test_where_nobody_may_comment_the_status_is_told_alone(serve: Serve, kind: str) -> None:
+async def test_where_nobody_may_comment_the_status_is_reported_alone(serve: Serve, kind: str) -> None:
     forge = Forge(kind, locked=True)
     await (await receiver(serve, forge)).send(notice(impact=degradation()))
     assert (forge.ours, len(forge.statuses[SHA])) == ([], 1)
 
 
 @pytest.mark.parametrize("kind", ["github", "gitlab"])
-async def test_what_has_no_commit_or_an_odd_one_is_not_told(serve: Serve, kind: str) -> None:
+async def test_what_has_no_commit_or_an_odd_one_is_not_reported(serve: Serve, kind: str) -> None:
     forge = Forge(kind)
-    told = await receiver(serve, forge)
+    client = await receiver(serve, forge)
     for commit in (None, "main", "../../user", "6dcb09"):
-        await told.send(notice(commit=commit))
+        await client.send(notice(commit=commit))
     assert (forge.comments, forge.statuses) == ({}, {})
 
 
@@ -82,8 +82,8 @@ async def test_what_has_no_commit_or_an_odd_one_is_not_told(serve: Serve, kind: 
 @pytest.mark.parametrize(("outcome", "passed"), [(Outcome.SUCCESS, True), (Outcome.FAILURE, False)])
 async def test_a_humans_word_decides_the_status(serve: Serve, kind: str, outcome: Outcome, passed: bool) -> None:
     forge = Forge(kind)
-    told = await receiver(serve, forge)
-    await told.send(notice(labelled_outcome=outcome, impact=degradation(ShiftState.RECOVERED)))
+    client = await receiver(serve, forge)
+    await client.send(notice(labelled_outcome=outcome, impact=degradation(ShiftState.RECOVERED)))
     assert (forge.statuses[SHA][-1]["state"] == "success") is passed
 
 

@@ -39,14 +39,14 @@ async def receiver(serve: Serve, grafana: AnnotatingGrafana, **settings: object)
 
 async def test_a_deployment_is_one_region_that_changes_as_its_verdict_firms_up(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(serve, grafana, tags=["shop"])
-    await told.send(notice(finished_at=None))
+    client = await receiver(serve, grafana, tags=["shop"])
+    await client.send(notice(finished_at=None))
     ((number, first),) = grafana.annotations.items()
     ours = ["afdp", "deployment:d1", "service:checkout", "environment:production", "status:succeeded"]
     at = int(NOON.timestamp() * 1000)
     text = "checkout v2: nothing is measured yet"
     assert first == {"time": at, "timeEnd": at, "tags": [*ours, "shop"], "text": text}
-    await told.send(notice("checkout v2: latency +15 ms", impact=degradation()))
+    await client.send(notice("checkout v2: latency +15 ms", impact=degradation()))
     assert grafana.annotations == {
         number: {
             "time": at,
@@ -55,30 +55,30 @@ async def test_a_deployment_is_one_region_that_changes_as_its_verdict_firms_up(s
             "text": "checkout v2: latency +15 ms",
         }
     }
-    await told.send(notice("search", id="d2", service="search"))
+    await client.send(notice("search", id="d2", service="search"))
     assert len(grafana.annotations) == 2
 
 
 async def test_a_notice_that_is_sent_again_after_its_answer_was_lost_makes_no_double(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(serve, grafana, timeout="300ms")
+    client = await receiver(serve, grafana, timeout="300ms")
     for fault in (loses_the_answer, never_answers):
         grafana.faults = [None, fault]
         with pytest.raises(DeliveryError) as raised:
-            await told.send(notice(id=fault.__name__))
+            await client.send(notice(id=fault.__name__))
         assert raised.value.retry
-        await told.send(notice("again", id=fault.__name__))
+        await client.send(notice("again", id=fault.__name__))
     assert [entry["text"] for entry in grafana.annotations.values()] == ["again", "again"]
 
 
 async def test_doubles_that_a_late_answer_has_left_are_removed(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(serve, grafana)
-    await told.send(notice())
+    client = await receiver(serve, grafana)
+    await client.send(notice())
     (content,) = grafana.annotations.values()
     grafana.annotations[70] = dict(content)
     grafana.annotations[71] = dict(content)
-    await told.send(notice("one is enough"))
+    await client.send(notice("one is enough"))
     assert [entry["text"] for entry in grafana.annotations.values()] == ["one is enough"]
 
 
@@ -88,9 +88,9 @@ async def test_doubles_that_a_late_answer_has_left_are_removed(serve: Serve) -> 
 )
 async def test_a_refusal_says_whether_another_try_may_help(serve: Serve, status: int, retry: bool) -> None:
     grafana = AnnotatingGrafana(faults=[None, answers(status)])
-    told = await receiver(serve, grafana)
+    client = await receiver(serve, grafana)
     with pytest.raises(DeliveryError, match=f"it answers {status}") as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert (raised.value.reason, raised.value.retry) == (f"http_{status}", retry)
     assert [path for _, path in grafana.requests] == ["/api/annotations"] * 2
 
@@ -98,16 +98,16 @@ async def test_a_refusal_says_whether_another_try_may_help(serve: Serve, status:
 @pytest.mark.parametrize("body", ["", "<html>", "{", '"text'])
 async def test_an_answer_that_is_no_json_is_a_failure_and_never_an_empty_list(serve: Serve, body: str) -> None:
     grafana = AnnotatingGrafana(faults=[answers(200, body)])
-    told = await receiver(serve, grafana)
+    client = await receiver(serve, grafana)
     with pytest.raises(DeliveryError, match="no JSON"):
-        await told.send(notice())
+        await client.send(notice())
     assert grafana.annotations == {}
 
 
 async def test_nobody_who_listens_is_a_failure_that_may_pass() -> None:
-    told = build("notify", "grafana", {"url": "http://127.0.0.1:9"}, "notify[0]")
+    client = build("notify", "grafana", {"url": "http://127.0.0.1:9"}, "notify[0]")
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert (raised.value.reason, raised.value.retry) == ("connection", True)
 
 
@@ -115,24 +115,24 @@ async def test_a_token_is_read_at_each_call_and_stays_secret(serve: Serve, tmp_p
     file = tmp_path / "token"
     file.write_text("canary-old\n")
     grafana = AnnotatingGrafana(token="canary-new")
-    told = await receiver(serve, grafana, authorization={"credentials_file": str(file)})
+    client = await receiver(serve, grafana, authorization={"credentials_file": str(file)})
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert raised.value.retry
     file.write_text("canary-new\n")
-    await told.send(notice())
+    await client.send(notice())
     assert len(grafana.annotations) == 1
     file.unlink()
     with pytest.raises(DeliveryError) as missing:
-        await told.send(notice())
+        await client.send(notice())
     assert (missing.value.reason, missing.value.retry) == ("secret_file", True)
-    assert "canary" not in f"{raised.value}{missing.value}{told!r}"
+    assert "canary" not in f"{raised.value}{missing.value}{client!r}"
 
 
 async def test_text_from_outside_is_text_and_never_html(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(serve, grafana, report_url="https://afdp.example.org/")
-    await told.send(notice('<img src="https://evil.example/x"> & <script>alert(1)</script>', service="<b>x</b>"))
+    client = await receiver(serve, grafana, report_url="https://afdp.example.org/")
+    await client.send(notice('<img src="https://evil.example/x"> & <script>alert(1)</script>', service="<b>x</b>"))
     (content,) = grafana.annotations.values()
     assert content["text"] == (
         '&lt;img src="https://evil.example/x"&gt; &amp; &lt;script&gt;alert(1)&lt;/script&gt; '
@@ -142,10 +142,10 @@ async def test_text_from_outside_is_text_and_never_html(serve: Serve) -> None:
 
 async def test_long_names_fit_into_grafanas_tables_and_stay_apart(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(serve, grafana)
+    client = await receiver(serve, grafana)
     long = notice(service="s" * 128, environment="e" * 128, id="i" * 127 + "1")
-    await told.send(long)
-    await told.send(replace(long, deployment=replace(long.deployment, id="i" * 127 + "2")))
+    await client.send(long)
+    await client.send(replace(long, deployment=replace(long.deployment, id="i" * 127 + "2")))
     assert len(grafana.annotations) == 2
     for content in grafana.annotations.values():
         assert all(len(part) <= 100 for tag in content["tags"] for part in tag.split(":", 1))
@@ -154,10 +154,10 @@ async def test_long_names_fit_into_grafanas_tables_and_stay_apart(serve: Serve) 
 
 async def test_it_can_belong_to_one_panel(serve: Serve) -> None:
     grafana = AnnotatingGrafana()
-    told = await receiver(
+    client = await receiver(
         serve, grafana, dashboard_uid="afdp", panel_id=3, http_headers={"X-Grafana-Org-Id": {"values": ["2"]}}
     )
-    await told.send(notice())
+    await client.send(notice())
     (content,) = grafana.annotations.values()
     assert (content["dashboardUID"], content["panelId"]) == ("afdp", 3)
     assert grafana.headers[-1]["X-Grafana-Org-Id"] == "2"

@@ -27,7 +27,7 @@ QUERY = re.compile(
 VALUES = re.compile(r"'(\w+)'")
 
 
-async def told(serve: Serve, inbox: Inbox) -> Any:  # noqa: ANN401
+async def opened(serve: Serve, inbox: Inbox) -> Any:  # noqa: ANN401
     return build("notify", "new_relic", {"url": await serve(inbox.answer), "api_key": "canary"}, "notify[0]")
 
 
@@ -42,7 +42,7 @@ def argument(document: str) -> Any:  # noqa: ANN401
 
 async def test_the_change_holds_version_story_money_and_link(serve: Serve) -> None:
     inbox = Inbox()
-    receiver = await told(serve, inbox)
+    receiver = await opened(serve, inbox)
     await receiver.reach()
     await receiver.send(notice(impact=degradation()))
     await receiver.send(notice("later", impact=degradation()))
@@ -59,7 +59,7 @@ async def test_the_change_holds_version_story_money_and_link(serve: Serve) -> No
 
 async def test_what_we_send_our_own_inbound_side_reads_as_that_deployment(serve: Serve) -> None:
     inbox = Inbox()
-    await (await told(serve, inbox)).send(notice(impact=degradation()))
+    await (await opened(serve, inbox)).send(notice(impact=degradation()))
     (read,) = build("webhooks", "new_relic", {}, "webhooks[0]").parse({}, inbox.calls[0].body)
     assert isinstance(read, Announcement)
     assert (read.at, read.version, read.commit) == (NOON, "v2.1.0", SHA)
@@ -67,7 +67,7 @@ async def test_what_we_send_our_own_inbound_side_reads_as_that_deployment(serve:
 
 async def test_the_dashboard_asks_for_nothing_that_is_not_sent(serve: Serve) -> None:
     inbox = Inbox()
-    await (await told(serve, inbox)).send(notice(impact=degradation()))
+    await (await opened(serve, inbox)).send(notice(impact=degradation()))
     sent = set(argument(inbox.calls[0].json["query"])["customAttributes"]) | {"timestamp", "category", "groupId"}
     dashboard = json.loads(DASHBOARD.read_text())
     assert set(dashboard) == {"name", "description", "permissions", "pages", "variables"}
@@ -97,7 +97,7 @@ async def test_the_dashboard_asks_for_nothing_that_is_not_sent(serve: Serve) -> 
 
 async def test_an_old_deployment_has_no_time_that_new_relic_would_refuse(serve: Serve) -> None:
     inbox = Inbox()
-    await (await told(serve, inbox)).send(notice(started_at=NOON - timedelta(days=2)))
+    await (await opened(serve, inbox)).send(notice(started_at=NOON - timedelta(days=2)))
     assert "timestamp" not in argument(inbox.calls[0].json["query"])
 
 
@@ -106,7 +106,7 @@ async def test_an_old_deployment_has_no_time_that_new_relic_would_refuse(serve: 
 )
 async def test_an_error_within_an_answer_is_one(serve: Serve, word: str, retry: bool) -> None:
     errors = {"errors": [{"message": "canary", "extensions": {"errorClass": word}}]}
-    receiver = await told(serve, Inbox(serves=lambda _: (200, errors)))
+    receiver = await opened(serve, Inbox(serves=lambda _: (200, errors)))
     with pytest.raises(DeliveryError) as raised:
         await receiver.send(notice())
     assert raised.value.retry is retry

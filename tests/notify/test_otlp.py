@@ -15,7 +15,7 @@ from loopback import Serve
 from receivers import HEADLINE, SHA, Inbox, degradation, notice
 
 
-async def told(serve: Serve, inbox: Inbox, **settings: Any) -> Any:  # noqa: ANN401
+async def opened(serve: Serve, inbox: Inbox, **settings: Any) -> Any:  # noqa: ANN401
     return build("notify", "otlp", {"url": await serve(inbox.answer), **settings}, "notify[0]")
 
 
@@ -28,7 +28,7 @@ def read(pairs: Any) -> dict[str, Any]:  # noqa: ANN401
 
 async def test_metrics_and_an_event_are_read_back_with_nothing_unknown(serve: Serve) -> None:
     inbox = Inbox()
-    await (await told(serve, inbox)).send(notice(impact=degradation()))
+    await (await opened(serve, inbox)).send(notice(impact=degradation()))
     metrics, logs = inbox.calls
     assert (metrics.path, logs.path) == ("/v1/metrics", "/v1/logs")
     (resource,) = ParseDict(metrics.json, ExportMetricsServiceRequest()).resource_metrics
@@ -54,7 +54,7 @@ async def test_metrics_and_an_event_are_read_back_with_nothing_unknown(serve: Se
 
 async def test_what_is_over_costs_nothing_an_hour_and_what_is_not_measured_has_no_metric(serve: Serve) -> None:
     inbox = Inbox()
-    receiver = await told(serve, inbox)
+    receiver = await opened(serve, inbox)
     await receiver.send(notice("nothing is measured yet"))
     assert [call.path for call in inbox.calls] == ["/v1/logs"]
     await receiver.send(notice(impact=degradation(ShiftState.RECOVERED)))
@@ -66,16 +66,16 @@ async def test_what_is_over_costs_nothing_an_hour_and_what_is_not_measured_has_n
 
 async def test_who_takes_metrics_alone_is_sent_metrics_alone(serve: Serve) -> None:
     inbox = Inbox()
-    receiver = await told(serve, inbox, signals=["metrics"])
+    receiver = await opened(serve, inbox, signals=["metrics"])
     await receiver.reach()
     await receiver.send(notice(impact=degradation()))
     assert [call.path for call in inbox.calls] == ["/v1/metrics"] * 2
     assert not ParseDict(inbox.calls[0].json, ExportMetricsServiceRequest()).resource_metrics
 
 
-async def test_what_is_rejected_in_part_is_told_and_not_sent_again(serve: Serve) -> None:
+async def test_what_is_rejected_in_part_is_reported_and_not_sent_again(serve: Serve) -> None:
     answer = {"partialSuccess": {"rejectedDataPoints": "2", "errorMessage": "canary"}}
-    receiver = await told(serve, Inbox(serves=lambda _: (200, answer)))
+    receiver = await opened(serve, Inbox(serves=lambda _: (200, answer)))
     with pytest.raises(DeliveryError, match="rejects a part") as raised:
         await receiver.send(notice(impact=degradation()))
     assert not raised.value.retry

@@ -50,7 +50,7 @@ def dog(call: Call) -> tuple[int, Any]:
 
 @dataclass
 class Row:
-    """A receiver under test: its settings at an address, what its server answers, and what it is told."""
+    """A receiver under test: its settings at an address, what its server answers, and what it is sent."""
 
     kind: str
     settings: Callable[[str], dict[str, Any]]
@@ -89,13 +89,13 @@ def test_each_receiver_stands_in_the_table_or_has_its_own() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=of)
-async def test_the_story_is_told_with_money_range_verdict_and_link(serve: Serve, row: Row) -> None:
+async def test_the_story_is_reported_with_money_range_verdict_and_link(serve: Serve, row: Row) -> None:
     inbox = Inbox(serves=row.serves)
     receiver = built(row, await serve(inbox.answer))
     await receiver.reach()
     await receiver.send(notice(impact=degradation()))
-    told = " ".join(_texts(call) for call in inbox.calls if call.method != "GET")
-    assert [word for word in row.words if word not in told] == []
+    texts = " ".join(_texts(call) for call in inbox.calls if call.method != "GET")
+    assert [word for word in row.words if word not in texts] == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=of)
@@ -104,14 +104,14 @@ async def test_times_are_on_the_configured_clock(serve: Serve, row: Row) -> None
     text = headline(MeasuredDeployment(deployment=notice().deployment, impact=degradation()))
     inbox = Inbox(serves=row.serves)
     await built(row, await serve(inbox.answer)).send(notice(text, impact=degradation()))
-    told = " ".join(_texts(call) for call in inbox.calls if call.method != "GET")
-    assert "17:30 IST" in told
-    assert " UTC" not in told
+    texts = " ".join(_texts(call) for call in inbox.calls if call.method != "GET")
+    assert "17:30 IST" in texts
+    assert " UTC" not in texts
 
 
 @pytest.mark.parametrize("row", ROWS, ids=of)
 @pytest.mark.parametrize(("status", "retry"), [(400, False), (401, True), (429, True), (500, True), (503, True)])
-async def test_a_refusal_says_whether_another_try_may_help_and_tells_no_secret(
+async def test_a_refusal_says_whether_another_try_may_help_and_holds_no_secret(
     serve: Serve, row: Row, status: int, retry: bool
 ) -> None:
     inbox = Inbox(serves=row.serves, faults=[status] * 9)
@@ -132,12 +132,12 @@ async def test_nobody_who_listens_is_a_failure_that_may_pass(row: Row) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=of)
-async def test_what_is_not_measured_yet_is_told_as_that(serve: Serve, row: Row) -> None:
+async def test_what_is_not_measured_yet_is_reported_as_that(serve: Serve, row: Row) -> None:
     inbox = Inbox(serves=row.serves)
     await built(row, await serve(inbox.answer)).send(notice("checkout v2.1.0 was deployed; nothing is measured yet"))
-    told = " ".join(_texts(call) for call in inbox.calls)
-    assert "$" not in told.replace("$schema", "")
-    assert "success" not in told.replace("succeeded", "")
+    texts = " ".join(_texts(call) for call in inbox.calls)
+    assert "$" not in texts.replace("$schema", "")
+    assert "success" not in texts.replace("succeeded", "")
 
 
 def _texts(call: Call) -> str:

@@ -21,11 +21,11 @@ def bot(url: str, token: str = "xoxb-canary") -> Any:  # noqa: ANN401
 
 async def test_a_deployment_is_one_message_that_changes_and_slacks_own_models_take_it(serve: Serve) -> None:
     channel = Channel()
-    told = bot(await serve(Inbox(serves=channel.serves).answer))
-    await told.reach()
+    client = bot(await serve(Inbox(serves=channel.serves).answer))
+    await client.reach()
     for name in ("d1", "d2", "d3", "d1"):
-        await told.send(notice(f"first of {name}", id=name))
-    await told.send(notice(impact=degradation()))
+        await client.send(notice(f"first of {name}", id=name))
+    await client.send(notice(impact=degradation()))
     assert channel.texts == [HEADLINE, "first of d2", "first of d3"]
     message = next(iter(channel.messages.values()))
     blocks = [block.to_dict() for block in Block.parse_all(message["blocks"])]
@@ -38,28 +38,28 @@ async def test_a_deployment_is_one_message_that_changes_and_slacks_own_models_ta
 async def test_a_try_whose_answer_was_lost_and_a_late_double_leave_one_message(serve: Serve) -> None:
     channel = Channel()
     inbox = Inbox(serves=channel.serves, faults=[None, "lost"])
-    told = bot(await serve(inbox.answer))
+    client = bot(await serve(inbox.answer))
     with pytest.raises(DeliveryError) as raised:
-        await told.send(notice("first"))
+        await client.send(notice("first"))
     assert raised.value.retry
     channel.messages["1772459999.000100"] = dict(next(iter(channel.messages.values())))
-    await told.send(notice("again"))
+    await client.send(notice("again"))
     assert channel.texts == ["again"]
 
 
 async def test_text_from_outside_is_text_and_mentions_nobody(serve: Serve) -> None:
     channel = Channel()
-    told = bot(await serve(Inbox(serves=channel.serves).answer))
-    await told.send(notice("<!channel> & <https://evil.example|click> *bold*"))
+    client = bot(await serve(Inbox(serves=channel.serves).answer))
+    await client.send(notice("<!channel> & <https://evil.example|click> *bold*"))
     (message,) = channel.messages.values()
     assert message["text"] == "&lt;!channel&gt; &amp; &lt;https://evil.example|click&gt; *bold*"
     assert message["blocks"][0]["text"]["type"] == "plain_text"
 
 
 async def test_an_error_within_an_answer_is_one(serve: Serve) -> None:
-    told = bot(await serve(Inbox(serves=Channel().serves).answer), token="canary-wrong")
+    client = bot(await serve(Inbox(serves=Channel().serves).answer), token="canary-wrong")
     with pytest.raises(DeliveryError, match="invalid_auth") as raised:
-        await told.send(notice())
+        await client.send(notice())
     assert raised.value.retry
     assert "canary" not in str(raised.value)
 
@@ -67,10 +67,10 @@ async def test_an_error_within_an_answer_is_one(serve: Serve) -> None:
 async def test_by_a_webhook_messages_are_only_added(serve: Serve) -> None:
     inbox = Inbox(serves=lambda _: (200, "ok"))
     url = await serve(inbox.answer)
-    told = build("notify", "slack", {"webhook_url": f"{url}/services/canary"}, "notify[0]")
-    assert told.appends
-    await told.reach()
-    await told.send(notice(impact=degradation(ShiftState.RECOVERED)))
+    client = build("notify", "slack", {"webhook_url": f"{url}/services/canary"}, "notify[0]")
+    assert client.appends
+    await client.reach()
+    await client.send(notice(impact=degradation(ShiftState.RECOVERED)))
     (call,) = inbox.calls
     assert (call.path, call.json["text"]) == ("/services/canary", HEADLINE)
 

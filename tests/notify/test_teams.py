@@ -13,8 +13,8 @@ from receivers import HEADLINE, REPORT, STORY, Inbox, degradation, notice
 async def test_the_card_holds_plain_text_alone_and_one_link(serve: Serve) -> None:
     inbox = Inbox(serves=lambda _: (202, ""))
     url = await serve(inbox.answer)
-    told = build("notify", "teams", {"webhook_url": f"{url}/invoke?sig=a%2Fb"}, "notify[0]")
-    await told.send(notice("[click](https://evil.example) **v2** <at>all</at>", impact=degradation()))
+    client = build("notify", "teams", {"webhook_url": f"{url}/invoke?sig=a%2Fb"}, "notify[0]")
+    await client.send(notice("[click](https://evil.example) **v2** <at>all</at>", impact=degradation()))
     (call,) = inbox.calls
     (attachment,) = call.json["attachments"]
     card = attachment["content"]
@@ -29,8 +29,8 @@ async def test_the_card_holds_plain_text_alone_and_one_link(serve: Serve) -> Non
 
 async def test_a_long_story_stays_within_what_teams_takes(serve: Serve) -> None:
     inbox = Inbox()
-    told = build("notify", "teams", {"webhook_url": await serve(inbox.answer)}, "notify[0]")
-    await told.send(notice("x" * 9000, impact=degradation()))
+    client = build("notify", "teams", {"webhook_url": await serve(inbox.answer)}, "notify[0]")
+    await client.send(notice("x" * 9000, impact=degradation()))
     assert len(inbox.calls[0].body) < 28_000
 
 
@@ -38,12 +38,12 @@ async def test_the_address_is_read_at_each_call_and_named_in_no_error(serve: Ser
     inbox = Inbox(faults=[404])
     file = tmp_path / "url"
     file.write_text(f"{await serve(inbox.answer)}/canary\n")
-    told = build("notify", "teams", {"webhook_url_file": str(file)}, "notify[0]")
+    client = build("notify", "teams", {"webhook_url_file": str(file)}, "notify[0]")
     with pytest.raises(DeliveryError, match="webhook_url: it answers 404") as raised:
-        await told.send(notice(HEADLINE))
+        await client.send(notice(HEADLINE))
     file.write_text("canary")
     with pytest.raises(DeliveryError) as wrong:
-        await told.send(notice(HEADLINE))
+        await client.send(notice(HEADLINE))
     assert "canary" not in f"{raised.value}{wrong.value}"
 
 

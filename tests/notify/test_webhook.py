@@ -20,8 +20,8 @@ async def test_the_library_of_the_standard_takes_it_with_the_old_and_the_new_sec
 ) -> None:
     inbox, file = Inbox(), tmp_path / "secret"
     file.write_text(f"{NEW}\n{OLD}\n")
-    told = build("notify", "webhook", {"url": await serve(inbox.answer), "secret_file": str(file)}, "notify[0]")
-    await told.send(replace(notice(impact=degradation()), at=datetime.now(UTC)))
+    client = build("notify", "webhook", {"url": await serve(inbox.answer), "secret_file": str(file)}, "notify[0]")
+    await client.send(replace(notice(impact=degradation()), at=datetime.now(UTC)))
     (call,) = inbox.calls
     for secret in (OLD, NEW):
         body = Webhook(secret).verify(call.body, call.headers)
@@ -39,18 +39,18 @@ async def test_the_library_of_the_standard_takes_it_with_the_old_and_the_new_sec
     assert body["data"]["harm"]["state"] == "active"
     file.unlink()
     with pytest.raises(DeliveryError) as missing:
-        await told.send(notice())
+        await client.send(notice())
     assert missing.value.retry
 
 
 async def test_a_notice_that_is_sent_again_has_the_same_id_and_another_one_has_another(serve: Serve) -> None:
     inbox = Inbox(faults=["lost"])
-    told = build("notify", "webhook", {"url": await serve(inbox.answer), "secret": NEW}, "notify[0]")
+    client = build("notify", "webhook", {"url": await serve(inbox.answer), "secret": NEW}, "notify[0]")
     first = notice(impact=degradation())
     with pytest.raises(DeliveryError):
-        await told.send(first)
-    await told.send(replace(first, at=first.at + timedelta(minutes=5)))
-    await told.send(notice("something new", impact=degradation()))
+        await client.send(first)
+    await client.send(replace(first, at=first.at + timedelta(minutes=5)))
+    await client.send(notice("something new", impact=degradation()))
     lost, again, newer = (call.headers["webhook-id"] for call in inbox.calls)
     assert lost == again != newer
 

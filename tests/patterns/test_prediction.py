@@ -105,7 +105,7 @@ def test_similar_deployments_say_why_they_are_similar(two_part: World) -> None:
     assert all(one.why for one in answer.similar)
 
 
-def test_trouble_after_similar_deployments_is_told_as_a_range_of_cost(two_part: World) -> None:
+def test_trouble_after_similar_deployments_is_predicted_as_a_range_of_cost(two_part: World) -> None:
     case = next(case for case, acting in zip(two_part.cases, two_part.truth, strict=True) if acting["database"])
     bad = [replace(case, deployment=replace(case.deployment, id=f"same-{k}")) for k in range(4)]
     costs = [1000.0, 1200.0, 1350.0, 1500.0]
@@ -141,7 +141,7 @@ def test_an_unknown_trait_of_a_planned_deployment_is_no_fault(steady: World) -> 
     assert 0 < predict(model, odd, Context(at=START)).risk.median < 1
 
 
-def test_no_cost_is_told_far_beyond_what_was_ever_seen() -> None:
+def test_no_cost_is_predicted_far_beyond_what_was_ever_seen() -> None:
     dear = world(5003, 120, "steady")
     amounts = np.random.default_rng(5).choice([2.0, 7.0, 2400.0], size=120)
     cases = [

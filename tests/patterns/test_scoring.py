@@ -9,12 +9,12 @@ from sklearn.metrics import brier_score_loss
 from afdp_exporter.patterns.scoring import Risks
 
 
-def drawn(seed: int, n: int, told: float = 1.0) -> Risks:
-    """Risks around .3 on the scale of log odds, of which `told` says how much is true."""
+def drawn(seed: int, n: int, scale: float = 1.0) -> Risks:
+    """Risks around .3 on the scale of log odds, of which `scale` says how much is true."""
     rng = np.random.default_rng(seed)
     odds = rng.normal(-1.0, 1.0, size=n)
     happened = rng.random(n) < 1.0 / (1.0 + np.exp(-odds))
-    return Risks(predicted=1.0 / (1.0 + np.exp(1.0 - told * (odds + 1.0))), happened=happened.astype(float))
+    return Risks(predicted=1.0 / (1.0 + np.exp(1.0 - scale * (odds + 1.0))), happened=happened.astype(float))
 
 
 @given(pairs=st.lists(st.tuples(st.floats(0.0, 1.0), st.booleans()), min_size=1, max_size=40))
@@ -31,7 +31,7 @@ def test_always_saying_the_base_rate_has_no_skill() -> None:
     assert skill.median == pytest.approx(0.0)
 
 
-def test_where_everything_or_nothing_happened_there_is_no_skill_to_tell() -> None:
+def test_where_everything_or_nothing_happened_there_is_no_skill_to_show() -> None:
     assert Risks(predicted=np.array([0.1, 0.2]), happened=np.zeros(2)).skill is None
 
 
@@ -43,13 +43,13 @@ def test_nine_of_ten_ranges_of_the_skill_hold_what_many_predictions_show() -> No
     assert 0.85 <= np.mean(held) <= 0.96
 
 
-def test_what_is_told_as_it_is_happens_as_often_as_was_said() -> None:
+def test_what_is_predicted_as_it_is_happens_as_often_as_was_said() -> None:
     for bin_ in drawn(3, 20_000).reliability:
         assert bin_.happened == pytest.approx(bin_.predicted, abs=0.04)
     assert sum(bin_.n for bin_ in drawn(3, 20_000).reliability) == 20_000
 
 
-def test_what_is_told_too_boldly_shows_in_the_bins() -> None:
-    lowest, *_, highest = drawn(4, 20_000, told=3.0).reliability
+def test_what_is_predicted_too_boldly_shows_in_the_bins() -> None:
+    lowest, *_, highest = drawn(4, 20_000, scale=3.0).reliability
     assert lowest.happened > lowest.predicted + 0.03
     assert highest.happened < highest.predicted - 0.1

@@ -77,7 +77,7 @@ def test_without_history_no_hour_is_better_than_another() -> None:
     assert len({slot.risk for slot in answer.slots}) == 1
 
 
-def test_hours_are_told_in_the_zone_of_the_people(steady: World) -> None:
+def test_hours_are_reported_in_the_zone_of_the_people(steady: World) -> None:
     zone = timezone(timedelta(hours=-7))
     model = fit(steady.cases, service="service-0", team="shop", now=NOW)
     answer = rank_windows(model, now=NOW, zone=zone, hours=30, holidays={date(2026, 11, 1): "Day"}, load=[1.0] * 30)

@@ -1,4 +1,4 @@
-"""History walked again: every line is made from its past alone, and the walk tells how good it was."""
+"""History walked again: every line is made from its past alone, and the walk says how good it was."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ async def walked(
     )
     lines: list[bytes] = []
     history = BacktestData(deployments=deployments, end=END, watched=watched, plans=Plans())
-    await walk(history, compute=compute, tell=lambda line: lines.append(orjson.dumps(line)))
+    await walk(history, compute=compute, report=lambda line: lines.append(orjson.dumps(line)))
     return lines
 
 
@@ -129,7 +129,7 @@ async def test_another_future_changes_no_earlier_line_by_a_single_byte(
     assert len(past) >= cut - 3
     assert [other[place] for place in past] == [lines[place] for place in past]
     assert other[cut + 2 : -1] != lines[cut + 2 : -1]
-    foretold = [[orjson.loads(line)["prediction"] for line in told[: cut + 1]] for told in (lines, other)]
+    foretold = [[orjson.loads(line)["prediction"] for line in walk[: cut + 1]] for walk in (lines, other)]
     assert foretold[0] == foretold[1]
 
 
@@ -144,13 +144,13 @@ async def test_how_a_rollout_under_way_will_end_is_in_no_earlier_line(compute: C
 
 
 def test_the_first_deployment_is_foretold_cold_and_the_later_ones_from_their_own_service(lines: list[bytes]) -> None:
-    told = [orjson.loads(line) for line in lines[:-1]]
-    assert [line["deployment"]["id"] for line in told] == [each.id for each in DEPLOYMENTS]
-    predictions = [line["prediction"] for line in told]
+    parsed = [orjson.loads(line) for line in lines[:-1]]
+    assert [line["deployment"]["id"] for line in parsed] == [each.id for each in DEPLOYMENTS]
+    predictions = [line["prediction"] for line in parsed]
     assert (predictions[0]["basis"], predictions[0]["n"]) == ("cold", 0)
     assert predictions[-1]["basis"] == "service"
     assert predictions[0]["deployment"]["status"] == "planned"
-    reports = [line["report"] for line in told]
+    reports = [line["report"] for line in parsed]
     migrations = [report for report in reports if "database" in report["deployment"]["change_types"]]
     found = [report for report in migrations if report["outcome"] != "success"]
     assert len(found) >= len(migrations) - 1
@@ -160,7 +160,7 @@ def test_the_first_deployment_is_foretold_cold_and_the_later_ones_from_their_own
     ]
 
 
-def test_the_last_line_tells_how_good_the_predictions_were(lines: list[bytes]) -> None:
+def test_the_last_line_shows_how_good_the_predictions_were(lines: list[bytes]) -> None:
     last = orjson.loads(lines[-1])
     board = last["scoreboard"]
     assert board["deployments"] == board["risk"]["n"] == len(DEPLOYMENTS)
@@ -174,17 +174,19 @@ def test_the_last_line_tells_how_good_the_predictions_were(lines: list[bytes]) -
     assert all(pattern["sentence"] for pattern in last["patterns"])
 
 
-async def test_a_deployment_at_the_end_of_the_recording_is_told_with_the_looks_that_it_awaits(
+async def test_a_deployment_at_the_end_of_the_recording_is_reported_with_the_looks_that_it_awaits(
     compute: ComputePool,
 ) -> None:
     newest = replace(DEPLOYMENTS[1], id="newest", started_at=END - timedelta(minutes=7), finished_at=None)
     beyond = replace(newest, id="beyond", started_at=END)
-    told = [orjson.loads(line)["report"] for line in (await walked(compute, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]]
-    assert [(look["after_seconds"], look["state"]) for look in told[0]["looks"]] == [
+    reports = [
+        orjson.loads(line)["report"] for line in (await walked(compute, (*DEPLOYMENTS[:2], newest, beyond)))[2:4]
+    ]
+    assert [(look["after_seconds"], look["state"]) for look in reports[0]["looks"]] == [
         (300, "done"), (3600, "done"), (14_400, "due"), (86_400, "due"),
     ]  # fmt: skip
-    assert told[1]["outcome"] == "unknown"
-    assert told[1]["story"][0].startswith("Nothing is known of web yet")
+    assert reports[1]["outcome"] == "unknown"
+    assert reports[1]["story"][0].startswith("Nothing is known of web yet")
 
 
 async def walked_until(compute: ComputePool, minutes: float, by: float) -> dict[str, Any]:
@@ -203,7 +205,7 @@ async def walked_until(compute: ComputePool, minutes: float, by: float) -> dict[
     end = datetime.fromtimestamp(times[-1], UTC)
     lines: list[Any] = []
     history = BacktestData(deployments=(rolled_out,), end=end, watched=watched, plans=Plans())
-    await walk(history, compute=compute, tell=lines.append)
+    await walk(history, compute=compute, report=lines.append)
     return lines[0]["report"]
 
 

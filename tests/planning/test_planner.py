@@ -37,9 +37,9 @@ def deployment(service: str, number: int, status: Status = Status.SUCCEEDED) -> 
 
 
 async def measure(store: SQLiteStore, service: str, number: int) -> None:
-    told = deployment(service, number)
+    recorded = deployment(service, number)
     after = timedelta(minutes=30)
-    look = Look(deployment_id=told.id, after=after, due_at=told.started_at + after, state=LookState.DONE)
+    look = Look(deployment_id=recorded.id, after=after, due_at=recorded.started_at + after, state=LookState.DONE)
     shift = Shift(
         metric="latency_seconds",
         layer=Layer.TECHNICAL,
@@ -47,9 +47,9 @@ async def measure(store: SQLiteStore, service: str, number: int) -> None:
         reason="",
         change=0.1 + 0.01 * number,
     )
-    await store.deployments.record(told, (Look(deployment_id=told.id, after=after, due_at=look.due_at),))
+    await store.deployments.record(recorded, (Look(deployment_id=recorded.id, after=after, due_at=look.due_at),))
     impact = Impact(
-        deployment_id=told.id,
+        deployment_id=recorded.id,
         measured_at=look.due_at,
         shifts=(shift,),
         outcome=Outcome.DEGRADATION,

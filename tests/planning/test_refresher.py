@@ -102,13 +102,13 @@ async def test_a_running_deployment_is_predicted_for_all_who_follow(store: SQLit
     assert [change.id for change in await store.changes.since(before) if change.kind == PREDICTION] == ["d1"]
 
 
-async def test_what_is_told_long_after_the_fact_is_not_predicted(store: SQLiteStore, compute: ComputePool) -> None:
-    told = deployment(start=NOW - 2 * HOUR, status=Status.SUCCEEDED)
-    await store.deployments.record(told, (Look(deployment_id=told.id, after=HOUR, due_at=NOW),))
-    await refresher(store, compute, Parsed()).predict(told.id)
+async def test_what_is_reported_long_after_the_fact_is_not_predicted(store: SQLiteStore, compute: ComputePool) -> None:
+    late = deployment(start=NOW - 2 * HOUR, status=Status.SUCCEEDED)
+    await store.deployments.record(late, (Look(deployment_id=late.id, after=HOUR, due_at=NOW),))
+    await refresher(store, compute, Parsed()).predict(late.id)
     (taken,) = await claim_looks(store, NOW, limit=1, lease=HOUR)
-    await store.looks.finish(replace(taken, state=LookState.DONE), impact(told.id, Outcome.SUCCESS, 0.5))
-    assert await store.history.scored_predictions(told.service) == []
+    await store.looks.finish(replace(taken, state=LookState.DONE), impact(late.id, Outcome.SUCCESS, 0.5))
+    assert await store.history.scored_predictions(late.service) == []
 
 
 async def test_the_coming_hours_are_ranked_for_each_service(store: SQLiteStore, compute: ComputePool) -> None:
@@ -127,9 +127,9 @@ async def test_a_prediction_is_kept_until_something_is_measured_and_then_no_more
     (taken,) = await claim_looks(store, NOW + HOUR, limit=1, lease=HOUR)
     await store.looks.finish(replace(taken, state=LookState.DONE), impact("d1", Outcome.SUCCESS, 0.5))
     await store.results.save_prediction(prediction("d1", 0.0, 0, 0))
-    (told,) = await store.history.scored_predictions("api")
-    assert told.prediction == prediction("d1", 0.2, -1, 1)
-    assert told.impact.outcome is Outcome.SUCCESS
+    (scored,) = await store.history.scored_predictions("api")
+    assert scored.prediction == prediction("d1", 0.2, -1, 1)
+    assert scored.impact.outcome is Outcome.SUCCESS
 
 
 async def test_the_moment_of_a_planned_deployment_holds_what_is_under_way_elsewhere(store: SQLiteStore) -> None:
@@ -155,22 +155,22 @@ async def test_how_well_predictions_came_true_is_shown_once_they_did(store: SQLi
     assert audience.value("afdp_predictions_scored") == 2
 
 
-def test_a_score_tells_how_far_the_risks_were_off_and_how_many_ranges_held() -> None:
-    told = [
+def test_a_score_shows_how_far_the_risks_were_off_and_how_many_ranges_held() -> None:
+    scored = [
         foretold("a", 0.8, Outcome.FAILURE, 0.5),
         foretold("b", 0.1, Outcome.SUCCESS, 3.0),
         foretold("c", 0.5, Outcome.UNKNOWN, 0.0),
     ]
-    found = score("api", told)
+    found = score("api", scored)
     assert found is not None
     assert (found.n, found.ranges, found.covered) == (2, 2, 0.5)
     assert found.brier == pytest.approx((0.2**2 + 0.1**2) / 2)
-    assert score("api", told[2:]) is None
+    assert score("api", scored[2:]) is None
 
 
 def test_a_human_has_the_last_word_on_what_happened() -> None:
-    told = foretold("a", 1.0, Outcome.SUCCESS, 0.5)
-    corrected = replace(told, deployment=replace(told.deployment, labelled_outcome=Outcome.FAILURE))
+    scored = foretold("a", 1.0, Outcome.SUCCESS, 0.5)
+    corrected = replace(scored, deployment=replace(scored.deployment, labelled_outcome=Outcome.FAILURE))
     found = score("api", [corrected])
     assert found is not None
     assert found.brier == 0

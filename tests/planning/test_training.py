@@ -93,11 +93,11 @@ def test_the_data_package_and_the_croissant_are_read_by_their_own_libraries(data
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_text_of_a_csv_is_a_formula_and_no_number_is_touched(history: list[MeasuredDeployment], begin: str) -> None:
     formula = f'{begin}HYPERLINK("http://x","y")'
-    told = [
+    cells = [
         replace(each, deployment=replace(each.deployment, service=formula, description=formula, traits={"delta": -5.0}))
         for each in history[:6]
     ]
-    data = data_of(told)
+    data = data_of(cells)
     rows = list(csv.DictReader(encode(data.features, data.columns, "csv").decode().splitlines(keepends=True)))
     assert {row["id_service"] for row in rows} == {row["id_description"] for row in rows} == {f"'{formula}"}
     assert {float(row["chg_trait_delta"]) for row in rows} == {-5.0}

@@ -75,7 +75,7 @@ def test_ticks_are_round_few_and_on_the_scale(values: list[float], most: int) ->
 @pytest.mark.parametrize(
     ("minutes", "first"), [(5, "12:00"), (90, "12:00"), (60 * 30, "12:00"), (60 * 24 * 20, "08 Mar")]
 )
-def test_times_are_told_on_round_hours_or_days(minutes: int, first: str) -> None:
+def test_times_are_reported_on_round_hours_or_days(minutes: int, first: str) -> None:
     scale = Scale(low=NOON.timestamp(), high=NOON.timestamp() + 60 * minutes, begin=0, end=100)
     ticks = time_ticks(scale)
     assert 1 < len(ticks) <= 6 or minutes > 60 * 24 * 7
@@ -176,7 +176,7 @@ def test_a_week_has_each_hour_once_on_the_clock_of_its_zone(zone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "largest", "told"),
+    ("metric", "largest", "expected"),
     [
         ("request_latency_p95_seconds", 0.25, "218 ms"),
         ("queue_wait_seconds", 40.0, "0.2 s"),
@@ -187,5 +187,5 @@ def test_a_week_has_each_hour_once_on_the_clock_of_its_zone(zone: str) -> None:
         ("replicas", 1.0, "0.22"),
     ],
 )
-def test_an_axis_is_in_the_unit_of_its_metric(metric: str, largest: float, told: str) -> None:
-    assert axis(metric, largest).with_unit(0.2178) == told
+def test_an_axis_is_in_the_unit_of_its_metric(metric: str, largest: float, expected: str) -> None:
+    assert axis(metric, largest).with_unit(0.2178) == expected

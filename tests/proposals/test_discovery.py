@@ -196,7 +196,7 @@ def test_a_prometheus_that_scrapes_itself_the_machine_and_the_exporter_and_holds
     assert [each["name"] for each in alone["services"]] == ["node"]
 
 
-def test_a_server_without_any_known_name_is_told_as_such(start: Start, tmp_path: Path) -> None:
+def test_a_server_without_any_known_name_is_reported_as_such(start: Start, tmp_path: Path) -> None:
     prometheus = start(Prometheus(tmp_path / "prometheus"))
     found = afdp("init", f"--url={prometheus.url}", "--output=-")
     assert "has a name that is known here" in str(found.exception)

@@ -42,12 +42,12 @@ def test_missed_scrapes_and_a_gap_change_nothing(every: float, seed: int) -> Non
     assert interval(found) == timedelta(seconds=every)
 
 
-def test_an_unusual_interval_is_told_to_the_second() -> None:
+def test_an_unusual_interval_is_written_to_the_second() -> None:
     assert interval(counts(7.0, 60)) == timedelta(seconds=7)
 
 
 @pytest.mark.parametrize("minutes", [0.0, 0.1])
-def test_a_sample_or_none_tells_nothing(minutes: float) -> None:
+def test_a_sample_or_none_shows_nothing(minutes: float) -> None:
     assert interval(counts(15.0, minutes)) is None
 
 

@@ -151,7 +151,7 @@ class Swarm:
         await self.until(name, ended("rollback_completed"))
 
     async def until(self, name: str, reached: Callable[[dict[str, Any]], Awaitable[bool]]) -> None:
-        """Wait until its service has come so far: the engine tells of no end of an update that could be waited for."""
+        """Wait until its service has come so far: the engine reports no end of an update that could be waited for."""
         async with asyncio.timeout(_PATIENCE):
             async for found in self._looked_at(name):
                 if await reached(found):

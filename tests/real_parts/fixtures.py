@@ -48,7 +48,7 @@ class Start(Protocol):
 @contextmanager
 def running(server: S) -> Iterator[S]:
     """The server, started; killed in the end."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         try:
             server.start()
             yield server
@@ -57,7 +57,7 @@ def running(server: S) -> Iterator[S]:
 
 
 @contextmanager
-def _told_when_missing() -> Iterator[None]:
+def _skipped_when_missing() -> Iterator[None]:
     try:
         yield
     except Missing as error:
@@ -76,7 +76,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
 
 @pytest.fixture(scope="session")
 def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alertmanager]:
-    """A real Alertmanager that tells nobody."""
+    """A real Alertmanager that notifies nobody."""
     with running(Alertmanager(tmp_path_factory.mktemp("alertmanager"))) as server:
         yield server
 
@@ -91,28 +91,28 @@ def victoria_metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victo
 @pytest.fixture(scope="session")
 def promtool() -> Path:
     """The path of promtool, which comes with Prometheus."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         return Path(Prometheus.program()).with_name("promtool")
 
 
 @pytest.fixture(scope="session")
 def amtool() -> Path:
     """The path of amtool, which comes with Alertmanager."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         return Path(Alertmanager.program()).with_name("amtool")
 
 
 @pytest.fixture(scope="session")
 def github_examples() -> dict[str, list[dict[str, Any]]]:
     """GitHub's own example deliveries, by event."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         return github.examples()
 
 
 @pytest.fixture(scope="session")
 def datadog_command() -> tuple[str, ...]:
     """Datadog's own command line, as words of a command."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         return datadog_ci.command()
 
 
@@ -126,7 +126,7 @@ def kubectl_program() -> str:
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[engine.Engine]:
     """A real Docker engine whose Swarm has three images and no service."""
-    with _told_when_missing(), engine.running() as started:
+    with _skipped_when_missing(), engine.running() as started:
         asyncio.run(engine.begin(started.url))
         yield started
 
@@ -141,7 +141,7 @@ async def swarm(docker_engine: engine.Engine) -> AsyncIterator[engine.Swarm]:
 @asynccontextmanager
 async def browsing(*flags: str) -> AsyncIterator[Browser]:
     """A real Chromium with these flags that goes nowhere but where a test leads it."""
-    with _told_when_missing():
+    with _skipped_when_missing():
         program = chromium()
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=program, args=[*_QUIET, *flags])

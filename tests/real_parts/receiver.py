@@ -1,4 +1,4 @@
-"""Somebody who is told: an HTTP server on the loopback that keeps what is posted to it."""
+"""A receiver: an HTTP server on the loopback that keeps what is posted to it."""
 
 import threading
 import time

@@ -189,7 +189,7 @@ class VictoriaMetrics(Server):
 
 
 class NodeExporter(Server):
-    """Tells of the machine that it runs on."""
+    """Reports on the machine that it runs on."""
 
     programs = ("prometheus-node-exporter", "node_exporter")
     ready = "/"

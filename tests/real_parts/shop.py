@@ -30,7 +30,7 @@ class Shop:
             yield replace(known, times=known.times[there], values=known.values[there])
 
     def update(self) -> dict[str, Any]:
-        """The update of the API that hurts, as its sender tells it."""
+        """The update of the API that hurts, as its sender reports it."""
         return body(self.world.update)
 
     def quiet(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Service:
 
 
 class Scraper:
-    """Scrapes services every 15 seconds of a time that passes as fast as it is told to."""
+    """Scrapes services every 15 seconds of a time that passes as fast as it is asked to."""
 
     def __init__(self, began: datetime, *services: Service) -> None:
         self.now = began

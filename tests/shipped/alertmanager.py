@@ -8,7 +8,7 @@ from shipped import ROOT
 
 
 def rewired(url: str) -> dict[str, Any]:
-    """The example; who is paged is told at `url`/on-call, the chat at `url`/chat, at once; no mail is sent."""
+    """The example; who is paged is reached at `url`/on-call, the chat at `url`/chat, at once; no mail is sent."""
     config: dict[str, Any] = yaml.safe_load((ROOT / "alerting/alertmanager.yml").read_text("utf-8"))
     config["global"] = {"slack_api_url": f"{url}/chat"}
     config["templates"] = [str(ROOT / "alerting/templates/*.tmpl")]

@@ -1,4 +1,4 @@
-"""The names that dashboards, rules and other people's pipelines hang on, as the exporter itself tells them."""
+"""The names that dashboards, rules and other people's pipelines hang on, as the exporter itself shows them."""
 
 import re
 from functools import cache
@@ -40,9 +40,11 @@ def existing() -> frozenset[str]:
 
 @cache
 def _types() -> dict[str, str]:
-    told = SelfMetrics(CardinalityLimits())
+    metrics = SelfMetrics(CardinalityLimits())
     collectors = [
-        each for registry in (told._boards, told._beside, told._registry) for each in registry._collector_to_names
+        each
+        for registry in (metrics._boards, metrics._beside, metrics._registry)
+        for each in registry._collector_to_names
     ]
     describing = [each for each in collectors if not isinstance(each, ProcessCollector)]
     families = [family for each in describing for family in each.describe()]

@@ -32,7 +32,7 @@ class Fault(StrEnum):
     RECEIVER_HANGS = "receiver_hangs"
     RECEIVER_REFUSES = "receiver_refuses"
     FEED_FAILS = "feed_fails"  # at some event of its walk
-    FEED_REPEATS = "feed_repeats"  # what it told before
+    FEED_REPEATS = "feed_repeats"  # what it reported before
 
 
 OF_A_FILE = frozenset({Fault.DISK_FULL, Fault.DISK_FAILS})

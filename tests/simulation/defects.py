@@ -109,7 +109,7 @@ def wake_up_is_missed(builders: Builders) -> None:
 
 def noticed_before_the_row(builders: Builders) -> None:
     """A receiver hears of a deployment before it is stored."""
-    builders.tells_first = True
+    builders.notifies_first = True
 
 
 class _Skipping(Follower):
@@ -140,7 +140,7 @@ class _Hasty(Feeding):
 
 
 def cursor_is_saved_first(builders: Builders) -> None:
-    """The place of a feed is kept before what it told."""
+    """The place of a feed is kept before what it reported."""
 
     def hasty(kinds: Iterable[Kind], state: AppContext) -> Iterable[Kind]:
         right = _feeding(state)
@@ -175,7 +175,7 @@ def clock_counts_for_samples(builders: Builders) -> None:
 
 
 def notice_is_kept_before_it_is_sent(builders: Builders) -> None:
-    """A notice counts as sent before it is: whoever dies in between has told nobody."""
+    """A notice counts as sent before it is: whoever dies in between has notified nobody."""
 
     def hasty(kinds: Iterable[Kind], state: AppContext) -> Iterable[Kind]:
         return [replace(kind, run=_kept_first(state)) if kind.name == NOTICE else kind for kind in kinds]
@@ -184,7 +184,7 @@ def notice_is_kept_before_it_is_sent(builders: Builders) -> None:
 
 
 def _kept_first(state: AppContext) -> Callable[[Job], Any]:
-    async def tell(job: Job) -> Next:
+    async def notify(job: Job) -> Next:
         deployment_id = job.key.removeprefix(f"{job.lane}/")
         found = await state.store.history.of([deployment_id])
         digest = repr(found)
@@ -194,7 +194,7 @@ def _kept_first(state: AppContext) -> Callable[[Job], Any]:
         await state.rules.receivers[job.lane].send(notice_of(found[0], state.clock()))
         return Settled.SETTLED
 
-    return tell
+    return notify
 
 
 def notice_of(measured: MeasuredDeployment, at: datetime) -> Notification:

@@ -54,7 +54,7 @@ class Oracle:
     holds: dict[Key, Hold] = field(default_factory=dict)
     answered: Counter[tuple[str, timedelta, datetime]] = field(default_factory=Counter)
     acked: dict[str, Status] = field(default_factory=dict)
-    told: dict[tuple[str, str], object] = field(default_factory=dict)
+    shown: dict[tuple[str, str], object] = field(default_factory=dict)
     settled: dict[tuple[str, str], object] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
     attempts: dict[tuple[Any, ...], deque[float]] = field(default_factory=dict)
@@ -74,14 +74,20 @@ class Oracle:
         return self.disk.deployments().get(args[0]) if operation == "amend" else None
 
     def committed(
-        self, process: "Process", port: str, operation: str, told: tuple[Any, dict[str, Any]], before: Any, answer: Any
+        self,
+        process: "Process",
+        port: str,
+        operation: str,
+        arguments: tuple[Any, dict[str, Any]],
+        before: Any,
+        answer: Any,
     ) -> None:
         """An operation is on disk."""
         if self.found is None:
-            self.recent.append((self.conditions.clock(), process.number, f"{port}.{operation}", told, answer))
+            self.recent.append((self.conditions.clock(), process.number, f"{port}.{operation}", arguments, answer))
         watch = getattr(self, f"_{port}_{operation}", None)
         if watch is not None:
-            args, words = told
+            args, words = arguments
             watch(process, before, answer, *args, **words)
 
     def acknowledged(self, deployment_id: str, status: Status) -> None:
@@ -238,7 +244,7 @@ class Oracle:
         held = self.holds.get((NOTICE, f"{receiver}/{notice.deployment.id}"))
         if self.settled.get(key) == shown and held is not None:
             self.breaks(f"{receiver} heard twice of {notice.deployment.id}, and the first time was kept")
-        self.told[key] = shown
+        self.shown[key] = shown
         self.refused.discard(key)
 
     def _notices_finish(
@@ -249,7 +255,7 @@ class Oracle:
         self.holds.pop((job.kind, job.key), None)
         key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
         if reason is None:
-            self.settled[key] = self.told.get(key)
+            self.settled[key] = self.shown.get(key)
 
     # the end
 
@@ -262,7 +268,7 @@ class Oracle:
                 self.breaks(f"the look of {look.deployment_id} failed without a reason")
         left = [key for key in self.disk.open_jobs() if key[0] == NOTICE]
         if left:
-            self.breaks(f"{len(left)} notices were never told, {left[0][1]} among them")
+            self.breaks(f"{len(left)} notices were never sent, {left[0][1]} among them")
         for deployment_id, status in self.acked.items():
             stored = self.disk.deployments().get(deployment_id)
             if stored is None:
@@ -271,5 +277,5 @@ class Oracle:
                 self.breaks(f"{deployment_id} is over and is stored as {stored.status}")
         for (receiver, deployment_id), shown in content.items():
             key = (receiver, deployment_id)
-            if self.told.get(key) != shown and key not in self.refused:
-                self.breaks(f"{receiver} does not know the latest of {deployment_id}: {self.told.get(key)}, {shown}")
+            if self.shown.get(key) != shown and key not in self.refused:
+                self.breaks(f"{receiver} does not know the latest of {deployment_id}: {self.shown.get(key)}, {shown}")

@@ -63,7 +63,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """A `Source` like Prometheus: it repeats its last sample for five minutes, and tells how old it is."""
+    """A `Source` like Prometheus: it repeats its last sample for five minutes, and says how old it is."""
 
     truth: Truth
     gate: Callable[[], Awaitable[None]]  # the process that asks goes on only as long as it lives
@@ -153,7 +153,7 @@ def _judged(case: AnalysisContext, evidence: Sequence[MetricData]) -> MetricVerd
 
 
 @dataclass(slots=True)
-class Told:
+class Upstream:
     """A system that knows of deployments: its events in order, of which the cursor counts those that were read."""
 
     conditions: Conditions
@@ -164,25 +164,25 @@ class Told:
 class PolledFeed:
     """A `Feed` over it."""
 
-    told: Told
+    upstream: Upstream
     gate: Callable[[], Awaitable[None]]
     interval: timedelta
 
     async def deployments(self, since: PollRequest) -> AsyncIterator[Step]:
         place = int(since.cursor or 0)
-        repeats = self.told.conditions.now(Fault.FEED_REPEATS)
+        repeats = self.upstream.conditions.now(Fault.FEED_REPEATS)
         first = max(place - 5, 0) if repeats is not None else place
-        known = tuple(self.told.events)
+        known = tuple(self.upstream.events)
         for number, event in enumerate(known[first:], first + 1):
             await self.gate()
-            fails = self.told.conditions.now(Fault.FEED_FAILS)
+            fails = self.upstream.conditions.now(Fault.FEED_FAILS)
             if fails is not None and number % 4 == int(4 * fails.size):
                 raise FeedError("it ended in the middle")
             yield event
             if number % 3 == 0 and number > place:
                 yield Checkpoint(str(number), present=False)
         await self.gate()
-        if self.told.conditions.now(Fault.FEED_FAILS) is not None:
+        if self.upstream.conditions.now(Fault.FEED_FAILS) is not None:
             raise FeedError("it is away")
         yield Checkpoint(str(max(len(known), place)))
 

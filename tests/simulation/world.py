@@ -37,7 +37,7 @@ from afdp_exporter.watching.watch import Schedule, reschedule_looks, schedule_lo
 from simulation.conditions import DAY, HOUR, MINUTE, OF_A_FILE, Episode, Fault, drawn
 from simulation.disk import Disk, MemoryDisk
 from simulation.oracle import Oracle, Violation
-from simulation.outside import START, STEP, Listener, Metrics, PolledFeed, Told, Truth
+from simulation.outside import START, STEP, Listener, Metrics, PolledFeed, Truth, Upstream
 from simulation.process import Process
 from simulation.virtual_time import Stuck, VirtualLoop
 
@@ -60,7 +60,7 @@ class Builders:
     rest: timedelta = timedelta(hours=1)  # who waits to be woken is not saved by looking often
     clock_error: float = 1.0
     answers_first: frozenset[str] = frozenset()  # operations that are answered before they are kept
-    tells_first: bool = False  # receivers hear of what is about to be recorded
+    notifies_first: bool = False  # receivers hear of what is about to be recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class World:
         self.disk.suffer(self.conditions, random.Random(chance.random()))
         self.truth = Truth(self.conditions)
         self.oracle = Oracle(self.disk, self.truth, self.conditions, several=self.count > 1)
-        self.feed = Told(self.conditions)
+        self.feed = Upstream(self.conditions)
         self.rate = chance.choice([0.5, 1.0, 3.0])  # deployments a day
         self.feed_interval = timedelta(hours=chance.choice([1, 4, 12]))
         self.processes: list[Process] = []
@@ -172,8 +172,8 @@ class World:
         for each in self.conditions.episodes:
             if each.begin <= now and each.end > now - DAY:
                 yield f"{each.fault} from {each.begin:.3f} to {each.end:.3f}, size {each.size:.2f}"
-        for at, number, operation, told, answer in self.oracle.recent:
-            yield f"{at:.3f} [{number}] {operation} {told} -> {answer}"
+        for at, number, operation, arguments, answer in self.oracle.recent:
+            yield f"{at:.3f} [{number}] {operation} {arguments} -> {answer}"
 
     def close(self) -> None:
         """Every process dies."""
@@ -275,8 +275,8 @@ class World:
         async with asyncio.TaskGroup() as group:
             for number, at in enumerate(self._times(), 1):
                 await asyncio.sleep(max(at - self.loop.time(), 0.0))
-                tell = self.chance.choice([self._announced, self._recorded, self._fed])
-                group.create_task(tell(number))
+                report = self.chance.choice([self._announced, self._recorded, self._fed])
+                group.create_task(report(number))
 
     def _now(self) -> datetime:
         return START + timedelta(seconds=self.loop.time())
@@ -300,16 +300,18 @@ class World:
             origin=Origin(service=SERVICES[number % len(SERVICES)], environment="production"), version=f"v{number}",
         )  # fmt: skip
 
-    async def _deliver(self, told: Announcement) -> None:
-        assert told.status is not None
+    async def _deliver(self, announcement: Announcement) -> None:
+        assert announcement.status is not None
 
         async def receive(process: Process) -> None:
-            await ingestion.ingest(told, rules=(), schedule=SCHEDULE, store=process.state.store, now=process.clock())
+            await ingestion.ingest(
+                announcement, rules=(), schedule=SCHEDULE, store=process.state.store, now=process.clock()
+            )
 
         await self._until_answered(receive)
-        known = self.oracle.acked.get(deployment_id(told))
+        known = self.oracle.acked.get(deployment_id(announcement))
         if known in {None, Status.STARTED}:
-            self.oracle.acknowledged(deployment_id(told), told.status)
+            self.oracle.acknowledged(deployment_id(announcement), announcement.status)
 
     async def _recorded(self, number: int) -> None:
         """A caller of the API: it records what begins, and changes it when it is over."""
@@ -319,7 +321,7 @@ class World:
         async def record(process: Process) -> None:
             now = process.clock()
             made = read_deployment(begun, now=now, new_id=body["id"])
-            if self.builders.tells_first:
+            if self.builders.notifies_first:
                 notice = Notification(deployment=made, impact=None, headline="", at=now)
                 await process.config.notify["chat"].send(notice)
             await process.state.store.deployments.record(made, schedule_looks(made, SCHEDULE, now), key=body["id"])
@@ -342,7 +344,7 @@ class World:
         self.oracle.acknowledged(body["id"], Status.SUCCEEDED)
 
     async def _fed(self, number: int) -> None:
-        """What only a feed tells."""
+        """What only a feed reports."""
         self.feed.events.append(self._announcement("feed", number, Status.STARTED))
         await asyncio.sleep(20 * MINUTE * self.chance.random())
         self.feed.events.append(self._announcement("feed", number, Status.SUCCEEDED))
@@ -411,7 +413,7 @@ async def _glance(process: Process) -> None:
 
 
 def shown(receiver: str, measured: MeasuredDeployment) -> object:
-    """What a receiver shows of a deployment; one that appends only tells what has changed for good."""
+    """What a receiver shows of a deployment; one that appends only shows what has changed for good."""
     outcome = measured.decision.outcome if measured.known else None
     if receiver == "log":
         return measured.deployment.status, outcome

@@ -130,7 +130,7 @@ class Row:
     """A source, how it is made to hold series, how it is asked for those of a name and service, what it refuses.
 
     `takes`: the signs of which values can stand for a variable; any, where it is empty. `averages`: it
-    keeps the means of stretches, none of which is infinite, and no samples. `named`: it tells the name of the metric,
+    keeps the means of stretches, none of which is infinite, and no samples. `named`: it answers the name of the metric,
     `many`: one query can select several series, told apart by labels.
     """
 

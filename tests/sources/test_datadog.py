@@ -67,11 +67,11 @@ async def test_the_recorded_question_is_asked_and_its_answer_read(serve: Serve) 
     ((path, body),) = seen
     wanted = json.loads(exchange["request"]["body"])
     assert path == "/api/v2/query/timeseries"
-    told, recorded = body["data"]["attributes"], wanted["data"]["attributes"]
+    sent, recorded = body["data"]["attributes"], wanted["data"]["attributes"]
     assert body["data"]["type"] == wanted["data"]["type"]
-    assert told["interval"] == recorded["interval"]
-    assert (told["from"], told["to"]) == (1_711_977_600_000, 1_711_981_200_000)
-    assert told["queries"] == [recorded["queries"][0] | {"name": "q0_a"}]
+    assert sent["interval"] == recorded["interval"]
+    assert (sent["from"], sent["to"]) == (1_711_977_600_000, 1_711_981_200_000)
+    assert sent["queries"] == [recorded["queries"][0] | {"name": "q0_a"}]
     known = ~np.isnan(series.values)
     # a minute apart and twice only: rare data of five seconds each, known five seconds after they began
     assert series.times[known].tolist() == [1_711_977_650, 1_711_977_710, 1_711_980_230]
@@ -79,7 +79,7 @@ async def test_the_recorded_question_is_asked_and_its_answer_read(serve: Serve) 
     assert (series.metric, dict(series.labels)) == ("datadog.estimated_usage.metrics.custom", {})
 
 
-async def test_the_recorded_refusal_is_told_in_datadogs_words(serve: Serve) -> None:
+async def test_the_recorded_refusal_is_reported_in_datadogs_words(serve: Serve) -> None:
     exchange = recording("v2-test_timeseries_cross_product_query_returns_bad_request_response")
 
     async def answer(_: web.Request) -> web.Response:

@@ -121,7 +121,7 @@ async def test_counts_come_per_second(make: Make) -> None:
     _, source, row = await make(at_minutes(FIRST, [3.0] * 10))
     for step in (MINUTE, timedelta(minutes=5)):
         found = (await fetched(source, row.count, 6, step)).values
-        wanted = 3.0 if row.name != "datadog" else 3.0 / step.total_seconds()  # its double tells the count as it is
+        wanted = 3.0 if row.name != "datadog" else 3.0 / step.total_seconds()  # its double answers the count as it is
         assert found[-1] == pytest.approx(wanted)
 
 
@@ -160,7 +160,7 @@ async def test_what_has_settled_is_not_asked_again(make: Make) -> None:
     assert len(double.asked) == 1
 
 
-async def test_a_budget_is_kept_and_told_and_nothing_asked_beyond_it(make: Make) -> None:
+async def test_a_budget_is_kept_and_shown_and_nothing_asked_beyond_it(make: Make) -> None:
     double, source, row = await make(at_minutes(FIRST, [1.0]), calls_per_hour=3)
     for _ in range(3):
         await fetched(source, row.mean, 1)
@@ -192,7 +192,7 @@ async def test_a_limit_that_is_reached_is_tried_again_where_that_may_help(make: 
 async def test_whoever_wants_to_be_left_alone_for_long_is(make: Make) -> None:
     double, source, row = await make(at_minutes(FIRST, [1.0]))
     if row.name == "cloudwatch":
-        return  # it tells no time
+        return  # it shows no time
     double.refuses = [web.Response(status=429, headers={"Retry-After": "90", "X-RateLimit-Reset": "90"})]
     for _ in range(3):
         with pytest.raises(SourceUnavailable) as caught:
@@ -201,7 +201,7 @@ async def test_whoever_wants_to_be_left_alone_for_long_is(make: Make) -> None:
     assert len(double.asked) == 1
 
 
-async def test_wrong_keys_are_told_without_them(make: Make) -> None:
+async def test_wrong_keys_are_reported_without_them(make: Make) -> None:
     double, source, row = await make(at_minutes(FIRST, [1.0]))
     if row.name == "cloudwatch":
         double.refuses = [(403, "SignatureDoesNotMatch")]
@@ -235,12 +235,12 @@ async def test_the_same_world_has_the_same_verdict_and_onset_from_each(make: Mak
         deployed = FIRST + 60 * 1395
         _, source, row = await make(at_minutes(FIRST, world))
         series = await fetched(source, row.mean, 1500)
-        told = judge(series.times, series.values, deployed, worse="up")
+        finding = judge(series.times, series.values, deployed, worse="up")
         known = judge(FIRST + 60 * np.arange(1500.0), world, deployed, worse="up")
-        assert told.verdict == known.verdict == ("attributed" if lift else "no_effect")
-        assert (told.onset is None) is (known.onset is None)
-        if told.onset is not None and known.onset is not None:
-            assert abs(told.onset - known.onset) <= 60
+        assert finding.verdict == known.verdict == ("attributed" if lift else "no_effect")
+        assert (finding.onset is None) is (known.onset is None)
+        if finding.onset is not None and known.onset is not None:
+            assert abs(finding.onset - known.onset) <= 60
 
 
 # What each of them says in its own way.
@@ -260,10 +260,10 @@ async def partial(make: Make) -> tuple[Source, Row, Any]:
     return source, row, double
 
 
-async def test_a_part_that_is_missing_is_told_and_never_taken_for_nothing(make: Make) -> None:
+async def test_a_part_that_is_missing_is_reported_and_never_taken_for_nothing(make: Make) -> None:
     source, row, double = await partial(make)
-    (told,) = (await fetched(source, row.mean, 1)).warnings
-    assert "away" in told or "part of the data" in told
+    (warning,) = (await fetched(source, row.mean, 1)).warnings
+    assert "away" in warning or "part of the data" in warning
     double.series = ()
     with pytest.raises(SourceUnavailable, match="nothing was found, and not everything was asked"):
         await fetched(source, row.mean, 1)
@@ -415,7 +415,7 @@ async def test_cloudwatchs_pages_are_joined_and_math_is_its_own(
     assert len(double.calls) == 5
 
 
-async def test_money_is_kept_and_told(watch: Callable[..., Awaitable[tuple[Any, Source]]]) -> None:
+async def test_money_is_kept_and_shown(watch: Callable[..., Awaitable[tuple[Any, Source]]]) -> None:
     double, source = await watch(at_minutes(FIRST, [1.0]), usd_per_hour=0.00003)
     for _ in range(3):
         await fetched(source, _statistic("m"), 1)
@@ -429,8 +429,8 @@ async def test_what_cloudwatch_no_longer_keeps_is_missing_and_not_absent(
 ) -> None:
     double, source = await watch(at_minutes(FIRST, [1.0]))
     double.date = datetime.fromtimestamp(FIRST, UTC) + timedelta(days=20)
-    (told,) = (await fetched(source, _statistic("m"), 1)).warnings
-    assert "periods of 60 s for 15 days" in told
+    (warning,) = (await fetched(source, _statistic("m"), 1)).warnings
+    assert "periods of 60 s for 15 days" in warning
     double.series = ()
     with pytest.raises(SourceUnavailable, match="periods of 60 s for 15 days"):
         await fetched(source, _statistic("m"), 1)

@@ -108,7 +108,7 @@ async def test_a_refusal_is_remembered_and_a_source_that_comes_back_is_asked_aga
     assert len(server.asked) == 4
 
 
-async def test_a_source_that_stays_away_is_told_and_not_remembered(no_waits: None) -> None:
+async def test_a_source_that_stays_away_is_reported_and_not_remembered(no_waits: None) -> None:
     server = Server()
     source = thrifty(server)
     server.failures = [SourceUnavailable("connection", "away")] * 10

@@ -468,12 +468,12 @@ async def test_a_secret_appears_nowhere(
 
     caplog.set_level("DEBUG")
     prometheus = source(await serve(answer), **block(tmp_path / "token"))
-    told = [repr(prometheus)]
+    texts = [repr(prometheus)]
     for _ in range(3):
         with pytest.raises(SourceUnavailable) as caught:
             await ask(prometheus, "up", {}, WINDOW, STEP)
-        told += [str(caught.value), repr(caught.value)]
-    assert "hunter2" not in "".join([*told, caplog.text, *capfd.readouterr()])
+        texts += [str(caught.value), repr(caught.value)]
+    assert "hunter2" not in "".join([*texts, caplog.text, *capfd.readouterr()])
 
 
 async def test_infinite_and_missing_values_come_through_the_wire(serve: Serve) -> None:

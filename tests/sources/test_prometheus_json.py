@@ -176,11 +176,11 @@ json = st.recursive(
 )
 
 
-@given(result=json, told=json, status=st.sampled_from(["success", "error"]) | json)
+@given(result=json, warnings=json, status=st.sampled_from(["success", "error"]) | json)
 def test_no_answer_leads_to_anything_but_series_or_an_error_of_the_source(
-    result: object, told: object, status: object
+    result: object, warnings: object, status: object
 ) -> None:
-    body = orjson.dumps({"status": status, "data": {"resultType": "matrix", "result": result}, "warnings": told})
+    body = orjson.dumps({"status": status, "data": {"resultType": "matrix", "result": result}, "warnings": warnings})
     try:
         found = series_of(body)
     except SourceError:

@@ -81,7 +81,7 @@ def asked_of(metric: Metric, source: str) -> Metric:
     return replace(metric, query=query(metric.name, of), control=control, source=source)
 
 
-async def told(world: World, sources: Mapping[str, Source], metrics: tuple[Metric, ...]) -> Impact:
+async def stories(world: World, sources: Mapping[str, Source], metrics: tuple[Metric, ...]) -> Impact:
     """What the newest update of the API did, looked at an hour later."""
     watched = MonitoringConfig(
         sources=sources,
@@ -107,7 +107,7 @@ def opened(name: str, url: str) -> Source:
 @pytest.fixture(scope="module")
 def known(world: World) -> Impact:
     """The same story, read from the series themselves."""
-    return asyncio.run(told(world, {"shop": InMemorySource(world.series)}, shop.METRICS))
+    return asyncio.run(stories(world, {"shop": InMemorySource(world.series)}, shop.METRICS))
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ async def test_the_story_is_the_same_from_each_monitor(
     world: World, known: Impact, served: Callable[[str], Any], name: str
 ) -> None:
     metrics = tuple(asked_of(metric, name) for metric in shop.METRICS)
-    found = await told(world, {name: await served(name)}, metrics)
+    found = await stories(world, {name: await served(name)}, metrics)
     the_same(found, known)
     its_money_lies_inside(found)
     assert found.story == known.story
@@ -164,7 +164,7 @@ async def test_what_moves_in_one_monitor_and_costs_in_another_is_one_sequence(
     metrics = tuple(
         asked_of(metric, of_layer[metric.layer]) if metric.layer in of_layer else metric for metric in shop.METRICS
     )
-    found = await told(world, sources, metrics)
+    found = await stories(world, sources, metrics)
     the_same(found, known)
     its_money_lies_inside(found)
     sentence = found.story[0]

@@ -72,7 +72,7 @@ async def test_a_server_of_a_trusted_authority_is_believed(serve: Serve, authori
     assert len(await fetched(url, ca_file=str(authority.ca_file))) == 1
 
 
-async def test_a_server_of_another_authority_is_told_nothing(
+async def test_a_server_of_another_authority_is_sent_nothing(
     serve: Serve, authority: Authority, stranger: Authority
 ) -> None:
     asked = []

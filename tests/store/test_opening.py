@@ -27,13 +27,13 @@ async def test_a_store_in_memory_holds_nothing_of_another_one() -> None:
 
 @pytest.mark.parametrize("kind", ["postgresql", "postgres"])
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "expected"),
     [("127.0.0.1:1/afdp", "postgresql://afdp@127.0.0.1:1/afdp: .*refused"), ("[::1/afdp", "cannot be read")],
 )
-async def test_a_postgresql_that_is_away_or_no_url_of_one_is_told_without_its_password(
-    kind: str, place: str, told: str
+async def test_a_postgresql_that_is_away_or_no_url_of_one_is_reported_without_its_password(
+    kind: str, place: str, expected: str
 ) -> None:
-    with pytest.raises(StoreError, match=told) as caught:
+    with pytest.raises(StoreError, match=expected) as caught:
         await open_store(f"{kind}://afdp:secret@{place}")
     assert "secret" not in str(caught.value)
 

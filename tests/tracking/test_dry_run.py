@@ -55,7 +55,7 @@ def run(config: Path, delivery: str, *more: str) -> Result:
     return CliRunner().invoke(COMMAND, [f"--config.file={config}", f"--event={event}", *more])
 
 
-def test_what_a_delivery_would_become_is_told_with_what_rules_see(config: Path) -> None:
+def test_what_a_delivery_would_become_is_reported_with_what_rules_see(config: Path) -> None:
     found = run(config, HEADERS + json.dumps(BODY))
     assert found.exit_code == 0
     assert found.output.startswith("deployment github:acme:shop-checkout:1: checkout v1.4 in prod, started, 2026-03-02")
@@ -63,7 +63,7 @@ def test_what_a_delivery_would_become_is_told_with_what_rules_see(config: Path) 
     assert "canary" not in found.output
 
 
-def test_why_it_would_be_ignored_is_told(config: Path) -> None:
+def test_why_it_would_be_ignored_is_reported(config: Path) -> None:
     previews = BODY | {"deployment": BODY["deployment"] | {"environment": "pr-12"}}
     assert run(config, HEADERS + json.dumps(previews)).output.startswith("ignored: left out by mapping[0]: previews")
     assert run(config, "{}", "--header=X-GitHub-Event: ping").output == "ignored: a ping: the webhook works\n"

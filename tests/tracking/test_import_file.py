@@ -1,4 +1,4 @@
-"""Files of past deployments: what they tell is read whole, what is wrong is named with its line and field."""
+"""Files of past deployments: what they say is read whole, what is wrong is named with its line and field."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from afdp_exporter.model import ChangeType, Deployment
 from afdp_exporter.tracking.import_file import only_past, read_history
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
-TOLD = {"service": "api", "version": "v1", "started_at": "2026-02-01T10:00:00Z"}
+DEPLOYMENT = {"service": "api", "version": "v1", "started_at": "2026-02-01T10:00:00Z"}
 
 
 def lines(folder: Path, *bodies: object) -> Path:
@@ -28,16 +28,16 @@ def faults(file: Path) -> list[str]:
     return [f"{fault.field}: {fault.message}" for fault in raised.value.faults]
 
 
-def test_what_a_csv_tells_is_what_json_lines_tell(tmp_path: Path) -> None:
+def test_a_csv_says_what_json_lines_say(tmp_path: Path) -> None:
     table = tmp_path / "deployments.csv"
     table.write_text(
         "service,version,started_at,change_types,traffic_ratio,team,traits.table_rows,traits.hotfix,labels.region\n"
         'api,v1,2026-02-01T10:00:00Z,"code, database",0.5,,1200000,false,eu\n'
         "web,v2,1769940000,code database,,shop,,,\n"
     )
-    told = lines(
+    read = lines(
         tmp_path,
-        TOLD
+        DEPLOYMENT
         | {
             "change_types": ["code", "database"],
             "traffic_ratio": 0.5,
@@ -48,15 +48,15 @@ def test_what_a_csv_tells_is_what_json_lines_tell(tmp_path: Path) -> None:
         | {"team": "shop"},
     )
     found = read_history(table, now=NOW)
-    assert found == read_history(told, now=NOW)
+    assert found == read_history(read, now=NOW)
     assert found[1].change_types == (ChangeType.CODE, ChangeType.DATABASE)
 
 
 def test_they_come_oldest_first_and_keep_their_ids_wherever_they_stand(tmp_path: Path) -> None:
-    newer = TOLD | {"started_at": "2026-02-03T10:00:00Z"}
-    found = read_history(lines(tmp_path, newer, TOLD), now=NOW)
+    newer = DEPLOYMENT | {"started_at": "2026-02-03T10:00:00Z"}
+    found = read_history(lines(tmp_path, newer, DEPLOYMENT), now=NOW)
     assert [each.started_at.day for each in found] == [1, 3]
-    assert found == read_history(lines(tmp_path, TOLD, b"", newer), now=NOW)
+    assert found == read_history(lines(tmp_path, DEPLOYMENT, b"", newer), now=NOW)
     assert len({each.id for each in found}) == 2
 
 
@@ -65,22 +65,22 @@ def test_they_come_oldest_first_and_keep_their_ids_wherever_they_stand(tmp_path:
     [
         (b"{", "deployments.jsonl, line 2, line: is not JSON"),
         (b"[1]", "deployments.jsonl, line 2, line: a JSON object is expected"),
-        (TOLD | {"change_types": ["magic"]}, "deployments.jsonl, line 2, change_types[0]: "),
-        (TOLD | {"sevrice": "api"}, "deployments.jsonl, line 2, sevrice: unknown field"),
+        (DEPLOYMENT | {"change_types": ["magic"]}, "deployments.jsonl, line 2, change_types[0]: "),
+        (DEPLOYMENT | {"sevrice": "api"}, "deployments.jsonl, line 2, sevrice: unknown field"),
         ({"service": "api"}, "deployments.jsonl, line 2, started_at: a deployment of the past needs its time"),
         (
-            TOLD | {"started_at": "2026-03-02T15:00:00Z"},
+            DEPLOYMENT | {"started_at": "2026-03-02T15:00:00Z"},
             "deployments.jsonl, line 2, started_at: lies more than an hour",
         ),
-        (TOLD | {"id": "d"}, "deployments.jsonl, line 2, id: the deployment d is there twice"),
+        (DEPLOYMENT | {"id": "d"}, "deployments.jsonl, line 2, id: the deployment d is there twice"),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_field(tmp_path: Path, body: object, fault: str) -> None:
-    (only,) = faults(lines(tmp_path, TOLD | {"id": "d"}, body))
+    (only,) = faults(lines(tmp_path, DEPLOYMENT | {"id": "d"}, body))
     assert only.startswith(fault)
 
 
-def test_all_bad_lines_are_told_at_once_up_to_a_limit(tmp_path: Path) -> None:
+def test_all_bad_lines_are_reported_at_once_up_to_a_limit(tmp_path: Path) -> None:
     found = faults(lines(tmp_path, *[{"service": ""}] * 30))
     assert found[0].startswith("deployments.jsonl, line 1, ")
     assert found[-1].endswith("more faults")
@@ -103,13 +103,13 @@ def test_a_bad_row_of_a_csv_is_named_too(tmp_path: Path, text: str, fault: str) 
     assert only.startswith(f"d.csv, {fault}")
 
 
-def test_a_file_that_is_away_or_no_text_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_file_that_is_away_or_no_text_is_reported_by_its_name(tmp_path: Path) -> None:
     assert faults(tmp_path / "none.jsonl")[0].startswith(str(tmp_path / "none.jsonl"))
     assert "cannot be read" in faults(lines(tmp_path, b"\xff\xfe\x00"))[0]
 
 
 def test_a_planned_deployment_is_no_past(tmp_path: Path) -> None:
-    found = read_history(lines(tmp_path, TOLD | {"id": "later", "status": "planned"}), now=NOW)
+    found = read_history(lines(tmp_path, DEPLOYMENT | {"id": "later", "status": "planned"}), now=NOW)
     with pytest.raises(BadInput, match="later: a planned deployment has done nothing"):
         only_past(found)
 

@@ -27,7 +27,7 @@ SCHEDULE = Schedule()
 
 
 def events() -> st.SearchStrategy[list[Announcement]]:
-    """The events of two deployments: states at any times, some at the same, some told in two ways."""
+    """The events of two deployments: states at any times, some at the same, some reported in two ways."""
     return st.lists(
         st.builds(
             Announcement,
@@ -45,10 +45,10 @@ def events() -> st.SearchStrategy[list[Announcement]]:
     )
 
 
-def kept(told: list[Announcement]) -> dict[tuple[str, str], Announcement]:
+def kept(announcements: list[Announcement]) -> dict[tuple[str, str], Announcement]:
     """What a store keeps of announcements: of one event in two ways that with a state, then the sender's first."""
     found: dict[tuple[str, str], Announcement] = {}
-    for each in told:
+    for each in announcements:
         key = (each.key, each.event)
         found[key] = min((each, found.get(key, each)), key=_document)
     return found
@@ -65,7 +65,7 @@ def timeless(deployment: Deployment | None) -> Deployment | None:
 
 
 class Deliveries(RuleBasedStateMachine):
-    """A store that is told of two deployments, now and then closed and opened again."""
+    """A store that hears of two deployments, now and then closed and opened again."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Deliveries(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "store.db"
         self.now = NOON + timedelta(hours=1)
-        self.told: list[Announcement] = []
+        self.delivered: list[Announcement] = []
         self.left: list[Announcement] = []
         self.store = self.runner.run(SQLiteStore.open(self.path))
 
@@ -84,20 +84,20 @@ class Deliveries(RuleBasedStateMachine):
     def deliver(self, announcement: Announcement) -> Announced:
         found = self.runner.run(ingest(announcement, rules=(), schedule=SCHEDULE, store=self.store, now=self.now))
         assert isinstance(found, Announced)
-        self.told.append(announcement)
+        self.delivered.append(announcement)
         return found
 
     @rule(data=st.data())
-    def one_that_was_not_told(self, data: st.DataObject) -> None:
+    def one_that_is_new(self, data: st.DataObject) -> None:
         if self.left:
             chosen = data.draw(st.sampled_from(self.left))
             self.left.remove(chosen)
             self.deliver(chosen)
 
     @rule(data=st.data())
-    def one_that_was_told_before(self, data: st.DataObject) -> None:
-        if self.told:
-            assert not self.deliver(data.draw(st.sampled_from(self.told))).changed
+    def one_that_came_before(self, data: st.DataObject) -> None:
+        if self.delivered:
+            assert not self.deliver(data.draw(st.sampled_from(self.delivered))).changed
 
     @rule(minutes=st.integers(1, 5000))
     def time_passes(self, minutes: int) -> None:
@@ -114,8 +114,10 @@ class Deliveries(RuleBasedStateMachine):
 
     @invariant()
     def looks_follow_the_end_and_only_what_happened_is_looked_at(self) -> None:
-        for key in {each.key for each in self.told}:
-            life = merge_announcements([each for each in kept(self.told).values() if each.key == key], received_at=NOON)
+        for key in {each.key for each in self.delivered}:
+            life = merge_announcements(
+                [each for each in kept(self.delivered).values() if each.key == key], received_at=NOON
+            )
             if life is not None:
                 looks = self.runner.run(self.store.looks.of_deployment(life.deployment.id))
                 expected = life.happened and not life.deployment.planned
@@ -123,7 +125,7 @@ class Deliveries(RuleBasedStateMachine):
                 assert {look.due_at - look.after for look in looks} <= {life.deployment.ended_at}
 
     def expected(self) -> list[Deployment | None]:
-        found = kept(self.told).values()
+        found = kept(self.delivered).values()
         lives = [
             merge_announcements([each for each in found if each.key == key], received_at=NOON)
             for key in ("octo/a:1", "octo/a:2")
@@ -136,7 +138,7 @@ class Deliveries(RuleBasedStateMachine):
         return [by_id.get(f"github:octo:a:{number}") for number in (1, 2)]
 
     def teardown(self) -> None:
-        for announcement in [*self.left, *self.left, *self.told]:
+        for announcement in [*self.left, *self.left, *self.delivered]:
             self.deliver(announcement)
         assert self.stored() == self.expected()
         self.runner.run(self.store.close())
@@ -163,19 +165,19 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     await opened.close()
 
 
-def told(status: Status, minutes: int = 0, **words: object) -> Announcement:
+def announced(status: Status, minutes: int = 0, **words: object) -> Announcement:
     plain = Announcement(sender="github", key="k", event=status, origin=Origin(service="api"), status=status)
     return replace(plain, at=NOON + timedelta(minutes=minutes), **words)
 
 
 async def test_what_says_nothing_of_a_service_is_not_kept(store: SQLiteStore) -> None:
-    found = await ingest(told(Status.STARTED, origin=Origin()), rules=(), schedule=SCHEDULE, store=store, now=NOON)
+    found = await ingest(announced(Status.STARTED, origin=Origin()), rules=(), schedule=SCHEDULE, store=store, now=NOON)
     assert isinstance(found, Ignored)
     assert (await store.deployments.page()).deployments == ()
 
 
 async def test_a_plan_may_lie_ahead_and_nothing_else(store: SQLiteStore) -> None:
-    later = told(Status.PLANNED, minutes=600)
+    later = announced(Status.PLANNED, minutes=600)
     found = await ingest(later, rules=(), schedule=SCHEDULE, store=store, now=NOON)
     assert isinstance(found, Announced)
     with pytest.raises(BadInput, match="more than an hour ahead"):
@@ -183,7 +185,7 @@ async def test_a_plan_may_lie_ahead_and_nothing_else(store: SQLiteStore) -> None
 
 
 async def test_an_event_without_a_time_is_of_when_it_came_first(store: SQLiteStore) -> None:
-    timeless = replace(told(Status.STARTED), at=None), replace(told(Status.SUCCEEDED), at=None)
+    timeless = replace(announced(Status.STARTED), at=None), replace(announced(Status.SUCCEEDED), at=None)
     for minutes, announcement in ((0, timeless[0]), (9, timeless[1]), (30, timeless[0]), (40, timeless[1])):
         now = NOON + timedelta(minutes=minutes)
         await ingest(announcement, rules=(), schedule=SCHEDULE, store=store, now=now)
@@ -192,8 +194,8 @@ async def test_an_event_without_a_time_is_of_when_it_came_first(store: SQLiteSto
 
 
 @pytest.mark.parametrize("first", [0, 1])
-async def test_an_event_told_with_a_state_and_without_one_counts_with_it(first: int, store: SQLiteStore) -> None:
-    ways = [told(Status.PLANNED), replace(told(Status.PLANNED), status=None)]
+async def test_an_event_reported_with_a_state_and_without_one_counts_with_it(first: int, store: SQLiteStore) -> None:
+    ways = [announced(Status.PLANNED), replace(announced(Status.PLANNED), status=None)]
     for announcement in (ways[first], ways[1 - first]):
         await ingest(announcement, rules=(), schedule=SCHEDULE, store=store, now=NOON)
     assert (await store.deployments.find(deployment_id(ways[0]))).status is Status.PLANNED

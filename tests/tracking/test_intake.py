@@ -1,4 +1,4 @@
-"""What somebody tells us: read in every usual spelling, and never misread."""
+"""What somebody sends us: read in every usual spelling, and never misread."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ FIRST, LAST = datetime(1973, 3, 4), datetime(2100, 1, 1)  # noqa: DTZ001 - hypot
 instants = st.datetimes(FIRST, LAST, timezones=st.timezones())
 
 
-def told(**body: object) -> Deployment:
+def read(**body: object) -> Deployment:
     return read_deployment({"service": "checkout"} | body, now=NOON, new_id="made-up")
 
 
@@ -71,27 +71,27 @@ def test_anything_is_a_time_after_1970_or_a_value_error(value: object) -> None:
     ],
 )
 def test_a_status_is_read_in_the_spellings_of_ci_tools(words: str, status: Status) -> None:
-    assert {told(status=word).status for word in words.split()} == {status}
-    assert told(status="in progress").status is Status.STARTED
+    assert {read(status=word).status for word in words.split()} == {status}
+    assert read(status="in progress").status is Status.STARTED
 
 
 def test_a_strategy_is_read_in_its_spellings() -> None:
-    assert {told(strategy=word).strategy for word in ("blue-green", "blue_green", "Blue-Green")} == {
+    assert {read(strategy=word).strategy for word in ("blue-green", "blue_green", "Blue-Green")} == {
         Strategy.BLUE_GREEN
     }
 
 
 def test_null_is_the_same_as_nothing() -> None:
     nothing = dict.fromkeys(["version", "id", "environment", "started_at", "status", "traits", "labels"])
-    assert told(**nothing) == told()
+    assert read(**nothing) == read()
 
 
 def test_an_end_without_a_start_is_both() -> None:
-    ended = told(finished_at="2026-03-02T11:00:00Z")
+    ended = read(finished_at="2026-03-02T11:00:00Z")
     assert ended.started_at == ended.finished_at == NOON - timedelta(hours=1)
 
 
-def test_faults_of_time_are_told_beside_all_others() -> None:
+def test_faults_of_time_are_reported_beside_all_others() -> None:
     late = {"started_at": "2026-03-02T11:00:00Z", "finished_at": "2026-03-02T10:00:00Z", "service": 1}
     assert sorted(faults(read_deployment, late, now=NOON, new_id="x")) == ["finished_at", "service"]
 
@@ -103,7 +103,7 @@ def test_what_is_no_object_or_empty_is_refused(body: Any) -> None:  # noqa: ANN4
 
 def test_a_name_of_any_language_is_a_name() -> None:
     for name in ("оплата", "支払い", "caisse enregistreuse", "👩‍💻-service", "a/b.c:d"):
-        assert told(service=name).service == name
+        assert read(service=name).service == name
 
 
 text = st.text(st.characters(), max_size=12)
@@ -137,22 +137,22 @@ def changed(deployment: Deployment, **body: object) -> Deployment:
 
 
 def test_a_change_touches_only_what_it_names() -> None:
-    before = told(version="v1", traits={"rows": 5}, labels={"a": "x"}, change_types=["code"])
+    before = read(version="v1", traits={"rows": 5}, labels={"a": "x"}, change_types=["code"])
     after = changed(before, note="by hand", outcome="failure", traits={"cold": True}, labels={"b": "y"})
     assert (after.note, after.labelled_outcome) == ("by hand", Outcome.FAILURE)
     assert (after.traits, after.labels) == ({"rows": 5, "cold": True}, {"a": "x", "b": "y"})
     assert (after.version, after.change_types) == (before.version, before.change_types)
-    assert changed(after, note=None, outcome=None, traits=None, labels=None, change_types=None) == told(
+    assert changed(after, note=None, outcome=None, traits=None, labels=None, change_types=None) == read(
         version="v1", traits={}, labels={}, change_types=[]
     )
 
 
-def test_an_end_that_is_told_without_its_time_is_now() -> None:
-    running = told(status="running")
+def test_an_end_that_is_reported_without_its_time_is_now() -> None:
+    running = read(status="running")
     assert changed(running, status="failed").finished_at == NOON + timedelta(minutes=9)
     assert changed(running, status="failed", finished_at=NOON.timestamp()).finished_at == NOON
-    assert changed(told(), status="rolled_back").finished_at is None
-    assert changed(told(status="planned"), status="running").started_at == NOON + timedelta(minutes=9)
+    assert changed(read(), status="rolled_back").finished_at is None
+    assert changed(read(status="planned"), status="running").started_at == NOON + timedelta(minutes=9)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,6 @@ def test_a_change_that_cannot_be_is_refused_by_its_field(body: dict[str, object]
 
 
 def test_a_change_may_not_end_before_the_start_nor_move_into_the_future() -> None:
-    running = told(status="running")
+    running = read(status="running")
     assert faults(changed, running, finished_at="2026-03-02T11:00:00Z") == ["finished_at"]
     assert faults(changed, running, finished_at="2026-03-03T11:00:00Z") == ["finished_at"]

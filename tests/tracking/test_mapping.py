@@ -10,7 +10,7 @@ from afdp_exporter.settings import parse
 from afdp_exporter.tracking.mapping import Rule, resolve_service
 
 
-def told(**origin: object) -> Announcement:
+def announced(**origin: object) -> Announcement:
     return Announcement(sender="argocd", key="k", event="e", origin=Origin(**origin))
 
 
@@ -35,12 +35,12 @@ def placed(announcement: Announcement, *blocks: dict[str, Any]) -> tuple[str | N
         ({"pipeline": "deploy-checkout"}, "deploy-checkout"),
     ],
 )
-def test_without_rules_the_most_telling_word_is_the_service(origin: dict[str, str], service: str) -> None:
-    assert placed(told(**origin)) == (service, "production")
+def test_without_rules_the_most_specific_word_is_the_service(origin: dict[str, str], service: str) -> None:
+    assert placed(announced(**origin)) == (service, "production")
 
 
-def test_an_environment_that_is_told_is_kept() -> None:
-    assert placed(told(service="pay", environment="staging")) == ("pay", "staging")
+def test_an_environment_that_is_reported_is_kept() -> None:
+    assert placed(announced(service="pay", environment="staging")) == ("pay", "staging")
 
 
 def test_a_rule_names_what_its_expressions_found() -> None:
@@ -49,7 +49,7 @@ def test_a_rule_names_what_its_expressions_found() -> None:
         "service": "$name",
         "environment": "${2}-$cluster",
     }
-    found = placed(told(application="pay-prod", cluster="eu1", labels={"team": "money"}), block)
+    found = placed(announced(application="pay-prod", cluster="eu1", labels={"team": "money"}), block)
     assert found == ("pay", "prod-eu1")
 
 
@@ -59,20 +59,26 @@ def test_the_first_rule_that_applies_decides() -> None:
         {"match": {"sender": "argocd", "namespace": "shop"}, "environment": "live"},
         {"service": "everything-else"},
     )
-    assert placed(told(application="dns", namespace="kube-system"), *blocks) == (
+    assert placed(announced(application="dns", namespace="kube-system"), *blocks) == (
         "left out by mapping[0]: system workloads"
     )
-    assert placed(told(application="pay", namespace="shop"), *blocks) == ("pay", "live")
-    assert placed(told(application="pay", namespace="shops"), *blocks) == ("everything-else", "production")
+    assert placed(announced(application="pay", namespace="shop"), *blocks) == ("pay", "live")
+    assert placed(announced(application="pay", namespace="shops"), *blocks) == ("everything-else", "production")
 
 
 def test_expressions_are_anchored_and_a_missing_fact_is_empty() -> None:
-    assert placed(told(application="pay"), {"match": {"application": "pa"}, "service": "x"}) == ("pay", "production")
-    assert placed(told(application="pay"), {"match": {"cluster": ""}, "service": "x-$cluster"}) == ("x-", "production")
+    assert placed(announced(application="pay"), {"match": {"application": "pa"}, "service": "x"}) == (
+        "pay",
+        "production",
+    )
+    assert placed(announced(application="pay"), {"match": {"cluster": ""}, "service": "x-$cluster"}) == (
+        "x-",
+        "production",
+    )
 
 
 def test_what_says_nothing_of_a_service_is_ignored_with_what_is_known() -> None:
-    found = placed(told(namespace="shop"))
+    found = placed(announced(namespace="shop"))
     assert found == (
         "nothing says which service this is; a rule under mapping may; known: sender 'argocd', namespace 'shop'"
     )
@@ -99,14 +105,14 @@ def test_a_rule_that_cannot_work_stops_the_start(block: dict[str, Any], message:
 
 def test_a_rule_does_not_apply_where_a_fact_of_unless_matches() -> None:
     block = {"match": {"service": "shop"}, "unless": {"ref": "v.*", "pipeline": "deploy"}, "service": "pay"}
-    assert placed(told(service="shop", ref="main"), block) == ("pay", "production")
-    assert placed(told(service="shop", ref="v1"), block) == ("shop", "production")
-    assert placed(told(service="shop", ref="main", pipeline="deploy"), block) == ("shop", "production")
+    assert placed(announced(service="shop", ref="main"), block) == ("pay", "production")
+    assert placed(announced(service="shop", ref="v1"), block) == ("shop", "production")
+    assert placed(announced(service="shop", ref="main", pipeline="deploy"), block) == ("shop", "production")
 
 
 def test_no_text_of_a_sender_makes_an_expression_take_long() -> None:
     block = {"match": {"ref": "(a+)+x"}, "service": "pay"}
-    assert placed(told(service="shop", ref="a" * 100_000), block) == ("shop", "production")
+    assert placed(announced(service="shop", ref="a" * 100_000), block) == ("shop", "production")
 
 
 @pytest.mark.parametrize("expression", ["(?=a)b", r"(a)\1", "(a", 7, None])

@@ -19,7 +19,7 @@ def at(minutes: float) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def told(status: Status | None, minutes: float | None, **words: object) -> Announcement:
+def reported(status: Status | None, minutes: float | None, **words: object) -> Announcement:
     origin = Origin(service="checkout", environment="production")
     plain = Announcement(sender="github", key="octo/hello:1", event=f"{status}:{minutes}", origin=origin)
     return replace(plain, status=status, at=None if minutes is None else at(minutes), **words)
@@ -65,14 +65,14 @@ P, S, OK, BAD, BACK, OFF = (
         ([(OFF, 3)], OFF, 3, 3, False),
     ],
 )
-def test_a_life_is_told_by_its_events(
+def test_a_life_is_made_of_its_events(
     events: list[tuple[Status, float]],
     status: Status,
     started: float,
     finished: float | None,
     happened: bool,
 ) -> None:
-    found = life(*(told(*event) for event in events))
+    found = life(*(reported(*event) for event in events))
     assert found.deployment.status is status
     assert found.deployment.started_at == at(started)
     assert found.deployment.finished_at == (None if finished is None else at(finished))
@@ -93,26 +93,28 @@ def test_a_life_is_told_by_its_events(
 def test_a_state_that_is_observed_later_says_nothing_of_what_is_over(
     events: list[tuple[Status, float]], status: Status, finished: float
 ) -> None:
-    found = life(*(told(*event, observed=True) for event in events)).deployment
+    found = life(*(reported(*event, observed=True) for event in events)).deployment
     assert (found.status, found.finished_at) == (status, at(finished))
 
 
 def test_what_is_observed_later_leaves_no_words_behind() -> None:
-    told_later = told(BACK, 90, observed=True, description="aborted", traffic_ratio=0.0)
-    found = life(told(S, 0, observed=True), told(OK, 5, observed=True, traffic_ratio=1.0), told_later).deployment
+    reported_later = reported(BACK, 90, observed=True, description="aborted", traffic_ratio=0.0)
+    found = life(
+        reported(S, 0, observed=True), reported(OK, 5, observed=True, traffic_ratio=1.0), reported_later
+    ).deployment
     assert (found.description, found.traffic_ratio) == (None, 1.0)
 
 
 def test_how_it_failed_does_not_describe_what_was_deployed() -> None:
-    failed = told(BAD, 5, description="Rolling back web.shop: failed checks threshold reached")
-    assert life(told(S, 0, description="a new basket"), failed).deployment.description == "a new basket"
-    assert life(told(S, 0), failed).deployment.description == failed.description
+    failed = reported(BAD, 5, description="Rolling back web.shop: failed checks threshold reached")
+    assert life(reported(S, 0, description="a new basket"), failed).deployment.description == "a new basket"
+    assert life(reported(S, 0), failed).deployment.description == failed.description
 
 
 def threaded(recurrence: Recurrence, *events: tuple[str, Status, float]) -> list[tuple[str, int]]:
     """The ids of the rollouts of a thread, and how many events each has, whatever order they come in."""
     plain = [
-        told(status, minutes, key=key, thread="t", recurrence=recurrence, event=f"{key}{status}{minutes}")
+        reported(status, minutes, key=key, thread="t", recurrence=recurrence, event=f"{key}{status}{minutes}")
         for key, status, minutes in events
     ]
     found = [rollouts(order) for order in itertools.permutations(plain)]
@@ -143,9 +145,11 @@ def test_what_is_said_of_the_newest_rollout_makes_none() -> None:
 
 def test_the_later_word_holds_and_an_empty_one_says_nothing() -> None:
     found = life(
-        told(S, 0, version="v1", actor="ann", change_types=(ChangeType.DATABASE,), traits={"files": 3.0, "rows": 1.0}),
-        told(None, 1, description="moves a table", labels={"area": "shop"}),
-        told(OK, 5, version="v2", actor="", change_types=(ChangeType.CODE,), traits={"files": 4.0}),
+        reported(
+            S, 0, version="v1", actor="ann", change_types=(ChangeType.DATABASE,), traits={"files": 3.0, "rows": 1.0}
+        ),
+        reported(None, 1, description="moves a table", labels={"area": "shop"}),
+        reported(OK, 5, version="v2", actor="", change_types=(ChangeType.CODE,), traits={"files": 4.0}),
     ).deployment
     assert (found.version, found.actor, found.description) == ("v2", "ann", "moves a table")
     assert found.change_types == (ChangeType.CODE, ChangeType.DATABASE)
@@ -153,21 +157,21 @@ def test_the_later_word_holds_and_an_empty_one_says_nothing() -> None:
     assert found.labels == {"area": "shop"}
 
 
-def test_times_that_are_told_besides_the_event_hold() -> None:
-    found = life(told(OK, 9, started_at=at(1), finished_at=at(4))).deployment
+def test_times_that_are_reported_besides_the_event_hold() -> None:
+    found = life(reported(OK, 9, started_at=at(1), finished_at=at(4))).deployment
     assert (found.started_at, found.finished_at) == (at(1), at(4))
-    backwards = life(told(OK, 9, started_at=at(5), finished_at=at(4))).deployment
+    backwards = life(reported(OK, 9, started_at=at(5), finished_at=at(4))).deployment
     assert backwards.started_at == backwards.finished_at == at(4)
 
 
 def test_as_long_as_no_status_is_known_there_is_no_deployment() -> None:
-    assert merge_announcements([told(None, 0, version="v1")], received_at=NOON) is None
+    assert merge_announcements([reported(None, 0, version="v1")], received_at=NOON) is None
     assert merge_announcements([], received_at=NOON) is None
 
 
 def test_what_a_deployment_may_not_hold_is_cut_or_left_out() -> None:
     found = life(
-        told(
+        reported(
             OK,
             0,
             version=" v1\n\x1b[31m ",
@@ -190,23 +194,25 @@ def test_what_a_deployment_may_not_hold_is_cut_or_left_out() -> None:
 
 @given(st.text(max_size=40), st.text(max_size=300))
 def test_every_key_has_an_id_that_the_api_takes(sender: str, key: str) -> None:
-    announcement = replace(told(OK, 0), sender=f"s{sender}", key=key)
+    announcement = replace(reported(OK, 0), sender=f"s{sender}", key=key)
     assert ID.fullmatch(deployment_id(announcement))
 
 
 def test_keys_that_differ_have_ids_that_differ() -> None:
     keys = ["a/b", "a-b", "a b", "a_b", "a%b", "x" * 200, "x" * 201]
-    assert len({deployment_id(replace(told(OK, 0), key=key)) for key in keys}) == len(keys)
-    assert deployment_id(told(OK, 0)) == "github:octo:hello:1"
+    assert len({deployment_id(replace(reported(OK, 0), key=key)) for key in keys}) == len(keys)
+    assert deployment_id(reported(OK, 0)) == "github:octo:hello:1"
 
 
 def stored(**words: object) -> Deployment:
-    return replace(life(told(S, 0, version="v1", traits={"a": 1.0, "b": 1.0})).deployment, **words)
+    return replace(life(reported(S, 0, version="v1", traits={"a": 1.0, "b": 1.0})).deployment, **words)
 
 
 def test_what_somebody_changed_by_hand_outlives_later_events() -> None:
     before = stored()
-    after = life(told(S, 0, version="v1", traits={"a": 1.0, "b": 1.0}), told(OK, 5, traits={"b": 2.0})).deployment
+    after = life(
+        reported(S, 0, version="v1", traits={"a": 1.0, "b": 1.0}), reported(OK, 5, traits={"b": 2.0})
+    ).deployment
     by_hand = stored(labelled_outcome=Outcome.FAILURE, note="seen", version="v1.0.1", traits={"a": 7.0, "b": 1.0})
     found = apply_manual_edits(by_hand, before, after)
     assert (found.labelled_outcome, found.note, found.version) == (Outcome.FAILURE, "seen", "v1.0.1")
@@ -214,8 +220,8 @@ def test_what_somebody_changed_by_hand_outlives_later_events() -> None:
     assert found.traits == {"a": 7.0, "b": 2.0}
 
 
-def test_a_deployment_that_was_told_by_hand_gains_what_it_lacks() -> None:
+def test_a_deployment_that_was_reported_by_hand_gains_what_it_lacks() -> None:
     mine = Deployment(id="x", service="api", environment="staging", started_at=at(1), received_at=NOON, version="v9")
-    found = apply_manual_edits(mine, None, life(told(S, 0, version="v1", actor="ann"), told(BAD, 5)).deployment)
+    found = apply_manual_edits(mine, None, life(reported(S, 0, version="v1", actor="ann"), reported(BAD, 5)).deployment)
     assert (found.service, found.environment, found.version, found.started_at) == ("api", "staging", "v9", at(1))
     assert (found.actor, found.status, found.finished_at) == ("ann", BAD, at(5))

@@ -50,7 +50,7 @@ def cell(value: object) -> object:
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value
 
 
-def test_every_column_is_described_and_its_prefix_tells_its_role(data: Dataset) -> None:
+def test_every_column_is_described_and_its_prefix_shows_its_role(data: Dataset) -> None:
     assert [feature.name for feature in data.features] == list(data.columns)
     prefixes = {Role.ID: ("id_", "split"), Role.CONTEXT: "ctx_", Role.INPUT: "chg_", Role.OUTCOME: "out_"}
     for feature in data.features:

@@ -45,7 +45,7 @@ LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency{s
 
 
 class Notes:
-    """What was told of the sources."""
+    """What was reported of the sources."""
 
     def __init__(self) -> None:
         self.answered = 0
@@ -91,9 +91,9 @@ class Asked:
         *metrics: Metric,
         services: Mapping[str, Service] | None = None,
         step: timedelta = STEP,
-        **told: object,
+        **fields: object,
     ) -> tuple[Impact, Mapping[str, object]]:
-        answer = await self.whole(source, *metrics, services=services, step=step, **told)
+        answer = await self.whole(source, *metrics, services=services, step=step, **fields)
         return answer.impact, answer.account
 
     async def again(
@@ -109,12 +109,12 @@ class Asked:
         *metrics: Metric,
         services: Mapping[str, Service] | None = None,
         step: timedelta = STEP,
-        **told: object,
+        **fields: object,
     ) -> AnalysisResult:
         store = await SQLiteStore.open(self.folder / "afdp.db")
         try:
             known: dict[str, object] = {"id": "d", "service": "api", "environment": "production", "started_at": START}
-            deployment = Deployment(**(known | {"received_at": START} | told))  # type: ignore[arg-type]
+            deployment = Deployment(**(known | {"received_at": START} | fields))  # type: ignore[arg-type]
             await store.deployments.record(
                 deployment, schedule_looks(deployment, Schedule(looks=(timedelta(hours=1),)), NOW)
             )
@@ -235,7 +235,7 @@ async def test_a_source_that_is_away_leaves_the_look_unanswered(ask: Asked) -> N
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "expected"),
     [
         ([], "no data for latency"),
         ([series(wandering(3)), series(wandering(4))], "2 series answer"),
@@ -245,14 +245,14 @@ async def test_a_source_that_is_away_leaves_the_look_unanswered(ask: Asked) -> N
     ],
     ids=["empty", "ambiguous", "partial", "all gaps", "nothing after the deployment"],
 )
-async def test_data_that_cannot_tell_is_never_no_effect(ask: Asked, found: list[Series], told: str) -> None:
+async def test_data_that_cannot_tell_is_never_no_effect(ask: Asked, found: list[Series], expected: str) -> None:
     impact, _ = await ask(Answer(*found))
     shift = only(impact)
     assert shift.verdict in {Attribution.INCONCLUSIVE, Attribution.INSUFFICIENT_HISTORY}
-    assert told in shift.reason
+    assert expected in shift.reason
 
 
-async def test_a_query_that_needs_what_the_deployment_does_not_tell_is_inconclusive(ask: Asked) -> None:
+async def test_a_query_that_needs_what_the_deployment_lacks_is_inconclusive(ask: Asked) -> None:
     versioned = replace(LATENCY, query='latency{version="$version"}')
     impact, _ = await ask(InMemorySource([series(wandering(7))]), versioned)
     assert "$version" in only(impact).reason
@@ -355,17 +355,17 @@ def test_an_unknown_service_is_no_rival() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minutes", "told"), [(6, "6 of 21 minutes"), (20, "20 of 21 minutes"), (0, "0 of 21 minutes")]
+    ("minutes", "expected"), [(6, "6 of 21 minutes"), (20, "20 of 21 minutes"), (0, "0 of 21 minutes")]
 )
 async def test_a_short_history_is_reported_with_what_is_needed_and_when_it_is_there(
-    ask: Asked, minutes: int, told: str
+    ask: Asked, minutes: int, expected: str
 ) -> None:
     began = START.timestamp() - 60 * minutes
     values = np.where(began <= TIMES, wandering(33), np.nan)
     impact, _ = await ask(InMemorySource([series(values)]))
     assert only(impact).verdict is Attribution.INSUFFICIENT_HISTORY
     ready = datetime.fromtimestamp(began, UTC) + timedelta(minutes=21)
-    reason = f"{told} of history; deployments from {ready:%Y-%m-%d %H:%M} UTC on can be judged"
+    reason = f"{expected} of history; deployments from {ready:%Y-%m-%d %H:%M} UTC on can be judged"
     assert only(impact).reason == reason
     assert impact.story[0] == f"Deployment api on 2 Nov at 14:00 UTC: one metric cannot be judged: {reason}."
 

@@ -30,7 +30,7 @@ SCHEDULE = Schedule(looks=(timedelta(hours=1),))
 
 
 class Analyst:
-    """Weighs the first of any pair later than the second, and fails as it is told to."""
+    """Weighs the first of any pair later than the second, and fails as it is asked to."""
 
     def __init__(self, failures: Mapping[str, list[Exception]] | None = None) -> None:
         self.failures = failures or {}
@@ -44,7 +44,9 @@ class Analyst:
         self.weighed.append(name)
         if self.failures.get(name):
             raise self.failures[name].pop(0)
-        case = AnalysisContext(deployment=told(int(name[1:])), metrics=(), step=timedelta(minutes=1), now=look.due_at)
+        case = AnalysisContext(
+            deployment=numbered(int(name[1:])), metrics=(), step=timedelta(minutes=1), now=look.due_at
+        )
         return PendingAnalysis(case=case, judged=MetricVerdict(shifts=(), elsewhere={}, answers={}), account={})
 
     async def conclude(self, weighed: PendingAnalysis) -> AnalysisResult:
@@ -54,7 +56,7 @@ class Analyst:
         return AnalysisResult(impact=found, courses=(), account={})
 
 
-def told(number: int) -> Deployment:
+def numbered(number: int) -> Deployment:
     at = FIRST + timedelta(hours=number)
     return Deployment(id=f"d{number}", service="api", environment="production", started_at=at, received_at=NOW)
 
@@ -63,7 +65,7 @@ def told(number: int) -> Deployment:
 async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     opened = await SQLiteStore.open(tmp_path / "afdp.db")
     for number in reversed(range(6)):
-        await opened.deployments.record(told(number), schedule_looks(told(number), SCHEDULE, NOW))
+        await opened.deployments.record(numbered(number), schedule_looks(numbered(number), SCHEDULE, NOW))
     yield opened
     await opened.close()
 
@@ -101,7 +103,7 @@ async def test_a_source_that_is_away_leaves_the_rest_due(store: SQLiteStore) -> 
     found = list[Outcome | None]()
     with pytest.raises(SourceUnavailable, match="away"):
         await backfill(store, Analyst({"d2": [SourceUnavailable("connection", "away")]})).run(found.append)
-    await store.deployments.record(told(6), ())  # one writer: what was under way is written, or never will be
+    await store.deployments.record(numbered(6), ())  # one writer: what was under way is written, or never will be
     done = {
         f"d{number}"
         for number in range(6)
@@ -154,13 +156,13 @@ def prepare(folder: Path, url: str) -> list[str]:
             "id": f"d{number}",
             "service": "api",
             "version": f"v{number}",
-            "started_at": told(number).started_at.isoformat(),
+            "started_at": numbered(number).started_at.isoformat(),
         }
         for number in range(DEPLOYMENTS)
     ]
-    (folder / "told.jsonl").write_text("\n".join(map(json.dumps, bodies)))
+    (folder / "past.jsonl").write_text("\n".join(map(json.dumps, bodies)))
     options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}"]
-    return [sys.executable, "-m", "afdp_exporter", "import", str(folder / "told.jsonl"), *options]
+    return [sys.executable, "-m", "afdp_exporter", "import", str(folder / "past.jsonl"), *options]
 
 
 async def documents(folder: Path) -> list[tuple[Deployment, Impact | None, tuple[Look, ...]]]:

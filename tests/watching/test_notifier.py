@@ -1,4 +1,4 @@
-"""Telling receivers: due in the transaction of the change, until it has arrived, over restarts."""
+"""Notices to receivers: due in the transaction of the change, until it has arrived, over restarts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ def impact(change: float, at: datetime = NOON) -> Impact:
 
 @dataclass
 class Listener:
-    """A receiver that keeps what it hears, and fails as it is told to."""
+    """A receiver that keeps what it hears, and fails as it is asked to."""
 
     heard: list[str] = field(default_factory=list)
     failing: DeliveryError | Exception | None = None
@@ -93,7 +93,7 @@ class World:
         dispatcher = Notifier(
             store=store, receivers=lambda: self.receivers, observer=self.counts, clock=lambda: self.now
         )
-        kind = Kind(name=NOTICE, run=dispatcher.tell, slots=lambda: 100, per_lane=1)
+        kind = Kind(name=NOTICE, run=dispatcher.notify, slots=lambda: 100, per_lane=1)
         self.runner = Runner(store, kind, clock=lambda: self.now)
 
     async def settle(self) -> None:
@@ -115,7 +115,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
     await opened.close()
 
 
-async def test_who_cannot_change_what_it_was_told_hears_only_of_another_status_or_outcome(store: SQLiteStore) -> None:
+async def test_who_cannot_change_what_it_was_sent_hears_only_of_another_status_or_outcome(store: SQLiteStore) -> None:
     ear, log = Listener(), Listener(appends=True)
     world = World(store, ear=ear, log=log)
     await store.notices.set_receivers(["ear", "log"])
@@ -127,13 +127,13 @@ async def test_who_cannot_change_what_it_was_told_hears_only_of_another_status_o
     assert (len(ear.heard), len(log.heard)) == (4, 2)
 
 
-async def test_each_change_is_told_once_and_what_changes_nothing_is_not(store: SQLiteStore) -> None:
+async def test_each_change_is_reported_once_and_what_changes_nothing_is_not(store: SQLiteStore) -> None:
     ear = Listener()
     world = World(store, ear=ear)
     await store.notices.set_receivers(["ear"])
     await store.deployments.record(deployment(status=Status.STARTED), ())
     await world.settle()
-    await store.deployments.record(deployment(status=Status.STARTED), ())  # told twice by its sender
+    await store.deployments.record(deployment(status=Status.STARTED), ())  # reported twice by its sender
     await world.settle()
     await store.deployments.amend("d1", lambda d: Amendment(deployment=replace(d, status=Status.SUCCEEDED)))
     await world.settle()
@@ -235,7 +235,7 @@ async def test_a_crash_between_sending_and_keeping_that_it_was_sent_makes_no_dou
     assert await store.notices.pending() == {"grafana": 0}
 
 
-async def test_a_change_while_a_notice_is_under_way_is_told_afterwards(store: SQLiteStore) -> None:
+async def test_a_change_while_a_notice_is_under_way_is_reported_afterwards(store: SQLiteStore) -> None:
     await store.notices.set_receivers(["ear"])
     await store.deployments.record(deployment(status=Status.STARTED), ())
     (due,) = await store.jobs.claim(NOTICE, NOON, owner="me", limit=10, lease=timedelta(minutes=5))
@@ -274,7 +274,7 @@ async def test_a_defect_of_a_receiver_is_logged_and_tried_again(
     assert len(ear.heard) == 1
 
 
-async def test_history_is_told_to_nobody_and_neither_is_what_a_new_receiver_missed(store: SQLiteStore) -> None:
+async def test_history_is_sent_to_nobody_and_neither_is_what_a_new_receiver_missed(store: SQLiteStore) -> None:
     ear = Listener()
     world = World(store, ear=ear)
     await store.deployments.record(deployment("early"), ())

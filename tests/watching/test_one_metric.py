@@ -160,8 +160,8 @@ async def test_a_count_is_asked_with_what_it_is_counted_in_and_is_missing_where_
         if form["query"] not in values:
             return web.json_response(matrix())
         first = WINDOW.start.timestamp()
-        told = [[first + 60.0 * index, each] for index, each in enumerate(values[form["query"]])]
-        return web.json_response(matrix({"metric": {}, "values": told}))
+        samples = [[first + 60.0 * index, each] for index, each in enumerate(values[form["query"]])]
+        return web.json_response(matrix({"metric": {}, "values": samples}))
 
     source = {"name": "prometheus", "kind": "prometheus", "url": await serve(respond)}
     usual = {"layer": "technical", "query": "failed"}

@@ -71,7 +71,7 @@ async def test_placebos_keep_clear_of_the_deployments_of_every_service(
     assert found["latency_seconds"].n < 20
 
 
-async def test_the_smallest_change_that_ten_minutes_show_is_told_on_request(
+async def test_the_smallest_change_that_ten_minutes_show_is_reported_on_request(
     compute: ComputePool, watched: MonitoringConfig
 ) -> None:
     values = {"service": "api", "environment": "production"}

@@ -48,9 +48,9 @@ def deployment(name: str, after: timedelta, **changes: object) -> Deployment:
     return Deployment(**(known | {"id": name, "started_at": at, "received_at": at} | changes))  # type: ignore[arg-type]
 
 
-async def lived(store: SQLiteStore, told: Deployment, now: datetime) -> None:
+async def lived(store: SQLiteStore, deployment: Deployment, now: datetime) -> None:
     """Record a deployment, and answer what is due."""
-    await store.deployments.record(told, schedule_looks(told, SCHEDULE, told.started_at))
+    await store.deployments.record(deployment, schedule_looks(deployment, SCHEDULE, deployment.started_at))
     for look in await claim_looks(store, now, limit=10, lease=MINUTE):
         await store.looks.finish(replace(look, state=LookState.DONE, done_at=now), None)
 

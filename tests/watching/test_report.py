@@ -87,13 +87,13 @@ def impact(**changes: Any) -> Impact:  # noqa: ANN401
     return Impact(**(whole | changes))
 
 
-def test_an_impact_is_told_under_the_promised_names() -> None:
+def test_an_impact_is_reported_under_the_promised_names() -> None:
     report = report_of(deployment(), impact(), (look(LookState.DONE, outcome=Outcome.DEGRADATION),)).as_json()
     promised = "metric verdict onset before after change low high change_ratio p_value attribution_ratio shape"
-    (told,) = report["impacts"]
-    assert set(f"{promised} duration_seconds recovered_at reason".split()) <= set(told)
-    assert (told["onset"], told["recovered_at"]) == ("2026-03-02T12:01:00Z", "2026-03-02T12:16:00Z")
-    assert (told["low"], told["change"], told["high"], told["harmful"]) == (0.012, 0.015, 0.018, True)
+    (shift,) = report["impacts"]
+    assert set(f"{promised} duration_seconds recovered_at reason".split()) <= set(shift)
+    assert (shift["onset"], shift["recovered_at"]) == ("2026-03-02T12:01:00Z", "2026-03-02T12:16:00Z")
+    assert (shift["low"], shift["change"], shift["high"], shift["harmful"]) == (0.012, 0.015, 0.018, True)
     assert report["outcome"] == "degradation"
     assert report["cost_per_hour"] == {"low": 900, "median": 1200, "high": 1500, "currency": "USD"}
     assert [cost["currency"] for cost in report["costs"]] == ["USD", "EUR"]
@@ -128,10 +128,10 @@ def test_the_report_is_as_the_api_describes_it(measured: Impact | None) -> None:
     Draft202012Validator(schema).validate(report_of(deployment(), measured, looks).as_json() | beside)
 
 
-def test_every_time_is_told_in_utc() -> None:
+def test_every_time_is_reported_in_utc() -> None:
     there = timezone(timedelta(hours=2))
-    told = report_of(deployment(started_at=datetime(2026, 3, 2, 14, 0, 0, 500_000, tzinfo=there)), None, ()).as_json()
-    assert told["deployment"]["started_at"] == "2026-03-02T12:00:00.500000Z"
+    report = report_of(deployment(started_at=datetime(2026, 3, 2, 14, 0, 0, 500_000, tzinfo=there)), None, ()).as_json()
+    assert report["deployment"]["started_at"] == "2026-03-02T12:00:00.500000Z"
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,14 @@ DAY = timedelta(days=1)
 
 async def test_only_the_last_thirty_days_count_and_services_and_environments_count_apart(tmp_path: Path) -> None:
     store = await SQLiteStore.open(tmp_path / "afdp.db")
-    told = [
+    deployments = [
         ("old", "api", "production", 40, Outcome.FAILURE),
         ("bad", "api", "production", 20, Outcome.FAILURE),
         ("good", "api", "production", 10, Outcome.SUCCESS),
         ("staged", "api", "staging", 10, Outcome.FAILURE),
         ("other", "search", "production", 5, Outcome.SUCCESS),
     ]
-    for name, service, environment, days, outcome in told:
+    for name, service, environment, days, outcome in deployments:
         at = NOW - days * DAY
         made = Deployment(id=name, service=service, environment=environment, started_at=at, received_at=at)
         look = Look(deployment_id=name, after=timedelta(hours=1), due_at=at, state=LookState.DUE)

@@ -51,7 +51,7 @@ class Clock:
 
 
 class Notes:
-    """What the watcher told."""
+    """What the watcher reported."""
 
     def __init__(self) -> None:
         self.verdicts: list[str] = []
@@ -78,7 +78,7 @@ def impact(look: Look, at: datetime) -> Impact:
 
 
 class Analysis:
-    """Answers looks, after failing as often as it is told to."""
+    """Answers looks, after failing as often as it is asked to."""
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
@@ -112,8 +112,8 @@ def watcher(store: SQLiteStore, analysis: Analyse, clock: Clock, notes: Notes) -
 
 async def test_a_look_is_answered_when_its_time_has_come_and_only_once(store: SQLiteStore) -> None:
     clock, notes, analysis = Clock(), Notes(), Analysis()
-    told = deployment()
-    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    recorded = deployment()
+    await store.deployments.record(recorded, schedule_looks(recorded, SCHEDULE, START))
     watching = watcher(store, analysis, clock, notes)
     assert not await watching.drain()
     clock.now += timedelta(minutes=2)
@@ -135,8 +135,8 @@ async def test_a_source_that_is_away_for_a_day_leaves_the_look_waiting_and_never
 ) -> None:
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(SourceUnavailable("connection", "no connection") for _ in range(20)))
-    told = deployment()
-    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    recorded = deployment()
+    await store.deployments.record(recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, analysis, clock, notes)
     clock.now += timedelta(minutes=2)
     while analysis.failures:
@@ -156,8 +156,8 @@ async def test_a_source_that_is_away_for_a_day_leaves_the_look_waiting_and_never
 async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(store: SQLiteStore) -> None:
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(AnalysisError("took longer than 30 s") for _ in range(9)))
-    told = deployment()
-    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    recorded = deployment()
+    await store.deployments.record(recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, analysis, clock, notes)
     clock.now += timedelta(minutes=2)
     while await watching.drain():
@@ -172,8 +172,10 @@ async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(sto
 async def test_an_unforeseen_error_in_one_look_does_not_stop_the_others(store: SQLiteStore) -> None:
     clock, notes, analysis = Clock(), Notes(), Analysis(KeyError("oops"))
     for name in ("d1", "d2"):
-        told = deployment(id=name)
-        await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
+        recorded = deployment(id=name)
+        await store.deployments.record(
+            recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START)
+        )
     clock.now += timedelta(minutes=2)
     assert await watcher(store, analysis, clock, notes).drain()
     states = {(await store.looks.of_deployment(name))[0].state for name in ("d1", "d2")}
@@ -182,8 +184,8 @@ async def test_an_unforeseen_error_in_one_look_does_not_stop_the_others(store: S
 
 async def test_what_was_under_way_at_the_end_is_due_at_the_next_start(tmp_path: Path) -> None:
     first = await SQLiteStore.open(tmp_path / "afdp.db")
-    told = deployment()
-    await first.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    recorded = deployment()
+    await first.deployments.record(recorded, schedule_looks(recorded, SCHEDULE, START))
     taken = await claim_looks(first, START + timedelta(minutes=2), limit=4, lease=timedelta(minutes=5))
     assert len(taken) == 1
     await first.close()
@@ -234,7 +236,7 @@ async def test_what_an_answer_calls_for_is_planned_with_it_once_however_often_it
 
 
 class Gaps:
-    """Answers looks of which one metric is missing, for as long as it is told to."""
+    """Answers looks of which one metric is missing, for as long as it is asked to."""
 
     def __init__(self, missing: int, *, away: bool) -> None:
         self.missing, self.away, self.asked = missing, away, 0
@@ -294,8 +296,8 @@ async def test_a_failing_query_is_given_up_after_a_few_tries_and_a_source_that_i
     assert (look.state, gaps.asked) == (LookState.DONE, 4)
     assert clock.now - look.due_at < timedelta(minutes=2)
     gaps = Gaps(20, away=True)
-    told = deployment(id="d2")
-    await store.deployments.record(told, schedule_looks(told, Schedule(looks=(timedelta(minutes=2),)), START))
+    recorded = deployment(id="d2")
+    await store.deployments.record(recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START))
     watching = watcher(store, gaps, clock, notes)
     while await watching.drain():
         clock.now = await next_look_at(store) or clock.now
@@ -376,25 +378,25 @@ async def every_look(store: SQLiteStore, analysis: Analysis, clock: Clock, until
 
 
 async def test_harm_is_looked_at_hourly_until_it_is_over(store: SQLiteStore) -> None:
-    told, analysis = deployment(), Harmful()
+    recorded, analysis = deployment(), Harmful()
     analysis.ends = START + timedelta(hours=3, minutes=30)
-    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    await store.deployments.record(recorded, schedule_looks(recorded, SCHEDULE, START))
     asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
     minutes = [each / timedelta(minutes=1) for each in asked]
     assert minutes == [2, 10, 70, 130, 190, 250]
 
 
 async def test_harm_that_never_ends_is_looked_at_for_a_week(store: SQLiteStore) -> None:
-    told, analysis = deployment(), Harmful()
-    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    recorded, analysis = deployment(), Harmful()
+    await store.deployments.record(recorded, schedule_looks(recorded, SCHEDULE, START))
     asked = await every_look(store, analysis, Clock(), START + timedelta(days=30))
     assert asked[-1] == timedelta(days=7)
     assert max(later - sooner for sooner, later in pairwise(asked)) == timedelta(hours=1)
 
 
 async def test_looks_that_were_missed_while_harm_went_on_are_not_made_up_for(store: SQLiteStore) -> None:
-    told, analysis, clock = deployment(), Harmful(), Clock()
-    await store.deployments.record(told, schedule_looks(told, SCHEDULE, START))
+    recorded, analysis, clock = deployment(), Harmful(), Clock()
+    await store.deployments.record(recorded, schedule_looks(recorded, SCHEDULE, START))
     await every_look(store, analysis, clock, START + timedelta(hours=1))
     clock.now = START + timedelta(days=2, hours=5)  # nothing ran meanwhile
     asked = await every_look(store, analysis, clock, clock.now + timedelta(minutes=5))

@@ -15,13 +15,13 @@ KINDS = kinds("webhooks")
 
 @dataclass(frozen=True)
 class Example:
-    """A delivery as its sender documents it, and what it tells: fields of each announcement, words of each reason."""
+    """A delivery as its sender documents it, and what it announces: fields of each announcement, words of reasons."""
 
     kind: str
     name: str
     headers: dict[str, str]
     body: bytes
-    told: list[dict[str, Any]] = field(default_factory=list)
+    announced: list[dict[str, Any]] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
 

@@ -86,27 +86,27 @@ def said(example: Example, headers: dict[str, str], body: bytes) -> str:
         found = example.webhook.parse(headers, body)
     except BadInput as error:
         return "refused by field" if all(fault.field and fault.message for fault in error.faults) else "refused"
-    return "ignored" if all(isinstance(each, Ignored) for each in found) else "told"
+    return "ignored" if all(isinstance(each, Ignored) for each in found) else "announced"
 
 
 def test_every_sender_has_examples_of_its_own() -> None:
-    assert {example.kind for example in EXAMPLES if example.told} == set(KINDS)
+    assert {example.kind for example in EXAMPLES if example.announced} == set(KINDS)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=str)
-def test_an_example_tells_what_it_says(example: Example) -> None:
+def test_an_example_announces_what_it_says(example: Example) -> None:
     found = example.webhook.parse(example.headers, example.body)
-    told = [asdict(each) for each in found if not isinstance(each, Ignored)]
+    found_parts = [asdict(each) for each in found if not isinstance(each, Ignored)]
     reasons = [each.reason for each in found if isinstance(each, Ignored)]
-    assert len(told) == len(example.told), (told, reasons)
-    for expected, each in zip(example.told, told, strict=True):
+    assert len(found_parts) == len(example.announced), (found_parts, reasons)
+    for expected, each in zip(example.announced, found_parts, strict=True):
         assert matches(expected, each), each
     assert len(reasons) == len(example.ignored), reasons
     assert all(words in reason for words, reason in zip(example.ignored, reasons, strict=True)), reasons
 
 
-@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.told], ids=str)
-def test_what_an_example_tells_becomes_a_deployment_of_its_sender(example: Example) -> None:
+@pytest.mark.parametrize("example", [each for each in EXAMPLES if each.announced], ids=str)
+def test_what_an_example_announces_becomes_a_deployment_of_its_sender(example: Example) -> None:
     found = [each for each in example.webhook.parse(example.headers, example.body) if isinstance(each, Announcement)]
     for each in found:
         assert each.sender == example.kind
@@ -129,7 +129,7 @@ def test_what_no_sender_sends_is_refused_by_field(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_value_in_the_place_of_another_is_read_or_refused(kind: str) -> None:
     for example in EXAMPLES:
-        if example.kind == kind and example.told and example.body.lstrip()[:1] in b"{[":
+        if example.kind == kind and example.announced and example.body.lstrip()[:1] in b"{[":
             content, webhook = json.loads(example.body), example.webhook
             for path in values(content):
                 for value in STRANGE:

@@ -14,7 +14,7 @@ from afdp_exporter.webhooks import Parsed
 Examples = dict[str, list[dict[str, Any]]]
 
 
-def told(event: str, body: dict[str, Any], **settings: object) -> list[Parsed]:
+def parsed(event: str, body: dict[str, Any], **settings: object) -> list[Parsed]:
     found: list[Parsed] = build("webhooks", "github", settings, "").parse(
         {"x-github-event": event, "content-type": "application/json"}, json.dumps(body).encode()
     )
@@ -22,7 +22,7 @@ def told(event: str, body: dict[str, Any], **settings: object) -> list[Parsed]:
 
 
 def deployment(event: str, body: dict[str, Any], **settings: object) -> Deployment:
-    placed = [resolve_service(each, ()) for each in told(event, body, **settings) if isinstance(each, Announcement)]
+    placed = [resolve_service(each, ()) for each in parsed(event, body, **settings) if isinstance(each, Announcement)]
     life = merge_announcements([each for each in placed if isinstance(each, Announcement)], received_at=read_time(0))
     assert life is not None
     return life.deployment
@@ -52,7 +52,7 @@ def test_every_status_ends_as_the_right_deployment(github_examples: Examples) ->
 def test_a_release_counts_once_it_is_published_for_all(github_examples: Examples) -> None:
     counted = []
     for body in github_examples["release"]:
-        (each,) = told("release", body)
+        (each,) = parsed("release", body)
         counts = body["action"] in {"published", "released"} and not body["release"]["prerelease"]
         assert isinstance(each, Announcement) is counts, body["action"]
         if counts:
@@ -68,10 +68,10 @@ def test_a_release_counts_once_it_is_published_for_all(github_examples: Examples
 def test_the_runs_of_chosen_workflows_are_deployments(github_examples: Examples) -> None:
     states = []
     for body in github_examples["workflow_run"]:
-        assert isinstance(told("workflow_run", body)[0], Ignored)
+        assert isinstance(parsed("workflow_run", body)[0], Ignored)
         run = body["workflow_run"]
         if body["action"] == "completed" and run["conclusion"] != "success":
-            assert isinstance(told("workflow_run", body, workflows=["*"])[0], Ignored)
+            assert isinstance(parsed("workflow_run", body, workflows=["*"])[0], Ignored)
             continue
         found = deployment("workflow_run", body, workflows=["test.yml", "manually *"])
         assert found.commit == run["head_sha"]
@@ -84,13 +84,13 @@ def test_every_other_event_is_ignored_with_a_reason(github_examples: Examples) -
     assert len(others) > 40
     for event in others:
         for body in github_examples[event]:
-            (each,) = told(event, body)
+            (each,) = parsed(event, body)
             assert isinstance(each, Ignored), event
 
 
-def test_a_push_tells_what_its_last_commit_changed(github_examples: Examples) -> None:
+def test_a_push_shows_what_its_last_commit_changed(github_examples: Examples) -> None:
     described = [
-        each for body in github_examples["push"] for each in told("push", body) if isinstance(each, CommitChange)
+        each for body in github_examples["push"] for each in parsed("push", body) if isinstance(each, CommitChange)
     ]
     assert len(described) == 2
     for change in described:

@@ -34,7 +34,7 @@ class Case:
     ignored: str | None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.ignored or 'told'}"
+        return f"{self.name}: {self.ignored or 'announced'}"
 
 
 def mapping(name: str) -> dict[str, Any]:

@@ -61,9 +61,9 @@ CASES = cases()
 async def deliver(store: SQLiteStore, case: Case, came: datetime | None, body: bytes) -> list[bool]:
     """Whether each part of a delivery was news."""
     found = []
-    for told in case.webhook.parse(case.headers, body):
-        if isinstance(told, Announcement):
-            taken = await ingest(told, rules=(), schedule=Schedule(), store=store, now=came or LATER)
+    for announcement in case.webhook.parse(case.headers, body):
+        if isinstance(announcement, Announcement):
+            taken = await ingest(announcement, rules=(), schedule=Schedule(), store=store, now=came or LATER)
             found.append(bool(getattr(taken, "changed", False)))
     return found
 

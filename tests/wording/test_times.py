@@ -31,7 +31,7 @@ def test_the_zone_is_named_as_it_is_at_that_instant() -> None:
     assert format_clock_range(WINTER, None, None) == "14:00 CET"
 
 
-def test_a_zone_without_a_name_is_told_by_its_offset() -> None:
+def test_a_zone_without_a_name_is_reported_by_its_offset() -> None:
     use_time_zone(ZoneInfo("America/Sao_Paulo"))
     assert format_time(WINTER) == "2026-03-02 10:00 UTC-03"
 

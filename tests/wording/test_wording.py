@@ -69,7 +69,7 @@ def test_a_metric_is_called_by_its_name_without_its_unit(metric: str, name: str)
         ("mood", size(float("-inf"), 2.0, float("inf")), None, "2 [unknown, unknown]"),
     ],
 )
-def test_a_change_is_told_in_the_unit_of_its_metric_with_its_range(
+def test_a_change_is_reported_in_the_unit_of_its_metric_with_its_range(
     metric: str, estimate: Estimate, before: float | None, text: str
 ) -> None:
     assert format_change(metric, estimate, before) == text
@@ -92,7 +92,7 @@ def test_a_length_of_time_has_one_unit(seconds: float, text: str) -> None:
 
 
 @given(st.text(max_size=30), st.lists(st.floats(allow_nan=False), min_size=3, max_size=3), st.none() | st.floats())
-def test_no_figure_and_no_name_is_too_odd_to_be_told(metric: str, ends: list[float], before: float | None) -> None:
+def test_no_figure_and_no_name_is_too_odd_to_be_written(metric: str, ends: list[float], before: float | None) -> None:
     low, middle, high = sorted(ends)
     text = format_change(metric, size(low, middle, high), before)
     assert text
@@ -166,8 +166,8 @@ def test_numbers_factors_and_p_values_are_written_without_powers_of_ten() -> Non
     assert format_number(999_999.0, 2) == "1,000,000"
     assert format_factor(size(312.0, 518.0, 871.0)) == "500 [300, 900]"
     assert format_factor(size(2.6, 3.04, 3.5)) == "3 [2.6, 3.5]"
-    told = [format_p_value(p).replace("\N{NO-BREAK SPACE}", " ") for p in (0.0, 8.1e-5, 0.00066, 0.9, None)]
-    assert told == ["< 0.0001", "< 0.0001", "0.00066", "0.9", "none"]
+    written = [format_p_value(p).replace("\N{NO-BREAK SPACE}", " ") for p in (0.0, 8.1e-5, 0.00066, 0.9, None)]
+    assert written == ["< 0.0001", "< 0.0001", "0.00066", "0.9", "none"]
 
 
 @given(st.lists(st.floats(-1e9, 1e9), min_size=3, max_size=3), st.sampled_from(["USD", "SEK", "INR"]))

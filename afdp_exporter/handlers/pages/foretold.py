@@ -71,7 +71,7 @@ async def predictions(request: web.Request) -> web.Response:
 
 
 def _planned(request: web.Request, given: Mapping[str, str], now: datetime) -> Deployment:
-    """The deployment that the form tells of. Raises BadInput."""
+    """The deployment that the form describes. Raises BadInput."""
     unknown = sorted(set(request.query) - _FIELDS)
     if unknown:
         raise BadInput(*(Fault(name[:100], "unknown field") for name in unknown))

@@ -71,8 +71,8 @@ async def listing(request: web.Request) -> web.Response:
     state, wanted = request.app[STATE], read_query(_Filter, request)
     overview = await state.store.history.overview(**wanted.model_dump(), limit=_PER_PAGE)
     watched = [metric.name for metric in state.rules.watched.metrics]
-    telling = {each.deployment.id: _telling(each, watched) for each in overview.measured}
-    chosen = {deployment_id: metric for deployment_id, metric in telling.items() if metric is not None}
+    informative = {each.deployment.id: _informative(each, watched) for each in overview.measured}
+    chosen = {deployment_id: metric for deployment_id, metric in informative.items() if metric is not None}
     courses = await state.store.results.trajectories_of(chosen)
     places = await state.store.deployments.service_environments()
     next_check = (await state.store.jobs.next_at([CHECK])).get(CHECK)
@@ -124,8 +124,8 @@ def _loss(measured: MeasuredDeployment) -> float:
     return max((cost.per_hour.median for cost in costs if not cost.ended), default=0.0)
 
 
-def _telling(measured: MeasuredDeployment, watched: Sequence[str]) -> str | None:
-    """The metric whose course tells most: the first that moved, else the first of those that are watched."""
+def _informative(measured: MeasuredDeployment, watched: Sequence[str]) -> str | None:
+    """The metric whose course says most: the first that moved, else the first of those that are watched."""
     if measured.impact is None:
         return None
     moved = words.ranked(measured.impact.shifts)

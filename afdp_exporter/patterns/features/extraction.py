@@ -36,7 +36,7 @@ Features: TypeAlias = Mapping[str, FeatureValue]
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 OF_THE_MOMENT = ("weekday", "hour", "event", "holiday", "load_ratio", "load_season_ratio")
-TOLD = frozenset({"change_types", "strategy", "team", "actor", "version_jump", "traffic_ratio"})
+INTRINSIC = frozenset({"change_types", "strategy", "team", "actor", "version_jump", "traffic_ratio"})
 TROUBLE = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 
 
@@ -85,7 +85,7 @@ def example_features(example: TrainingExample, *, salt: bytes = b"") -> dict[str
 
 def is_intrinsic(trait: str) -> bool:
     """True for traits of the deployment itself, False for those of the moment."""
-    return trait in TOLD or trait.startswith("traits.")
+    return trait in INTRINSIC or trait.startswith("traits.")
 
 
 def pseudonym(name: str, salt: bytes) -> str:

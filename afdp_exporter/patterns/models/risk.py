@@ -49,7 +49,7 @@ ODDS_SPREAD, ODDS_SPREAD_HERE, LEVEL_SPREAD = 1.2, 0.7, 0.3
 """The spread of a log odds ratio that matters, of one for a service alone, and of the levels of services and teams."""
 TROUBLED_SPREAD = 4.0
 """The spread of the log odds ratio that there was trouble, where a figure moved."""
-TELLING, TELLING_SPREAD = 0.9, 0.5
+INFORMATIVE, INFORMATIVE_SPREAD = 0.9, 0.5
 """Prior inclusion probability of a stacked column, and the slab of its log odds ratio for one SD of its noise."""
 UNUSUAL = 0.6
 """How much of what a trait may do by the prior is in doubt where it is not reported: it may have a value never seen."""
@@ -208,7 +208,7 @@ def _regression(
 ) -> Logistic:
     """The fit by the columns and, behind them, by what the fits of the sizes expect of each case."""
     effects = [severity.effects[known, None] for severity in severities]
-    whole = prior.with_columns(len(effects), inclusion_probability=TELLING, slab_sd=TELLING_SPREAD)
+    whole = prior.with_columns(len(effects), inclusion_probability=INFORMATIVE, slab_sd=INFORMATIVE_SPREAD)
     return fit_logistic(np.hstack([data.table[known], *effects]), happened, data.sample_weight[known], whole)
 
 

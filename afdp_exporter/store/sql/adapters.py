@@ -196,7 +196,7 @@ class SQLResults(Adapter):
 
 
 class SQLChanges(Adapter):
-    """A `ChangeStore`; `written` gives the event that tells of the next change, `poll` is how long to wait for it."""
+    """A `ChangeStore`; `written` gives the event that announces the next change, `poll` is how long to wait for it."""
 
     def __init__(
         self, writer: Writing, readers: Reading, written: Callable[[], asyncio.Event], poll: float | None

@@ -22,7 +22,7 @@ class Dialect:
     `listed` is a query for the texts of a JSON array, `has_tags` a condition on annotations: both want the name of the
     value that holds the array. `walk` wants the name of the index that a statement is to use. `locked` keeps the rows
     of a query as they are until the transaction ends, `skip_locked` leaves out those that another one keeps. `lateral`
-    tells that a subquery may speak of the tables before it, without which a walk from place to place has to be written
+    says that a subquery may speak of the tables before it, without which a walk from place to place has to be written
     otherwise.
     """
 

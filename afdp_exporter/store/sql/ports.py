@@ -22,7 +22,7 @@ from afdp_exporter.store.sql.connection import Reading, Writing
 
 
 class SQLPorts:
-    """Each port, over one way to write and one to read; `written` gives the event that tells of the next change.
+    """Each port, over one way to write and one to read; `written` gives the event that announces the next change.
 
     With `poll` seconds it is looked for changes anyway, since an event may be missed. What is written in the course of
     a job is fenced; what ends a job compares its token itself.

@@ -42,7 +42,7 @@ class History:
 
     store: SQLiteStore
 
-    async def told(self, **words: Any) -> Deployment:  # noqa: ANN401 - whatever a test tells of it
+    async def recorded(self, **words: Any) -> Deployment:  # noqa: ANN401 - whatever a test says of it
         plain = Deployment(
             id="d1", service="checkout", environment="production", version="v2.1.0",
             started_at=NOON - timedelta(hours=3), received_at=NOON - timedelta(hours=3),
@@ -55,7 +55,7 @@ class History:
         return deployment
 
     async def measured(self, shift: float = 20.0, **words: Any) -> Deployment:  # noqa: ANN401
-        deployment = await self.told(**words)
+        deployment = await self.recorded(**words)
         await self.answer(deployment, *judged(deployment, shift))
         return deployment
 
@@ -114,8 +114,8 @@ async def small(history: History, client: ClientSession) -> ClientSession:
     """A client of the exporter, with its history."""
     await history.measured(0.0, id="before", started_at=NOON - timedelta(days=2), version="v2.0.9")
     await history.measured(id="d1", team="storefront", traits={"table_rows": 2e6, "hotfix": False})
-    await history.told(id="awaited", started_at=NOON - timedelta(minutes=1), service="search")
-    await history.told(
+    await history.recorded(id="awaited", started_at=NOON - timedelta(minutes=1), service="search")
+    await history.recorded(
         id="planned",
         started_at=NOON + timedelta(days=1),
         status=Status.PLANNED,

@@ -23,7 +23,7 @@ def keep(history: History, store: SQLiteStore) -> Callable[..., Any]:
     """Keeps a deployment whose metrics were worse, in this state."""
 
     async def kept(state: ShiftState, outcome: Outcome = Outcome.DEGRADATION, **words: Any) -> Deployment:  # noqa: ANN401
-        deployment = await history.told(**words)
+        deployment = await history.recorded(**words)
         (look,) = await store.looks.of_deployment(deployment.id)
         shifts, courses = judged(deployment, 20.0)
         over = deployment.started_at + 10 * MINUTE if state is ShiftState.RECOVERED else None
@@ -56,7 +56,7 @@ async def test_what_goes_on_stands_above_the_list_the_worst_first(
     await keep(ShiftState.ACTIVE, id="slower", started_at=NOON - timedelta(hours=3))
     await keep(ShiftState.ACTIVE, Outcome.FAILURE, id="broken", service="search", started_at=NOON - timedelta(hours=5))
     await keep(ShiftState.RECOVERED, id="blip", service="api", started_at=NOON - timedelta(hours=2))
-    await history.told(id="next", started_at=NOON + timedelta(hours=1), status=Status.PLANNED)
+    await history.recorded(id="next", started_at=NOON + timedelta(hours=1), status=Status.PLANNED)
     page = await read("/")
     (above,) = re.findall(r'<section class="active".*?</section>', page, re.DOTALL)
     assert re.findall(r"/deployments/([\w-]+)", above) == ["broken", "slower"]

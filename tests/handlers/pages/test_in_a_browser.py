@@ -86,11 +86,16 @@ async def test_payloads_in_every_field_show_as_text_and_nothing_of_them_runs(
 ) -> None:
     assert len(set(PAYLOADS)) == 40
     for number, payload in enumerate(PAYLOADS):
-        told = {"service": payload[:128], "environment": payload[:128], "version": payload, "previous_version": payload}
-        told |= {"actor": payload, "team": payload, "commit": payload, "url": payload, "description": payload}
-        told |= {"note": payload, "traits": {payload: payload}, "labels": {"x": payload}}
+        fields = {
+            "service": payload[:128],
+            "environment": payload[:128],
+            "version": payload,
+            "previous_version": payload,
+        }
+        fields |= {"actor": payload, "team": payload, "commit": payload, "url": payload, "description": payload}
+        fields |= {"note": payload, "traits": {payload: payload}, "labels": {"x": payload}}
         at = NOON - timedelta(hours=3, minutes=number)
-        deployment = await history.told(id=f"x{number}", started_at=at, received_from=payload, **told)
+        deployment = await history.recorded(id=f"x{number}", started_at=at, received_from=payload, **fields)
         shift = Shift(metric=payload, layer=Layer.USER, verdict=Attribution.INCONCLUSIVE, reason=payload)
         await history.answer(deployment, (shift,), ())
     async with visit(browser, client) as open_:
@@ -122,8 +127,8 @@ async def test_the_main_pages_are_readable_for_everybody(
             await open_.to(path)
             found = await Axe().run(open_.page)
             grave = [each for each in found.response["violations"] if each["impact"] in {"serious", "critical"}]
-            told = [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in grave]
-            assert (path, told) == (path, [])
+            faults = [(each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in grave]
+            assert (path, faults) == (path, [])
             assert await open_.page.evaluate("document.documentElement.scrollWidth") <= width
         assert [each for each in open_.complaints if "404" not in each] == []
 

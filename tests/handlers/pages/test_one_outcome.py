@@ -41,19 +41,19 @@ async def exporter(history: History, start: Callable[..., Any], serve: Serve) ->
     for name in EXPECTED:
         answer = await client.patch(f"/api/v1/deployments/{name}", json=SENT[name])
         assert answer.status == 200
-    told: dict[str, str] = {}
+    recorded: dict[str, str] = {}
     async with asyncio.timeout(60):
-        while told != {name: outcome.value for name, outcome in EXPECTED.items()}:
+        while recorded != {name: outcome.value for name, outcome in EXPECTED.items()}:
             await grafana.changed.wait()
             grafana.changed.clear()
             tags = [set(each["tags"]) for each in grafana.annotations.values()]
-            told = {
+            recorded = {
                 name: outcome.value
                 for name in EXPECTED
                 for outcome in Outcome
                 if any({f"deployment:{name}", f"outcome:{outcome.value}"} <= each for each in tags)
             }
-    return client, told
+    return client, recorded
 
 
 async def test_page_list_api_metric_notice_learner_and_export_say_alike_what_became_of_it(

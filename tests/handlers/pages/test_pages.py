@@ -45,7 +45,7 @@ async def test_a_page_lets_a_browser_run_nothing_but_our_own_file(client: Client
 
 
 @pytest.mark.usefixtures("small")
-async def test_no_page_tells_a_time_of_day_without_its_zone(start: Callable[..., Any]) -> None:
+async def test_no_page_shows_a_time_of_day_without_its_zone(start: Callable[..., Any]) -> None:
     client = await start(policy={"planning": {"time_zone": "Europe/Berlin"}})
     for path in PAGES:
         text = await (await client.get(path)).text()
@@ -57,7 +57,7 @@ async def test_no_page_tells_a_time_of_day_without_its_zone(start: Callable[...,
 
 
 @pytest.mark.usefixtures("small")
-async def test_the_list_tells_of_each_deployment_its_outcome_and_can_be_filtered(read: Callable[..., Any]) -> None:
+async def test_the_list_reports_each_deployment_its_outcome_and_can_be_filtered(read: Callable[..., Any]) -> None:
     page = await read("/")
     rows = re.findall(r"<tr>.*?</tr>", page, re.DOTALL)[1:]
     assert [re.search(r"/deployments/([\w-]+)", row)[1] for row in rows] == ["planned", "awaited", "d1", "before"]  # type: ignore[index]
@@ -73,7 +73,7 @@ async def test_the_list_tells_of_each_deployment_its_outcome_and_can_be_filtered
 
 async def test_the_list_goes_on_from_page_to_page(history: Any, read: Callable[..., Any]) -> None:  # noqa: ANN401
     for number in range(53):
-        await history.told(id=f"d{number}", started_at=NOON - timedelta(minutes=number))
+        await history.recorded(id=f"d{number}", started_at=NOON - timedelta(minutes=number))
     path, seen = "/?service=checkout", list[str]()
     while path:
         page = await read(path)
@@ -142,7 +142,7 @@ async def test_a_browser_without_a_credential_is_asked_for_one_on_a_page(start: 
 
 
 @pytest.mark.parametrize("path", ["/deployments/none", "/deployments/%3Cimg%3E", "/nowhere", "/assets/secret"])
-async def test_what_is_not_there_is_told_as_a_page_to_browsers_and_as_a_problem_to_programs(
+async def test_what_is_not_there_is_reported_as_a_page_to_browsers_and_as_a_problem_to_programs(
     client: ClientSession, read: Callable[..., Any], path: str
 ) -> None:
     assert "<h1>Not Found</h1>" in await read(path, 404)
@@ -151,7 +151,7 @@ async def test_what_is_not_there_is_told_as_a_page_to_browsers_and_as_a_problem_
 
 
 @pytest.mark.usefixtures("small")
-async def test_a_source_that_is_away_is_told_and_hides_nothing_that_is_known(
+async def test_a_source_that_is_away_is_reported_and_hides_nothing_that_is_known(
     start: Callable[..., Any], store: SQLiteStore, content: dict[str, Any]
 ) -> None:
     away = [{"name": "gone", "kind": "prometheus", "url": "http://127.0.0.1:9"}]
@@ -196,7 +196,7 @@ async def test_the_week_has_a_cell_for_each_hour_and_names_what_it_rests_on(read
     assert "deployments" in page
 
 
-async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[..., Any], tmp_path: Path) -> None:
+async def test_the_page_of_trust_shows_which_feeds_are_read(start: Callable[..., Any], tmp_path: Path) -> None:
     for name in ("kept", "no-repository"):
         (tmp_path / name).mkdir()
     await asyncio.to_thread(subprocess.run, ["git", "init", "--quiet", str(tmp_path / "kept")], check=True)
@@ -205,12 +205,12 @@ async def test_the_page_of_trust_tells_which_feeds_are_read(start: Callable[...,
     async with asyncio.timeout(60):
         while "not read yet" in page:
             page = await (await client.get("/trust", headers={"Accept": "text/html"})).text()
-    told = dict(re.findall(r'<th scope="row">([\w-]+)</th><td><span class="badge \w+">([^<]+)<', page))
-    assert told == {"kept": "reading", "no-repository": "unreachable: what only it reports is missing"}
+    states = dict(re.findall(r'<th scope="row">([\w-]+)</th><td><span class="badge \w+">([^<]+)<', page))
+    assert states == {"kept": "reading", "no-repository": "unreachable: what only it reports is missing"}
 
 
 @pytest.mark.usefixtures("small")
-async def test_the_page_of_trust_tells_what_was_measured_and_what_was_not(
+async def test_the_page_of_trust_shows_what_was_measured_and_what_was_not(
     client: ClientSession, read: Callable[..., Any]
 ) -> None:
     page = await read("/trust")

@@ -27,14 +27,14 @@ async def test_a_service_shows_its_health_its_dora_figures_and_its_deployments(r
 
 
 async def test_a_name_of_any_letters_has_its_page(history: History, read: Callable[..., Any]) -> None:
-    await history.told(service="a/b <c>?d")
+    await history.recorded(service="a/b <c>?d")
     assert "a/b &lt;c&gt;?d" in await read("/services/a%2Fb%20%3Cc%3E%3Fd")
     assert "/services/a%2Fb%20%3Cc%3E%3Fd" in await read("/services")
 
 
 async def test_the_list_leads_with_what_is_going_on_now(history: History, read: Callable[..., Any]) -> None:
-    await history.told(id="old", started_at=NOON - timedelta(days=3), status=Status.STARTED)
-    await history.told(id="rolling", started_at=NOON - timedelta(minutes=5), status=Status.STARTED)
+    await history.recorded(id="old", started_at=NOON - timedelta(days=3), status=Status.STARTED)
+    await history.recorded(id="rolling", started_at=NOON - timedelta(minutes=5), status=Status.STARTED)
     (now,) = re.findall(r'<p class="calm".*?</p>', await read("/"), re.DOTALL)
     assert "no harm goes on" in now
     assert re.findall(r"/deployments/(\w+)", now) == ["rolling"]
@@ -50,6 +50,6 @@ async def test_pages_load_themselves_again_while_a_check_is_due(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a check that is due stays so
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         client = await start(sources=[{"name": "silent", "kind": "prometheus", "url": url}])
-        await history.told(started_at=NOON - timedelta(hours=1) + due_in)  # whose check is due an hour later
+        await history.recorded(started_at=NOON - timedelta(hours=1) + due_in)  # whose check is due an hour later
         for path in ("/", "/deployments/d1"):
             assert (await client.get(path)).headers.get("Refresh") in {seconds, "15"}

@@ -6,7 +6,7 @@ from afdp_exporter.handlers.pages.words import figure, in_words
 
 
 @pytest.mark.parametrize(
-    ("sentence", "told"),
+    ("sentence", "expected"),
     [
         ("worse: latency_seconds, revenue_usd_per_hour", "worse: latency, revenue"),
         ("db_latency_seconds and latency_seconds_max stay", "db_latency_seconds and latency_seconds_max stay"),
@@ -14,14 +14,14 @@ from afdp_exporter.handlers.pages.words import figure, in_words
     ],
 )
 def test_the_metrics_of_a_sentence_are_called_as_people_call_them_and_no_other_word_is(
-    sentence: str, told: str
+    sentence: str, expected: str
 ) -> None:
-    assert in_words(sentence, ["latency_seconds", "revenue_usd_per_hour"]) == told
+    assert in_words(sentence, ["latency_seconds", "revenue_usd_per_hour"]) == expected
     assert in_words(sentence, []) == sentence
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "expected"),
     [
         (5.916e-230, "about 0"),
         (-1e-9, "about 0"),
@@ -32,5 +32,5 @@ def test_the_metrics_of_a_sentence_are_called_as_people_call_them_and_no_other_w
         ([1200, True], "1,200, yes"),
     ],
 )
-def test_a_figure_is_short_and_a_time_has_its_zone(value: object, told: str) -> None:
-    assert figure(value) == told
+def test_a_figure_is_short_and_a_time_has_its_zone(value: object, expected: str) -> None:
+    assert figure(value) == expected

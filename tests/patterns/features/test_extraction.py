@@ -36,7 +36,7 @@ DEPLOYMENT = Deployment(
 )
 
 
-def test_everything_a_sender_told_is_there_under_its_name() -> None:
+def test_everything_a_sender_reported_is_there_under_its_name() -> None:
     deployment = replace(
         DEPLOYMENT,
         change_types=(ChangeType.DATABASE, ChangeType.CODE),

@@ -1,4 +1,4 @@
-"""Patterns: what was planted is told in sentences that people understand, what does nothing is not."""
+"""Patterns: what was planted is stated in sentences that people understand, what does nothing is not."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -51,8 +51,8 @@ def test_planted_effects_are_found_with_their_multipliers(steady: World, found: 
 def test_traits_that_do_nothing_are_hardly_ever_blamed() -> None:
     worlds = [mine(world(9200 + seed, 120).cases) for seed in range(9)]
     blamed = [any(condition.trait in NULLS for each in found for condition in each.conditions) for found in worlds]
-    told = [any(each.target == SESSIONS for each in found) for found in worlds]
-    assert sum(blamed) + sum(told) <= 1
+    stated = [any(each.target == SESSIONS for each in found) for found in worlds]
+    assert sum(blamed) + sum(stated) <= 1
 
 
 def test_no_pattern_speaks_of_a_person(found: tuple[Pattern, ...]) -> None:
@@ -148,7 +148,7 @@ def test_few_cases_make_a_hint_that_says_perhaps(steady: World) -> None:
     assert hint.sentence.startswith("Perhaps: ")
 
 
-def test_an_effect_on_what_should_grow_is_told_in_its_own_direction(steady: World) -> None:
+def test_an_effect_on_what_should_grow_is_reported_in_its_own_direction(steady: World) -> None:
     def shrink(_: int, case: TrainingExample) -> TrainingExample:
         lost = -30.0 if is_database(case) else -10.0
         shifts = tuple(
@@ -194,9 +194,9 @@ def test_what_the_time_does_by_itself_is_no_impact_of_deployments_at_that_time(s
         )
         return replace(case, impact=replace(case.impact, shifts=shifts))
 
-    told = {each.conditions for each in mine(change(steady.cases, fall)) if each.target == SESSIONS}
-    assert (DATABASE,) in told
-    assert ((MONDAY,) in told) is blamed
+    conditions = {each.conditions for each in mine(change(steady.cases, fall)) if each.target == SESSIONS}
+    assert (DATABASE,) in conditions
+    assert ((MONDAY,) in conditions) is blamed
 
 
 def test_a_few_costs_are_not_taken_apart_by_many_conditions(steady: World) -> None:
@@ -210,14 +210,14 @@ def test_a_few_costs_are_not_taken_apart_by_many_conditions(steady: World) -> No
         costs = (Cost(currency="USD", per_hour=Estimate(low=amount, median=amount, high=amount)),) if amount else ()
         return replace(quiet(number, case), impact=replace(quiet(number, case).impact, costs=costs))
 
-    told = [each for each in mine(change(steady.cases, spare)) if each.target == "cost_per_hour"]
-    assert len(told) == 1
-    assert DATABASE in told[0].conditions
-    assert told[0].multiplier is None
-    assert told[0].effect.low > 0
+    costly = [each for each in mine(change(steady.cases, spare)) if each.target == "cost_per_hour"]
+    assert len(costly) == 1
+    assert DATABASE in costly[0].conditions
+    assert costly[0].multiplier is None
+    assert costly[0].effect.low > 0
 
 
-def test_what_only_travels_with_a_recorded_cause_is_not_told(steady: World) -> None:
+def test_what_only_travels_with_a_recorded_cause_is_not_reported(steady: World) -> None:
     def accompanied(case: TrainingExample, number: int) -> TrainingExample:
         mostly = holds(DATABASE, example_features(case)) if number % 6 else number % 12 == 0
         traits = {**case.deployment.traits, "ticket": mostly}
@@ -229,7 +229,7 @@ def test_what_only_travels_with_a_recorded_cause_is_not_told(steady: World) -> N
     assert "traits.ticket" not in named
 
 
-def test_the_laws_of_the_shop_are_told_from_few_strong_cases() -> None:
+def test_the_laws_of_the_shop_are_found_from_few_strong_cases() -> None:
     found = mine(shop_cases(41))
     conditions = [{(one.trait, str(one.value)) for one in each.conditions} for each in found]
     assert any(("version_jump", "minor") in each for each in conditions)

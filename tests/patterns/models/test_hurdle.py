@@ -1,4 +1,4 @@
-"""One event, one answer: risk, cost and metrics cannot contradict one another, and less told is less known.
+"""One event, one answer: risk, cost and metrics cannot contradict one another, and less known is less certain.
 
 Whether a figure moves at all: a trait that decides it is believed on few cases, luck is taken for luck.
 """
@@ -36,13 +36,13 @@ def later(world: World, service: str) -> list[TrainingExample]:
     return [case for case in world.cases[SEEN:] if case.deployment.service == service][:30]
 
 
-def told(model, case: TrainingExample, **changes: object) -> Prediction:  # noqa: ANN001 - a model
+def predicted(model, case: TrainingExample, **changes: object) -> Prediction:  # noqa: ANN001 - a model
     return predict(model, replace(in_full(case.deployment), **changes), case.context)
 
 
 def test_what_only_trouble_moves_moves_as_often_as_there_is_trouble(two_part: World, model) -> None:  # noqa: ANN001
     for case in later(two_part, model.home.service):
-        answer = told(model, case)
+        answer = predicted(model, case)
         assert answer.cost is not None
         for figure in (answer.cost.per_hour, answer.metrics[LATENCY]):
             assert figure.chance == pytest.approx(answer.risk.median, abs=0.1)
@@ -57,7 +57,7 @@ def test_what_only_trouble_moves_moves_as_often_as_there_is_trouble(two_part: Wo
     + [{"traits": name} for name in ("lines_changed", "reviewers", "region", "flagged", "build_minutes", "table_rows")],
     ids=str,
 )
-def test_what_is_not_told_is_averaged_over(two_part: World, model, absent: dict[str, object]) -> None:  # noqa: ANN001
+def test_what_is_not_known_is_averaged_over(two_part: World, model, absent: dict[str, object]) -> None:  # noqa: ANN001
     own = [case for case in two_part.cases[:SEEN] if case.deployment.service == model.home.service]
     usual = float(np.mean([case.decision.outcome.value != "success" for case in own]))
     apart, widths = [], []
@@ -65,14 +65,14 @@ def test_what_is_not_told_is_averaged_over(two_part: World, model, absent: dict[
         changes = dict(absent)
         if "traits" in absent:
             changes = {"traits": {k: v for k, v in case.deployment.traits.items() if k != absent["traits"]}}
-        whole, less = told(model, case), told(model, case, **changes)
+        whole, less = predicted(model, case), predicted(model, case, **changes)
         apart.append(abs(whole.risk.median - usual) - abs(less.risk.median - usual))
         widths.append((less.risk.high - less.risk.low) - (whole.risk.high - whole.risk.low))
     assert np.mean(apart) > -0.01
     assert np.mean(widths) > 0
 
 
-def test_nothing_told_is_the_mean_over_what_is_usual_and_what_the_window_of_now_says(two_part: World, model) -> None:  # noqa: ANN001
+def test_nothing_known_is_the_mean_over_what_is_usual_and_what_the_window_of_now_says(two_part: World, model) -> None:  # noqa: ANN001
     case = later(two_part, model.home.service)[0]
     now = case.deployment.started_at
     bare = replace(

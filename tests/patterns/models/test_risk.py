@@ -7,15 +7,15 @@ from afdp_exporter.patterns.models.risk import SeverityFeature, TrainingMatrix, 
 from afdp_exporter.patterns.models.targets import Labels
 
 
-def drawn(seed: int, n: int, *, telling: float) -> tuple[TrainingMatrix, np.ndarray, SeverityFeature]:
-    """Cases whose size follows a few of many columns, and whose trouble follows the size as far as it is telling.
+def drawn(seed: int, n: int, *, informative: float) -> tuple[TrainingMatrix, np.ndarray, SeverityFeature]:
+    """Cases whose size follows a few of many columns, and whose trouble follows the size as far as it is informative.
 
     The odds of trouble are even in the middle.
     """
     rng = np.random.default_rng(seed)
     table = rng.normal(size=(n, 20))
     size = truth(table) + rng.normal(size=n)
-    trouble = (rng.random(n) < 1.0 / (1.0 + np.exp(-telling * size))).astype(float)
+    trouble = (rng.random(n) < 1.0 / (1.0 + np.exp(-informative * size))).astype(float)
     groups = [f"trait {place}" for place in range(20)]
     line = fit_ridge(table, size, groups, np.ones(n))
     expected = leave_one_out(line, table, size, groups, np.ones(n))
@@ -41,8 +41,8 @@ def truth(table: np.ndarray) -> np.ndarray:
 def test_sizes_find_what_brings_trouble_where_yes_or_no_alone_does_not() -> None:
     gains = []
     for seed in range(20):
-        cases, trouble, severity = drawn(seed, 40, telling=1.0)
-        fresh, _, _ = drawn(1000 + seed, 400, telling=1.0)
+        cases, trouble, severity = drawn(seed, 40, informative=1.0)
+        fresh, _, _ = drawn(1000 + seed, 400, informative=1.0)
         everything = np.ones(40, dtype=bool)
         alone = fit_probability(trouble, cases, everything, 0.5).log_odds(fresh.table).probability
         beside = fit_probability(trouble, cases, everything, 0.5, [severity]).log_odds(fresh.table).probability
@@ -54,11 +54,11 @@ def test_sizes_find_what_brings_trouble_where_yes_or_no_alone_does_not() -> None
 def test_sizes_that_say_nothing_of_trouble_are_not_believed() -> None:
     wider = []
     for seed in range(20):
-        cases, trouble, severity = drawn(seed, 200, telling=0.0)
+        cases, trouble, severity = drawn(seed, 200, informative=0.0)
         everything = np.ones(200, dtype=bool)
         risks = [
-            fit_probability(trouble, cases, everything, 0.5, told).log_odds(cases.table).probability
-            for told in ([], [severity])
+            fit_probability(trouble, cases, everything, 0.5, severities).log_odds(cases.table).probability
+            for severities in ([], [severity])
         ]
         wider.append(risks[1].std() - risks[0].std())
     assert np.mean(wider) < 0.02

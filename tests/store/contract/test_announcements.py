@@ -15,9 +15,9 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def announce(store: Store, deployment: Callable[..., Deployment], look: Callable[..., Look]) -> Callable[..., object]:
-    """Announces an event; its deployment's description tells which events are known, in order."""
+    """Announces an event; its deployment's description says which events are known, in order."""
 
-    async def tell(event: str, at: datetime, *, keep: bool = True, **words: object) -> Announced:
+    async def announce(event: str, at: datetime, *, keep: bool = True, **words: object) -> Announced:
         announcement = Announcement(sender="test", key="k", event=event, origin=Origin(), at=at)
 
         def assemble(
@@ -33,7 +33,7 @@ def announce(store: Store, deployment: Callable[..., Deployment], look: Callable
 
         return await store.deployments.apply_announcement("thread", replace(announcement, **words), at, assemble)
 
-    return tell
+    return announce
 
 
 async def test_an_event_is_taken_once_and_its_thread_is_read_together(
@@ -50,7 +50,7 @@ async def test_an_event_is_taken_once_and_its_thread_is_read_together(
 
 
 @pytest.mark.parametrize("turned", [False, True])
-async def test_of_an_event_told_in_two_ways_that_with_a_state_counts_then_the_earlier_one(
+async def test_of_an_event_reported_in_two_ways_that_with_a_state_counts_then_the_earlier_one(
     announce: Callable[..., object], noon: datetime, turned: bool
 ) -> None:
     ways = [
@@ -58,15 +58,15 @@ async def test_of_an_event_told_in_two_ways_that_with_a_state_counts_then_the_ea
         {"at": noon, "status": None},
         {"at": noon + 2 * MINUTE, "status": Status.FAILED},
     ]
-    told = [(await announce("event", **way)).changed for way in (reversed(ways) if turned else ways)]
-    assert told == ([True, False, True] if turned else [True, False, False])
+    changed = [(await announce("event", **way)).changed for way in (reversed(ways) if turned else ways)]
+    assert changed == ([True, False, True] if turned else [True, False, False])
 
 
 async def test_what_says_nothing_new_is_forgotten(
     store: Store, announce: Callable[..., object], noon: datetime
 ) -> None:
-    told = await announce("event", noon, keep=False)
-    assert (told.deployment, told.created, told.changed) == (None, False, False)
+    merged = await announce("event", noon, keep=False)
+    assert (merged.deployment, merged.created, merged.changed) == (None, False, False)
     assert (await announce("event", noon)).changed
     assert (await store.deployments.find("d1")).description == "event"
 
@@ -91,8 +91,8 @@ async def test_a_deployment_has_the_traits_of_its_commit_whichever_comes_first(
     change = CommitChange(commit="abc", traits={"files": 3.0}, change_types=(ChangeType.DATABASE,))
     assert await store.deployments.save_commit_change(change) == []
     await announce("begun", noon)
-    told = await store.deployments.find("d1")
-    assert (told.traits, told.change_types) == ({"files": 3.0}, (ChangeType.DATABASE,))
+    found = await store.deployments.find("d1")
+    assert (found.traits, found.change_types) == ({"files": 3.0}, (ChangeType.DATABASE,))
     (described,) = await store.deployments.save_commit_change(replace(change, traits={"files": 5.0}))
     assert described == await store.deployments.find("d1")
     assert described.traits == {"files": 5.0}

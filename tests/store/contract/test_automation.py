@@ -43,16 +43,16 @@ async def test_a_decision_that_repeats_the_last_one_on_its_subject_is_not_kept_a
 async def test_a_decision_on_a_planned_version_is_that_of_the_deployment_until_it_has_one_of_its_own(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    gate, told = store.automation, deployment(version="v2")
-    assert await gate.decision_on(told) is None
+    gate, later = store.automation, deployment(version="v2")
+    assert await gate.decision_on(later) is None
     planned = await gate.keep_decision(decision(noon), "ci")
-    assert await gate.decision_on(told) == planned
+    assert await gate.decision_on(later) == planned
     own = await gate.keep_decision(decision(noon, GateVerdict.ROLLBACK, deployment_id="d1"), "self")
-    assert await gate.decision_on(told) == own
-    assert await gate.decision_on(replace(told, id="d2")) == planned
+    assert await gate.decision_on(later) == own
+    assert await gate.decision_on(replace(later, id="d2")) == planned
 
 
-async def test_the_trail_of_levels_is_told_oldest_first(store: Store, noon: datetime) -> None:
+async def test_the_trail_of_levels_is_reported_oldest_first(store: Store, noon: datetime) -> None:
     changes = [
         LevelChange(service=service, environment="production", kind="level", level=level, by="rule", reason="", at=noon)
         for level, service in enumerate(("checkout", "search", "checkout"))
@@ -100,7 +100,7 @@ async def test_an_action_is_proposed_once_and_moved_only_from_the_state_that_is_
             await missing
 
 
-async def test_actions_are_told_newest_first_by_deployment_time_and_whether_they_are_open(
+async def test_actions_are_reported_newest_first_by_deployment_time_and_whether_they_are_open(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
     for number, state in enumerate((ActionState.PROPOSED, ActionState.VERIFIED, ActionState.ACCEPTED)):
@@ -160,7 +160,7 @@ async def test_an_evaluation_is_found_by_its_id_until_a_month_after_it_was_begun
     assert await store.automation.evaluation("one") is None
 
 
-async def test_false_alarms_are_kept_in_place_of_the_last_and_told_to_all(store: Store) -> None:
+async def test_false_alarms_are_kept_in_place_of_the_last_and_shown_to_all(store: Store) -> None:
     gate = store.automation
     assert await gate.false_alarms() == {}
     await gate.keep_false_alarms({"latency_seconds": (1, 20), "orders": (0, 0)})

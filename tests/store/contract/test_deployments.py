@@ -57,12 +57,12 @@ async def test_a_key_that_comes_with_a_known_id_stands_for_it_from_then_on(
 async def test_fifty_deliveries_of_one_event_at_once_make_one_deployment(
     store: Store, deployment: Callable[..., Deployment]
 ) -> None:
-    told = await asyncio.gather(
+    answers = await asyncio.gather(
         *(store.deployments.record(deployment(f"d{number}"), (), key="delivery") for number in range(50)),
         *(store.deployments.record(deployment("same"), ()) for _ in range(50)),
     )
-    assert sum(one.created for one in told) == 2
-    assert len({one.deployment.id for one in told}) == 2
+    assert sum(one.created for one in answers) == 2
+    assert len({one.deployment.id for one in answers}) == 2
     assert len((await store.deployments.page(limit=100)).deployments) == 2
 
 
@@ -252,8 +252,8 @@ async def test_an_overview_holds_what_was_measured_and_finds_it_by_its_outcome(
     impact: Callable[..., Impact],
     noon: datetime,
 ) -> None:
-    told = {f"d{n}": deployment(f"d{n}", started_at=noon + timedelta(minutes=n)) for n in range(6)}
-    for each in told.values():
+    recorded = {f"d{n}": deployment(f"d{n}", started_at=noon + timedelta(minutes=n)) for n in range(6)}
+    for each in recorded.values():
         await store.deployments.record(each, (look(each.id),))
     bad = [replace(impact(), deployment_id=name, outcome=Outcome.FAILURE) for name in ("d1", "d3", "d4")]
     for each in bad:

@@ -170,12 +170,12 @@ async def world(
     await store.deployments.record(deployment("d0"), (look("d0"),))
     course = Trajectory(metric="m", start=NOON, step=MINUTE, measured=(1.0,))
     await store.looks.finish(look("d0", state=LookState.DONE), impact("d0"), (course,))
-    told = deployment(commit="abc")
-    await store.deployments.record(told, ())
+    recorded = deployment(commit="abc")
+    await store.deployments.record(recorded, ())
     annotation = await store.annotations.add(Annotation(at=NOON, text="one", created_at=NOON, updated_at=NOON))
     await store.automation.propose(action("d1", NOON))
     await store.automation.keep_approval(_approval())
-    return World(store, told, annotation.id)
+    return World(store, recorded, annotation.id)
 
 
 async def _claimed(store: Store, kind: str, *, at: datetime = NOON) -> Job:

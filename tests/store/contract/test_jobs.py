@@ -175,13 +175,13 @@ async def test_every_change_of_a_deployment_is_appended_in_order_and_follows_its
     look: Callable[..., Look],
     impact: Callable[..., Impact],
 ) -> None:
-    async def told() -> list[tuple[str, str]]:
+    async def appended() -> list[tuple[str, str]]:
         return [(each.kind, each.id) for each in await store.changes.since(0)]
 
     assert await store.changes.last() == 0
     await store.deployments.record(deployment(), (look(),))
     await store.deployments.record(deployment(), ())
-    assert await told() == [("deployment", "d1")]
+    assert await appended() == [("deployment", "d1")]
     await store.deployments.amend("d1", lambda d: Amendment(deployment=replace(d, version="v2")))
 
     def refuse(_: Deployment) -> Amendment:
@@ -190,11 +190,11 @@ async def test_every_change_of_a_deployment_is_appended_in_order_and_follows_its
     with pytest.raises(ValueError, match="no"):
         await store.deployments.amend("d1", refuse)
     await store.looks.finish(look(state=LookState.DONE), impact())
-    assert await told() == [("deployment", "d1"), ("deployment", "d1"), ("impact", "d1")]
+    assert await appended() == [("deployment", "d1"), ("deployment", "d1"), ("impact", "d1")]
     last = await store.changes.last()
     assert await store.changes.since(last) == []
     await store.changes.prune(1)
-    assert await told() == [("impact", "d1")]
+    assert await appended() == [("impact", "d1")]
     await store.changes.prune(0)
     await store.deployments.record(deployment("d2"), ())
     assert await store.changes.last() == last + 1

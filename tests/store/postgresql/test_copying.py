@@ -28,9 +28,9 @@ async def fill(store: Store, deployments: list[Deployment], look: Look, impact: 
     done = replace(look, deployment_id=deployments[0].id, state=LookState.DONE, done_at=noon)
     assert await store.looks.finish(done, replace(impact, deployment_id=deployments[0].id), (course,))
     assert await store.jobs.claim("check", noon + LEASE, owner="gone", limit=1, lease=LEASE)
-    told = Annotation(at=noon, text="ä\n\t\\", tags=("deploy",), created_at=noon, updated_at=noon)
-    await store.annotations.add(told)
-    gone = await store.annotations.add(told)
+    annotation = Annotation(at=noon, text="ä\n\t\\", tags=("deploy",), created_at=noon, updated_at=noon)
+    await store.annotations.add(annotation)
+    gone = await store.annotations.add(annotation)
     await store.annotations.remove(gone.id)
     await store.deployments.save_commit_change(CommitChange(commit="abc", traits={"files": 3.0}, change_types=()))
     await store.cursors.save("github", "7")
@@ -82,9 +82,9 @@ async def test_everything_is_copied_with_its_ids_and_only_into_an_empty_store(
     assert (status, "in use by another process" in refused) == (1, True)
     await store.close()
 
-    status, told = await asyncio.to_thread(run, tmp_path, database)
-    assert status == 0, told
-    assert {name: rows for name, rows in orjson.loads(told).items() if name in {"deployments", "courses"}} == {
+    status, output = await asyncio.to_thread(run, tmp_path, database)
+    assert status == 0, output
+    assert {name: rows for name, rows in orjson.loads(output).items() if name in {"deployments", "courses"}} == {
         "deployments": 4,
         "courses": 1,
     }
@@ -99,9 +99,9 @@ async def test_everything_is_copied_with_its_ids_and_only_into_an_empty_store(
 
 
 @pytest.mark.parametrize("target", ["sqlite:///x", "memory:", "postgresql://afdp:secret@127.0.0.1:1/afdp"])
-async def test_a_target_that_cannot_be_used_is_told(tmp_path: Path, target: str) -> None:
+async def test_a_target_that_cannot_be_used_is_reported(tmp_path: Path, target: str) -> None:
     store = await open_store(url_of_file(tmp_path / "afdp.db"))
     await store.close()
-    status, told = await asyncio.to_thread(run, tmp_path, target)
+    status, output = await asyncio.to_thread(run, tmp_path, target)
     assert status == 1
-    assert "secret" not in told
+    assert "secret" not in output

@@ -172,7 +172,7 @@ async def test_a_program_goes_on_with_tables_that_a_newer_one_only_added_to(post
         await open_store(url)
 
 
-async def test_a_wrong_password_is_told_without_any(
+async def test_a_wrong_password_is_reported_without_any(
     postgres: PostgresServer, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "a guess")

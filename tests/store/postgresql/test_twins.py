@@ -72,11 +72,11 @@ class Twins(RuleBasedStateMachine):
 
     def both(self, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
         """What both answer, or raise, alike."""
-        first, second = (self.run(self.told(work(store))) for store in self.stores)
+        first, second = (self.run(self.outcome(work(store))) for store in self.stores)
         assert first == second
         return first  # type: ignore[return-value]
 
-    async def told(self, work: Coroutine[Any, Any, T]) -> T | str:
+    async def outcome(self, work: Coroutine[Any, Any, T]) -> T | str:
         try:
             return await work
         except AFDPError as error:
@@ -168,8 +168,8 @@ class Twins(RuleBasedStateMachine):
 
     @rule(tags=st.lists(ids, max_size=3), at=minutes)
     def annotate(self, tags: list[str], at: datetime) -> None:
-        told = Annotation(at=at, text="x", tags=tuple(tags), created_at=NOON, updated_at=NOON)
-        self.both(lambda store: store.annotations.add(told))
+        annotation = Annotation(at=at, text="x", tags=tuple(tags), created_at=NOON, updated_at=NOON)
+        self.both(lambda store: store.annotations.add(annotation))
 
     @rule(tags=st.lists(ids, max_size=2))
     def search(self, tags: list[str]) -> None:
@@ -202,7 +202,7 @@ class Twins(RuleBasedStateMachine):
         self.both(looks)
 
     @invariant()
-    def the_same_changes_are_told(self) -> None:
+    def the_same_changes_are_read(self) -> None:
         self.both(lambda store: store.changes.since(0))
         self.both(lambda store: store.changes.last())
         self.both(lambda store: store.looks.backlog(self.now))

@@ -21,13 +21,13 @@ PROCESSES.set_forkserver_preload(["afdp_exporter.store.sqlite"])
 
 
 def acks_until_killed(path: Path, first: int, count: int, *, ack_first: bool) -> set[str]:
-    """Let a child write, kill it without warning after so many acknowledgements, and tell all that it gave."""
-    heard, told = PROCESSES.Pipe(duplex=False)
+    """Let a child write, kill it without warning after so many acknowledgements, and return all that it gave."""
+    heard, sender = PROCESSES.Pipe(duplex=False)
     child = PROCESSES.Process(
-        target=write, args=(path, range(first, first + 1_000_000), told), kwargs={"ack_first": ack_first}
+        target=write, args=(path, range(first, first + 1_000_000), sender), kwargs={"ack_first": ack_first}
     )
     child.start()
-    told.close()
+    sender.close()
     acks = {heard.recv_bytes().decode() for _ in range(count)}
     child.kill()
     child.join()

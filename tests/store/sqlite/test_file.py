@@ -80,7 +80,7 @@ def test_a_mended_sqlite_is_accepted(version: str) -> None:
     check_version(version)
 
 
-async def test_what_stands_between_us_and_the_file_is_told(tmp_path: Path) -> None:
+async def test_what_stands_between_us_and_the_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"missing/store.db: No such file or directory"):
         await SQLiteStore.open(tmp_path / "missing" / "store.db")
     (tmp_path / "folder.db").mkdir()
@@ -132,7 +132,7 @@ async def test_a_file_of_a_newer_version_is_refused(filled: Path) -> None:
         await SQLiteStore.open(filled)
 
 
-async def test_a_table_that_is_missing_is_told_as_an_error_of_the_store(filled: Path) -> None:
+async def test_a_table_that_is_missing_is_reported_as_an_error_of_the_store(filled: Path) -> None:
     connection = open_writer(filled)
     connection.execute("DROP TABLE jobs")
     connection.close()
@@ -163,7 +163,7 @@ async def test_a_file_at_any_older_state_is_brought_up_to_date(
 
 
 def schema(connection: sqlite3.Connection) -> set[tuple[str, str]]:
-    """Every table and index, as SQLite tells it."""
+    """Every table and index, as SQLite shows it."""
     return {(row["name"], row["sql"]) for row in connection.execute("SELECT name, sql FROM sqlite_schema")}
 
 
@@ -196,7 +196,7 @@ def scribble(data: bytearray, chance: random.Random) -> None:
     data[start : start + 64] = chance.randbytes(len(data[start : start + 64]))
 
 
-async def what_is_told(path: Path) -> StoreError | None:
+async def error_of(path: Path) -> StoreError | None:
     """The error that opening the store or any of its reads ends with."""
     try:
         store = await SQLiteStore.open(path)
@@ -221,20 +221,20 @@ async def what_is_told(path: Path) -> StoreError | None:
 
 @pytest.mark.parametrize("damage", [truncate, flip, wipe, scribble])
 @pytest.mark.parametrize("cases", [35, pytest.param(75, marks=pytest.mark.slow)])
-async def test_a_damaged_file_is_told_as_such_or_read_as_if_it_were_whole(
+async def test_a_damaged_file_is_reported_as_such_or_read_as_if_it_were_whole(
     filled: Path, tmp_path: Path, damage: Callable[[bytearray, random.Random], None], cases: int
 ) -> None:
     whole = contents(filled)
-    told = 0
+    reported = 0
     for case in range(cases):
         path = tmp_path / f"{case}.db"
         data = bytearray(whole)
         damage(data, random.Random(f"{damage.__name__} {case}"))
         put(path, data)
-        error = await what_is_told(path)
+        error = await error_of(path)
         assert error is None or "\n" not in str(error)
-        told += error is not None
-    assert told or damage is flip
+        reported += error is not None
+    assert reported or damage is flip
 
 
 async def test_a_log_that_lost_its_end_gives_what_was_before_it(

@@ -65,8 +65,8 @@ async def test_a_full_disk_refuses_what_comes_and_keeps_what_it_acknowledged(
 
     async def fill() -> None:
         for number in range(10_000):
-            told = await store.deployments.record(deployment(f"d{number}", description="x" * 1000), ())
-            acked.append(told.deployment.id)
+            stored = await store.deployments.record(deployment(f"d{number}", description="x" * 1000), ())
+            acked.append(stored.deployment.id)
 
     with pytest.raises(StoreFull):
         await fill()

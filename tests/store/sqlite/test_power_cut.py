@@ -20,7 +20,7 @@ def can_trace() -> bool:
     return shutil.which("strace") is not None and not subprocess.run(command, check=False).returncode
 
 
-pytestmark = pytest.mark.skipif(not can_trace(), reason="strace, which tells what reached the disk, does not work here")
+pytestmark = pytest.mark.skipif(not can_trace(), reason="strace, which shows what reached the disk, does not work here")
 
 
 def stored(folder: Path) -> set[str]:

@@ -31,6 +31,6 @@ def test_a_file_that_is_no_key_is_refused_and_kept(tmp_path: Path) -> None:
     assert (tmp_path / "salt").read_bytes() == b"pepper"
 
 
-def test_a_folder_that_is_away_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_away_is_reported(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="No such file"):
         pseudonym_key(tmp_path / "none")

@@ -113,7 +113,7 @@ async def test_a_commit_that_fails_fails_everyone_in_it_and_the_next_one_works(w
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-async def test_when_the_thread_itself_dies_everyone_is_told_and_nobody_waits(writer: Writer, path: Path) -> None:
+async def test_when_the_thread_itself_dies_everyone_hears_of_it_and_nobody_waits(writer: Writer, path: Path) -> None:
     answers = await all_at_once(writer, note(1), lambda _: sys.exit("the thread ends here"), note(2))
     assert [type(answer) for answer in answers] == [StoreError] * 3
     assert not writer.alive

@@ -30,34 +30,34 @@ class Stdout:
         os.write(1, data + b"\n")
 
 
-def write(path: Path, numbers: Iterable[int], told: Ear, *, ack_first: bool, synchronous: str = "FULL") -> None:
+def write(path: Path, numbers: Iterable[int], acks: Ear, *, ack_first: bool, synchronous: str = "FULL") -> None:
     """Record `d<number>` for each number, twice under one key, and send the id once it is acknowledged.
 
     With `ack_first` it is sent before the store has answered, and with `synchronous` other than FULL before it is on
     disk: the deliberate defects that show that the tests can fail.
     """
-    asyncio.run(_write(path, iter(numbers), told, ack_first=ack_first, synchronous=synchronous))
+    asyncio.run(_write(path, iter(numbers), acks, ack_first=ack_first, synchronous=synchronous))
 
 
-async def _write(path: Path, numbers: Iterator[int], told: Ear, *, ack_first: bool, synchronous: str) -> None:
+async def _write(path: Path, numbers: Iterator[int], acks: Ear, *, ack_first: bool, synchronous: str) -> None:
     store = await SQLiteStore.open(path)
     store._writer._connection.execute(f"PRAGMA synchronous = {synchronous}")
-    await asyncio.gather(*(_post(store, numbers, told, ack_first=ack_first) for _ in range(POSTERS)))
+    await asyncio.gather(*(_post(store, numbers, acks, ack_first=ack_first) for _ in range(POSTERS)))
 
 
-async def _post(store: SQLiteStore, numbers: Iterator[int], told: Ear, *, ack_first: bool) -> None:
+async def _post(store: SQLiteStore, numbers: Iterator[int], acks: Ear, *, ack_first: bool) -> None:
     for number in numbers:
         name = f"d{number}"
         deployment = Deployment(id=name, service="s", environment="e", started_at=NOON, received_at=NOON)
         again = Deployment(id=f"{name}-again", service="s", environment="e", started_at=NOON, received_at=NOON)
         look = Look(deployment_id=name, after=timedelta(minutes=2), due_at=NOON)
         if ack_first:
-            told.send_bytes(name.encode())
+            acks.send_bytes(name.encode())
         await asyncio.gather(
             store.deployments.record(deployment, (look,), key=name), store.deployments.record(again, (), key=name)
         )
         if not ack_first:
-            told.send_bytes(name.encode())
+            acks.send_bytes(name.encode())
 
 
 if __name__ == "__main__":
