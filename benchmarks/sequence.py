@@ -1,4 +1,4 @@
-"""Planted chains, two deployments at once, a sale: what is found of them. Prints the tables of docs/cause-and-effect.md.
+"""Planted chains, two deployments at once, a sale: what is found. Prints the tables of docs/cause-and-effect.md.
 
 python benchmarks/sequence.py [--worlds 200] [--seed 1] [--table order]
 """

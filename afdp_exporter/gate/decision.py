@@ -207,7 +207,11 @@ def _compared(asked: GateInput) -> Callable[[CanaryComparison], _Opinion]:
         reason = f"{name[:1].upper()}{name[1:]}: {one.reason}"
         if one.verdict is CanaryVerdict.UNDECIDED:
             wait = one.decidable_in_seconds
-            reason += f"; in about {_span(wait)} it can be" if wait is not None else "; at this share it cannot be"
+            reason += (
+                f"; in about {format_duration(timedelta(seconds=wait))} it can be"
+                if wait is not None
+                else "; at this share it cannot be"
+            )
         return _Opinion(verdicts[one.verdict], one.metric, f"{reason}.")
 
     return opinion
@@ -260,8 +264,8 @@ def _preview(asked: GateInput, settings: GateSettings) -> Iterable[_Opinion]:
                 yield _Opinion(GateVerdict.WARN, one.metric, _unusual(one, asked.names(one.metric)))
     life = _blue_lives(asked.deployment)
     if life is not None and life < BLUE_IS_NEEDED:
-        reason = f"Blue is taken down {_span(life.total_seconds())} after the switch, before the check that decides"
-        yield _Opinion(GateVerdict.WARN, "blue", f"{reason} ({_span(BLUE_IS_NEEDED.total_seconds())} after it).")
+        reason = f"Blue is taken down {format_duration(life)} after the switch, before the check that decides"
+        yield _Opinion(GateVerdict.WARN, "blue", f"{reason} ({format_duration(BLUE_IS_NEEDED)} after it).")
 
 
 def _unusual(one: WarmUpSignal, name: str) -> str:
@@ -283,8 +287,8 @@ def _blue(asked: GateInput) -> _Opinion | None:
     if asked.impact is not None and asked.impact.measured_at >= until:
         return None
     life = _blue_lives(deployment)
-    gone = "" if life is None or life >= BLUE_IS_NEEDED else f", but taken down {_span(life.total_seconds())} after it"
-    reason = f"Blue is needed until the check {_span(BLUE_IS_NEEDED.total_seconds())} after the switch{gone}"
+    gone = "" if life is None or life >= BLUE_IS_NEEDED else f", but taken down {format_duration(life)} after it"
+    reason = f"Blue is needed until the check {format_duration(BLUE_IS_NEEDED)} after the switch{gone}"
     return _Opinion(GateVerdict.UNKNOWN, "blue", f"{reason}: {format_time(until)}.")
 
 
@@ -473,11 +477,6 @@ def _status(verdict: GateVerdict) -> str:
 
 def _nothing_against(asked: GateInput) -> str:
     return f"Nothing speaks against {asked.deployment.name}."
-
-
-def _span(seconds: float) -> str:
-    minutes = max(round(seconds / 60.0), 1)
-    return f"{minutes} minute{'s' * (minutes != 1)}" if minutes < 120 else f"{minutes / 60:.0f} hours"
 
 
 def _density(x: float) -> float:

@@ -8,15 +8,11 @@ from datetime import datetime
 from afdp_exporter.impact.story import headline
 from afdp_exporter.model import Deployment, Estimate, MeasuredDeployment, Outcome
 from afdp_exporter.wording.numbers import format_money
+from afdp_exporter.wording.outcomes import outcome_word
 from afdp_exporter.wording.times import format_day_and_time
 
 _BAD = (Outcome.FAILURE, Outcome.DEGRADATION)
-_WORDS = {
-    Outcome.FAILURE: "did severe harm",
-    Outcome.DEGRADATION: "did harm",
-    Outcome.SUCCESS: "did none",
-    Outcome.UNKNOWN: "cannot be judged",
-}
+_WORST_FIRST = (*_BAD, Outcome.SUCCESS, Outcome.UNKNOWN)
 _NAMED = 10  # harmful deployments, the worst ones
 
 
@@ -65,7 +61,9 @@ def digest_text(found: Digest, link: Callable[[str], str | None]) -> str:
 
 def _lines(found: Digest, link: Callable[[str], str | None]) -> Iterator[str]:
     yield f"Deployments from {format_day_and_time(found.start)} to {format_day_and_time(found.end)}"
-    outcomes = ", ".join(f"{found.outcomes[word]} {says}" for word, says in _WORDS.items() if found.outcomes.get(word))
+    outcomes = ", ".join(
+        f"{outcome_word(each).lower()} {found.outcomes[each]}" for each in _WORST_FIRST if found.outcomes.get(each)
+    )
     yield f"{found.deployments} in all{f': {outcomes}' if outcomes else ''}."
     if found.lost:
         yield f"Lost so far: {' and '.join(format_money(*each) for each in found.lost.items())}."

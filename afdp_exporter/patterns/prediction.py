@@ -26,9 +26,10 @@ from afdp_exporter.model import (
     Prediction,
     Similar,
 )
-from afdp_exporter.patterns.features.encoding import numeric, part_of_day
+from afdp_exporter.patterns.features.encoding import PERIODS, numeric, part_of_day
 from afdp_exporter.patterns.features.extraction import TROUBLE, Features, FeatureValue, features_of, is_intrinsic
 from afdp_exporter.patterns.mining.candidates import holds
+from afdp_exporter.patterns.mining.statements import COUNTED, number_words
 from afdp_exporter.patterns.models.hurdle import OutcomeMixture, expected_change, risk_estimate
 from afdp_exporter.patterns.models.training import Model
 from afdp_exporter.wording.numbers import (
@@ -210,10 +211,10 @@ def _is_informative(value: FeatureValue) -> bool:
 
 
 def _shared_words(name: str, value: FeatureValue) -> str:
-    plain = name.removeprefix("traits.")
+    plain = name.removeprefix("traits.").replace("_", " ")
     number = numeric(value)
     if name == "hour" and number is not None:
-        return f"also in the {part_of_day(number)}"
+        return f"also {PERIODS[part_of_day(number)]}"
     if name == "weekday":
         return f"also on a {value}"
     if name == "event" and isinstance(value, frozenset):
@@ -221,7 +222,7 @@ def _shared_words(name: str, value: FeatureValue) -> str:
     if isinstance(value, frozenset):
         return f"same {plain}: {', '.join(sorted(value))}"
     if number is not None:
-        return f"similar {plain} ({format_number(number)})"
+        return f"{'about as many' if name in COUNTED else 'similar'} {number_words(name)} ({format_number(number)})"
     return f"also {plain}" if value is True else f"same {plain}: {value}"
 
 

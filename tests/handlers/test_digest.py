@@ -43,4 +43,4 @@ async def test_the_days_and_the_environment_that_are_asked_for_are_shown(
     assert (await client.get("/api/v1/digest", params={"days": "0"})).status == 422
     printed = await run("--url", str(client._base_url), "--environment=production")
     assert printed.stdout == f"{week['text']}\n"
-    assert "1 in all: 1 did severe harm." in printed.stdout
+    assert "1 in all: failure 1." in printed.stdout

@@ -48,7 +48,7 @@ def test_it_says_how_many_did_harm_what_that_cost_and_what_goes_on() -> None:
     lines = digest_text(found, lambda name: f"https://afdp.example.org/deployments/{name}").splitlines()
     assert lines[:3] == [
         "Deployments from Mon 23 Feb 2026, 17:00 UTC to Mon 02 Mar 2026, 17:00 UTC",
-        "5 in all: 1 did severe harm, 2 did harm, 1 did none, 1 cannot be judged.",
+        "5 in all: failure 1, degradation 2, no harm 1, unknown 1.",
         "Lost so far: $1,000 [$500, $2,100].",
     ]
     assert lines[3:5] == ["", "Harm that goes on"]

@@ -103,6 +103,8 @@ def test_similar_deployments_say_why_they_are_similar(two_part: World) -> None:
     ratios = [one.similarity_ratio for one in answer.similar]
     assert ratios == sorted(ratios, reverse=True)
     assert all(one.why for one in answer.similar)
+    said = " ".join(" ".join(one.why) for one in answer.similar)
+    assert "_" not in said
 
 
 def test_trouble_after_similar_deployments_is_predicted_as_a_range_of_cost(two_part: World) -> None:

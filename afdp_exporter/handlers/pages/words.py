@@ -31,14 +31,9 @@ from afdp_exporter.wording.numbers import (
     format_share,
     format_share_range,
 )
+from afdp_exporter.wording.outcomes import outcome_word
 from afdp_exporter.wording.times import format_clock, format_clock_range, format_day_and_time, format_time
 
-_OUTCOMES = {
-    Outcome.SUCCESS: "No harm",
-    Outcome.DEGRADATION: "Degradation",
-    Outcome.FAILURE: "Failure",
-    Outcome.UNKNOWN: "Unknown",
-}
 _STANDING = {"planned": "Planned", "awaited": "Pending"}
 _BASES = {
     PoolingLevel.COLD: "no history yet: default estimate",
@@ -58,11 +53,6 @@ _VERDICTS = {
 
 _NEXT_TO_NOTHING = 1e-6  # of a figure without a unit
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
-
-
-def outcome_word(outcome: Outcome) -> str:
-    """An outcome as a reader's word."""
-    return _OUTCOMES[outcome]
 
 
 def badge_word(word: str) -> str:

@@ -20,8 +20,15 @@ PAIRED = 5
 """A product of two columns is looked at once it is something in this many cases."""
 PRODUCTS = 40
 """The most products of two columns."""
-PERIODS = ("night", "early", "morning", "noon", "afternoon", "evening")
-"""The hour of the day in steps of four hours."""
+PERIODS = {
+    "night": "at night",
+    "early": "in the early morning",
+    "morning": "in the morning",
+    "noon": "at noon",
+    "afternoon": "in the afternoon",
+    "evening": "in the evening",
+}
+"""The hour of the day in steps of four hours, each with its words."""
 TOGETHER = "together"
 """The group of all products."""
 BELONGING = frozenset({"team"})
@@ -116,7 +123,7 @@ def signed_log(number: float) -> float:
 
 def part_of_day(hour: float) -> str:
     """The part of the day."""
-    return PERIODS[int(hour // 4) % 6]
+    return tuple(PERIODS)[int(hour // 4) % 6]
 
 
 def _columns(name: str, values: Sequence[FeatureValue | None]) -> list[Column]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from afdp_exporter.model import Condition, Context, Estimate, Pattern, PatternKind, TrainingExample
-from afdp_exporter.patterns.features.encoding import part_of_day
+from afdp_exporter.patterns.features.encoding import PERIODS, part_of_day
 from afdp_exporter.patterns.mining.effects import Effect
 from afdp_exporter.patterns.mining.targets import COST, OUTCOME, Target
 from afdp_exporter.wording.metrics import display_name, format_change
@@ -76,6 +76,11 @@ _VERSIONS = {
     "back": "earlier versions",
     "same": "deployments of the same version",
 }
+COUNTED = {
+    "in_flight": "other deployments under way",
+    "hours_since_last": "hours since the last deployment",
+}
+"""Traits that count something, each with what."""
 
 
 def subject_words(conditions: Sequence[Condition]) -> str:
@@ -93,20 +98,25 @@ def condition_words(one: Condition) -> str:
     if one.op in {">=", "<"}:
         value = float(one.value)
         text = f"{value:,.0f}" if value.is_integer() else format_number(value)
-        words = name.replace("_", " ")
-        return f"with {text} {words} or more" if one.op == ">=" else f"with less than {text} {words}"
+        what = number_words(one.trait)
+        return f"with {text} {what} or more" if one.op == ">=" else f"with less than {text} {what}"
     special = {
         "weekday": f"on {one.value}s",
         "event": f"during {one.value} events",
-        "hour": f"in the {one.value}" if one.value not in {"night", "noon"} else f"at {one.value}",
+        "hour": PERIODS.get(str(one.value)),
         "strategy": f"by {one.value} rollout",
         "holiday": "on public holidays",
     }
-    if one.trait in special:
-        return special[one.trait]
+    if (words := special.get(one.trait)) is not None:
+        return words
     if isinstance(one.value, bool):
         return f"with {name}" if one.value else f"without {name}"
     return f"with {name} {one.value}"
+
+
+def number_words(trait: str) -> str:
+    """What a trait that is a number counts: `table rows`, `other deployments under way`."""
+    return COUNTED.get(trait, trait.removeprefix("traits.").replace("_", " "))
 
 
 def context_words(trait: str, context: Context) -> str:
