@@ -186,7 +186,7 @@ Labels: TypeAlias = Annotated[
 _traits: TypeAdapter[dict[str, Trait]] = TypeAdapter(Traits)
 
 
-def fitting(text: str | None, most: int, *, lines: bool = False) -> str | None:
+def coerce_text(text: str | None, most: int, *, lines: bool = False) -> str | None:
     """The text without control characters, on one line unless `lines`, cut to `most` characters; None where empty."""
     if text is None:
         return None
@@ -194,7 +194,7 @@ def fitting(text: str | None, most: int, *, lines: bool = False) -> str | None:
     return plain[:most].rstrip() or None
 
 
-def fitting_link(text: str | None) -> str | None:
+def coerce_link(text: str | None) -> str | None:
     """The link, where it is one that may be shown."""
     try:
         return read_link(text) if text and len(text) <= 2048 else None
@@ -202,7 +202,7 @@ def fitting_link(text: str | None) -> str | None:
         return None
 
 
-def fitting_traits(found: Mapping[str, object]) -> dict[str, Trait]:
+def coerce_traits(found: Mapping[str, object]) -> dict[str, Trait]:
     """The traits that can be kept, at most 64."""
     kept: dict[str, Trait] = {}
     for name, value in list(found.items())[:64]:
@@ -211,9 +211,10 @@ def fitting_traits(found: Mapping[str, object]) -> dict[str, Trait]:
     return kept
 
 
-def fitting_labels(found: Mapping[str, str]) -> dict[str, str]:
+def coerce_labels(found: Mapping[str, str]) -> dict[str, str]:
     """The labels under names that a label may have, at most 64."""
-    named = {re.sub(r"[^a-zA-Z0-9_]", "_", name)[:128]: fitting(text, 512) for name, text in list(found.items())[:64]}
+    first = list(found.items())[:64]
+    named = {re.sub(r"[^a-zA-Z0-9_]", "_", name)[:128]: coerce_text(text, 512) for name, text in first}
     return {name: text for name, text in named.items() if text and _LABEL.fullmatch(name)}
 
 

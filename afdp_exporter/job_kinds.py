@@ -95,7 +95,7 @@ def _watcher(state: AppContext) -> AnalysisWorker:
     )
 
     async def look_at(look: Look, at: datetime) -> AnalysisResult:
-        return await analyst.conclude(await analyst.weigh(look, at))
+        return await analyst.conclude(await analyst.measure(look, at))
 
     async def follow_up(look: Look, at: datetime) -> tuple[Look, ...]:
         within = state.rules.watched.settings.impact.remedy_within

@@ -122,7 +122,7 @@ async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[fl
     async def one(deployment: Deployment) -> bool:
         look = Look(deployment_id=deployment.id, after=AFTER, due_at=deployment.ended_at + AFTER)
         async with slots:
-            answer = await analyst.conclude(await analyst.weigh(look, world.window.end))
+            answer = await analyst.conclude(await analyst.measure(look, world.window.end))
         return answer.impact.outcome is not Outcome.SUCCESS
 
     try:

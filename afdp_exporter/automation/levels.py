@@ -113,9 +113,9 @@ class Levels:
             since=since, service=service, environment=environment, limit=_MOST
         )
         outcomes = {each.deployment.id: each.decision.outcome for each in measured}
-        foretold = await self.store.history.scored_predictions(service, _SCORED)
-        held = [inside for found in interval_coverage(foretold).values() for inside in found]
-        scored = risks(foretold, TROUBLE, lambda prediction: prediction.risk)
+        predictions = await self.store.history.scored_predictions(service, _SCORED)
+        held = [inside for found in interval_coverage(predictions).values() for inside in found]
+        scored = risks(predictions, TROUBLE, lambda prediction: prediction.risk)
         wrong = _wrong(actions, measured)
         outcomes |= dict.fromkeys(wrong, Outcome.SUCCESS)
         ordered = [each.deployment.id for each in measured]

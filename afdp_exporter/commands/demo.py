@@ -210,7 +210,7 @@ async def _tell(world: World, store: Store, console: Console) -> None:
     for title, deployment in (("The newest API update", world.update), ("The newest migration", world.migration)):
         _story(title, world, deployment, impacts[deployment.id], console)
     measured = await store.history.measured(before=world.update.started_at)
-    _foretold(world, [each for each in measured if each.deployment.id in impacts], console)
+    _predicted(world, [each for each in measured if each.deployment.id in impacts], console)
     total = score(world, impacts)
     _say(console, "\nIn all", style="bold")
     _say(
@@ -256,7 +256,7 @@ def _story(title: str, world: World, deployment: Deployment, impact: Impact, con
     console.print(table)
 
 
-def _foretold(world: World, history: list[MeasuredDeployment], console: Console) -> None:
+def _predicted(world: World, history: list[MeasuredDeployment], console: Console) -> None:
     """What would have been predicted for the newest update before it started."""
     update = world.update
     prediction = predict_as_of_start(history, update, Calendar(occasions=(world.sale,)))

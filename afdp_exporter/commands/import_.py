@@ -173,7 +173,7 @@ async def _import(past: _Past, loaded: Config, url: str, now: datetime, account:
 
 async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _Account) -> None:
     """Everything that a feed reports of the past. Raises FeedError; reading it again goes on with what is new."""
-    counted = _Told()
+    counted = _Counted()
     feeding = Feeding(
         store=store,
         rules=lambda: loaded.mapping,
@@ -191,7 +191,7 @@ async def _read(name: str, past: _Past, store: Store, loaded: Config, account: _
 
 
 @dataclass
-class _Told:
+class _Counted:
     """Counts what a feed reports, and moves its bar."""
 
     events: int = 0

@@ -73,7 +73,7 @@ def effects_of(deployment: Deployment, sale: CalendarEntry, strength: float) -> 
     return [effect for law in LAWS if law.concerns(deployment) for effect in law.plant(deployment, strength)]
 
 
-def undone(effects: Iterable[Effect], culprit: Deployment, fix: Deployment) -> tuple[list[Effect], list[Effect]]:
+def reverted(effects: Iterable[Effect], culprit: Deployment, fix: Deployment) -> tuple[list[Effect], list[Effect]]:
     """The effects of `culprit` as they end by `fix`; the same ends as effects of the fix, lagging as they began."""
     lasted = fix.started_at - culprit.started_at
     ended = [replace(effect, duration=lasted) for effect in effects]

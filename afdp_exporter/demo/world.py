@@ -7,7 +7,7 @@ import numpy as np
 
 from afdp_exporter.demo import shop
 from afdp_exporter.demo.deployments import deployments
-from afdp_exporter.demo.effects import Effect, effects_of, is_update, undone
+from afdp_exporter.demo.effects import Effect, effects_of, is_update, reverted
 from afdp_exporter.demo.telemetry import Key, telemetry
 from afdp_exporter.model import CalendarEntry, Deployment, Floats, Series
 
@@ -89,7 +89,7 @@ def _truth(done: tuple[Deployment, ...], sale: CalendarEntry, chance: np.random.
     for deployment, strength in zip(done, _strengths(done, sale, chance), strict=True):
         if deployment.traits.get("hotfix"):
             culprit = max((d for d in done if is_update(d) and d.started_at < deployment.started_at), key=_start)
-            ended, ends = undone(
+            ended, ends = reverted(
                 [effect for effect in truth if effect.deployment_id == culprit.id], culprit, deployment
             )
             truth = [effect for effect in truth if effect.deployment_id != culprit.id] + ended + ends

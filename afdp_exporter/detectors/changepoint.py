@@ -142,9 +142,9 @@ def _noise(values: Floats, splits: NDArray[np.int64]) -> Floats:
     rest = values - np.where(before, levels[:, :1], levels[:, 1:])
     variance = np.maximum(np.maximum((MAD_SCALE * row_medians(np.abs(rest))) ** 2, 0.1 * rest.var(axis=1)), 1e-12)
     energy = np.vecdot(rest, rest)
-    likeness = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
-    likeness = np.clip(likeness, 0.0, 0.95)
-    noise: Floats = variance * (1.0 + likeness) / (1.0 - likeness)
+    autocorrelation = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
+    autocorrelation = np.clip(autocorrelation, 0.0, 0.95)
+    noise: Floats = variance * (1.0 + autocorrelation) / (1.0 - autocorrelation)
     return noise
 
 

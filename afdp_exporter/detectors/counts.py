@@ -139,7 +139,7 @@ def count_shift(grid: RegularSeries) -> CountShift | None:
 
 
 def _dispersed(events: Floats, of: Floats, grid: RegularSeries, forward: int) -> _Counted | None:
-    """With the time before that foretells best at placebo instants."""
+    """With the time before that predicts best at placebo instants."""
     best, found = np.inf, None
     for back in (*(times * forward for times in BASELINES), 0):
         first, last = back or forward, grid.deployed - forward

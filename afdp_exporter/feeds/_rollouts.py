@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import orjson
 
 from afdp_exporter.feeds import Step
-from afdp_exporter.fields import fitting_labels, image_version, read_time
+from afdp_exporter.fields import coerce_labels, image_version, read_time
 from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Status, Strategy
 
 Object: TypeAlias = Mapping[str, Any]
@@ -292,7 +292,7 @@ def _words(sight: Sight, number: int, revision: Revision, before: Revision | Non
         namespace=meta.get("namespace"),
         cluster=cluster,
         image=revision.images[0] if revision.images else None,
-        labels=fitting_labels({name: text for name, text in labels.items() if name not in _HASHES}),
+        labels=coerce_labels({name: text for name, text in labels.items() if name not in _HASHES}),
     )
     place = "/".join(filter(None, (cluster, meta.get("namespace"), sight.kind.plural, meta["name"])))
     return {

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field
 from afdp_exporter.errors import FeedError
 from afdp_exporter.feeds import Checkpoint, PollRequest, Step
 from afdp_exporter.feeds._reasons import reason_of
-from afdp_exporter.fields import fitting_labels, image_version, read_time
+from afdp_exporter.fields import coerce_labels, image_version, read_time
 from afdp_exporter.model import Announcement, Origin, Status
 from afdp_exporter.settings import STRICT, Duration
 
@@ -229,7 +229,7 @@ class Swarm:
         """A state of the rollout that began at `start`, of the present image unless another is named."""
         image = service.image if image is None else image
         raw = {name: str(text) for name, text in (service.spec.get("Labels") or {}).items()}
-        labels = fitting_labels(raw)
+        labels = coerce_labels(raw)
         return Announcement(
             sender="swarm",
             key=f"{service.spec['Name']}:{service.identity[:8]}:{int(start.timestamp())}",

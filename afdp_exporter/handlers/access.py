@@ -71,7 +71,7 @@ class Authenticator:
     hashes: Mapping[str, str]
     passwords: Passwords
 
-    async def admit(self, header: str | None, scope: Scope | None, *, address: str, now: datetime) -> None:
+    async def authorize(self, header: str | None, scope: Scope | None, *, address: str, now: datetime) -> None:
         """Raise Unauthorised, Forbidden or TooMany unless whoever sent this Authorization header may.
 
         A scope of None is open to everybody, unless the web configuration names users: then each call needs some valid

@@ -59,7 +59,7 @@ class EventsResponse(Response):
     "events",
     "recordEvent",
     "Record what is no deployment",
-    "A sale, an incident, a freeze, more traffic: it is taken into account at once, by what is judged, foretold and "
+    "A sale, an incident, a freeze, more traffic: it is taken into account at once, by what is judged, predicted and "
     "learned. The same `id` again reports what is new of it, such as its end.",
     body=json_body(
         NewEvent,

@@ -118,7 +118,7 @@ async def authentication(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     door = Authenticator(tokens=rules.tokens, users=rules.users, hashes=web.basic_auth_users, passwords=state.passwords)
     scope = route.scope if route is not None else None
-    await door.admit(_credential(request, route), scope, address=request.remote or "", now=state.clock())
+    await door.authorize(_credential(request, route), scope, address=request.remote or "", now=state.clock())
     if scope is not None:
         request[LANE] = scope
     if not request.can_read_body:

@@ -23,7 +23,7 @@ from afdp_exporter.handlers.access import Scope
 from afdp_exporter.handlers.context import STATE
 from afdp_exporter.handlers.openapi import Description
 from afdp_exporter.handlers.operations import Handler, Route
-from afdp_exporter.handlers.pages import api, foretold, labelling, listing, rendering, runbooks, services, story, trust
+from afdp_exporter.handlers.pages import api, index, labelling, predictions, rendering, runbooks, services, story, trust
 from afdp_exporter.handlers.pages import gate as gate_page
 from afdp_exporter.handlers.reading import LARGEST_BODY
 
@@ -56,15 +56,15 @@ def _administer(method: str, path: str, handler: Handler) -> Route:
 
 
 ROUTES = (
-    _read("/", listing.listing),
+    _read("/", index.listing),
     _read("/deployments/{id}", story.story),
     _read("/deployments/{id}/label", labelling.form),
     _annotate("POST", "/deployments/{id}/label", labelling.submit, deployments.KIND),
     _read("/services", services.index),
     _read("/services/{service}", services.service),
-    _read("/predictions", foretold.predictions),
-    _read("/windows", foretold.windows),
-    _read("/patterns", foretold.patterns),
+    _read("/predictions", predictions.predictions),
+    _read("/windows", predictions.windows),
+    _read("/patterns", predictions.patterns),
     _read("/gate", gate_page.gate),
     _read("/trust", trust.trust),
     _open("/api", api.index),

@@ -1,1 +1,1 @@
-"""What the next deployment will do: foretold from what the past ones did, and held against what then happened."""
+"""What the next deployment will do: predicted from what the past ones did, and compared with what then happened."""

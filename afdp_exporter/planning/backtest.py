@@ -1,4 +1,4 @@
-"""The use case for the past: history walked in order of time, each deployment foretold and then measured.
+"""The use case for the past: history walked in order of time, each deployment predicted and then measured.
 
 Prequential (Dawid 1984): at every moment only what had been measured by then is learned from, and an analysis sees
 series and deployments up to its own time only.
@@ -39,7 +39,7 @@ from afdp_exporter.planning.forecast import (
 from afdp_exporter.planning.outlook import PatternResponse, WindowsResponse, prediction_of
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.responses import number_json
-from afdp_exporter.watching.analysis import PendingAnalysis, audit_record, combine, question_of, weigh
+from afdp_exporter.watching.analysis import PendingAnalysis, audit_record, combine, measure, question_of
 from afdp_exporter.watching.evidence import MonitoringConfig, NullObserver, gather
 from afdp_exporter.watching.placebo_runs import false_alarms_by_metric
 from afdp_exporter.watching.report import DeploymentResponse, report_of
@@ -96,16 +96,16 @@ class _Walk:
             ((each, place, look) for each in deployments for place, look in self._due(each)),
             key=lambda entry: (entry[2].due_at, entry[0].started_at, entry[0].id),
         )
-        weighing = [group.create_task(self._weigh(each, look)) for each, _, look in looks]
+        measuring = [group.create_task(self._judge(each, look)) for each, _, look in looks]
         moments = [(look.due_at, 0, number) for number, (_, _, look) in enumerate(looks)]
         moments += [(each.started_at, 1, number) for number, each in enumerate(deployments)]
         done = 0
         for _, starts, number in sorted(moments):
             if starts:
-                await self._foretell(deployments[number])
+                await self._predict(deployments[number])
             else:
                 each, place, look = looks[number]
-                self._measure(each, place, look, await weighing[number])
+                self._measure(each, place, look, await measuring[number])
             while done < len(deployments) and self._is_over(deployments[done]):
                 report(self._line(deployments[done]))
                 done += 1
@@ -120,7 +120,7 @@ class _Walk:
         done = all(self._looks[deployment.id][place].state is LookState.DONE for place, _ in self._due(deployment))
         return done and deployment.id in self._predictions
 
-    async def _weigh(self, deployment: Deployment, look: Look) -> PendingAnalysis:
+    async def _judge(self, deployment: Deployment, look: Look) -> PendingAnalysis:
         """The part of an analysis that needs nothing but series and the deployments around."""
         watched = self._history.watched
         async with self._ahead:
@@ -128,7 +128,7 @@ class _Walk:
             evidence = await gather(deployment, window, watched=watched, observer=NullObserver(), now=window.end)
             others = self._between(window)
             question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
-            judged = await self._compute.run(weigh, question, deadline=_DEADLINE)
+            judged = await self._compute.run(measure, question, deadline=_DEADLINE)
         return PendingAnalysis(case=question.case, judged=judged, account=audit_record(question, window, judged))
 
     def _between(self, window: Window) -> list[Deployment]:
@@ -137,12 +137,12 @@ class _Walk:
         started = self._history.deployments[first : bisect_right(self._starts, window.end)]
         return [_as_of(each, window.end) for each in started if each.ended_at >= window.start]
 
-    def _measure(self, deployment: Deployment, place: int, look: Look, weighed: PendingAnalysis) -> None:
+    def _measure(self, deployment: Deployment, place: int, look: Look, pending: PendingAnalysis) -> None:
         past = tuple(self._known(before=deployment.started_at))
         known = self._measured.get(deployment.id)
         before = known.impact if known else None
-        impact = combine(weighed.judged, replace(weighed.case, past=past, previous=before))
-        done = replace(look, state=LookState.DONE, done_at=look.due_at, outcome=impact.outcome, account=weighed.account)
+        impact = combine(pending.judged, replace(pending.case, past=past, previous=before))
+        done = replace(look, state=LookState.DONE, done_at=look.due_at, outcome=impact.outcome, account=pending.account)
         self._looks[deployment.id][place] = done
         self._measured[deployment.id] = MeasuredDeployment(deployment=deployment, impact=impact)
         self._news[deployment.service] = self._news.get(deployment.service, 0) + 1
@@ -153,7 +153,7 @@ class _Walk:
         ended.sort(key=lambda each: (each.deployment.ended_at, each.deployment.id))
         return ended[-self._history.plans.settings.cases :]
 
-    async def _foretell(self, deployment: Deployment) -> None:
+    async def _predict(self, deployment: Deployment) -> None:
         at = deployment.started_at
         planned = as_planned(deployment)
         known = self._known(before=at)
@@ -208,7 +208,7 @@ class _Walk:
         known = self._known(before=end)
         calendar = plans.calendar(end)
         cases = training_examples(tuple(self._measured.values()), calendar)
-        foretold = [
+        scored = [
             ScoredPrediction(
                 prediction=self._predictions[case.deployment.id], deployment=case.deployment, impact=case.impact
             )
@@ -224,7 +224,7 @@ class _Walk:
         patterns = await self._learned(patterns_of, known, calendar)
         alarms = await self._false_alarms()
         return {
-            "scoreboard": scoreboard_json(foretold) | {"false_alarms": alarms},
+            "scoreboard": scoreboard_json(scored) | {"false_alarms": alarms},
             "patterns": [PatternResponse.model_validate(each).as_json() for each in patterns],
             "windows": windows,
         }

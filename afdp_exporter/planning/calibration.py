@@ -13,22 +13,22 @@ NOMINAL = 0.9
 """What a range from the 5 % to the 95 % point promises to hold."""
 
 
-def scoreboard_json(foretold: Sequence[ScoredPrediction]) -> dict[str, Any]:
+def scoreboard_json(scored: Sequence[ScoredPrediction]) -> dict[str, Any]:
     """How often the ranges held, and how good the risks were; each figure with its n, null where that is 0."""
-    inside = interval_coverage(foretold)
-    bases = Counter(one.prediction.basis.value for one in foretold)
+    inside = interval_coverage(scored)
+    bases = Counter(one.prediction.basis.value for one in scored)
     return {
-        "deployments": len(foretold),
+        "deployments": len(scored),
         "basis": dict(sorted(bases.items())),
         "coverage": {
             "nominal_ratio": NOMINAL,
             "metrics": {name: _share(held) for name, held in inside.items()},
             "all_metrics": _share([each for held in inside.values() for each in held]),
-            "cost_per_hour": _share(cost_coverage(foretold)),
+            "cost_per_hour": _share(cost_coverage(scored)),
         },
-        "risk": _brier(risks(foretold, TROUBLE, lambda prediction: prediction.risk)),
-        "risk_range_width": _mean([one.prediction.risk.high - one.prediction.risk.low for one in foretold]),
-        "failure": _brier(risks(foretold, {Outcome.FAILURE}, lambda prediction: prediction.failure)),
+        "risk": _brier(risks(scored, TROUBLE, lambda prediction: prediction.risk)),
+        "risk_range_width": _mean([one.prediction.risk.high - one.prediction.risk.low for one in scored]),
+        "failure": _brier(risks(scored, {Outcome.FAILURE}, lambda prediction: prediction.failure)),
     }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from afdp_exporter.fields import fitting_labels, fitting_link, read_status
+from afdp_exporter.fields import coerce_labels, coerce_link, read_status
 from afdp_exporter.model import Annotation, Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 
@@ -78,7 +78,7 @@ def parse_annotation(annotation: Annotation, settings: AnnotationSettings, key: 
         commit=words.get("commit"),
         actor=words.get("actor"),
         team=words.get("team"),
-        url=fitting_link(words.get("url")),
+        url=coerce_link(words.get("url")),
         description=annotation.text,
     )
 
@@ -102,7 +102,7 @@ def _labels(tags: tuple[str, ...]) -> dict[str, str]:
     """What rules see of the tags: each pair by its name, each other one as `true`, and these together as `tags`."""
     pairs = {found[1]: found[2] for tag in tags if (found := _PAIR.fullmatch(tag))}
     bare = [tag.strip().lower() for tag in tags if not _PAIR.fullmatch(tag)]
-    return fitting_labels({**dict.fromkeys(bare, "true"), **pairs, "tags": " ".join(sorted(bare))})
+    return coerce_labels({**dict.fromkeys(bare, "true"), **pairs, "tags": " ".join(sorted(bare))})
 
 
 def _origin(words: Mapping[str, str], labels: Mapping[str, str]) -> Origin:

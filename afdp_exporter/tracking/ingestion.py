@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from afdp_exporter.errors import BadInput, Fault
-from afdp_exporter.fields import fitting_traits
+from afdp_exporter.fields import coerce_traits
 from afdp_exporter.model import Announcement, Deployment, Ignored, Status
 from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
 from afdp_exporter.tracking.mapping import Rule, resolve_service
@@ -28,7 +28,7 @@ async def ingest(
     placed = resolve_service(announcement, rules)
     if isinstance(placed, Ignored):
         return placed
-    placed = replace(placed, traits=fitting_traits(placed.traits))  # which may be anything in a sender's own JSON
+    placed = replace(placed, traits=coerce_traits(placed.traits))  # which may be anything in a sender's own JSON
     if placed.at is None:
         placed = replace(placed, at=now, event=f"{placed.event}@{now:%Y-%m-%dT%H:%M}")
 

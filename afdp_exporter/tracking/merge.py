@@ -14,7 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from afdp_exporter.fields import fitting, fitting_labels, fitting_link, fitting_traits
+from afdp_exporter.fields import coerce_labels, coerce_link, coerce_text, coerce_traits
 from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait
 from afdp_exporter.versions import version_jump
 
@@ -141,11 +141,11 @@ def merge_announcements(
         change_types=tuple(sorted({kind for each in announced for kind in each.change_types})),
         strategy=_newest(announced, "strategy"),
         traffic_ratio=_newest(announced, "traffic_ratio"),
-        url=fitting_link(_newest(announced, "url")),
+        url=coerce_link(_newest(announced, "url")),
         commit=_line(announced, "commit", 256),
-        description=fitting(_description(announced), 8192, lines=True),
+        description=coerce_text(_description(announced), 8192, lines=True),
         traits=_traits(announced, version_jump(previous, version)),
-        labels=fitting_labels(_united(announced, "labels")),
+        labels=coerce_labels(_united(announced, "labels")),
         received_at=received_at,
         received_from=announced[-1].sender,
     )
@@ -241,11 +241,11 @@ def _description(announced: Sequence[Announcement]) -> str | None:
 
 
 def _line(announced: Sequence[Announcement], name: str, most: int, *, of_origin: bool = False) -> str | None:
-    return fitting(_newest(announced, name, of_origin=of_origin), most)
+    return coerce_text(_newest(announced, name, of_origin=of_origin), most)
 
 
 def _traits(announced: Sequence[Announcement], jump: str | None) -> dict[str, Trait]:
-    own = fitting_traits(_united(announced, "traits"))
+    own = coerce_traits(_united(announced, "traits"))
     return own if jump is None else {"version_jump": jump, **own}
 
 

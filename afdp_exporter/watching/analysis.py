@@ -56,14 +56,14 @@ class AnalysisInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analyst:
-    """Answers looks by what is watched at that moment: `weigh` several at once, `conclude` in the order of time."""
+    """Answers looks by what is watched at that moment: `measure` several at once, `conclude` in the order of time."""
 
     watched: Callable[[], MonitoringConfig]
     store: Store
     compute: ComputePool
     observer: QueryObserver
 
-    async def weigh(self, look: Look, now: datetime) -> "PendingAnalysis":
+    async def measure(self, look: Look, now: datetime) -> "PendingAnalysis":
         """The slow part of an answer, which needs no other deployment's.
 
         Raises SourceUnavailable when a source is away: then nothing is known, and the look has to be made later.
@@ -83,7 +83,7 @@ class Analyst:
             before=await self._before(look, window),
         )
         deadline = watched.settings.deadline
-        judged, courses, impact = await self.compute.run(weigh_and_draw, question, deadline=deadline)
+        judged, courses, impact = await self.compute.run(measure_and_draw, question, deadline=deadline)
         return PendingAnalysis(
             case=question.case,
             judged=judged,
@@ -107,17 +107,17 @@ class Analyst:
         known = await self.store.results.impact(look.deployment_id)
         return known if known is not None and known.measured_at <= window.end else None
 
-    async def conclude(self, weighed: "PendingAnalysis") -> "AnalysisResult":
+    async def conclude(self, pending: "PendingAnalysis") -> "AnalysisResult":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
-        impact, deadline = weighed.impact, self.watched().settings.deadline
+        impact, deadline = pending.impact, self.watched().settings.deadline
         if impact is None:
-            known = weighed.judged, weighed.case
+            known = pending.judged, pending.case
             impact = await read_by_a_worker(self.compute, deadline, beside_the_past, self.store, *known)
         return AnalysisResult(
             impact=impact,
-            courses=weighed.courses,
-            account=weighed.account,
-            missing=weighed.missing,
+            courses=pending.courses,
+            account=pending.account,
+            missing=pending.missing,
         )
 
 
@@ -206,10 +206,10 @@ def question_of(
 
 def assess(question: AnalysisInput) -> Impact:
     """Answer the question: each metric by itself, then all together. Pure."""
-    return combine(weigh(question), question.case)
+    return combine(measure(question), question.case)
 
 
-def weigh(question: AnalysisInput) -> MetricVerdict:
+def measure(question: AnalysisInput) -> MetricVerdict:
     """Judge each metric by itself, those that may follow others after them; `past` plays no part in it. Pure.
 
     What is judged ends at the next deployment of the service, and where a metric was back.
@@ -300,12 +300,12 @@ def _lasting(metric: str, judged: MetricVerdict, before: Mapping[str, Shift]) ->
     return next((shift for shift in moved if shift.verdict is not Attribution.TRANSIENT), None)
 
 
-def weigh_and_draw(question: AnalysisInput) -> tuple[MetricVerdict, tuple[Trajectory, ...], Impact | None]:
-    """As `weigh`, with each metric as it was measured around the deployment, beside what was to be expected.
+def measure_and_draw(question: AnalysisInput) -> tuple[MetricVerdict, tuple[Trajectory, ...], Impact | None]:
+    """As `measure`, with each metric as it was measured around the deployment, beside what was to be expected.
 
     With the impact, too, where nothing moved: then the past explains nothing. Pure.
     """
-    judged = weigh(question)
+    judged = measure(question)
     seen = [each for each in question.evidence if each.series is not None]
     courses = CaseJudge(question.case).drawn(seen, judged.answers)
     impact = None if judged.moved else combine(judged, question.case)

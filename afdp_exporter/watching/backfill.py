@@ -69,15 +69,15 @@ class Backfill:
             under_way.extend((job, look, group.create_task(self._weigh(look))) for job, look in looks if look)
             if not under_way:
                 return
-            job, look, weighing = under_way.popleft()
-            weighed = await weighing
-            if isinstance(weighed, PendingAnalysis):
-                answer = await self.analyst.conclude(weighed)
+            job, look, measuring = under_way.popleft()
+            pending = await measuring
+            if isinstance(pending, PendingAnalysis):
+                answer = await self.analyst.conclude(pending)
                 await record_answer(look, answer, self.store, schedule=self.schedule, now=self.clock(), job=job)
                 if look.after > max(self.schedule.looks):
                     continue  # it only asked whether harm that was found goes on
-                report(MeasuredDeployment(deployment=weighed.case.deployment, impact=answer.impact).decision.outcome)
-            elif not await record_failure(look, weighed, self.store, now=self.clock(), retry_at=self.until, job=job):
+                report(MeasuredDeployment(deployment=pending.case.deployment, impact=answer.impact).decision.outcome)
+            elif not await record_failure(look, pending, self.store, now=self.clock(), retry_at=self.until, job=job):
                 report(None)
 
     async def _claim(self, limit: int) -> list[Job]:
@@ -88,12 +88,12 @@ class Backfill:
 
     async def _weigh(self, look: Look) -> PendingAnalysis | Exception:
         try:
-            weighed = await self.analyst.weigh(look, self.until)
+            pending = await self.analyst.measure(look, self.until)
         except SourceUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others
             return error
-        for each in weighed.missing:
+        for each in pending.missing:
             if each.away:
                 raise SourceUnavailable("away", each.reason)
-        return weighed
+        return pending

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from afdp_exporter.fields import Time, fitting, fitting_link
+from afdp_exporter.fields import Time, coerce_link, coerce_text
 from afdp_exporter.model import CalendarEntryKind, Event, Ignored
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
@@ -48,13 +48,13 @@ class Alertmanager:
         return [self._told(alert) for alert in read(_Group, body).alerts]
 
     def _told(self, alert: _Alert) -> Parsed:
-        name = fitting(alert.labels.get("alertname"), 128) or "alert"
+        name = coerce_text(alert.labels.get("alertname"), 128) or "alert"
         if name.startswith(_OURS):
             return Ignored(reason=f"{name} is an alert about deployments that this exporter has caused itself")
         severity = alert.labels.get("severity", "").lower()
         if severity in self.ignored_severities or name in self.ignored_alerts:
             return Ignored(reason=f"the alert {name} with the severity {severity!a} is left out by the configuration")
-        service = fitting(alert.labels.get(self.service_label), 128)
+        service = coerce_text(alert.labels.get(self.service_label), 128)
         resolved = alert.status == "resolved"
         named = digest(alert.fingerprint or sorted(alert.labels.items()))[:16]
         return Event(
@@ -64,10 +64,10 @@ class Alertmanager:
             start=alert.startsAt,
             end=max(check(_Resolved, {"endsAt": alert.endsAt}).endsAt, alert.startsAt) if resolved else None,
             services=(service,) if service else (),
-            description=fitting(
+            description=coerce_text(
                 alert.annotations.get("summary") or alert.annotations.get("description"), 8192, lines=True
             ),
-            url=fitting_link(alert.annotations.get("runbook_url") or alert.generatorURL),
+            url=coerce_link(alert.annotations.get("runbook_url") or alert.generatorURL),
             told_at=alert.startsAt,
             received_from="alertmanager",
         )

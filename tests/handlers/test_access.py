@@ -198,7 +198,7 @@ async def test_without_tokens_this_machine_may_everything(client: ClientSession)
 @pytest.mark.parametrize("scope", [None, *Scope])
 async def test_without_tokens_others_may_only_read(address: str, scope: Scope | None) -> None:
     door = Authenticator(tokens=(), users=(), hashes={}, passwords=Passwords(lambda: 0.0))
-    entering = door.admit(None, scope, address=address, now=NOON)
+    entering = door.authorize(None, scope, address=address, now=NOON)
     if scope in {None, Scope.READ}:
         await entering
     else:

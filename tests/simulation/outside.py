@@ -122,7 +122,7 @@ class InPlace:
     """A `ComputePool` without processes: judges by what was measured alone, and finds that nothing moved."""
 
     async def run(self, function: Callable[..., Any], question: AnalysisInput, *, deadline: timedelta) -> Any:
-        """As `Workers.run` with `weigh_and_draw`."""
+        """As `ComputePool.run` with `measure_and_draw`."""
         await asyncio.sleep(0.1)
         case = judged_window(question.case)
         early = tuple(_judged(each, question.evidence) for each in shorter_windows(case))

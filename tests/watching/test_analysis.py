@@ -131,7 +131,7 @@ class Asked:
 
     async def _answer(self, look: Look, watched: MonitoringConfig, store: SQLiteStore) -> AnalysisResult:
         analyst = Analyst(watched=lambda: watched, store=store, compute=self.compute, observer=self.notes)
-        return await analyst.conclude(await analyst.weigh(look, NOW))
+        return await analyst.conclude(await analyst.measure(look, NOW))
 
 
 @pytest.fixture
@@ -335,7 +335,7 @@ async def test_an_analysis_knows_the_nearest_deployments_however_many_there_are(
     watched = MonitoringConfig(sources={}, metrics=())
     analyst = Analyst(watched=lambda: watched, store=store, compute=compute, observer=Notes())
     look = Look(deployment_id="d301", after=timedelta(hours=1), due_at=START + timedelta(hours=1))
-    others = {each.id for each in (await analyst.weigh(look, NOW)).case.others}
+    others = {each.id for each in (await analyst.measure(look, NOW)).case.others}
     await store.close()
     assert {f"d{number}" for number in range(252, 351)} - {"d301"} <= others  # the nearest of all
     assert {f"d{number}" for number in range(203, 400, 2)} - {"d301"} <= others  # and of its own

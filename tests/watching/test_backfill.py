@@ -30,18 +30,18 @@ SCHEDULE = Schedule(looks=(timedelta(hours=1),))
 
 
 class Analyst:
-    """Weighs the first of any pair later than the second, and fails as it is asked to."""
+    """Measures the first of any pair later than the second, and fails as it is asked to."""
 
     def __init__(self, failures: Mapping[str, list[Exception]] | None = None) -> None:
         self.failures = failures or {}
-        self.weighed: list[str] = []
+        self.measured: list[str] = []
         self.concluded: list[str] = []
 
-    async def weigh(self, look: Look, now: datetime) -> PendingAnalysis:
+    async def measure(self, look: Look, now: datetime) -> PendingAnalysis:
         name = look.deployment_id
         for _ in range(3 if int(name[1:]) % 2 == 0 else 1):
             await asyncio.sleep(0)
-        self.weighed.append(name)
+        self.measured.append(name)
         if self.failures.get(name):
             raise self.failures[name].pop(0)
         case = AnalysisContext(
@@ -49,8 +49,8 @@ class Analyst:
         )
         return PendingAnalysis(case=case, judged=MetricVerdict(shifts=(), elsewhere={}, answers={}), account={})
 
-    async def conclude(self, weighed: PendingAnalysis) -> AnalysisResult:
-        name = weighed.case.deployment.id
+    async def conclude(self, pending: PendingAnalysis) -> AnalysisResult:
+        name = pending.case.deployment.id
         self.concluded.append(name)
         found = Impact(deployment_id=name, measured_at=NOW, shifts=(), outcome=Outcome.SUCCESS, outcome_reason="calm")
         return AnalysisResult(impact=found, courses=(), account={})
@@ -85,7 +85,7 @@ async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQL
     analyst, found = Analyst(), list[Outcome | None]()
     await backfill(store, analyst).run(found.append)
     assert analyst.concluded == [f"d{number}" for number in range(6)]
-    assert analyst.weighed != analyst.concluded
+    assert analyst.measured != analyst.concluded
     assert len(found) == 6
     assert (await store.looks.backlog(NOW)).count == 0
 
@@ -93,7 +93,7 @@ async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQL
 async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteStore) -> None:
     analyst, found = Analyst({"d1": [AnalysisError("late")], "d2": [ValueError("odd")] * 9}), list[Outcome | None]()
     await backfill(store, analyst).run(found.append)
-    assert Counter(analyst.weighed) == {"d0": 1, "d1": 2, "d2": 3, "d3": 1, "d4": 1, "d5": 1}
+    assert Counter(analyst.measured) == {"d0": 1, "d1": 2, "d2": 3, "d3": 1, "d4": 1, "d5": 1}
     assert found.count(None) == 1
     (look,) = await store.looks.of_deployment("d2")
     assert (look.state, look.reason) == (LookState.FAILED, "internal error: ValueError")

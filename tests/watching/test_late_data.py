@@ -131,7 +131,7 @@ class Run:
 
         async def look_at(look: Look, at: datetime) -> AnalysisResult:
             notes.tries[look.after].append(at)
-            answer = await analyst.conclude(await analyst.weigh(look, at))
+            answer = await analyst.conclude(await analyst.measure(look, at))
             said.append((answer.impact.outcome, server.newest))
             return answer
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from afdp_exporter.executors import Way, way_for
-from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages import filters
 from afdp_exporter.model import Action, ActionState, Deployment, Look, LookState, MeasuredDeployment, Outcome
 from afdp_exporter.wording.times import format_day_and_time
 
@@ -45,10 +45,10 @@ def lines(
     """What somebody needs who was woken up by it, the most urgent first."""
     deployment, impact = measured.deployment, measured.impact
     if impact is not None:
-        yield Line(name="What", text=words.did(measured))
+        yield Line(name="What", text=filters.did(measured))
         yield Line(name="Since", text=format_day_and_time((impact.harm and impact.harm.since) or deployment.started_at))
     yield _now(measured, pending)
-    for what, figure in words.losses(measured):
+    for what, figure in filters.losses(measured):
         yield Line(name=what, text=figure)
     who = [deployment.actor, f"team {deployment.team}" if deployment.team else None]
     if any(who):
@@ -56,14 +56,14 @@ def lines(
     if deployment.previous_version:
         yield Line(name="Previous version", text=deployment.previous_version)
     if deployment.commit:
-        link = words.web_address(deployment.url)
+        link = filters.web_address(deployment.url)
         yield Line(name="Commit", text=deployment.commit[:12], href=link)
     yield from _way_back(measured, actions, ways)
 
 
 def _now(measured: MeasuredDeployment, pending: Sequence[Look]) -> Line:
     impact = measured.impact
-    status = words.status(measured)
+    status = filters.status(measured)
     if impact is not None and impact.harm is not None and impact.harm.active:
         as_of = format_day_and_time(impact.harm.as_of or impact.measured_at)
         return Line(name="Now", text=f"Going on, as of {as_of}", grave=True)
@@ -92,11 +92,11 @@ def _way_back(measured: MeasuredDeployment, actions: Sequence[Action], ways: Ite
     elif deployment.previous_version:
         yield Line(
             name="Way back", text=f"deploy {deployment.service} {deployment.previous_version} again",
-            href=words.web_address(deployment.url),
+            href=filters.web_address(deployment.url),
         )  # fmt: skip
     else:
         yield Line(
-            name="Way back", text="the previous version was not reported", href=words.web_address(deployment.url)
+            name="Way back", text="the previous version was not reported", href=filters.web_address(deployment.url)
         )
 
 

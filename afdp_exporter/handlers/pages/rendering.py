@@ -13,7 +13,7 @@ from afdp_exporter import __version__
 from afdp_exporter.errors import NotFound
 from afdp_exporter.handlers.context import STATE
 from afdp_exporter.handlers.operations import Answer, operation
-from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages import filters
 from afdp_exporter.wording.times import time_zone
 
 _POLICY = (
@@ -30,7 +30,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(words.FILTERS)
+_TEMPLATES.filters.update(filters.FILTERS)
 _TEMPLATES.globals.update(version=__version__, time_zone=lambda: str(time_zone()))
 
 _MEANINGS = {
@@ -97,7 +97,7 @@ async def asset(request: web.Request) -> web.Response:
 
 
 def _answer(template: str, now: datetime, *, root: str, path: str, status: int, **content: object) -> web.Response:
-    relative = partial(words.relative, now=now)
+    relative = partial(filters.relative, now=now)
     text = _TEMPLATES.get_template(template).render(now=now, root=root, path=path, relative=relative, **content)
     headers = {"Content-Security-Policy": _POLICY}
     return web.Response(text=text, status=status, content_type="text/html", headers=headers)

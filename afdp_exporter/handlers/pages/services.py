@@ -10,7 +10,7 @@ from aiohttp import web
 from afdp_exporter.errors import NotFound
 from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.handlers.operations import page_operation
-from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages import filters
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.model import MeasuredDeployment, Stability
 from afdp_exporter.watching.stability import stabilities
@@ -55,7 +55,7 @@ async def service(request: web.Request) -> web.Response:
     if not found:
         raise NotFound(f"no deployment of a service {name[:128]} is known")
     newest = (await state.store.history.overview(service=name, limit=_NEWEST)).measured
-    rows = [(each, words.outcome_of(each), words.headline(each, state.clock())) for each in newest]
+    rows = [(each, filters.outcome_of(each), filters.headline(each, state.clock())) for each in newest]
     return page(request, "service.html", service=name, places=found, rows=rows)
 
 

@@ -8,12 +8,11 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from afdp_exporter.errors import NotFound
 from afdp_exporter.fields import Identifier
 from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.handlers.deployments import id_of
 from afdp_exporter.handlers.operations import page_operation
-from afdp_exporter.handlers.pages import glance, words
+from afdp_exporter.handlers.pages import filters, glance
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.model import (
     Attribution,
@@ -67,7 +66,7 @@ async def story(request: web.Request) -> web.Response:
         deployment=deployment,
         impact=impact,
         measured=measured,
-        outcome=words.outcome_of(measured),
+        outcome=filters.outcome_of(measured),
         warnings=state.rules.watched.warnings(deployment.service),
         report=report_of(deployment, impact, looks),
         chain=chain(deployment, impact) if impact else None,
@@ -77,13 +76,13 @@ async def story(request: web.Request) -> web.Response:
         panels=panels,
         looks=looks,
         pending=pending,
-        foretold=_foretold(deployment) if deployment.planned else None,
-        away=_away(state),
-        seen=await _known(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
+        prediction=_prediction(deployment) if deployment.planned else None,
+        away=_sources_away(state),
+        seen=await _earlier(store, impact.seen_before.deployment_ids[:_MOST_SEEN]) if impact else [],
     )
 
 
-def _foretold(deployment: Deployment) -> str:
+def _prediction(deployment: Deployment) -> str:
     """The address of what a planned deployment is expected to do."""
     known = {
         "service": deployment.service,
@@ -93,7 +92,7 @@ def _foretold(deployment: Deployment) -> str:
         "strategy": deployment.strategy,
         "started_at": f"{deployment.started_at.astimezone(UTC):%Y-%m-%dT%H:%M}",
         "change_types": list(deployment.change_types),
-        "traits": "\n".join(f"{name} = {words.figure(value)}" for name, value in _plain(deployment.traits)),
+        "traits": "\n".join(f"{name} = {filters.figure(value)}" for name, value in _plain(deployment.traits)),
     }
     return f"/predictions?{urlencode({name: value for name, value in known.items() if value}, doseq=True)}"
 
@@ -104,7 +103,7 @@ def _plain(traits: Mapping[str, Trait]) -> list[tuple[str, Trait]]:
     return [(name, value) for name, value in plain if "\n" not in f"{name}{value}"]
 
 
-def _away(state: AppContext) -> list[str]:
+def _sources_away(state: AppContext) -> list[str]:
     """The sources that did not answer when they were asked last."""
     return [source for source, well in state.instruments.queries.answering.items() if not well]
 
@@ -116,11 +115,11 @@ def _panels(
     if impact is None:
         return []
     kept = {course.metric: course for course in courses}
-    accounts = _accounts(looks)
+    rows = _audit_rows(looks)
     panels = []
-    for shift in sorted(impact.shifts, key=_in_order):
+    for shift in sorted(impact.shifts, key=_sorting):
         course = kept.get(shift.metric)
-        account = accounts.get(shift.metric, {})
+        account = rows.get(shift.metric, {})
         judged = account.get("judged")
         panels.append(
             _Panel(
@@ -134,12 +133,12 @@ def _panels(
     return panels
 
 
-def _in_order(shift: Shift) -> tuple[bool, float]:
+def _sorting(shift: Shift) -> tuple[bool, float]:
     """What moved first, by its onset; the others stay in their order."""
     return not shift.moved, shift.onset.timestamp() if shift.moved and shift.onset is not None else float("inf")
 
 
-def _accounts(looks: tuple[Look, ...]) -> Mapping[str, Mapping[str, object]]:
+def _audit_rows(looks: tuple[Look, ...]) -> Mapping[str, Mapping[str, object]]:
     """What the newest answered look says of each metric."""
     answered = [look for look in looks if look.state is LookState.DONE and look.account]
     metrics = answered[-1].account.get("metrics") if answered else None
@@ -148,14 +147,7 @@ def _accounts(looks: tuple[Look, ...]) -> Mapping[str, Mapping[str, object]]:
     return {str(name): account for name, account in metrics.items() if isinstance(account, Mapping)}
 
 
-async def _known(store: Store, ids: tuple[str, ...]) -> list[tuple[MeasuredDeployment, str]]:
-    """The deployments of these ids with their outcome; one that is gone is left out."""
-    found = []
-    for deployment_id in ids:
-        try:
-            deployment = await store.deployments.find(deployment_id)
-        except NotFound:
-            continue
-        measured = MeasuredDeployment(deployment=deployment, impact=await store.results.impact(deployment_id))
-        found.append((measured, words.outcome_of(measured)))
-    return found
+async def _earlier(store: Store, ids: tuple[str, ...]) -> list[tuple[MeasuredDeployment, str]]:
+    """The deployments of these ids in their order, with their outcome; one that is gone is left out."""
+    known = {each.deployment.id: each for each in await store.history.of(ids)}
+    return [(known[name], filters.outcome_of(known[name])) for name in ids if name in known]

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
-from afdp_exporter.handlers.pages.words import outcome_word
 from afdp_exporter.model import Outcome
 from afdp_exporter.planning.forecast import training_examples
 from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.wording.outcomes import outcome_word
 from annotating_grafana import AnnotatingGrafana
 from handlers.pages.conftest import History
 from loopback import Serve

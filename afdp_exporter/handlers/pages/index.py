@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from afdp_exporter.fields import Name
 from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.handlers.operations import page_operation
-from afdp_exporter.handlers.pages import words
+from afdp_exporter.handlers.pages import filters
 from afdp_exporter.handlers.pages.glance import reload_after
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
@@ -128,7 +128,7 @@ def _informative(measured: MeasuredDeployment, watched: Sequence[str]) -> str | 
     """The metric whose course says most: the first that moved, else the first of those that are watched."""
     if measured.impact is None:
         return None
-    moved = words.ranked(measured.impact.shifts)
+    moved = filters.ranked(measured.impact.shifts)
     known = {shift.metric for shift in measured.impact.shifts if shift.change is not None}
     return moved[0].metric if moved else next((metric for metric in watched if metric in known), None)
 
@@ -140,8 +140,8 @@ def _rows(
     return [
         _Row(
             measured=each,
-            outcome=words.outcome_of(each),
-            headline=words.headline(each, now),
+            outcome=filters.outcome_of(each),
+            headline=filters.headline(each, now),
             metric=chosen.get(each.deployment.id),
             sparkline=sparkline(courses[each.deployment.id]) if each.deployment.id in courses else None,
         )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from afdp_exporter.handlers.pages.words import figure, in_words
+from afdp_exporter.handlers.pages.filters import figure, in_words
 
 
 @pytest.mark.parametrize(
