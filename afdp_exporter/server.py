@@ -182,6 +182,7 @@ def _automation(
         gatekeeper=gatekeeper,
         ways=lambda: app[STATE].rules.ways,
         settings=settings,
+        schedule=lambda: app[STATE].rules.schedule,
         clock=clock,
         moved=lambda action: app[STATE].instruments.gate.acted(action),  # noqa: PLW0108
         booked=lambda action: app[STATE].instruments.gate.booked(action),  # noqa: PLW0108

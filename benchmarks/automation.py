@@ -52,6 +52,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.memory import MemoryStore
+from afdp_exporter.watching.watch import Schedule
 
 SERVICES = ("checkout", "search")
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -130,7 +131,7 @@ class World:
         way = Way(name="cluster", kind="x", executor=self.target, scope=Scope(services=SERVICES, dry_run=False))
         self.actions = Actions(
             store=self.store, gatekeeper=self.gatekeeper, ways=lambda: (way,), settings=lambda _: settings,
-            clock=lambda: self.now, moved=lambda _: None, booked=self.book,
+            schedule=Schedule, clock=lambda: self.now, moved=lambda _: None, booked=self.book,
         )  # fmt: skip
 
     def book(self, action: Action) -> None:

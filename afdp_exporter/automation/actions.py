@@ -33,6 +33,7 @@ from afdp_exporter.model import (
     TrailEntry,
 )
 from afdp_exporter.store import Amendment, Store
+from afdp_exporter.watching.watch import Schedule, schedule_looks
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,8 @@ _SERVICE_PAUSE = timedelta(hours=6)  # between two automatic rollbacks of a serv
 _PLACE_WINDOW, _PLACE_MOST = timedelta(hours=1), 2  # automatic rollbacks of an environment
 _TOGETHER = 3  # more services than that which do harm at once have a common cause
 _EFFECT = timedelta(minutes=30)  # in which the metrics have to be back
+_SHOWS = timedelta(minutes=15)  # after which a check can see that they are not
+_UNSEEN = timedelta(days=1)  # without such a check, after which nobody looks any more
 _STALE = timedelta(hours=1)  # after which what was proposed is not begun any more
 _EVERYWHERE = "*"
 _NO_WAY = "its executor is not configured any more"
@@ -72,6 +75,7 @@ class Actions:
     gatekeeper: Gatekeeper
     ways: Callable[[], tuple[Way, ...]]
     settings: Callable[[str], GateSettings]
+    schedule: Callable[[], Schedule]
     clock: Callable[[], datetime]
     moved: Callable[[Action], None]
     booked: Callable[[Action], None]
@@ -284,7 +288,8 @@ class Actions:
         deployment = await self.store.deployments.find(action.deployment_id)
         impact = await self.store.results.impact(action.deployment_id)
         begun = next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
-        late = self.clock() - begun > _EFFECT
+        passed = self.clock() - begun
+        late = passed > _EFFECT and impact is not None and impact.measured_at - begun >= _SHOWS
         if impact is not None and _is_back(impact):
             await self._move(
                 action, ActionState.VERIFIED, "the metrics are back", **await self._worth(impact, deployment)
@@ -295,6 +300,8 @@ class Actions:
                 action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}",
                 spent=self._cost(action, currency), currency=currency,
             )  # fmt: skip
+        elif passed > _UNSEEN:
+            await self._move(action, ActionState.UNKNOWN, "no check has seen whether the metrics are back")
         elif way is not None:
             try:
                 shown = await way.executor.verify(_plan(action, _order(deployment, self.clock())))
@@ -336,7 +343,7 @@ class Actions:
             description=f"rollback of {deployment.id}", traits={"rollback": True, "rollback_of": deployment.id},
             received_at=now, received_from="automation",
         )  # fmt: skip
-        await self.store.deployments.record(back, ())
+        await self.store.deployments.record(back, schedule_looks(back, self.schedule(), now))
         await self.store.deployments.amend(
             deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
         )

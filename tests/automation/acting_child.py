@@ -16,6 +16,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.settings import build
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.watch import Schedule
 
 
 class Trusted(Levels):
@@ -42,8 +43,8 @@ async def act(path: Path, url: str, deployment_id: str) -> None:
         scope=Scope(services=("checkout",), dry_run=False),
     )  # fmt: skip
     actions = Actions(
-        store=store, gatekeeper=gatekeeper, ways=lambda: (way,), settings=lambda _: settings, clock=now,
-        moved=lambda _: None, booked=lambda _: None,
+        store=store, gatekeeper=gatekeeper, ways=lambda: (way,), settings=lambda _: settings, schedule=Schedule,
+        clock=now, moved=lambda _: None, booked=lambda _: None,
     )  # fmt: skip
     print("ready", flush=True)
     await actions.recover()

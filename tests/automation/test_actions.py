@@ -37,6 +37,7 @@ from afdp_exporter.planning.plans import Plans
 from afdp_exporter.settings import build
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.watching.watch import Schedule
 from looking import claim_looks
 from real_parts.engine import Swarm, ended
 from remembering import remember
@@ -108,7 +109,7 @@ def acting(store: SQLiteStore) -> Callable[..., Actions]:
         scope = Scope(services=("checkout",), dry_run=dry_run)
         return Actions(
             store=store, gatekeeper=gatekeeper, ways=lambda: (Way(name="k8s", kind="x", executor=target, scope=scope),),
-            settings=lambda _: GateSettings(), clock=lambda: now, moved=lambda _: None,
+            settings=lambda _: GateSettings(), schedule=Schedule, clock=lambda: now, moved=lambda _: None,
             booked=lambda _: None,
         )  # fmt: skip
 
@@ -159,6 +160,7 @@ async def test_a_failure_is_taken_back_once_and_the_rollback_is_a_deployment_of_
     back = await store.deployments.find(action.id)
     assert back.version == "v1"
     assert back.traits["rollback_of"] == bad.id
+    assert [look.after for look in await store.looks.of_deployment(back.id)] == list(Schedule().looks)
 
 
 async def test_a_real_swarm_is_taken_back_once_by_two_exporters(
@@ -199,6 +201,19 @@ async def test_the_metrics_say_whether_it_helped(
     await acting(target, now=later).work()
     expected = ActionState.VERIFIED if state is ShiftState.RECOVERED else ActionState.NOT_EFFECTIVE
     assert (await states(store))[-1] is expected
+
+
+async def test_a_rollback_that_no_check_has_seen_is_not_called_useless(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)  # whose newest check was made before it was taken back
+    actions = acting(target)
+    await actions.decide(bad.id)
+    await actions.work()
+    await acting(target, now=NOON + 40 * MINUTE).work()
+    assert (await states(store))[-1] is ActionState.ACCEPTED
+    await acting(target, now=NOON + 25 * 60 * MINUTE).work()
+    assert (await states(store))[-1] is ActionState.UNKNOWN
 
 
 @pytest.mark.parametrize(
