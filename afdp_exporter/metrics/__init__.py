@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import disable_created_metrics
 from pydantic import Field
 
-from afdp_exporter.metrics.board import DeploymentCollector
+from afdp_exporter.metrics.board import DeploymentBoard
 from afdp_exporter.metrics.events import Events
 from afdp_exporter.metrics.gate import Gate
 from afdp_exporter.metrics.predictions import Outlook
@@ -39,10 +39,7 @@ class SelfMetrics:
 
     def __init__(self, exposure: CardinalityLimits) -> None:
         disable_created_metrics()
-        self._board = DeploymentCollector(per_service=exposure.deployments_per_service, cap=exposure.series)
-        self._boards = CollectorRegistry()
-        self._boards.register(self._board)
-        self._rendered: dict[str, tuple[int, bytes]] = {}
+        self._board = DeploymentBoard(per_service=exposure.deployments_per_service, cap=exposure.series)
         self._registry = own = CollectorRegistry()
         self._dropped = Counter(
             "afdp_series_dropped", "Series that scrapes did not show because of the cap.", registry=own
@@ -78,27 +75,18 @@ class SelfMetrics:
         """The page in the format that an Accept header asks for, and its content type.
 
         Without `deployments` only what concerns this process is there; where `names` are given, only the families of
-        these names are. After a change the first call may take a while: call this off the event loop.
+        these names are. It may take a while: call this off the event loop.
         """
         kind = _OPENMETRICS if any(map(_is_openmetrics, accept.split(","))) else _PLAIN
         if not deployments:
             body = _render(self._registry, kind, names)
         elif names:
-            registries = (self._registry, self._beside, self._boards)
-            body = b"".join(_render(registry, kind, names) for registry in registries)
+            body = _render(self._registry, kind, names) + _render(self._beside, kind, names) + self._board.render(names)
         else:
             beside = _render(self._beside, kind)
             self._dropped.inc(self._board.leave_room(_series(beside)))
-            body = _render(self._registry, kind) + beside + self._deployments(kind)
+            body = _render(self._registry, kind) + beside + self._board.render()
         return body + (_EOF if kind == _OPENMETRICS else b""), choose_encoder(kind)[1]
-
-    def _deployments(self, kind: str) -> bytes:
-        version, page = self._rendered.get(kind, (-1, b""))
-        if version != self._board.version:
-            version = self._board.version
-            page = _render(self._boards, kind)
-            self._rendered[kind] = (version, page)
-        return page
 
 
 def _is_openmetrics(accepted: str) -> bool:

@@ -4,14 +4,13 @@ import heapq
 import threading
 from bisect import insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 from typing import TypeAlias
 
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from afdp_exporter.metrics.units import absolute_change
 from afdp_exporter.model import (
@@ -130,11 +129,18 @@ _FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+NAMES = frozenset(_FAMILIES)
+"""Of the families that are here."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """A deployment as it is shown; `lines` are those of a family, of a rate those of one currency."""
+
     deployment: Deployment
     impact: Impact | None
-    samples: Mapping[Series, float]
+    lines: Mapping[tuple[str, str], bytes]
+    count: int
 
     @property
     def rank(self) -> tuple[datetime, str]:
@@ -151,14 +157,13 @@ class _Entry:
         return frozenset(cost.currency for cost in costs if cost.per_hour.median < 0)
 
 
-class DeploymentCollector(Collector):
-    """Holds what is shown. Where it gets too much, the deployment that started first goes first.
+class DeploymentBoard:
+    """Holds what is shown, as text. Where it gets too much, the deployment that started first goes first.
 
-    Changed from the event loop and collected from a thread.
+    Changed from the event loop and rendered from a thread.
     """
 
     def __init__(self, *, per_service: int, cap: int) -> None:
-        self.version = 0
         self._per_service = per_service
         self._cap = cap
         self._lock = threading.Lock()
@@ -179,8 +184,7 @@ class DeploymentCollector(Collector):
             known = self._remove(deployment.id)
             if impact is None and known is not None:
                 impact = known.impact
-            entry = _Entry(deployment, impact, dict(_samples(deployment, impact)))
-            self._add(entry)
+            self._add(_entry(deployment, impact))
             same = self._of_service[deployment.service, deployment.environment]
             for _, oldest in same[: -self._per_service]:
                 self._remove(oldest)
@@ -197,30 +201,25 @@ class DeploymentCollector(Collector):
             self._others = series
             return self._make_room()
 
-    def collect(self) -> Iterator[Metric]:
-        families: dict[str, GaugeMetricFamily] = {}
+    def render(self, names: Collection[str] = NAMES) -> bytes:
+        """The families of these names, in the text format that both Prometheus and OpenMetrics have of gauges."""
         with self._lock:
             entries = list(self._entries.values())
         over = _gains_that_are_over(entries)
+        families: dict[str, list[bytes]] = {name: [] for name in _FAMILIES if name in names}
         for entry in entries:
-            for (name, labels), value in entry.samples.items():
-                if name in _RATES and entry.deployment.id in over and labels[-1] in entry.gains:
-                    continue
-                if name not in families:
-                    families[name] = _family(name)
-                families[name].add_metric(labels, value)
-        return iter(families.values())
-
-    def describe(self) -> Iterator[Metric]:
-        return (_family(name) for name in _FAMILIES)
+            gains = entry.gains if entry.deployment.id in over else ()
+            for (name, currency), lines in entry.lines.items():
+                if name in families and not (gains and currency in gains):
+                    families[name].append(lines)
+        return b"".join(_head(name) + b"".join(lines) for name, lines in families.items() if lines)
 
     def _add(self, entry: _Entry) -> None:
         deployment = entry.deployment
         self._entries[deployment.id] = entry
         insort(self._of_service[deployment.service, deployment.environment], entry.rank)
         heapq.heappush(self._by_start, entry.rank)
-        self._series += len(entry.samples)
-        self.version += 1
+        self._series += entry.count
 
     def _remove(self, deployment_id: str) -> _Entry | None:
         entry = self._entries.pop(deployment_id, None)
@@ -230,7 +229,7 @@ class DeploymentCollector(Collector):
         self._of_service[whose].remove(entry.rank)
         if not self._of_service[whose]:
             del self._of_service[whose]
-        self._series -= len(entry.samples)
+        self._series -= entry.count
         return entry
 
     def _make_room(self) -> int:
@@ -242,8 +241,7 @@ class DeploymentCollector(Collector):
             entry = self._entries.get(deployment_id)
             if entry is not None and entry.deployment.started_at == started_at:
                 self._remove(deployment_id)
-                self.version += 1
-                dropped += len(entry.samples)
+                dropped += entry.count
         return dropped
 
 
@@ -260,9 +258,27 @@ def _gains_that_are_over(entries: Sequence[_Entry]) -> frozenset[str]:
     return frozenset(name for name in ids if name in fixes or name not in last.values())
 
 
-def _family(name: str) -> GaugeMetricFamily:
-    meaning, labels = _FAMILIES[name]
-    return GaugeMetricFamily(name, meaning, labels=(*_OF_DEPLOYMENT, *labels))
+def _head(name: str) -> bytes:
+    return f"# HELP {name} {_FAMILIES[name][0]}\n# TYPE {name} gauge\n".encode()
+
+
+def _entry(deployment: Deployment, impact: Impact | None) -> _Entry:
+    whose = ",".join(_labels(_OF_DEPLOYMENT, (deployment.id, deployment.service, deployment.environment)))
+    lines: defaultdict[tuple[str, str], bytes] = defaultdict(bytes)
+    samples = dict(_samples(deployment, impact))
+    for (name, values), value in samples.items():
+        others = [f",{each}" for each in _labels(_FAMILIES[name][1], values[len(_OF_DEPLOYMENT) :])]
+        line = f"{name}{{{whose}{''.join(others)}}} {floatToGoString(value)}\n"
+        lines[name, values[-1] if name in _RATES else ""] += line.encode()
+    return _Entry(deployment, impact, dict(lines), len(samples))
+
+
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> list[str]:
+    return [f'{name}="{_escaped(text)}"' for name, text in zip(names, values, strict=True)]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
 def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Series, float]]:

@@ -6,6 +6,7 @@ from functools import cache
 from prometheus_client import ProcessCollector
 
 from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
+from afdp_exporter.metrics.board import NAMES
 
 NOT_IN_THE_DEMO = frozenset(
     {
@@ -41,14 +42,11 @@ def existing() -> frozenset[str]:
 @cache
 def _types() -> dict[str, str]:
     metrics = SelfMetrics(CardinalityLimits())
-    collectors = [
-        each
-        for registry in (metrics._boards, metrics._beside, metrics._registry)
-        for each in registry._collector_to_names
-    ]
+    collectors = [each for registry in (metrics._beside, metrics._registry) for each in registry._collector_to_names]
     describing = [each for each in collectors if not isinstance(each, ProcessCollector)]
     families = [family for each in describing for family in each.describe()]
     types = {family.name + _PARTS.get(family.type, ""): family.type for family in families}
+    types |= dict.fromkeys(NAMES, "gauge")
     return {name: kind for name, kind in types.items() if name.startswith("afdp_")}
 
 

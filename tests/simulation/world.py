@@ -17,7 +17,7 @@ from afdp_exporter.impact.story import headline
 from afdp_exporter.jobs import Kind
 from afdp_exporter.jobs.follower import Follower
 from afdp_exporter.jobs.runner import Runner
-from afdp_exporter.metrics import SelfMetrics, _render
+from afdp_exporter.metrics import SelfMetrics
 from afdp_exporter.model import (
     Announcement,
     Deployment,
@@ -421,4 +421,4 @@ def shown(receiver: str, measured: MeasuredDeployment) -> object:
 
 
 def _page(instruments: SelfMetrics) -> list[bytes]:
-    return sorted(_render(instruments._boards, "").splitlines())
+    return sorted(instruments._board.render().splitlines())
