@@ -95,10 +95,22 @@ class Actions:
             return None
         state = ActionState.PROPOSED if automatic else ActionState.AWAITING_APPROVAL
         action = _intent(deployment, way, decision, state=state, level=level, now=self.clock())
-        if not await self.store.automation.propose(action):
+        if await self.store.automation.propose(action):
+            self.moved(action)
+            return action
+        return await self._no_longer_waiting(action) if automatic else None
+
+    async def _no_longer_waiting(self, action: Action) -> Action | None:
+        """What waits for a person is begun without one where the level now lets it, as harm has become severe."""
+        (known,) = await self.store.automation.actions(deployment_id=action.deployment_id)
+        if known.state is not ActionState.AWAITING_APPROVAL:
             return None
-        self.moved(action)
-        return action
+        try:
+            return await self._move(
+                known, ActionState.PROPOSED, action.reason, level=action.level, decided_at=action.decided_at
+            )
+        except Conflict:
+            return None  # a person was faster
 
     async def _without_asking(self, decision: GateDecision, level: int) -> bool:
         """Whether the level lets it be done: what is severe from level 4 on, what is likely enough at level 5."""

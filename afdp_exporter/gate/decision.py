@@ -408,7 +408,10 @@ def _bill(asked: GateInput) -> Iterable[str]:
 
 
 def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
-    """One step ahead: go on until a person would have gone back, wait until the next check, or go back and redo it."""
+    """One step ahead: go on until a person would have gone back, wait until the next check, or go back and redo it.
+
+    The next check is taken to say what it really costs, and the better of the other two is taken then.
+    """
     cost, currency = _priced(asked)
     if cost is None or currency is None:
         return None
@@ -423,10 +426,17 @@ def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
     rollback = _back(asked, settings, currency) + delay * redo
     return ExpectedLoss(
         promote=promote,
-        hold=(harm * exposed + delay) * wait + min(promote, rollback),
+        hold=(harm * exposed + delay) * wait + _once_known(cost, repair / _HOUR, rollback),
         rollback=rollback,
         currency=currency,
     )
+
+
+def _once_known(cost: Estimate, hours: float, rollback: float) -> float:
+    """The mean of the smaller of both losses, once it is known what an hour costs: E min(cost x hours, rollback)."""
+    enough = rollback / hours
+    beyond = Estimate(low=cost.low - enough, median=cost.median - enough, high=cost.high - enough)
+    return hours * max(expected_positive(cost) - expected_positive(beyond), 0.0)
 
 
 def expected_positive(estimate: Estimate) -> float:

@@ -305,6 +305,33 @@ async def test_below_level_four_nothing_is_begun_without_a_person(
             await actions.refuse(found[0].id, by="bob")
 
 
+async def test_what_waits_for_a_person_is_begun_once_the_level_lets_it(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    await acting(target, level=3).decide(bad.id)
+    assert await states(store) == [ActionState.AWAITING_APPROVAL]
+    severe = acting(target, level=5)
+    await severe.decide(bad.id)
+    await severe.work()
+    await severe.decide(bad.id)
+    await severe.work()
+    assert target.calls == 1
+    (action,) = await store.automation.actions()
+    assert (action.level, action.state, action.approved_by) == (5, ActionState.ACCEPTED, None)
+
+
+async def test_what_a_person_has_refused_stays_refused(store: SQLiteStore, acting: Callable[..., Actions]) -> None:
+    target, bad = Target(), await failed(store)
+    await acting(target, level=3).decide(bad.id)
+    severe = acting(target, level=5)
+    (action,) = await store.automation.actions()
+    await severe.refuse(action.id, by="ada")
+    await severe.decide(bad.id)
+    await severe.work()
+    assert target.calls == 0
+
+
 async def test_a_dry_run_sends_nothing_and_keeps_the_request(
     store: SQLiteStore, acting: Callable[..., Actions]
 ) -> None:

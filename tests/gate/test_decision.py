@@ -133,3 +133,31 @@ def test_blue_is_needed_until_the_check_a_quarter_of_an_hour_after_the_switch(
         found = replace(impact(Outcome.SUCCESS), measured_at=switched.ended_at + timedelta(minutes=measured_after))
         given = replace(given, impact=found, outcome=Outcome.SUCCESS)
     assert decide(given, GateSettings()).verdict is verdict
+
+
+def priced(low: float, median: float, high: float, *, traffic_ratio: float | None = None) -> GateInput:
+    """A degradation whose cost an hour is known so well."""
+    known = impact(Outcome.DEGRADATION, cost=1.0)
+    costs = (replace(known.costs[0], per_hour=Estimate(low=low, median=median, high=high)),)
+    phase = Phase.POST if traffic_ratio is None else Phase.CANARY
+    return measured(deployment=deployment(traffic_ratio=traffic_ratio), phase=phase, impact=replace(known, costs=costs))
+
+
+@pytest.mark.parametrize(
+    ("asked", "cheapest"),
+    [
+        (priced(900.0, 1000.0, 1100.0), "rollback"),  # surely more than a rollback
+        (priced(1.0, 2.0, 3.0), "promote"),  # surely less
+        (priced(-400.0, 100.0, 600.0), "hold"),  # the next check decides it, and until then it costs little
+        (priced(-40_000.0, 10_000.0, 60_000.0), "rollback"),  # as unsure, but waiting costs more than the rollback
+        (
+            priced(-40_000.0, 10_000.0, 60_000.0, traffic_ratio=0.01),
+            "hold",
+        ),  # at a hundredth of the traffic it does not
+    ],
+)
+def test_waiting_is_worth_what_the_next_check_will_say(asked: GateInput, cheapest: str) -> None:
+    losses = decide(asked, GateSettings(rollback_cost=40.0)).expected_loss
+    assert losses is not None
+    ways = {name: getattr(losses, name) for name in ("promote", "hold", "rollback")}
+    assert min(ways, key=lambda name: ways[name]) == cheapest, ways
