@@ -176,7 +176,7 @@ def parse(kind: type[T], block: object, where: str) -> T:
         return TypeAdapter(kind).validate_python(block)
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False, include_context=False)
-        found = [_told(kind, entry["loc"], fault) for entry, fault in zip(entries, faults(error), strict=True)]
+        found = [_named(kind, entry["loc"], fault) for entry, fault in zip(entries, faults(error), strict=True)]
         unknown = [fault for fault in found if fault.message.startswith("unknown key")]
         meant = {(_parent(fault.field), name) for fault in unknown for name in _meant(fault.message)}
         others = [  # a key that is written wrongly is also missing: that is said once
@@ -186,7 +186,7 @@ def parse(kind: type[T], block: object, where: str) -> T:
         raise ConfigError(first.field, first.message, *rest) from None
 
 
-def _told(kind: type, place: Sequence[int | str], fault: Fault) -> Fault:
+def _named(kind: type, place: Sequence[int | str], fault: Fault) -> Fault:
     """A fault as it is; an unknown key with those that are known, and the one that was probably meant."""
     known = _keys(kind, place[:-1]) if fault.message == "unknown key" else []
     if not known:

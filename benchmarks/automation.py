@@ -324,10 +324,10 @@ def main() -> None:
     parser.add_argument("--months", type=int, default=1, help="So many, each from a seed of its own.")
     given = parser.parse_args()
     logs.set_up("warn", "logfmt")
-    asyncio.run(_told(given.deployments, range(given.seed, given.seed + given.months)))
+    asyncio.run(_main(given.deployments, range(given.seed, given.seed + given.months)))
 
 
-async def _told(deployments: int, seeds: range) -> None:
+async def _main(deployments: int, seeds: range) -> None:
     started = time.perf_counter()
     worlds = [await simulate(deployments, seed) for seed in seeds]
     if len(worlds) == 1:

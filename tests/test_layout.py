@@ -87,6 +87,26 @@ def test_every_module_of_a_step_is_named_in_its_row(step: str) -> None:
     assert modules == set(re.findall(r"`(\w+)`", row))
 
 
+def test_the_way_from_a_webhook_body_to_a_number_names_each_room_once() -> None:
+    way = (ROOT / "docs/architecture.md").read_text().split("## From a webhook body")[1].split("## ")[0]
+    rooms = re.findall(r"`([\w.]+)[/`]", way.partition("\n")[2])
+    assert len(rooms) == len(set(rooms))
+    assert [name for name in rooms if not (PACKAGE / name).exists()] == []
+    asked = {
+        "handlers",
+        "webhooks",
+        "tracking",
+        "store",
+        "jobs",
+        "watching",
+        "sources",
+        "detectors",
+        "impact",
+        "metrics",
+    }
+    assert asked <= set(rooms)
+
+
 def test_every_place_of_the_map_exists() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text().split("## Map")[1].split("## ")[0]
     missing = [name for name in re.findall(r"^\| `([\w/.]+)`", table, re.MULTILINE) if not (ROOT / name).exists()]

@@ -154,7 +154,7 @@ def annotate(
     call = Call(token=token_of(token_file), timeout=timeout, tries=tries)
     try:
         body = _ci() | body_of(options)
-        answer = _tell(call, f"{url.rstrip('/')}/api/v1/deployments", body)
+        answer = _send(call, f"{url.rstrip('/')}/api/v1/deployments", body)
     except BadInput as error:
         _end(str(error), fail=fail)
         return
@@ -227,7 +227,7 @@ def _ci() -> dict[str, str]:
     return {field: text for field, text in found.items() if "$" not in text and text}
 
 
-def _tell(call: Call, url: str, body: dict[str, Any]) -> Answer:
+def _send(call: Call, url: str, body: dict[str, Any]) -> Answer:
     """Record it; where it is known already, report how it went on."""
     answer = call("POST", url, body)
     news = {key: value for key, value in body.items() if key not in {"id", "service", "environment"}}

@@ -153,7 +153,7 @@ async def _live(
             if address is not None:
                 _say(console, f"Open {url}/ now: results appear there one by one, all of them in some minutes.")
             await _replayed(store, clock, console)
-            await _tell(world, store, console)
+            await _show(world, store, console)
             if address is not None:
                 await _ask_the_gate(app[STATE], beside, console)
                 signals = server.install_signal_handlers()
@@ -197,7 +197,7 @@ async def _replayed(store: Store, clock: Callable[[], datetime], console: Consol
             await asyncio.sleep(_GLANCE)
 
 
-async def _tell(world: World, store: Store, console: Console) -> None:
+async def _show(world: World, store: Store, console: Console) -> None:
     """The two stories, planted beside measured, and how all deployments fared."""
     impacts = {}
     for deployment in world.deployments:

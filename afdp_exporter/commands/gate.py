@@ -81,7 +81,7 @@ def gate(
         _end(plain(error, url), on_error)
     if isinstance(found, str):
         _end(found, on_error)
-    click.echo(json.dumps(found) if output == "json" else _told(found))
+    click.echo(json.dumps(found) if output == "json" else _as_text(found))
     sys.exit(_EXIT[found["enforced_verdict"]])
 
 
@@ -98,7 +98,7 @@ def _ask(call: Call, address: str, given: dict[str, Any], wait: float) -> dict[s
             return found
 
 
-def _told(found: dict[str, Any]) -> str:
+def _as_text(found: dict[str, Any]) -> str:
     shadow = "" if found["mode"] == "enforced" else f"   (shadow: it thinks {found['verdict']})"
     lines = [f"{found['enforced_verdict']}{shadow}", *(f"- {reason}" for reason in found["reasons"])]
     return "\n".join(lines)

@@ -258,10 +258,10 @@ async def _measure(store: Store, loaded: Config, now: datetime, account: _Accoun
                 progress.close()
                 account.measured = {word: found[word] for word in (*Outcome, "failed") if found[word]}
                 account.left = total - found.total()
-                _tell(account, total)
+                _summarise(account, total)
 
 
-def _tell(account: _Account, total: int) -> None:
+def _summarise(account: _Account, total: int) -> None:
     outcomes = ", ".join(f"{count} {word}" for word, count in account.measured.items())
     account.print(f"{total - account.left} of {total} measured{': ' if outcomes else ''}{outcomes}")
     if account.measured.get(Outcome.UNKNOWN):

@@ -111,9 +111,9 @@ class GitHub(Polled):
                 states = [read(_State, state, f"a status of deployment {listed.id}") for state in page]
                 ended = ended or any(state.state in _ENDS for state in states)
                 for state in (state for state in page if state["state"] != "inactive"):
-                    for part in _told("deployment_status", repository, raw, state):
+                    for part in _steps_of("deployment_status", repository, raw, state):
                         yield part
-            for part in _told("deployment", repository, raw):
+            for part in _steps_of("deployment", repository, raw):
                 yield part
             if self.changes:
                 yield await _changed(api, repository, listed.sha)
@@ -157,7 +157,7 @@ async def _size_of_pull_request(api: Api, repository: str, listed: str) -> dict[
     return {}
 
 
-def _told(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:
+def _steps_of(event: str, repository: str, deployment: object, state: object = None) -> list[Step]:
     """What the webhook would have reported of it."""
     body = {"action": "created", "deployment": deployment, "repository": {"full_name": repository}}
     if state is not None:

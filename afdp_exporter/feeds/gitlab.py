@@ -98,7 +98,7 @@ class GitLab(Polled):
                     for raw in page:
                         deployment = read(_Deployment, raw, f"a deployment of {project}")
                         newest = max(newest, deployment.updated_at)
-                        steps = self._told(project, deployment)
+                        steps = self._steps(project, deployment)
                         for step in steps:
                             yield step
                         if self.changes and steps:
@@ -106,7 +106,7 @@ class GitLab(Polled):
                 cursor.since[project] = newest
                 yield Checkpoint(cursor.model_dump_json(), present=project == self.projects[-1])
 
-    def _told(self, project: str, deployment: _Deployment) -> list[Step]:
+    def _steps(self, project: str, deployment: _Deployment) -> list[Step]:
         """Its state, and the start that came before it."""
         name = deployment.environment.name
         if self.environments and name not in self.environments:

@@ -71,7 +71,7 @@ class KubeStateMetrics:
                 found = await ask(self.prometheus, self._query(), {}, window, self.step)
             except SourceError as error:
                 raise FeedError(str(error)) from None
-            for step in self._told(found, cursor):
+            for step in self._steps(found, cursor):
                 yield step
             cursor.at = end
             yield Checkpoint(cursor.model_dump_json(), present=cursor.at + self.step > last)
@@ -82,7 +82,7 @@ class KubeStateMetrics:
         chosen = f'namespace=~"{"|".join(self.namespaces)}"'
         return _QUERY.format(pods=chosen, owners=f", {chosen}")
 
-    def _told(self, found: list[Series], cursor: _Cursor) -> Iterator[Step]:
+    def _steps(self, found: list[Series], cursor: _Cursor) -> Iterator[Step]:
         workloads: dict[str, list[tuple[str, Series]]] = {}
         for series in found:
             workloads.setdefault(_workload(series), []).append((_image(series), series))

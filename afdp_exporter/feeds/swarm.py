@@ -111,7 +111,7 @@ class Swarm:
             events = docker.events.subscribe(**words)  # type: ignore[no-untyped-call]
             services = await docker.services.list()
             for service in services:
-                for step in self._told(service, cursor, listed_at=since.now):
+                for step in self._steps(service, cursor, listed_at=since.now):
                     yield step
             there = {service["ID"] for service in services}
             cursor.seen = {name: seen for name, seen in cursor.seen.items() if name in there}
@@ -121,7 +121,7 @@ class Swarm:
                 found = await _inspected(docker, identity) if event.get("Action") in {"create", "update"} else None
                 if found is not None:
                     before = cursor.seen.get(identity)
-                    for step in self._told(found, cursor):
+                    for step in self._steps(found, cursor):
                         yield step
                     if cursor.seen.get(identity) != before:
                         yield Checkpoint(cursor.model_dump_json())
@@ -145,7 +145,7 @@ class Swarm:
         finally:
             await docker.close()
 
-    def _told(
+    def _steps(
         self, content: Mapping[str, Any], cursor: _Cursor, *, listed_at: datetime | None = None
     ) -> list[Announcement]:
         """What is new of a service: a changed template, or how its rollout goes on."""

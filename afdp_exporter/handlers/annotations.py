@@ -293,7 +293,7 @@ async def _search(request: web.Request) -> list[Annotation]:
 async def _keep(request: web.Request, made: Annotation) -> Annotation:
     state = request.app[STATE]
     taken = await annotation_ingestion.ingest(made, state.rules.annotating, store=state.store, now=state.clock())
-    _tell(request, taken)
+    _count(request, taken)
     linked = replace(made, deployment_id=taken.deployment.id if taken.deployment is not None else None)
     return await state.store.annotations.add(linked)
 
@@ -304,12 +304,12 @@ async def _amend(request: web.Request, made: Callable[[Annotation], Annotation])
     before = await state.store.annotations.find(_id(request))
     by = state.rules.annotating
     taken = await annotation_ingestion.ingest(made(before), by, store=state.store, now=now, before=before)
-    _tell(request, taken)
+    _count(request, taken)
     link = taken.deployment.id if taken.deployment is not None else before.deployment_id
     await state.store.annotations.change(before.id, lambda old: replace(made(old), updated_at=now, deployment_id=link))
 
 
-def _tell(request: web.Request, taken: annotation_ingestion.Ingested) -> None:
+def _count(request: web.Request, taken: annotation_ingestion.Ingested) -> None:
     state = request.app[STATE]
     if isinstance(taken.ignored, Ignored):
         state.instruments.annotations.ignored(KIND, 1)

@@ -28,19 +28,19 @@ class OTLP(Exchange):
     async def reach(self) -> None:
         """As `Receiver.reach`: a message without data, which everybody has to accept."""
         for signal in self.signals:
-            await self._tell(signal, {_RESOURCES[signal]: []})
+            await self._deliver(signal, {_RESOURCES[signal]: []})
 
     async def send(self, notice: Notification) -> None:
         """As `Receiver.send`. Points at the same time replace each other; an event whose answer is lost comes twice."""
         points = _metrics(notice)
         if "metrics" in self.signals and points:
             body = {"scopeMetrics": [{"scope": _SCOPE, "metrics": points}]}
-            await self._tell("metrics", {_RESOURCES["metrics"]: [_resource(notice.deployment) | body]})
+            await self._deliver("metrics", {_RESOURCES["metrics"]: [_resource(notice.deployment) | body]})
         if "logs" in self.signals:
             body = {"scopeLogs": [{"scope": _SCOPE, "logRecords": [_event(notice)]}]}
-            await self._tell("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
+            await self._deliver("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
 
-    async def _tell(self, signal: str, body: dict[str, Any]) -> None:
+    async def _deliver(self, signal: str, body: dict[str, Any]) -> None:
         _accepted(self.url, await self.deliver("POST", f"/v1/{signal}", body))
 
 

@@ -236,7 +236,7 @@ class CloudWatch:
             async with self._slots:
                 return dict(await asyncio.to_thread(lambda: getattr(self._client, operation)(**asked)))
         except ClientError as error:
-            raise _told(error) from None
+            raise _error(error) from None
         except (ConnectTimeoutError, ReadTimeoutError):
             raise SourceUnavailable("timeout", f"no answer within {self.timeout.total_seconds():g} s") from None
         except (NoConnection, HTTPClientError) as error:
@@ -358,7 +358,7 @@ def _message(message: Mapping[str, Any]) -> str:
     return plain(f"{message.get('Code', '')}: {message.get('Value', '')}")
 
 
-def _told(error: ClientError) -> SourceUnavailable | SourceRefused:
+def _error(error: ClientError) -> SourceUnavailable | SourceRefused:
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))
     code = str(error.response.get("Error", {}).get("Code", ""))
     words = f"it answers {status}: {plain(code)}: {plain(error.response.get('Error', {}).get('Message', ''))}"

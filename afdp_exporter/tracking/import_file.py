@@ -36,7 +36,7 @@ def read_history(path: Path, *, now: datetime) -> tuple[Deployment, ...]:
     faults: list[Fault] = []
     for place, body in _bodies(path):
         try:
-            deployment = told_before(body, now=now) if not isinstance(body, _Faulty) else _refuse(str(body))
+            deployment = read_past(body, now=now) if not isinstance(body, _Faulty) else _refuse(str(body))
             if deployment.id in found:
                 _refuse(f"the deployment {deployment.id} is there twice", "id")
             found[deployment.id] = deployment
@@ -48,7 +48,7 @@ def read_history(path: Path, *, now: datetime) -> tuple[Deployment, ...]:
     return tuple(sorted(found.values(), key=lambda each: (each.started_at, each.id)))
 
 
-def told_before(body: _Body, *, now: datetime) -> Deployment:
+def read_past(body: _Body, *, now: datetime) -> Deployment:
     """A deployment of the past; one without an id gets the same id whenever it is reported. Raises BadInput."""
     deployment = read_deployment(body, now=now, new_id=KIND, received_from=KIND)
     if body.get("started_at") is None and body.get("finished_at") is None:

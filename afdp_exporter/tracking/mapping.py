@@ -99,7 +99,7 @@ def resolve_service(announcement: Announcement, rules: Iterable[Rule]) -> Announ
         environment = _filled(rule.environment, words) or environment
         break
     if not service:
-        return Ignored(reason=f"nothing says which service this is; a rule under mapping may; known: {_told(facts)}")
+        return Ignored(reason=f"nothing says which service this is; a rule under mapping may; known: {_listed(facts)}")
     return replace(
         announcement, origin=replace(announcement.origin, service=service, environment=environment or "production")
     )
@@ -140,5 +140,5 @@ def _numbers(pattern: re.Pattern[str]) -> Iterable[str]:
     return (str(number) for number in range(1, pattern.groups + 1))
 
 
-def _told(facts: Mapping[str, str]) -> str:
+def _listed(facts: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {text!a}"[:200] for name, text in facts.items())

@@ -45,9 +45,9 @@ class Alertmanager:
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """The alerts of one group; reporting one again says that it goes on."""
-        return [self._told(alert) for alert in read(_Group, body).alerts]
+        return [self._parsed(alert) for alert in read(_Group, body).alerts]
 
-    def _told(self, alert: _Alert) -> Parsed:
+    def _parsed(self, alert: _Alert) -> Parsed:
         name = coerce_text(alert.labels.get("alertname"), 128) or "alert"
         if name.startswith(_OURS):
             return Ignored(reason=f"{name} is an alert about deployments that this exporter has caused itself")

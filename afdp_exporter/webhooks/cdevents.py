@@ -72,8 +72,8 @@ class CDEvents:
         if kind.startswith(_BATCH):
             if not isinstance(content, list) or len(content) > _MOST:
                 raise BadInput(Fault("body", f"a batch is a list of at most {_MOST} events"))
-            return [part for each in content for part in _told(_data(each))]
-        return _told(_data(content) if kind.startswith(_STRUCTURED) else content)
+            return [part for each in content for part in _parsed(_data(each))]
+        return _parsed(_data(content) if kind.startswith(_STRUCTURED) else content)
 
 
 def _data(event: object) -> object:
@@ -82,7 +82,7 @@ def _data(event: object) -> object:
     return event["data"]
 
 
-def _told(content: object) -> list[Parsed]:
+def _parsed(content: object) -> list[Parsed]:
     kind = check(_Envelope, content).context.type
     named, _, predicate = re.sub(r"(\.\d+){3}.*", "", kind).rpartition(".")  # whatever its version
     status = _PREDICATES.get(predicate)

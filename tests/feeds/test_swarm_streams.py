@@ -48,7 +48,7 @@ def followed(stream: Stream, restarts: Iterable[int] = ()) -> list[Step]:
     listed = {0, *restarts}
     for place, (at, service) in enumerate(stream.services):
         cursor = _Cursor.model_validate_json(cursor.model_dump_json())
-        steps += FEED._told(service, cursor, listed_at=at if place in listed else None)
+        steps += FEED._steps(service, cursor, listed_at=at if place in listed else None)
     return steps
 
 
@@ -70,7 +70,7 @@ def test_an_update_that_ended_while_nobody_followed_is_reported_from_the_end(nam
     stream = Stream(name)
     cursor = _Cursor(since=datetime.fromtimestamp(EXPECTED[name]["since"], UTC))
     (first, before), (last, after) = stream.services[0], stream.services[-1]
-    steps: list[Step] = [*FEED._told(before, cursor, listed_at=first), *FEED._told(after, cursor, listed_at=last)]
+    steps: list[Step] = [*FEED._steps(before, cursor, listed_at=first), *FEED._steps(after, cursor, listed_at=last)]
     (found,) = rollouts(steps)
     assert (found["version"], found["previous_version"]) == ("2", "1")
     assert [end["status"] for end in found["ends"]] == ["succeeded"]
@@ -84,7 +84,7 @@ def test_an_update_that_a_label_hides_is_reported_when_it_was_through_at_the_lat
     hidden = {name: part for name, part in after.items() if name not in {"UpdateStatus", "PreviousSpec"}}
     hidden |= {"PreviousSpec": after["Spec"]}
     late = datetime.fromtimestamp(last.timestamp() + 600, UTC)
-    steps: list[Step] = [*FEED._told(before, cursor, listed_at=first), *FEED._told(hidden, cursor, listed_at=late)]
+    steps: list[Step] = [*FEED._steps(before, cursor, listed_at=first), *FEED._steps(hidden, cursor, listed_at=late)]
     (found,) = rollouts(steps)
     assert (found["version"], found["previous_version"]) == ("2", "1")
     assert found["ends"][0]["at"] == found["start"]
@@ -98,7 +98,7 @@ def test_an_update_that_another_one_overtakes_is_called_off() -> None:
     overtaken = {**overtaken, "ID": updating["ID"], "Spec": {**overtaken["Spec"], "Name": "image-update"}}
     steps: list[Step] = []
     for service in (first.services[0][1], updating, overtaken):
-        steps += FEED._told(service, cursor)
+        steps += FEED._steps(service, cursor)
     assert [(each["version"], [end["status"] for end in each["ends"]]) for each in rollouts(steps)] == [
         ("2", ["cancelled"]),
         ("bad", []),

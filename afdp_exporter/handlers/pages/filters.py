@@ -121,7 +121,7 @@ def changed(shift: Shift) -> str:
     return format_change(shift.metric, size, shift.before, signed=True)
 
 
-def cost_told(cost: Cost) -> str:
+def cost_words(cost: Cost) -> str:
     """What is lost an hour, with its interval; a gain says so."""
     size = cost.per_hour
     if size.median < 0:
@@ -132,7 +132,7 @@ def cost_told(cost: Cost) -> str:
 
 def expected_cost(cost: ExpectedCost) -> str:
     """What is expected to be lost an hour: the chance that anything is, and how much then; a gain says so."""
-    return format_forecast(cost.per_hour, lambda size: cost_told(Cost(currency=cost.currency, per_hour=size)))
+    return format_forecast(cost.per_hour, lambda size: cost_words(Cost(currency=cost.currency, per_hour=size)))
 
 
 def in_words(sentence: str, metrics: Iterable[str]) -> str:
@@ -237,7 +237,7 @@ FILTERS: Mapping[str, Any] = {
     "clock_range": format_clock_range,
     "iso": iso,
     "changed": changed,
-    "cost_told": cost_told,
+    "cost_words": cost_words,
     "expected_cost": expected_cost,
     "share": format_share,
     "share_range": format_share_range,

@@ -109,13 +109,13 @@ class Sessions:
                     raise translate(error, password=self._password) from None
                 self._answers = False
                 if time.monotonic() >= until:
-                    raise self._told(error) from None
+                    raise self._plain(error) from None
             else:
                 self._answers = True
                 return result
             time.sleep(_PAUSE)
 
-    def _told(self, error: psycopg.Error | PoolTimeout) -> AFDPError:
+    def _plain(self, error: psycopg.Error | PoolTimeout) -> AFDPError:
         if isinstance(error, PoolTimeout):
             return StoreError("PostgreSQL does not answer: no connection can be made")
         return translate(error, password=self._password)

@@ -79,12 +79,12 @@ class Writer:
         batch: list[_Job] = []
         try:
             while batch := self._take():
-                self._tell(self._commit(batch))
+                self._answer(self._commit(batch))
         finally:
             with self._ending:
                 self._ended = True
             left = [*batch, *self._waiting()]
-            self._tell([_Answer(job, error=StoreError("the store's writer has ended")) for job in left])
+            self._answer([_Answer(job, error=StoreError("the store's writer has ended")) for job in left])
 
     def _take(self) -> list[_Job]:
         """What waits now, up to a batch; at least one, nothing at the end."""
@@ -127,7 +127,7 @@ class Writer:
         self._connection.execute("RELEASE job")
         return answer
 
-    def _tell(self, answers: list[_Answer]) -> None:
+    def _answer(self, answers: list[_Answer]) -> None:
         with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
             self._loop.call_soon_threadsafe(self._resolve, answers)
 
