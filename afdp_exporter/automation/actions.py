@@ -27,6 +27,8 @@ from afdp_exporter.model import (
     GateVerdict,
     Impact,
     LevelChange,
+    LookState,
+    Outcome,
     Phase,
     ShiftState,
     Status,
@@ -213,6 +215,8 @@ class Actions:
             kept_back = obstacle or _Obstacle(_NO_WAY)
             await self._move(action, ActionState.SKIPPED, kept_back.reason, breaker=kept_back.breaker)
             return
+        if action.approved_by is None and not action.dry_run and await self._is_blind(deployment):
+            return  # until its source is back, or the verdict is too old
         claimed = await self._move(action, ActionState.CLAIMED, "its preconditions are looked at")
         try:
             plan = await way.executor.check(_order(deployment, self.clock()))
@@ -252,9 +256,25 @@ class Actions:
         newer = [each for each in page.deployments if each.started_at > deployment.started_at and not each.planned]
         if newer:
             return _Obstacle(f"{newer[0].name} was deployed since then")
-        return None if action.approved_by is not None or action.dry_run else await self._breaker(action, now)
+        asked = action.approved_by is not None or action.dry_run
+        return None if asked else await self._breaker(action, deployment, now)
 
-    async def _breaker(self, action: Action, now: datetime) -> "_Obstacle | None":
+    async def _is_blind(self, deployment: Deployment) -> bool:
+        """Whether a check of it that is due waits for a source: the verdict rests on what may be over."""
+        looks = await self.store.looks.of_deployment(deployment.id)
+        return any(look.state is LookState.WAITING and look.due_at <= self.clock() for look in looks)
+
+    async def _led_back_to(self, deployment: Deployment) -> Outcome | None:
+        """What became of the version before, when it was deployed last; None where that is not known."""
+        past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
+        same = [each for each in past if each.deployment.version == deployment.previous_version]
+        here = [each for each in same if each.deployment.same_target(deployment)]
+        return here[-1].decision.outcome if here else None
+
+    async def _breaker(self, action: Action, deployment: Deployment, now: datetime) -> "_Obstacle | None":
+        """Why it is not begun without a person."""
+        if await self._led_back_to(deployment) is Outcome.FAILURE:
+            return _Obstacle(f"{deployment.previous_version}, which it would lead back to, failed itself")
         recent = [
             each
             for each in await self.store.automation.actions(since=now - _SERVICE_PAUSE)

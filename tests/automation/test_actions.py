@@ -305,6 +305,40 @@ async def test_below_level_four_nothing_is_begun_without_a_person(
             await actions.refuse(found[0].id, by="bob")
 
 
+async def test_nothing_is_taken_back_to_a_version_that_failed_itself_unless_a_person_wants_it(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    at = NOON - 3 * 60 * MINUTE
+    await failed(store, "d1", version="v1", previous_version="v0", started_at=at, finished_at=at)
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    await actions.decide(bad.id)
+    await actions.work()
+    (action,) = await store.automation.actions()
+    assert (action.state, target.calls) == (ActionState.SKIPPED, 0)
+    assert "v1, which it would lead back to, failed itself" in action.trail[-1].reason
+
+
+async def test_while_a_check_waits_for_its_source_nothing_is_begun(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    look = Look(deployment_id=bad.id, after=10 * MINUTE, due_at=NOON + MINUTE)
+    await store.deployments.amend(bad.id, lambda known: Amendment(deployment=known, looks=(look,)))
+    actions = acting(target, now=NOON + 2 * MINUTE)
+    await actions.decide(bad.id)
+    (taken,) = await claim_looks(store, NOON + 2 * MINUTE, limit=1, lease=MINUTE)
+    await store.looks.postpone(taken, NOON + 3 * MINUTE, "prometheus is away")
+    await actions.work()
+    assert (await states(store))[-1] is ActionState.PROPOSED
+    assert target.checks == 0
+    (taken,) = await claim_looks(store, NOON + 4 * MINUTE, limit=1, lease=MINUTE)
+    found = impact(bad.id, ShiftState.ACTIVE, at=NOON + 4 * MINUTE)
+    await store.looks.finish(replace(taken, state=LookState.DONE, done_at=NOON + 4 * MINUTE), found)
+    await acting(target, now=NOON + 5 * MINUTE).work()
+    assert target.calls == 1
+
+
 async def test_what_waits_for_a_person_is_begun_once_the_level_lets_it(
     store: SQLiteStore, acting: Callable[..., Actions]
 ) -> None:
