@@ -330,7 +330,7 @@ class Actions:
             currency = impact.costs[0].currency if impact is not None and impact.costs else None
             await self._move(
                 action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}",
-                spent=self._cost(action, currency), currency=currency,
+                spent=self._cost(action.service, action.environment, currency), currency=currency,
             )  # fmt: skip
         elif passed > _UNSEEN:
             await self._move(action, ActionState.UNKNOWN, "no check has seen whether the metrics are back")
@@ -343,15 +343,15 @@ class Actions:
             if shown is False:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
 
-    def _cost(self, action: Action, currency: str | None) -> float | None:
+    def _cost(self, service: str, environment: str, currency: str | None) -> float | None:
         """What a rollback of the service costs, as far as that is configured or known."""
-        configured = self.settings(action.service).rollback_cost
+        configured = self.settings(service).rollback_cost
         if configured is not None or currency is None:
             return configured
-        return self.gatekeeper.levels.experience(action.service, action.environment).rollback_cost(currency)
+        return self.gatekeeper.levels.experience(service, environment).rollback_cost(currency)
 
     async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
-        """The loss that the rollback has surely spared, for the books."""
+        """The loss that the rollback has surely spared, and what it cost itself, for the books."""
         past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
         taken_back = {each.deployment_id for each in await self.store.automation.actions() if each.begun}
         past = [each for each in past if each.deployment.id not in taken_back]
@@ -363,7 +363,10 @@ class Actions:
         )
         if spared is None:
             return {}
-        return {"prevented": spared.amount, "currency": spared.currency, "arithmetic": spared.sentence}
+        cost = self._cost(deployment.service, deployment.environment, spared.currency)
+        return {
+            "prevented": spared.amount, "spent": cost, "currency": spared.currency, "arithmetic": spared.sentence,
+        }  # fmt: skip
 
     async def _record(self, action: Action, deployment: Deployment) -> None:
         """The rollback is a deployment of its own, and the bad one was rolled back."""

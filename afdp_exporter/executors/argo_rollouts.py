@@ -14,9 +14,9 @@ _HASH = "rollouts-pod-template-hash"
 
 @dataclass(frozen=True, kw_only=True)
 class ArgoRollouts(Cluster):
-    """A Rollout named `name` in `namespace`; both may hold `$service` and `$environment`."""
+    """A Rollout named `target` in `namespace`; both may hold `$service` and `$environment`."""
 
-    name: str = "$service"
+    target: str = "$service"
 
     async def check(self, order: Order) -> Plan:
         """As `Executor.check`."""
@@ -59,7 +59,7 @@ class ArgoRollouts(Cluster):
 
     def _path(self, order: Order) -> str:
         place = f"/apis/argoproj.io/v1alpha1/namespaces/{order.fill(self.namespace)}"
-        return f"{place}/rollouts/{order.fill(self.name)}"
+        return f"{place}/rollouts/{order.fill(self.target)}"
 
     async def _undo(self, path: str, found: Mapping[str, Any], order: Order) -> Plan:
         namespace, uid = found["metadata"]["namespace"], found["metadata"]["uid"]

@@ -15,12 +15,12 @@ _STOP, _UPDATE = "StopServiceDeployment", "UpdateService"
 
 @dataclass(frozen=True, kw_only=True)
 class ECS(AWS):
-    """The service `name` in `cluster`; both may hold `$service` and `$environment`."""
+    """The service `target` in `cluster`; both may hold `$service` and `$environment`."""
 
     service: ClassVar[str] = "ecs"
 
     cluster: str = "$environment"
-    name: str = "$service"
+    target: str = "$service"
 
     async def check(self, order: Order) -> Plan:
         """As `Executor.check`."""
@@ -41,13 +41,13 @@ class ECS(AWS):
         if status in _RUNNING:
             request = self.request(_STOP, serviceDeploymentArn=arn, stopType="ROLLBACK")
         else:
-            place = {"cluster": order.fill(self.cluster), "service": order.fill(self.name)}
+            place = {"cluster": order.fill(self.cluster), "service": order.fill(self.target)}
             request = self.request(_UPDATE, **place, taskDefinition=target)
         if target == known["taskDefinition"]:
             raise ActionRefused(f"{arn} changed no task definition")
         return Plan(
             order=order,
-            sentence=f"{order.fill(self.name)} from {known['taskDefinition']} back to {target}",
+            sentence=f"{order.fill(self.target)} from {known['taskDefinition']} back to {target}",
             request=request,
             seen={"deployment": arn, "status": status, "target": target},
         )
@@ -73,7 +73,7 @@ class ECS(AWS):
 
     async def _newest(self, order: Order) -> dict[str, Any]:
         """The newest deployment of the service. Raises ActionRefused where there is none."""
-        cluster, name = order.fill(self.cluster), order.fill(self.name)
+        cluster, name = order.fill(self.cluster), order.fill(self.target)
         listed = await self.listed(
             "ListServiceDeployments", "serviceDeployments", ("nextToken", "nextToken"), cluster=cluster, service=name
         )

@@ -16,13 +16,13 @@ _KINDS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Flux(Cluster):
-    """A HelmRelease or Kustomization named `name` in `namespace`; both may hold `$service` and `$environment`.
+    """A HelmRelease or Kustomization named `target` in `namespace`; both may hold `$service` and `$environment`.
 
     With `chart_version` a HelmRelease is also pinned to the version before; without, it only stays as it is.
     """
 
     workload: Literal["helmrelease", "kustomization"] = "helmrelease"
-    name: str = "$service"
+    target: str = "$service"
     chart_version: bool = False
 
     async def check(self, order: Order) -> Plan:
@@ -59,7 +59,7 @@ class Flux(Cluster):
         return True if history and history[0].get("chartVersion") == wanted else None
 
     def _path(self, order: Order) -> str:
-        return _KINDS[self.workload].format(namespace=order.fill(self.namespace), name=order.fill(self.name))
+        return _KINDS[self.workload].format(namespace=order.fill(self.namespace), name=order.fill(self.target))
 
     def _before(self, found: Mapping[str, Any], path: str, order: Order) -> str:
         history = [entry.get("chartVersion") for entry in (found.get("status") or {}).get("history") or []]

@@ -24,10 +24,10 @@ MARK = "afdp.io/rolled-back"
 
 @dataclass(frozen=True, kw_only=True)
 class Kubernetes(Cluster):
-    """A workload named `name` in `namespace`; both may hold `$service` and `$environment`."""
+    """A workload named `target` in `namespace`; both may hold `$service` and `$environment`."""
 
     workload: Literal["deployment", "statefulset", "daemonset"] = "deployment"
-    name: str = "$service"
+    target: str = "$service"
 
     async def check(self, order: Order) -> Plan:
         """As `Executor.check`."""
@@ -66,7 +66,7 @@ class Kubernetes(Cluster):
 
     def _path(self, order: Order) -> str:
         place = f"/apis/apps/v1/namespaces/{order.fill(self.namespace)}"
-        return f"{place}/{self.workload}s/{order.fill(self.name)}"
+        return f"{place}/{self.workload}s/{order.fill(self.target)}"
 
     async def _undo(self, path: str, found: Mapping[str, Any], order: Order) -> Plan:
         owned = await self._owned(path, found, "replicasets")

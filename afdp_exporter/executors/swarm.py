@@ -16,12 +16,12 @@ _BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
 
 @dataclass(frozen=True, kw_only=True)
 class Swarm:
-    """The service named `name` (it may hold `$service` and `$environment`), by the engine of a manager at `url`."""
+    """The service named `target` (it may hold `$service` and `$environment`), by the engine of a manager at `url`."""
 
     __pydantic_config__: ClassVar = STRICT
 
     url: str = "unix:///var/run/docker.sock"
-    name: str = "$service"
+    target: str = "$service"
 
     async def check(self, order: Order) -> Plan:
         """As `Executor.check`."""
@@ -80,10 +80,10 @@ class Swarm:
     async def _service(self, order: Order) -> dict[str, Any]:
         try:
             async with Docker(url=self.url) as docker:
-                return dict(await docker.services.inspect(order.fill(self.name)))
+                return dict(await docker.services.inspect(order.fill(self.target)))
         except DockerError as error:
             if error.status == 404:
-                raise ActionRefused(f"there is no service {order.fill(self.name)}") from None
+                raise ActionRefused(f"there is no service {order.fill(self.target)}") from None
             raise ActionUnknown(f"the engine answers {error.status}: {error.message}") from None
         except _BROKEN as error:
             raise ActionUnknown(f"the engine cannot be read: {type(error).__name__}") from None

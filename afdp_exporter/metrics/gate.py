@@ -7,7 +7,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from afdp_exporter.metrics.exemplars import of_deployment
-from afdp_exporter.model import Action, GateDecision
+from afdp_exporter.model import Action, ActionState, GateDecision
 
 _SHOWN = 1000  # newest decisions
 _VERDICT = ("deployment_id", "service", "environment", "verdict")
@@ -94,7 +94,8 @@ class Gate(Collector):
         if action.prevented is not None:
             self._prevented.labels(action.service, action.environment, action.currency).inc(action.prevented)
         if action.spent is not None:
-            self._spent.labels(action.service, action.environment, action.currency, "wrong_rollback").inc(action.spent)
+            reason = "wrong_rollback" if action.state is ActionState.NOT_EFFECTIVE else "rollback"
+            self._spent.labels(action.service, action.environment, action.currency, reason).inc(action.spent)
 
     def took(self, seconds: float) -> None:
         """An answer took that long."""

@@ -67,7 +67,7 @@ class Action:
     request: Mapping[str, Any] = field(default_factory=dict)
     answer: Mapping[str, Any] = field(default_factory=dict)
     prevented: float | None = None  # money at its lower point, booked once the metrics are back
-    spent: float | None = None  # money that a wrong action cost
+    spent: float | None = None  # money that it cost itself
     currency: str | None = None
     arithmetic: str | None = None  # how the amount comes about, as a sentence
     trail: tuple[TrailEntry, ...] = ()

@@ -169,7 +169,7 @@ async def test_a_real_swarm_is_taken_back_once_by_two_exporters(
     await swarm.create("checkout-of-actions", "v1")
     await swarm.update("checkout-of-actions", "v2")
     bad = await failed(store)
-    executor = build("executors", "swarm", {"url": swarm.url, "name": "$service-of-actions"}, "")
+    executor = build("executors", "swarm", {"url": swarm.url, "target": "$service-of-actions"}, "")
     exporters = [acting(executor), acting(executor)]
     for _ in range(3):
         await asyncio.gather(*(each.decide(bad.id) for each in exporters))

@@ -1,8 +1,9 @@
 """Every executor through one table: once, twice, stale, refused, unknown, dry; and what each must not touch."""
 
 import asyncio
+import importlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 from afdp_exporter.errors import ActionRefused, ActionUnknown
-from afdp_exporter.executors import Executor, Order, Plan
+from afdp_exporter.executors import Executor, Order, Plan, Scope
 from afdp_exporter.settings import build, kinds
 from executors.aws_targets import (
     AppConfigCompleteTarget,
@@ -99,6 +100,13 @@ async def row(
 
 def test_every_kind_is_in_the_table() -> None:
     assert {row.kind for row in TABLE} | PROGRAMS == set(kinds("executors"))
+
+
+@pytest.mark.parametrize("kind", kinds("executors"))
+def test_every_setting_of_a_kind_can_be_configured(kind: str) -> None:
+    plugin = importlib.import_module(f"afdp_exporter.executors.{kind}").PLUGIN
+    settings = {each.name for each in fields(plugin)}
+    assert not settings & {"name", "kind", *(each.name for each in fields(Scope))}  # which the block itself takes
 
 
 async def test_once_it_returns_and_shows_it(row: tuple[Row, Any, Executor]) -> None:

@@ -1,0 +1,32 @@
+"""What automation was worth and what it cost, as it is counted."""
+
+from prometheus_client import CollectorRegistry
+
+from afdp_exporter.metrics.gate import Gate
+from afdp_exporter.model import Action, ActionState
+from gated import NOON
+
+PLACE = {"service": "checkout", "environment": "production", "currency": "USD"}
+
+
+def rolled_back(number: int, state: ActionState, *, prevented: float | None = None) -> Action:
+    return Action(
+        id=f"a{number}", deployment_id=f"d{number}", service="checkout", environment="production", kind="rollback",
+        executor="cluster", state=state, level=5, reason="slower", decided_at=NOON, prevented=prevented, spent=10.0,
+        currency="USD",
+    )  # fmt: skip
+
+
+def test_each_rollback_is_booked_once_with_whether_it_helped() -> None:
+    registry = CollectorRegistry()
+    gate = Gate(registry, registry)
+    for each in (
+        rolled_back(1, ActionState.VERIFIED, prevented=100.0),
+        rolled_back(2, ActionState.VERIFIED, prevented=0.0),
+        rolled_back(3, ActionState.NOT_EFFECTIVE),
+    ):
+        gate.booked(each)
+        gate.booked(each)  # after a start all are told again
+    assert registry.get_sample_value("afdp_prevented_cost_total", PLACE) == 100.0
+    for reason, cost in (("rollback", 20.0), ("wrong_rollback", 10.0)):
+        assert registry.get_sample_value("afdp_automation_cost_total", PLACE | {"reason": reason}) == cost
