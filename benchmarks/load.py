@@ -215,7 +215,7 @@ def _print(row: str, load: Load, pid: int, share: float, recent: int) -> None:
 async def answers(address: str) -> None:
     """Wait until a server answers."""
     async with ClientSession() as session:
-        for _ in range(600):
+        for _ in range(3000):
             try:
                 async with session.get(f"{address}/-/ready"):
                     return

@@ -3,8 +3,8 @@
 The deployments are a function of the *set* of announcements, so that order, delay and repetition cannot matter. They
 are laid out by the clock of their sender; of two that say the same thing differently the later one holds.
 
-A rollout that succeeded is over. A later start is another rollout's or an autoscaler's, and a state observed later is
-an outage's: neither changes it. What failed may still get well.
+A rollout that succeeded is over. A later start is another rollout's or an autoscaler's, and a state observed later, or
+a failure reported days later, is an outage's: none of them changes it. What failed may still get well.
 """
 
 import hashlib
@@ -35,6 +35,9 @@ _STRAGGLES = timedelta(minutes=1)
 """How much later than its end a start may seem by the clocks of sender and exporter."""
 _SETTLES = timedelta(minutes=15)
 """How long after its end a state still belongs to the rollout: Kubernetes calls a rollout stuck after 10 minutes."""
+
+_VERIFIED = timedelta(days=1)
+"""How long after its success a rollout may still be reported as failed, as by the tests that follow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +228,9 @@ def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at
         return not succeeded and step.recurrence is not Recurrence.RESTARTS
     if step.status is Status.SUCCEEDED:
         return not succeeded
-    return not step.observed or at - end <= _SETTLES
+    if step.observed:
+        return at - end <= _SETTLES
+    return step.status is not Status.FAILED or at - end <= _VERIFIED
 
 
 def _newest(announced: Sequence[Announcement], name: str, *, of_origin: bool = False) -> Any:  # noqa: ANN401 - any field

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import State, read_status, read_time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import digest, read_json
@@ -42,7 +42,8 @@ class Generic:
 
     A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by a signature in
     `signature_header`: the HMAC of what `signed` says, or with the encoding `jws` a JSON Web Signature. `name` tells
-    several such senders apart.
+    several such senders apart. With `restarts` an id that starts again after its end is another rollout: a pipeline
+    that is run once more under its own number.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -58,6 +59,7 @@ class Generic:
     signature_encoding: Literal["hex", "base64", "jws"] = "hex"
     signed: str = "{body}"
     timestamp_header: str | None = None
+    restarts: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.fields if name not in _FIELDS]
@@ -98,10 +100,13 @@ class Generic:
         if status is None:
             return [Ignored(reason=f"the state {word[:100]!a} is none that states or the usual words know")]
         times = {name: _time(name, found[name]) for name in _TIMES if name in found}
+        key = str(found["id"])
         return [
             Announcement(
                 sender=self.name,
-                key=str(found["id"]),
+                key=key,
+                thread=f"{key}:runs" if self.restarts else None,
+                recurrence=Recurrence.RESTARTS if self.restarts else Recurrence.ONCE,
                 event=str(found["event"]) if "event" in found else digest(status, times.get("at")),
                 status=status,
                 origin=Origin(**_texts(found, _ORIGIN), labels=_texts(_all(self.labels, content), self.labels)),
