@@ -187,9 +187,12 @@ class _Changes:
     def compare(self, comparison: _Comparison, *, shortfall: bool) -> SeasonalChange | None:
         """What is usual with one period; None where too little can be compared, or it explains nothing.
 
-        Asked about is the change, or the `shortfall` of a movement to the other side.
+        Asked about is the change, or the `shortfall` of the movement to the other side that was forecast.
         """
-        asked, side = (self.apart, -1.0) if shortfall else (self.change, 1.0)
+        forecast = self.apart - self.change
+        if shortfall and forecast < SAME * self.apart:
+            return None
+        asked, side = (forecast, -1.0) if shortfall else (self.change, 1.0)
         longest = self.begin - self.lead - self.back if shortfall else self.begin
         lags = np.array([k for k in comparison.lags if self.length + self.shifts[-1] < k <= longest], dtype=np.int64)
         if asked <= 0.0 or len(lags) < comparison.least:
