@@ -3,9 +3,11 @@
 import subprocess
 import threading
 from collections.abc import Iterator
+from cProfile import Profile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from pstats import Stats
 from typing import Any
 
 import pytest
@@ -228,6 +230,17 @@ def test_two_shifts_of_one_metric_are_one_series() -> None:
     metrics = instruments()
     metrics.show(deployment(), impact("d1", shift(), shift(change=1.0)))
     assert len(samples(metrics.render()[0])["afdp_impact_change"]) == 1
+
+
+def test_a_scrape_puts_together_what_was_rendered_when_it_changed() -> None:
+    metrics, scraping = instruments(), Profile()
+    for number in range(300):
+        shifts = (shift("latency_seconds"), shift("error_ratio"))
+        metrics.show(deployment(f"d{number}", service=f"s{number}"), impact(f"d{number}", *shifts))
+    page, _ = scraping.runcall(metrics.render)
+    lines = len(page.splitlines())
+    assert lines > 300 * 20
+    assert Stats(scraping).total_calls < 3 * lines
 
 
 @given(order=st.permutations(range(8)), per_service=st.integers(1, 8))

@@ -20,6 +20,7 @@ from afdp_exporter.store.memory.jobs import MemoryJobs, MemoryLooks, MemoryNotic
 from afdp_exporter.tracking.feeding import Feeding
 from simulation.conditions import Fault
 from simulation.disk import MemoryDisk
+from simulation.sqlite_disk import SQLiteDisk
 from simulation.world import Builders
 
 
@@ -95,6 +96,15 @@ def heartbeat_revives(builders: Builders) -> None:
 def answered_before_the_commit(builders: Builders) -> None:
     """A sender has its answer a moment before its deployment is on disk."""
     builders.answers_first = frozenset({"record", "apply_announcement", "amend"})
+
+
+class _Unsynced(SQLiteDisk):
+    synchronous = "OFF"
+
+
+def commits_are_not_synced(builders: Builders) -> None:
+    """A sender has its answer while its deployment is in the memory of the machine alone."""
+    builders.disk = _Unsynced
 
 
 class _Deaf(Runner):
@@ -213,6 +223,7 @@ DEFECTS: dict[str, tuple[Callable[[Builders], None], frozenset[Fault]]] = {
         (standing_still_is_forgotten, frozenset({Fault.PAUSE})),
         (finish_asks_for_no_token, _TAKEN_OVER),
         (answered_before_the_commit, frozenset({Fault.CRASH})),
+        (commits_are_not_synced, frozenset({Fault.CRASH})),
         (wake_up_is_missed, frozenset({Fault.STOP})),
         (noticed_before_the_row, frozenset({Fault.CRASH})),
         (follower_skips_on_error, _STORE),

@@ -58,6 +58,8 @@ class _Reader:
 class SQLiteDisk(Disk):
     """One file; the episodes of a run say when its disk is in trouble."""
 
+    synchronous = "FULL"
+
     def __init__(self) -> None:
         self._undo = ExitStack()
         self._folder = Path(self._undo.enter_context(TemporaryDirectory()))
@@ -126,6 +128,7 @@ class SQLiteDisk(Disk):
         writes = _open_writer(path)
         self._connections = (writes,)
         writes.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
+        writes.execute(f"PRAGMA synchronous = {self.synchronous}")
         self._connections = (writes, open_reader(path))
         self._writer = _AtOnce(writes)
         self.store = SQLPorts(self._writer, _Reader(self._connections[1]), lambda: self._writer.written)  # type: ignore[assignment]

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from afdp_exporter.config import Config, Policy
-from afdp_exporter.errors import AFDPError, StoreError
+from afdp_exporter.errors import AFDPError, StoreDamaged, StoreError
 from afdp_exporter.handlers.context import AppContext
 from afdp_exporter.impact.story import headline
 from afdp_exporter.jobs import Kind
@@ -192,6 +192,9 @@ class World:
             if self.count == 1:
                 try:
                     self.disk.reopened()
+                except StoreDamaged as error:
+                    self.oracle.found = self.oracle.found or f"the store is damaged: {error}"
+                    return
                 except StoreError:  # it says so in a line, and is started again
                     await asyncio.sleep(MINUTE * (0.5 + self.chance.random()))
                     continue
