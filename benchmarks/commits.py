@@ -102,6 +102,14 @@ def slope(said: np.ndarray, came: np.ndarray) -> float:
     return float(weights[1])
 
 
+def doubt(said: Sequence[np.ndarray], came: Sequence[np.ndarray]) -> float:
+    """The standard error of the slope, from draws drawn again: the cases of one draw are alike."""
+    chance = np.random.default_rng(0)
+    again = [chance.integers(len(said), size=len(said)) for _ in range(100)]
+    slopes = [slope(*(np.concatenate([side[one] for one in draw]) for side in (said, came))) for draw in again]
+    return float(np.std(slopes))
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -127,9 +135,9 @@ def main() -> None:
             whole = np.concatenate(values)
             high = whole > 0.6
             share = f"{every[high].mean():.2f} of {int(high.sum())}" if high.any() else "none"
+            bent = f"slope {slope(whole, every):.2f} ({doubt(values, came):.2f})"
             print(
-                f"n {size:4d} {name:20s} Brier {np.mean(brier[name]):.4f}, slope {slope(whole, every):.2f}, "
-                f"risks above 60 % that came: {share}"
+                f"n {size:4d} {name:20s} Brier {np.mean(brier[name]):.4f}, {bent}, risks above 60 % that came: {share}"
             )
 
 

@@ -3,24 +3,29 @@
     python benchmarks/prediction.py --worlds 60 --seed 700000
 
 Every figure is a mean over worlds that were used for no decision about the method; choose another `--seed` for others.
-The oracle knows the planted law and nothing of chance.
+The oracle knows the planted law and nothing of chance; scikit-learn's logistic regression and gradient boosting learn
+from the same cases and columns.
 """
 
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
+from commits import slope
 from planted_worlds import EFFECTS, LATENCY, NULLS, SESSIONS, World, acting_traits, world
 from scipy.stats import rankdata
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
 
 from afdp_exporter.model import (
     CalendarEntry,
     CalendarEntryKind,
     Context,
+    Deployment,
     Pattern,
     PatternKind,
     TrainingExample,
@@ -34,6 +39,10 @@ from afdp_exporter.patterns.models.training import Model, group_of
 
 SIZES = {"3 to 8": (3, 5, 8), "9 to 18": (9, 12, 15), "19 to 59": (19, 30), "60 to 300": (60, 150, 300)}
 FRESH = 330
+LEARNED = (15, 40, 150)
+"""Cases from which the risk is learned."""
+HIGH = 0.6
+"""Of the risks above it, at least half should come."""
 NAMES = {
     "database": ("change_types", "database"),
     "monday": ("weekday", "Monday"),
@@ -62,6 +71,8 @@ def learn(history: Sequence[TrainingExample], case: TrainingExample) -> Model:
 
 def coverage(one: World, tally: Tally) -> None:
     """Whether what then happened lay inside the ranges, for growing histories."""
+    spread = {name: float(np.nanstd(targets.changes(one.cases, name).values)) for name in (LATENCY, SESSIONS)}
+    dollars = float(np.nanstd(targets.costs(one.cases, "USD").values))
     for bucket, sizes in SIZES.items():
         for n in sizes:
             first = one.cases[n]
@@ -72,6 +83,7 @@ def coverage(one: World, tally: Tally) -> None:
                 happened = {name: targets.changes([case], name).values[0] for name in (LATENCY, SESSIONS)}
                 for name, reach in answer.metrics.items():
                     tally.add(f"cover {bucket}", reach.low <= happened[name] <= reach.high)
+                    tally.add(f"width {bucket}", (reach.high - reach.low) / spread[name])
                 if answer.cost is not None:
                     value = targets.cost_of(case, "USD")
                     name = "cover cost that moved" if value else "cover cost of nothing"
@@ -79,6 +91,7 @@ def coverage(one: World, tally: Tally) -> None:
                     if one.law.family != "two-part":
                         reach = answer.cost.per_hour
                         tally.add(f"cover {bucket}", reach.low <= value <= reach.high)
+                        tally.add(f"width {bucket}", (reach.high - reach.low) / dollars)
 
 
 def risk(one: World, n: int, tally: Tally) -> None:
@@ -88,15 +101,59 @@ def risk(one: World, n: int, tally: Tally) -> None:
     if not 0 < happened.sum() < happened.size:
         return
     models = {name: learn(one.cases[:n], _at_home(one.cases[n], name)) for name in one.law.services}
-    risks = np.array([_risk(models[one.cases[place].deployment.service], one.cases[place]) for place in fresh])
-    oracle = np.array([one.law.risk(one.truth[place], one.cases[place].deployment.service) for place in fresh])
-    base = float(np.mean([case.impact.outcome in TROUBLE for case in one.cases[:n]]))
-    for who, values in (("ours", risks), ("oracle", oracle)):
-        tally.add(f"auc {n} {who}", auc(values, happened))
+    said = {
+        "ours": np.array([_risk(models[one.cases[place].deployment.service], one.cases[place]) for place in fresh]),
+        "oracle": np.array([one.law.risk(one.truth[place], one.cases[place].deployment.service) for place in fresh]),
+        "base": np.full(FRESH, np.mean([case.impact.outcome in TROUBLE for case in one.cases[:n]])),
+        **_others(models[one.cases[n].deployment.service], one, n),
+    }
+    for who, values in said.items():
         tally.add(f"brier {n} {who}", float(np.mean((values - happened) ** 2)))
+        if who != "base":
+            tally.add(f"auc {n} {who}", auc(values, happened))
         for share in (0.1, 0.5):
             tally.add(f"caught {share} {n} {who}", caught(values, happened, share))
-    tally.add(f"brier {n} base", float(np.mean((base - happened) ** 2)))
+        tally.add(f"said {n} {who}", *values)
+    tally.add(f"came {n}", *happened)
+
+
+def _others(model: Model, one: World, n: int) -> dict[str, np.ndarray]:
+    """What scikit-learn's learners say of the fresh cases, from the columns that ours knows at home."""
+    rows = model.design.rows([example_features(case) for case in one.cases], [group_of(case) for case in one.cases])
+    came = np.array([case.impact.outcome in TROUBLE for case in one.cases[:n]], dtype=float)
+    spread = np.where(rows[:n].std(axis=0) > 0, rows[:n].std(axis=0), 1.0)
+    learners: Mapping[str, LogisticRegression | GradientBoostingClassifier] = {
+        "regression": LogisticRegression(C=0.1, max_iter=500),
+        "boosting": GradientBoostingClassifier(random_state=0),
+    }
+    if not 0 < came.sum() < n:
+        return {name: np.full(FRESH, came.mean()) for name in learners}
+    rows = rows / spread
+    return {
+        name: learner.fit(rows[:n], came).predict_proba(rows[n : n + FRESH])[:, 1] for name, learner in learners.items()
+    }
+
+
+def unreported(one: World, n: int, tally: Tally) -> None:
+    """How much nearer to the service's own rate a risk is, and how much wider its range, where a field is left out."""
+    model = learn(one.cases[:n], one.cases[n])
+    home = one.cases[n].deployment.service
+    own = [case.impact.outcome in TROUBLE for case in one.cases[:n] if case.deployment.service == home]
+    for case in [case for case in one.cases[n:] if case.deployment.service == home][:20]:
+        whole = predict(model, case.deployment, case.context).risk
+        for name in ("change_types", "strategy", "actor", *sorted(case.deployment.traits), "all"):
+            less = predict(model, _without(case, name), case.context).risk
+            tally.add("nearer", abs(whole.median - np.mean(own)) - abs(less.median - np.mean(own)))
+            tally.add(f"wider without {name}", (less.high - less.low) - (whole.high - whole.low))
+        tally.add("off the rate", less.median - float(np.mean(own)))
+
+
+def _without(case: TrainingExample, name: str) -> Deployment:
+    """The deployment without one of its fields, or without `all`."""
+    traits = {key: value for key, value in case.deployment.traits.items() if name not in {key, "all"}}
+    absent = {"change_types": (), "strategy": None, "actor": None}
+    changes = {key: value for key, value in absent.items() if name in {key, "all"}}
+    return replace(case.deployment, traits=traits, **changes)
 
 
 def _at_home(case: TrainingExample, service: str) -> TrainingExample:
@@ -204,8 +261,9 @@ def run(worlds: int, seed: int) -> Tally:
     for number in range(worlds):
         one = world(seed + number, 300 + 60)
         coverage(one, tally)
-        for n in (15, 150):
+        for n in LEARNED:
             risk(world(seed + number, n + FRESH), n, tally)
+        unreported(one, 150, tally)
         patterns(one, int(sizes[number]), tally)
         windows(one, max(int(sizes[number]), 100), tally)
     return tally
@@ -233,6 +291,21 @@ def verdicts(tally: Tally) -> list[tuple[str, str, str, bool]]:
         value = (base - tally.mean(f"brier {n} ours")) / (base - tally.mean(f"brier {n} oracle"))
         text = f"Brier score at n = {n}, of the way from the base rate"
         lines.append((text, f">= {100 * target:.0f} %", f"{100 * value:.0f} %", value >= target))
+    for n in LEARNED:
+        value = slope(np.array(tally.counted[f"said {n} ours"]), np.array(tally.counted[f"came {n}"]))
+        text = f"calibration slope at n = {n}"
+        lines.append((text, "0.8 to 1.25", f"{value:.2f}", 0.8 <= value <= 1.25))
+    said = np.concatenate([tally.counted[f"said {n} ours"] for n in LEARNED])
+    value = float(np.concatenate([tally.counted[f"came {n}"] for n in LEARNED])[said > HIGH].mean())
+    lines.append(("of the risks above 60 %, came", ">= 50 %", f"{100 * value:.0f} %", value >= 0.5))
+    for name in sorted(each for each in tally.counted if each.startswith("wider without ")):
+        value = tally.mean(name)
+        text = f"range of the risk {name}, points"
+        lines.append((text, "> 0", f"{100 * value:.1f}", value > 0))
+    value = tally.mean("off the rate")
+    lines.append(
+        ("risk with nothing reported off the rate, points", "-5 to 5", f"{100 * value:.1f}", abs(value) < 0.03)
+    )
     value = tally.mean("found")
     lines.append(("planted patterns with 15 cases found", ">= 80 %", f"{100 * value:.0f} %", value >= 0.8))
     value = tally.mean("null claimed")
@@ -251,9 +324,22 @@ def details(tally: Tally) -> list[str]:
         f"multipliers within 30 %: {100 * within:.0f} % of {len(tally.counted['multiplier'])}",
         f"cost intervals cover what cost something: {100 * tally.mean('cover cost that moved'):.1f} %",
         f"cost intervals cover what cost nothing: {100 * tally.mean('cover cost of nothing'):.1f} %",
-        f"AUC at n = 150: {tally.mean('auc 150 ours'):.3f}, oracle {tally.mean('auc 150 oracle'):.3f}",
         f"windows judged: {len(tally.counted['regret'])}",
     ]
+    lines += [
+        f"mean width in standard deviations of the figure, n {name}: {tally.mean(f'width {name}'):.2f}"
+        for name in SIZES
+    ]
+    for n in LEARNED:
+        scores = ", ".join(
+            f"{who} {tally.mean(f'brier {n} {who}'):.4f}"
+            for who in ("ours", "regression", "boosting", "base", "oracle")
+        )
+        lines.append(f"Brier score at n = {n}: {scores}")
+    ranked = ", ".join(
+        f"{who} {tally.mean(f'auc 150 {who}'):.3f}" for who in ("ours", "regression", "boosting", "oracle")
+    )
+    lines.append(f"AUC at n = 150: {ranked}")
     parts = [name for name in sorted(tally.counted) if name.startswith(("found ", "multiplier "))]
     return lines + [f"{name}: {tally.mean(name):.2f} (n = {len(tally.counted[name])})" for name in parts]
 

@@ -27,6 +27,9 @@ from afdp_exporter.patterns.models.targets import AsinhTransform, TargetValues
 
 ENOUGH = 3
 """The fewest cases that a prediction may rest on."""
+LEAST_SPREAD = 0.5
+"""The least spread of a fit that left cases out, against that of the whole one: without the only case that ever moved
+there seems to be no noise at all, and that case would lie thousands of spreads away."""
 EXPECTED_MOVE = 0.3
 """The prior: this share of deployments moves a given figure."""
 CLEAR = 2.0
@@ -77,7 +80,8 @@ def fit_hurdle(
     scale, line = _fit_size(figures.values[used], table[used], groups, data.sample_weight[used])
     scaled = np.where(used, scale.transform(figures.values), np.nan)
     unseen = ridge.leave_one_out(line, table, scaled, groups, data.sample_weight)
-    errors = ((scaled - unseen.mean) / unseen.predictive_sd)[used]
+    spread = np.maximum(unseen.predictive_sd, LEAST_SPREAD * line.predictive_sd(table))
+    errors = ((scaled - unseen.mean) / spread)[used]
     model = HurdleModel(
         scale=scale,
         size_model=line,

@@ -153,3 +153,13 @@ def test_what_moves_by_luck_alone_is_laid_to_no_trait() -> None:
         found = chances(moving(one, lambda case, lucky=lucky: case.deployment.id in lucky))  # type: ignore[misc]
         off.append(np.mean((found - OFTEN) ** 2))
     assert np.sqrt(np.mean(off)) < 0.15
+
+
+@pytest.mark.parametrize("n", [5, 10, 17, 40])
+def test_the_one_case_that_ever_moved_makes_no_range_many_times_as_wide(n: int) -> None:
+    cases = moving(drawn(6001, 140, "steady"), lambda case: case.deployment.id == "d3")[:n]
+    moved = next(shift.change or 0.0 for shift in cases[3].impact.shifts if shift.metric == LATENCY)
+    home = cases[-1].deployment
+    model = fit(cases, service=home.service, team=home.team, now=cases[-1].impact.measured_at)
+    expected = predict(model, home, cases[-1].context).metrics[LATENCY]
+    assert max(-expected.low, expected.high) < 5 * moved
