@@ -22,7 +22,10 @@ from afdp_exporter.wording.metrics import format_change
 from afdp_exporter.wording.numbers import format_forecast
 
 _HOURS = 168
-_WORDS = ("service", "environment", "version", "team", "strategy", "started_at")
+_WORDS = (
+    *("service", "environment", "version", "previous_version", "team", "actor", "strategy", "traffic_ratio"),
+    "started_at",
+)
 _FIELDS = {*_WORDS, "change_types", "traits"}
 
 
@@ -78,6 +81,8 @@ def _planned(request: web.Request, given: Mapping[str, str], now: datetime) -> D
     body: dict[str, object] = {name: given[name].strip() for name in _WORDS if given[name].strip()}
     if "started_at" in body:
         body["started_at"] = _in_utc(str(body["started_at"]))
+    if "traffic_ratio" in body:
+        body["traffic_ratio"] = _number(str(body["traffic_ratio"]))
     if chosen := request.query.getall("change_types", []):
         body["change_types"] = chosen
     if traits := _traits(given["traits"]):

@@ -88,9 +88,12 @@ def _prediction(deployment: Deployment) -> str:
         "service": deployment.service,
         "environment": deployment.environment,
         "version": deployment.version,
+        "previous_version": deployment.previous_version,
         "team": deployment.team,
+        "actor": deployment.actor,
         "strategy": deployment.strategy,
-        "started_at": f"{deployment.started_at.astimezone(UTC):%Y-%m-%dT%H:%M}",
+        "traffic_ratio": deployment.traffic_ratio,
+        "started_at": f"{deployment.started_at.astimezone(UTC):%Y-%m-%dT%H:%M:%S}",
         "change_types": list(deployment.change_types),
         "traits": "\n".join(f"{name} = {filters.figure(value)}" for name, value in _plain(deployment.traits)),
     }
