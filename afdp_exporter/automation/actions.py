@@ -252,12 +252,17 @@ class Actions:
             return _Obstacle("the verdict is older than an hour")
         if deployment.status is Status.ROLLED_BACK:
             return _Obstacle("it was rolled back already")
-        page = await self.store.deployments.page(service=action.service, environment=action.environment, limit=5)
-        newer = [each for each in page.deployments if each.started_at > deployment.started_at and not each.planned]
-        if newer:
-            return _Obstacle(f"{newer[0].name} was deployed since then")
+        newer = await self._newer(action, deployment)
+        if newer is not None:
+            return _Obstacle(f"{newer.name} was deployed since then")
         asked = action.approved_by is not None or action.dry_run
         return None if asked else await self._breaker(action, deployment, now)
+
+    async def _newer(self, action: Action, deployment: Deployment) -> Deployment | None:
+        """The newest deployment since then that is not this rollback itself."""
+        page = await self.store.deployments.page(service=action.service, environment=action.environment, limit=5)
+        since = (each for each in page.deployments if each.started_at > deployment.started_at)
+        return next((each for each in since if not each.planned and each.id != action.id), None)
 
     async def _is_blind(self, deployment: Deployment) -> bool:
         """Whether a check of it that is due waits for a source: the verdict rests on what may be over."""
@@ -340,7 +345,7 @@ class Actions:
             except ActionError as error:
                 log.debug("target not read", action=action.id, error=str(error))
                 return
-            if shown is False:
+            if shown is False and await self._newer(action, deployment) is None:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
 
     def _cost(self, service: str, environment: str, currency: str | None) -> float | None:

@@ -409,6 +409,22 @@ async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can
     assert target.calls == 1
 
 
+@pytest.mark.parametrize("fixed", [False, True])
+async def test_a_target_that_shows_it_no_more_speaks_against_the_rollback_unless_a_fix_was_deployed(
+    store: SQLiteStore, acting: Callable[..., Actions], fixed: bool
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    await actions.decide(bad.id)
+    await actions.work()
+    target.returned = False
+    if fixed:
+        fix = replace(bad, id="d9", version="v3", started_at=NOON + MINUTE, finished_at=NOON + MINUTE)
+        await store.deployments.record(fix, ())
+    await acting(target, now=NOON + 2 * MINUTE).work()
+    assert (await states(store))[-1] is (ActionState.ACCEPTED if fixed else ActionState.NOT_EFFECTIVE)
+
+
 async def test_a_newer_deployment_leaves_nothing_to_take_back(
     store: SQLiteStore, acting: Callable[..., Actions]
 ) -> None:
