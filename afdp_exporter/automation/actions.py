@@ -45,7 +45,7 @@ SEVERE_FROM = 4
 APPROVED_FROM = 3
 """The one from which on it is proposed to a person."""
 _SURE = 0.01  # the probability of no harm below which harm is as good as sure
-_LIKELY = 0.05  # the one up to which the highest level goes back without asking
+_LIKELY = 2 / 150  # the one up to which the highest level goes back without asking: in the mean 1 of 150 is innocent
 _SERVICE_PAUSE = timedelta(hours=6)  # between two automatic rollbacks of a service
 _PLACE_WINDOW, _PLACE_MOST = timedelta(hours=1), 2  # automatic rollbacks of an environment
 _TOGETHER = 3  # more services than that which do harm at once have a common cause

@@ -10,7 +10,7 @@ from statistics import median
 
 from afdp_exporter.model import Deployment, MeasuredDeployment, Outcome, is_rollback
 
-_LEAST = 3
+_LEAST = 3  # measured ones, for a median
 _HARM = {Outcome.DEGRADATION, Outcome.FAILURE}
 
 

@@ -14,7 +14,7 @@ from afdp_exporter.patterns.features.encoding import levels_of, numeric, part_of
 from afdp_exporter.patterns.features.extraction import TROUBLE, Features, FeatureValue
 from afdp_exporter.patterns.models import targets
 
-HOUR = timedelta(hours=1)
+HOUR = timedelta(hours=1)  # the unit of how long costs last
 
 
 @dataclass(frozen=True, slots=True)
