@@ -48,7 +48,8 @@ async def test_a_kill_at_any_moment_begins_no_action_twice_and_loses_none(tmp_pa
             finished_at=now - timedelta(minutes=18),
         )
         store = await SQLiteStore.open(path)
-        await remember(store, bad, impact(Outcome.FAILURE, deployment_id=bad.id))
+        seen = impact(Outcome.FAILURE, deployment_id=bad.id)
+        await remember(store, bad, replace(seen, shifts=(replace(seen.shifts[0], attribution_ratio=0.999),)))
         await store.close()
         await _run(path, url, bad.id, kill_after=chance.uniform(0.0, 0.25))
         for _ in range(2):
