@@ -3,15 +3,17 @@
 In a query `<of>` stands for the dimensions of the service. Sources: AWS' list of metrics and dimensions of each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from afdp_exporter.proposals.convention import (
-    DATABASE,
-    TARGET_GROUP,
     Candidate,
     Integration,
     Question,
     Role,
+    containers,
+    database,
+    functions,
+    load_balancer,
     requests_of,
     system,
 )
@@ -35,8 +37,8 @@ def _listing(namespace: str, metric: str, *dimensions: str) -> Question:
     return {"namespace": namespace, "metric": metric, "dimensions": dimensions}
 
 
-def _mean(role: Role, namespace: str, metric: str, name: str) -> Candidate:
-    return system(role, metric, name, _statistic(namespace, metric, "Average"))
+def _mean_of(namespace: str) -> Callable[[Role, str, str], Candidate]:
+    return lambda role, metric, name: system(role, metric, name, _statistic(namespace, metric, "Average"))
 
 
 def _requests(namespace: str, latency: tuple[str, str], failed: Question, every: Question) -> tuple[Candidate, ...]:
@@ -60,57 +62,41 @@ INTEGRATIONS = (
             _statistic(_SIGNALS, "Latency", "SampleCount"),
         ),
     ),
-    Integration(
-        title="AWS Application Load Balancer",
-        key="alb",
-        service=("TargetGroup",),
-        listing=_listing(_ALB, "RequestCount", "LoadBalancer", "TargetGroup"),
-        named=TARGET_GROUP,
-        candidates=_requests(
+    load_balancer(
+        "TargetGroup",
+        _listing(_ALB, "RequestCount", "LoadBalancer", "TargetGroup"),
+        _requests(
             _ALB,
             ("TargetResponseTime", "request_latency_p95_seconds"),
             _count(_ALB, "HTTPCode_Target_5XX_Count"),
             _statistic(_ALB, "RequestCount", "Sum"),
         ),
     ),
-    Integration(
-        title="AWS Lambda",
-        key="lambda",
-        service=("FunctionName",),
-        listing=_listing(_LAMBDA, "Invocations", "FunctionName"),
-        candidates=(
-            *_requests(
-                _LAMBDA,
-                ("Duration", "duration_p95_milliseconds"),
-                _statistic(_LAMBDA, "Errors", "Sum"),
-                _statistic(_LAMBDA, "Invocations", "Sum"),
-            ),
-            system(Role.SATURATION, "Throttles", "throttles_per_second", _statistic(_LAMBDA, "Throttles", "Sum")),
+    functions(
+        "FunctionName",
+        _listing(_LAMBDA, "Invocations", "FunctionName"),
+        _requests(
+            _LAMBDA,
+            ("Duration", "duration_p95_milliseconds"),
+            _statistic(_LAMBDA, "Errors", "Sum"),
+            _statistic(_LAMBDA, "Invocations", "Sum"),
         ),
+        throttles=("Throttles", _statistic(_LAMBDA, "Throttles", "Sum")),
     ),
-    Integration(
-        title="AWS ECS",
-        key="ecs",
-        service=("ServiceName",),
-        listing=_listing(_ECS, "CPUUtilization", "ClusterName", "ServiceName"),
-        candidates=(
-            _mean(Role.CPU, _ECS, "CPUUtilization", "cpu_percent"),
-            _mean(Role.MEMORY, _ECS, "MemoryUtilization", "memory_percent"),
-        ),
+    containers(
+        "ServiceName",
+        _listing(_ECS, "CPUUtilization", "ClusterName", "ServiceName"),
+        _mean_of(_ECS),
+        cpu="CPUUtilization",
+        memory="MemoryUtilization",
     ),
-    Integration(
-        title="AWS RDS",
-        key="rds",
-        service=("DBInstanceIdentifier",),
-        listing=_listing(_RDS, "CPUUtilization", "DBInstanceIdentifier"),
-        named=DATABASE,
-        leading=False,
-        shared=True,
-        candidates=(
-            _mean(Role.SATURATION, _RDS, "DatabaseConnections", "db_connections"),
-            _mean(Role.CPU, _RDS, "CPUUtilization", "db_cpu_percent"),
-            _mean(Role.DISK, _RDS, "WriteLatency", "db_write_latency_seconds"),
-        ),
+    database(
+        "DBInstanceIdentifier",
+        _listing(_RDS, "CPUUtilization", "DBInstanceIdentifier"),
+        _mean_of(_RDS),
+        connections="DatabaseConnections",
+        cpu="CPUUtilization",
+        write_latency="WriteLatency",
     ),
 )
 

@@ -5,7 +5,7 @@ says how a request ended, `<window>` for the range of a rate; a named group of `
 OpenTelemetry's semantic conventions, the documentation of each exporter, and the dashboards that are shipped with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -153,5 +153,58 @@ def requests_of(
             query=every,
             worse=Worse.EITHER,
             primary=False,
+        ),
+    )
+
+
+def load_balancer(label: str, listing: Question, requests: tuple[Candidate, ...]) -> Integration:
+    """AWS' load balancer of requests, as a monitor reports it; `label` names the target group."""
+    title = "AWS Application Load Balancer"
+    return Integration(
+        title=title, key="alb", service=(label,), listing=listing, named=TARGET_GROUP, candidates=requests
+    )
+
+
+def functions(
+    label: str, listing: Question, requests: tuple[Candidate, ...], throttles: tuple[str, Question]
+) -> Integration:
+    """AWS' functions, as a monitor reports them; `throttles` are a metric and what asks for it."""
+    metric, query = throttles
+    refused = system(Role.SATURATION, metric, "throttles_per_second", query)
+    return Integration(
+        title="AWS Lambda", key="lambda", service=(label,), listing=listing, candidates=(*requests, refused)
+    )
+
+
+def containers(
+    label: str, listing: Question, gauge: Callable[[Role, str, str], Candidate], *, cpu: str, memory: str
+) -> Integration:
+    """AWS' container services, as a monitor reports them; `gauge` asks for the mean of a metric."""
+    used = gauge(Role.CPU, cpu, "cpu_percent"), gauge(Role.MEMORY, memory, "memory_percent")
+    return Integration(title="AWS ECS", key="ecs", service=(label,), listing=listing, candidates=used)
+
+
+def database(
+    label: str,
+    listing: Question,
+    gauge: Callable[[Role, str, str], Candidate],
+    *,
+    connections: str,
+    cpu: str,
+    write_latency: str,
+) -> Integration:
+    """AWS' relational databases, as a monitor reports them: each belongs to the service it is called after."""
+    return Integration(
+        title="AWS RDS",
+        key="rds",
+        service=(label,),
+        listing=listing,
+        named=DATABASE,
+        leading=False,
+        shared=True,
+        candidates=(
+            gauge(Role.SATURATION, connections, "db_connections"),
+            gauge(Role.CPU, cpu, "db_cpu_percent"),
+            gauge(Role.DISK, write_latency, "db_write_latency_seconds"),
         ),
     )

@@ -7,11 +7,13 @@ of each of its integrations.
 from collections.abc import Mapping
 
 from afdp_exporter.proposals.convention import (
-    DATABASE,
-    TARGET_GROUP,
     Candidate,
     Integration,
     Role,
+    containers,
+    database,
+    functions,
+    load_balancer,
     requests_of,
     system,
 )
@@ -73,55 +75,39 @@ def _apm(operation: str) -> Integration:
 
 INTEGRATIONS = (
     *map(_apm, _OPERATIONS),
-    Integration(
-        title="AWS Application Load Balancer",
-        key="alb",
-        service=("targetgroup",),
-        listing=_listing("aws.applicationelb.request_count", "targetgroup"),
-        named=TARGET_GROUP,
-        candidates=_requests(
+    load_balancer(
+        "targetgroup",
+        _listing("aws.applicationelb.request_count", "targetgroup"),
+        _requests(
             _latency("aws.applicationelb.target_response_time.p95", "request_latency_p95_seconds"),
             "aws.applicationelb.httpcode_target_5xx",
             "aws.applicationelb.request_count",
         ),
     ),
-    Integration(
-        title="AWS Lambda",
-        key="lambda",
-        service=("functionname",),
-        listing=_listing("aws.lambda.invocations", "functionname"),
-        candidates=(
-            *_requests(
-                _latency("aws.lambda.duration.p95", "duration_p95_milliseconds"),
-                "aws.lambda.errors",
-                "aws.lambda.invocations",
-            ),
-            system(Role.SATURATION, "aws.lambda.throttles", "throttles_per_second", "sum:<m>{<of>}.as_count()"),
+    functions(
+        "functionname",
+        _listing("aws.lambda.invocations", "functionname"),
+        _requests(
+            _latency("aws.lambda.duration.p95", "duration_p95_milliseconds"),
+            "aws.lambda.errors",
+            "aws.lambda.invocations",
         ),
+        throttles=("aws.lambda.throttles", "sum:<m>{<of>}.as_count()"),
     ),
-    Integration(
-        title="AWS ECS",
-        key="ecs",
-        service=("servicename",),
-        listing=_listing("aws.ecs.service.cpuutilization", "servicename"),
-        candidates=(
-            _gauge(Role.CPU, "aws.ecs.service.cpuutilization", "cpu_percent"),
-            _gauge(Role.MEMORY, "aws.ecs.service.memory_utilization", "memory_percent"),
-        ),
+    containers(
+        "servicename",
+        _listing("aws.ecs.service.cpuutilization", "servicename"),
+        _gauge,
+        cpu="aws.ecs.service.cpuutilization",
+        memory="aws.ecs.service.memory_utilization",
     ),
-    Integration(
-        title="AWS RDS",
-        key="rds",
-        service=("dbinstanceidentifier",),
-        listing=_listing("aws.rds.cpuutilization", "dbinstanceidentifier"),
-        named=DATABASE,
-        leading=False,
-        shared=True,
-        candidates=(
-            _gauge(Role.SATURATION, "aws.rds.database_connections", "db_connections"),
-            _gauge(Role.CPU, "aws.rds.cpuutilization", "db_cpu_percent"),
-            _gauge(Role.DISK, "aws.rds.write_latency", "db_write_latency_seconds"),
-        ),
+    database(
+        "dbinstanceidentifier",
+        _listing("aws.rds.cpuutilization", "dbinstanceidentifier"),
+        _gauge,
+        connections="aws.rds.database_connections",
+        cpu="aws.rds.cpuutilization",
+        write_latency="aws.rds.write_latency",
     ),
 )
 

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 
 from afdp_exporter.model import Layer
 from afdp_exporter.proposals.convention import (
-    DATABASE,
-    TARGET_GROUP,
     Candidate,
     Integration,
     Role,
+    containers,
+    database,
+    functions,
+    load_balancer,
     requests_of,
     system,
 )
@@ -104,68 +106,41 @@ INTEGRATIONS = (
             ),
         ),
     ),
-    Integration(
-        title="AWS Application Load Balancer",
-        key="alb",
-        service=("aws.applicationelb.TargetGroup",),
-        listing=_listing_of_metric("aws.applicationelb.RequestCount", "aws.applicationelb.TargetGroup"),
-        named=TARGET_GROUP,
-        candidates=_counted(
+    load_balancer(
+        "aws.applicationelb.TargetGroup",
+        _listing_of_metric("aws.applicationelb.RequestCount", "aws.applicationelb.TargetGroup"),
+        _counted(
             _latency(
-                "aws.applicationelb.TargetResponseTime",
-                "request_latency_mean_seconds",
-                _of_metric("average", "<m>"),
+                "aws.applicationelb.TargetResponseTime", "request_latency_mean_seconds", _of_metric("average", "<m>")
             ),
             "aws.applicationelb.HTTPCode_Target_5XX_Count",
             "aws.applicationelb.RequestCount",
         ),
     ),
-    Integration(
-        title="AWS Lambda",
-        key="lambda",
-        service=("entity.name",),
-        listing=_listing_of_metric("aws.lambda.Invocations.byFunction", "entity.name"),
-        candidates=(
-            *_counted(
-                _latency(
-                    "aws.lambda.Duration.byFunction",
-                    "duration_mean_milliseconds",
-                    _of_metric("average", "<m>"),
-                ),
-                "aws.lambda.Errors.byFunction",
-                "aws.lambda.Invocations.byFunction",
-            ),
-            system(
-                Role.SATURATION,
-                "aws.lambda.Throttles.byFunction",
-                "throttles_per_second",
-                _of_metric("sum", "<m>"),
-            ),
+    functions(
+        "entity.name",
+        _listing_of_metric("aws.lambda.Invocations.byFunction", "entity.name"),
+        _counted(
+            _latency("aws.lambda.Duration.byFunction", "duration_mean_milliseconds", _of_metric("average", "<m>")),
+            "aws.lambda.Errors.byFunction",
+            "aws.lambda.Invocations.byFunction",
         ),
+        throttles=("aws.lambda.Throttles.byFunction", _of_metric("sum", "<m>")),
     ),
-    Integration(
-        title="AWS ECS",
-        key="ecs",
-        service=("aws.ecs.ServiceName",),
-        listing=_listing_of_metric("aws.ecs.CPUUtilization.byService", "aws.ecs.ServiceName"),
-        candidates=(
-            _gauge(Role.CPU, "aws.ecs.CPUUtilization.byService", "cpu_percent"),
-            _gauge(Role.MEMORY, "aws.ecs.MemoryUtilization.byService", "memory_percent"),
-        ),
+    containers(
+        "aws.ecs.ServiceName",
+        _listing_of_metric("aws.ecs.CPUUtilization.byService", "aws.ecs.ServiceName"),
+        _gauge,
+        cpu="aws.ecs.CPUUtilization.byService",
+        memory="aws.ecs.MemoryUtilization.byService",
     ),
-    Integration(
-        title="AWS RDS",
-        key="rds",
-        service=("aws.rds.DBInstanceIdentifier",),
-        listing=_listing_of_metric("aws.rds.CPUUtilization", "aws.rds.DBInstanceIdentifier"),
-        named=DATABASE,
-        leading=False,
-        shared=True,
-        candidates=(
-            _gauge(Role.SATURATION, "aws.rds.DatabaseConnections", "db_connections"),
-            _gauge(Role.CPU, "aws.rds.CPUUtilization", "db_cpu_percent"),
-            _gauge(Role.DISK, "aws.rds.WriteLatency", "db_write_latency_seconds"),
-        ),
+    database(
+        "aws.rds.DBInstanceIdentifier",
+        _listing_of_metric("aws.rds.CPUUtilization", "aws.rds.DBInstanceIdentifier"),
+        _gauge,
+        connections="aws.rds.DatabaseConnections",
+        cpu="aws.rds.CPUUtilization",
+        write_latency="aws.rds.WriteLatency",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -77,6 +78,9 @@ async def test_page_list_api_metric_notice_learner_and_export_say_alike_what_bec
         for case in training_examples(await store.history.measured(before=NOON), Calendar())
     }
     outlines = {each.deployment.id: each.outcome for each in await store.history.index(before=NOON, limit=9)}
+    digest = await (await client.get("/api/v1/digest?days=30")).json()
+    assert {word: n for word, n in digest["outcomes"].items() if n} == Counter(each.value for each in EXPECTED.values())
+    assert all(f"{outcome_word(outcome).lower()} " in digest["text"] for outcome in EXPECTED.values())
     for name, outcome in EXPECTED.items():
         report = await (await client.get(f"/api/v1/deployments/{name}")).json()
         assert (report["outcome"], report["outcome_source"]) == (outcome.value, SOURCES[name])
