@@ -64,7 +64,7 @@ async def test_a_change_of_an_annotation_is_kept_unless_it_raises(store: Store, 
     assert (await store.annotations.find(kept.id)).at == moved.at == noon + MINUTE
 
 
-def sale(at: datetime, *, received_at: datetime, end: datetime | None = None, url: str | None = None) -> Event:
+def sale(at: datetime, *, told_at: datetime, end: datetime | None = None, url: str | None = None) -> Event:
     """A sale, as it is reported at that time."""
     return Event(
         id="sale",
@@ -73,21 +73,21 @@ def sale(at: datetime, *, received_at: datetime, end: datetime | None = None, ur
         start=at,
         end=end,
         url=url,
-        received_at=received_at,
+        told_at=told_at,
         received_from="api",
     )
 
 
 async def test_what_is_reported_later_of_an_event_leaves_an_end_that_is_known(store: Store, noon: datetime) -> None:
     end = noon + timedelta(hours=1)
-    _, created = await store.events.save(sale(noon, heard_at=noon, end=end, url="https://shop.example"))
-    again, anew = await store.events.save(sale(noon, heard_at=noon + MINUTE))
+    _, created = await store.events.save(sale(noon, told_at=noon, end=end, url="https://shop.example"))
+    again, anew = await store.events.save(sale(noon, told_at=noon + MINUTE))
     assert (created, anew) == (True, False)
-    assert (again.end, again.url, again.heard_at) == (end, "https://shop.example", noon + MINUTE)
+    assert (again.end, again.url, again.told_at) == (end, "https://shop.example", noon + MINUTE)
 
 
 async def test_an_event_without_end_counts_for_a_day_after_it_was_reported_last(store: Store, noon: datetime) -> None:
-    kept, _ = await store.events.save(sale(noon, heard_at=noon + MINUTE))
+    kept, _ = await store.events.save(sale(noon, told_at=noon + MINUTE))
     day = noon + timedelta(days=1)
     assert await store.events.overlapping(day + MINUTE, day + timedelta(days=1)) == [kept]
     assert await store.events.overlapping(day + 2 * MINUTE, day + timedelta(days=1)) == []
