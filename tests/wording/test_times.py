@@ -66,6 +66,5 @@ def test_only_one_place_words_a_time_of_day() -> None:
     assert found == {
         "wording/times.py",
         "plots/scales.py",  # an axis, below which the page names the zone
-        "handlers/pages/story.py",  # the field of a form, which is in UTC and says so
         "tracking/ingestion.py",  # part of an event's name
     }
