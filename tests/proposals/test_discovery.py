@@ -145,7 +145,7 @@ def test_each_instrumentation_is_known_by_its_names_and_check_accepts_all_of_it(
         prometheus.query(metrics["istio_error_ratio"][key].replace("$service", "mesh-service"))[0]["value"][1]
         for key in ("query", "of")
     )
-    assert float(failed) / float(every) == pytest.approx(1 / 6)
+    assert float(failed) / float(every) == pytest.approx(1 / 6, rel=1e-3)  # each as of the moment it was asked
     nothing_is_wrong(file)
     again = afdp("init", f"--url={prometheus.url}", f"--output={file}")
     assert "is there already; --force replaces it" in str(again.exception)
