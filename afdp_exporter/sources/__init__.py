@@ -110,6 +110,14 @@ class Source(Protocol):
         ...
 
 
+class RepeatsNothing:
+    """A source that never answers with an older sample where there is no newer one yet."""
+
+    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - for others
+        """As `Source.freshness`: it repeats none."""
+        return None
+
+
 def values_of(deployment: Deployment) -> dict[str, str]:
     """What `$service`, `$environment`, `$version`, `$previous_version`, `$traffic_ratio`, `$label_NAME` stand for."""
     known = {

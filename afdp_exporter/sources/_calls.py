@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -47,6 +48,20 @@ class Budget:
     def close(self, seconds: float) -> None:
         """Ask nothing for so long, as the service wants it."""
         self._closed_until = asyncio.get_running_loop().time() + seconds
+
+
+@asynccontextmanager
+async def reaching(place: str) -> AsyncIterator[None]:
+    """One question meanwhile, of which also a refusal shows that a source answers.
+
+    Raises SourceUnavailable, which names the place.
+    """
+    try:
+        yield
+    except SourceUnavailable as error:
+        raise SourceUnavailable(error.reason, f"{place}: {error}") from None
+    except SourceRefused:
+        return
 
 
 T = TypeVar("T")

@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import promql_parser
 
 from afdp_exporter.errors import SourceRefused
-from afdp_exporter.model import Window
-from afdp_exporter.sources import Bound, Freshness
+from afdp_exporter.sources import RepeatsNothing
 from afdp_exporter.sources._variables import NUMBERS, VARIABLE, check
 from afdp_exporter.sources._variables import value as value_of
 
@@ -71,7 +70,7 @@ class PromQL:
         return BoundQuery(substitute(self.text, values))
 
 
-class SpeaksPromQL:
+class SpeaksPromQL(RepeatsNothing):
     """What all sources have in common that are asked in PromQL, one query a call."""
 
     queries_per_call: ClassVar[int] = 1
@@ -82,10 +81,6 @@ class SpeaksPromQL:
         if not isinstance(query, str):
             raise SourceRefused("bad_query", "a query in PromQL is a text")
         return prepared(query)
-
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - for others
-        """As `Source.freshness`: what is at hand repeats nothing."""
-        return None
 
     async def reach(self) -> None:
         """As `Source.reach`: what is at hand always answers."""

@@ -16,9 +16,9 @@ from afdp_exporter.http_config import Address, TLSConfig
 from afdp_exporter.logins.azuread import AzureAD
 from afdp_exporter.model import Floats, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, grid
+from afdp_exporter.sources import Bound, Fetched, RepeatsNothing, grid
 from afdp_exporter.sources._buckets import Buckets, SeriesBuckets, pieces
-from afdp_exporter.sources._calls import Budget, Calls, each_for_itself
+from afdp_exporter.sources._calls import Budget, Calls, each_for_itself, reaching
 from afdp_exporter.sources._prometheus_json import plain
 from afdp_exporter.sources._variables import VARIABLE, filled, value, variables
 
@@ -86,7 +86,7 @@ class AzureQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzureMonitor:
+class AzureMonitor(RepeatsNothing):
     """The metrics of resources in one region, asked as `azuread` says; the role needed is Monitoring Reader."""
 
     __pydantic_config__: ClassVar = STRICT
@@ -147,23 +147,17 @@ class AzureMonitor:
 
         return await each_for_itself(ask, asked, self._address)
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the others
-        """As `Source.freshness`: Azure Monitor repeats nothing."""
-        return None
-
     async def reach(self) -> None:
         """As `Source.reach`: an empty question, which is refused; what is over the budget is not asked either."""
-        try:
+        async with reaching(self._address):
             self._calls.budget.spend(0)
             url = f"{self._address}/subscriptions/none/metrics:getBatch"
             params = (("api-version", _VERSION),)
-            await self._calls.json("POST", url, dict, body={"resourceids": []}, params=params, seconds=_PROBE)
-        except SourceUnavailable as error:
-            if error.reason in {"http_403", "http_404"}:
-                return  # it answers, and there is no such subscription
-            raise SourceUnavailable(error.reason, f"{self._address}: {error}") from None
-        except SourceRefused:
-            return
+            try:
+                await self._calls.json("POST", url, dict, body={"resourceids": []}, params=params, seconds=_PROBE)
+            except SourceUnavailable as error:
+                if error.reason not in {"http_403", "http_404"}:  # these say that there is no such subscription
+                    raise
 
     async def _ask(self, some: Sequence[Asked], points: Floats, interval: str) -> Any:  # noqa: ANN401 - JSON
         """The stretches that end at the points, of all resources and metrics of a group."""

@@ -19,9 +19,9 @@ from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Floats, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, grid
+from afdp_exporter.sources import Bound, Fetched, RepeatsNothing, grid
 from afdp_exporter.sources._buckets import Buckets, SeriesBuckets, pieces
-from afdp_exporter.sources._calls import Budget, each_for_itself
+from afdp_exporter.sources._calls import Budget, each_for_itself, reaching
 from afdp_exporter.sources._prometheus_json import plain
 from afdp_exporter.sources._variables import VARIABLE, filled, variables
 
@@ -117,7 +117,7 @@ class CloudWatchQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CloudWatch:
+class CloudWatch(RepeatsNothing):
     """A region of an account, asked with the keys that AWS' own tools find; `url` is for a VPC endpoint.
 
     `usd_per_hour` is at most spent, at `usd_per_1000_metrics`; the right needed is `cloudwatch:GetMetricData`, for
@@ -177,19 +177,11 @@ class CloudWatch:
 
         return await each_for_itself(ask, asked, self._where)
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the others
-        """As `Source.freshness`: CloudWatch repeats nothing."""
-        return None
-
     async def reach(self) -> None:
         """As `Source.reach`; what is over the budget is not asked either."""
-        try:
+        async with reaching(self._where):
             self._money.spend(0)
             await self._called("list_metrics", Namespace="AWS/Usage", RecentlyActive="PT3H")
-        except SourceUnavailable as error:
-            raise SourceUnavailable(error.reason, f"{self._where}: {error}") from None
-        except SourceRefused:
-            return
 
     async def dimensions(self, namespace: str, metric: str, names: Collection[str]) -> list[Mapping[str, str]]:
         """Each set of dimensions with exactly these names that a metric had in the last three hours.

@@ -16,9 +16,9 @@ from afdp_exporter.http_client import Answer
 from afdp_exporter.http_config import Address, TLSConfig, read_text
 from afdp_exporter.model import Floats, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, grid
+from afdp_exporter.sources import Bound, Fetched, RepeatsNothing, grid
 from afdp_exporter.sources._buckets import Buckets, SeriesBuckets, pieces, width_of
-from afdp_exporter.sources._calls import Budget, Calls, each_for_itself, waiting
+from afdp_exporter.sources._calls import Budget, Calls, each_for_itself, reaching, waiting
 from afdp_exporter.sources._prometheus_json import plain
 from afdp_exporter.sources._variables import VARIABLE, filled, variables
 
@@ -86,7 +86,7 @@ class DatadogQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Datadog:
+class Datadog(RepeatsNothing):
     """An organisation at `site`, asked with keys that may `timeseries_query`; `url` is for a proxy before it.
 
     `calls_per_hour` is at most asked; a quarter of the organisation's limit at most.
@@ -149,19 +149,11 @@ class Datadog:
 
         return await each_for_itself(ask, asked, self._address)
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the others
-        """As `Source.freshness`: Datadog repeats nothing."""
-        return None
-
     async def reach(self) -> None:
         """As `Source.reach`; what is over the budget is not asked either."""
-        try:
+        async with reaching(self._address):
             self._calls.budget.spend(0)
             await self._calls.json("GET", f"{self._address}/api/v1/validate", self._headers, seconds=_PROBE)
-        except SourceUnavailable as error:
-            raise SourceUnavailable(error.reason, f"{self._address}: {error}") from None
-        except SourceRefused:
-            return
 
     async def _ask(self, asked: Sequence[Asked], points: Floats, step: float) -> Any:  # noqa: ANN401 - JSON
         """The buckets that end at the points."""

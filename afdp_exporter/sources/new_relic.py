@@ -15,9 +15,9 @@ from afdp_exporter.errors import SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.http_config import Address, TLSConfig, read_text
 from afdp_exporter.model import Floats, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, grid
+from afdp_exporter.sources import Bound, Fetched, RepeatsNothing, grid
 from afdp_exporter.sources._buckets import Buckets, SeriesBuckets, pieces
-from afdp_exporter.sources._calls import Budget, Calls, each_for_itself
+from afdp_exporter.sources._calls import Budget, Calls, each_for_itself, reaching
 from afdp_exporter.sources._prometheus_json import plain
 from afdp_exporter.sources._variables import NUMBERS, VARIABLE, value, variables
 
@@ -81,7 +81,7 @@ class NRQLQuery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewRelic:
+class NewRelic(RepeatsNothing):
     """An account, asked with a user's key; `url` is for a proxy before it. `calls_per_hour` are queries, not documents.
 
     A query that takes longer than `timeout` is given up by New Relic itself.
@@ -134,20 +134,12 @@ class NewRelic:
 
         return await each_for_itself(ask, asked, self._address)
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the others
-        """As `Source.freshness`: New Relic repeats nothing."""
-        return None
-
     async def reach(self) -> None:
         """As `Source.reach`; what is over the budget is not asked either."""
-        try:
+        async with reaching(self._address):
             self._calls.budget.spend(0)
             body = {"query": "query { requestContext { userId } }"}
             await self._calls.json("POST", f"{self._address}/graphql", self._headers, body=body, seconds=_PROBE)
-        except SourceUnavailable as error:
-            raise SourceUnavailable(error.reason, f"{self._address}: {error}") from None
-        except SourceRefused:
-            return
 
     async def _ask(self, some: Sequence[tuple[NRQL, Floats]], step: timedelta) -> "_Answer":
         """What is answered. Texts go as variables: nothing is put into GraphQL."""
