@@ -38,7 +38,7 @@ class AdaptiveConcurrency:
         try:
             yield slot
         except CallFailed as error:
-            slot.overloaded = error.reason == "timeout"
+            slot.overloaded = True if error.reason == "timeout" else None
             raise
         finally:
             self._calls -= 1
@@ -47,6 +47,8 @@ class AdaptiveConcurrency:
                 self._change.notify_all()
 
     def _learn(self, slot: "CallSlot") -> None:
+        if slot.overloaded is None:
+            return
         if not slot.overloaded:
             self._limit = min(self._limit + 1.0 / self._limit, float(self._most))
         elif slot.reduced == self._reduced:  # calls that were under way together are one sign, not many
@@ -55,11 +57,12 @@ class AdaptiveConcurrency:
 
 
 class CallSlot:
-    """One call: its answer shows whether the server is overloaded."""
+    """One call: its answer shows whether the server is overloaded; one that has none, such as a call that was given
+    up, shows nothing."""
 
     def __init__(self, reduced: int) -> None:
         self.reduced = reduced
-        self.overloaded = False
+        self.overloaded: bool | None = None
 
     def answered(self, answer: Answer) -> Answer:
         """The answer itself."""

@@ -86,3 +86,13 @@ async def test_who_gives_up_waiting_takes_no_place() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
     await once(calls, 1, WELL)
+
+
+async def test_a_call_that_was_given_up_shows_nothing() -> None:
+    calls = AdaptiveConcurrency(4)
+    await once(calls, 4, BUSY)
+    for _ in range(20):
+        with pytest.raises(asyncio.CancelledError):
+            async with calls.slot():
+                raise asyncio.CancelledError
+    assert calls.limit == 2
