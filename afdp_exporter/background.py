@@ -72,7 +72,7 @@ async def _show_predictions(state: AppContext, deployments: Sequence[Deployment]
 
 async def _show_false_alarms(state: AppContext) -> None:
     """Show how often innocent times are blamed, whichever process has replayed them, and count with that."""
-    found = await state.store.automation.false_alarms()
+    found = await state.store.levels.false_alarms()
     for metric, (blamed, judged) in found.items():
         state.instruments.looks.replayed(metric, blamed=blamed, placebos=judged)
     state.gatekeeper.levels.false_alarms = found
@@ -82,7 +82,7 @@ async def _show_rollout(state: AppContext, deployment: Deployment) -> None:
     """Show how a new version under way does beside the one before it, whichever process has compared them."""
     if not state.following.take(deployment):
         return
-    rollout = await state.store.automation.rollout(deployment.id)
+    rollout = await state.store.rollouts.find(deployment.id)
     if rollout is not None:
         state.instruments.rollouts.show(deployment, rollout)
 
@@ -167,7 +167,7 @@ async def follow(state: AppContext, changes: Sequence[StoredChange]) -> None:
             await _show_rollout(state, measured.deployment)
     await _show_predictions(state, [each.deployment for each in known if (PREDICTION, each.deployment.id) in kinds])
     for action_id in (each for kind, each in kinds if kind == ACTION):
-        state.instruments.gate.booked(await state.store.automation.action(action_id))
+        state.instruments.gate.booked(await state.store.actions.find(action_id))
     await _enqueue(state, follows)
 
 

@@ -218,7 +218,7 @@ class Recurring:
         places = [(each.deployment.service, each.deployment.environment) for each in recent][:_PLACEBO_PLACES]
         known = await state.store.deployments.overlapping(now - 2 * watched.settings.history, now)
         found = await false_alarms_by_metric(watched, places, known, compute=state.compute, now=now)
-        await state.store.automation.keep_false_alarms(
+        await state.store.levels.keep_false_alarms(
             {metric: (alarms.count, alarms.n) for metric, alarms in found.items()}
         )
         if not places:

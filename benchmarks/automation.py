@@ -149,7 +149,7 @@ class World:
                 decided_at=START - timedelta(days=1), dry_run=dry, approved_by="ada",
                 trail=(TrailEntry(at=START - timedelta(days=1), state=state, by="ada", reason="rehearsal"),),
             )  # fmt: skip
-            await self.store.automation.propose(action)
+            await self.store.actions.propose(action)
 
     async def live_through(self, number: int) -> None:
         """One deployment from its start to what is known of it 80 minutes later."""
@@ -214,7 +214,7 @@ class World:
 
     async def _decide(self, deployment: Deployment, truth: Truth) -> None:
         """A person decides on what waits for that, ten minutes later and rightly."""
-        for action in await self.store.automation.actions(deployment_id=deployment.id):
+        for action in await self.store.actions.search(deployment_id=deployment.id):
             if action.state is not ActionState.AWAITING_APPROVAL:
                 continue
             self.now += 10 * MINUTE
@@ -297,7 +297,7 @@ async def simulate(deployments: int, seed: int, *, allowed: int = 5) -> World:
 async def rollbacks(world: World) -> dict[int, tuple[int, int]]:
     """By automation level: the rollbacks that nobody approved, and how many of them were of innocent deployments."""
     found: dict[int, tuple[int, int]] = dict.fromkeys(range(6), (0, 0))
-    for action in await world.store.automation.actions(limit=10_000):
+    for action in await world.store.actions.search(limit=10_000):
         begun = any(entry.state is ActionState.STARTED for entry in action.trail)
         if begun and action.approved_by is None:
             count, wrong = found[action.level]
@@ -308,7 +308,7 @@ async def rollbacks(world: World) -> dict[int, tuple[int, int]]:
 async def climbs(world: World) -> list[tuple[str, int, int, int]]:
     """Each change of a level: the service, the level before and after, and its deployments by then."""
     found, last = [], dict.fromkeys(SERVICES, 0)
-    for change in await world.store.automation.level_changes():
+    for change in await world.store.levels.trail():
         if change.kind == "level":
             known = await world.store.history.measured(before=change.at, service=change.service, limit=10_000)
             found.append((change.service, last[change.service], change.level, len(known)))

@@ -56,6 +56,24 @@ def test_no_private_module_is_imported_by_another_package() -> None:
             assert owner is None or f"{home}.".startswith(f"{owner[1]}."), f"{module}: {name}"
 
 
+def protocols() -> list[tuple[str, int]]:
+    """Each protocol of the package, and how many operations it has."""
+    return [
+        (node.name, sum(isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) for inner in node.body))
+        for module in MODULES
+        for node in ast.parse(module.read_text()).body
+        if isinstance(node, ast.ClassDef)
+        and any(isinstance(base, ast.Name) and base.id == "Protocol" for base in node.bases)
+    ]
+
+
+def test_a_port_is_of_one_aggregate_and_has_nine_operations_at_most() -> None:
+    found = dict(protocols())
+    assert {"DeploymentStore", "DecisionStore", "ActionStore", "ComputePool"} <= found.keys()
+    large = {name: operations for name, operations in found.items() if operations > 9}
+    assert large.keys() == {"Store"}  # all ports of one store together
+
+
 def test_only_the_shell_answers_requests() -> None:
     shell = {"handlers", "background.py", "server.py", "commands", "demo"}
     serving = {module.relative_to(PACKAGE).parts[0] for module in MODULES if "aiohttp.web" in imports(module)}

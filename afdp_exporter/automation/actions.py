@@ -97,14 +97,14 @@ class Actions:
             return None
         state = ActionState.PROPOSED if automatic else ActionState.AWAITING_APPROVAL
         action = _intent(deployment, way, decision, state=state, level=level, now=self.clock())
-        if await self.store.automation.propose(action):
+        if await self.store.actions.propose(action):
             self.moved(action)
             return action
         return await self._no_longer_waiting(action) if automatic else None
 
     async def _no_longer_waiting(self, action: Action) -> Action | None:
         """What waits for a person is begun without one where the level now lets it, as harm has become severe."""
-        (known,) = await self.store.automation.actions(deployment_id=action.deployment_id)
+        (known,) = await self.store.actions.search(deployment_id=action.deployment_id)
         if known.state is not ActionState.AWAITING_APPROVAL:
             return None
         try:
@@ -150,17 +150,17 @@ class Actions:
 
     async def work(self) -> datetime | None:
         """Take each open action one step on; when the next step is due, None while nothing is open."""
-        for action in reversed(await self.store.automation.actions(only_open=True)):
+        for action in reversed(await self.store.actions.search(only_open=True)):
             try:
                 await self._step(action)
             except Conflict:
                 continue  # somebody was faster
-        still_open = await self.store.automation.actions(only_open=True, limit=1)
+        still_open = await self.store.actions.search(only_open=True, limit=1)
         return self.clock() + _STEP if still_open else None
 
     async def recall(self) -> None:
         """After a start: what was done so far is booked."""
-        for booked in await self.store.automation.actions(limit=_BOOKED):
+        for booked in await self.store.actions.search(limit=_BOOKED):
             self.booked(booked)
 
     async def recover(self) -> None:
@@ -168,7 +168,7 @@ class Actions:
 
         Only who holds the one job that takes actions on may call this: nobody else is at one then.
         """
-        for action in await self.store.automation.actions(only_open=True):
+        for action in await self.store.actions.search(only_open=True):
             if action.state is ActionState.CLAIMED:
                 await self._move(action, ActionState.PROPOSED, "a restart came before anything was begun")
             elif action.state is ActionState.STARTED:
@@ -188,11 +188,11 @@ class Actions:
             service=_EVERYWHERE, environment=_EVERYWHERE, kind="paused", level=int(paused), by=by,
             reason="all executors stop" if paused else "executors go on", at=self.clock(),
         )  # fmt: skip
-        await self.store.automation.record_level(change)
+        await self.store.levels.record(change)
 
     async def paused(self) -> LevelChange | None:
         """Who stopped all executors; None where they may work."""
-        changes = [each for each in await self.store.automation.level_changes(_EVERYWHERE) if each.kind == "paused"]
+        changes = [each for each in await self.store.levels.trail(_EVERYWHERE) if each.kind == "paused"]
         return changes[-1] if changes and changes[-1].level else None
 
     async def _step(self, action: Action) -> None:
@@ -282,7 +282,7 @@ class Actions:
             return _Obstacle(f"{deployment.previous_version}, which it would lead back to, failed itself")
         recent = [
             each
-            for each in await self.store.automation.actions(since=now - _SERVICE_PAUSE)
+            for each in await self.store.actions.search(since=now - _SERVICE_PAUSE)
             if each.id != action.id and each.approved_by is None and not each.dry_run and each.begun
         ]
         if any((each.service, each.environment) == (action.service, action.environment) for each in recent):
@@ -358,7 +358,7 @@ class Actions:
     async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
         """The loss that the rollback has surely spared, and what it cost itself, for the books."""
         past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
-        taken_back = {each.deployment_id for each in await self.store.automation.actions() if each.begun}
+        taken_back = {each.deployment_id for each in await self.store.actions.search() if each.begun}
         past = [each for each in past if each.deployment.id not in taken_back]
         spared = prevented(
             impact,
@@ -394,7 +394,7 @@ class Actions:
             trail = _more(known, state, by=by, reason=reason, at=self.clock())
             return replace(known, state=state, approved_by=approved, trail=trail)
 
-        moved = await self.store.automation.move(action_id, _EXPECTED, change)
+        moved = await self.store.actions.move(action_id, _EXPECTED, change)
         self.moved(moved)
         return moved
 
@@ -406,7 +406,7 @@ class Actions:
                 known, state=state, trail=_more(known, state, by="afdp", reason=reason, at=self.clock()), **words
             )
 
-        moved = await self.store.automation.move(action.id, frozenset({action.state}), change)
+        moved = await self.store.actions.move(action.id, frozenset({action.state}), change)
         log.info("action", id=moved.id, state=moved.state, reason=reason)
         self.moved(moved)
         self.booked(moved)

@@ -71,7 +71,7 @@ class Approvals:
         if request.reply:
             if _line(of_kind, placed) is None:
                 of_kind[-1].approver.check(request.reply)  # which says why
-            await self.store.automation.keep_approval(placed)
+            await self.store.approvals.keep(placed)
         return await self._decided(placed)
 
     async def work(self) -> datetime | None:
@@ -80,9 +80,9 @@ class Approvals:
         if self._looked_at is None or now - self._looked_at >= _LOOK_EVERY:
             self._looked_at = now
             await asyncio.gather(*(self._look(line) for line in self.lines()))
-        waiting = await self.store.automation.approvals()
+        waiting = await self.store.approvals.waiting()
         await asyncio.gather(*(self._follow(each) for each in waiting if not each.attempts or each.due_at <= now))
-        if self.lines() or await self.store.automation.approvals(limit=1):
+        if self.lines() or await self.store.approvals.waiting(limit=1):
             return self.clock() + _LOOK_EVERY / 2
         return None
 
@@ -103,11 +103,11 @@ class Approvals:
         """Keep what waits there; what is known already is not asked again by that."""
         try:
             pending = await line.approver.pending()
-            known = {each.id for each in await self.store.automation.approvals()}
+            known = {each.id for each in await self.store.approvals.waiting()}
             for request in pending:
                 placed = self._placed(request)
                 if isinstance(placed, PendingApproval) and placed.id not in known:
-                    await self.store.automation.keep_approval(placed)
+                    await self.store.approvals.keep(placed)
         except DeliveryError as error:
             log.warning("not asked what waits", approvals=line.name, error=str(error))
 
@@ -169,7 +169,7 @@ class Approvals:
         return ApprovalAnswer(state="rejected", comment=f"{held}{comment}", at=now)
 
     async def _keep(self, waiting: PendingApproval, result: str) -> None:
-        await self.store.automation.change_approval(waiting)
+        await self.store.approvals.change(waiting)
         self.reported(waiting.kind, result)
 
 

@@ -50,7 +50,7 @@ class Canaries:
         watched = self.watched()
         compared = await self._with_previous(deployment)
         metrics = [metric for metric in watched.metrics_of(deployment) if metric.canary is not None]
-        earlier = await self.store.automation.rollouts(deployment.service, before=deployment.started_at, limit=_EARLIER)
+        earlier = await self.store.rollouts.newest(deployment.service, before=deployment.started_at, limit=_EARLIER)
         fetched = await asyncio.gather(*(self._fetch(metric, compared, watched, now) for metric in metrics))
         both = tuple(zip(metrics, fetched, strict=True))
         given = [(metric, arms) for metric, arms in both if not isinstance(arms, str)]

@@ -69,7 +69,7 @@ class Following:
                 continue
             try:
                 rollout = await comparer.compare(deployment, now)
-                await self.store.automation.keep_rollout(deployment.service, rollout)
+                await self.store.rollouts.keep(deployment.service, rollout)
             except AFDPError as error:
                 log.warning("rollout not compared", deployment=deployment.id, error=str(error))
         self._next = now + EVERY

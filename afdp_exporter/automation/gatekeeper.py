@@ -151,7 +151,7 @@ class Gatekeeper:
     async def keep(self, decision: GateDecision, caller: str) -> None:
         """Keep a decision with its evidence, unless it was given before."""
         if self._kept.get(decision.key) is not decision:
-            await self.store.automation.keep_decision(decision, caller)
+            await self.store.decisions.keep(decision, caller)
             self._kept[decision.key] = decision
 
     async def _answer(self, question: GateQuestion) -> GateDecision:
@@ -233,7 +233,7 @@ class Gatekeeper:
             names=display_name,
         )
         if phase is Phase.PREVIEW:
-            rollout = await self.store.automation.rollout(asked.id) if given.known else None
+            rollout = await self.store.rollouts.find(asked.id) if given.known else None
             return replace(given, switch=rollout.switch if rollout is not None else None), ()
         if phase is Phase.PLAN:
             return await self._with_prediction(given, now), ()
@@ -259,7 +259,7 @@ class Gatekeeper:
         return replace(given, prediction=prediction)
 
     async def _with_measurement(self, given: GateInput, settings: GateSettings) -> tuple[GateInput, Sequence[Look]]:
-        rollout = await self.store.automation.rollout(given.deployment.id)
+        rollout = await self.store.rollouts.find(given.deployment.id)
         if rollout is not None:
             given = replace(
                 given,

@@ -69,7 +69,7 @@ class Greens:
     async def _past(self, deployment: Deployment, service: str | None) -> list[_Past]:
         """The switches of a service, or of all, whose end is known, oldest first."""
         before = deployment.started_at
-        rollouts = await self.store.automation.rollouts(service, before=before, limit=_EARLIER)
+        rollouts = await self.store.rollouts.newest(service, before=before, limit=_EARLIER)
         measured = await self.store.history.measured(before=before, service=service, limit=2 * _EARLIER)
         here = [each for each in measured if each.deployment.environment == deployment.environment]
         ends = {each.deployment.id: _ENDED.get(each.decision.outcome) for each in here}

@@ -59,23 +59,21 @@ class Levels:
             if found.level != before:
                 lowered = fallen[1] if fallen is not None else "; ".join(found.missing)
                 reason = "earned" if found.level > before else lowered
-                await self.store.automation.record_level(
-                    _change(place, "level", found.level, by="rule", reason=reason, at=now)
-                )
+                await self.store.levels.record(_change(place, "level", found.level, by="rule", reason=reason, at=now))
 
     async def allow(self, service: str, environment: str, level: int, *, by: str, reason: str, now: datetime) -> None:
         """A named person allows at most this level, or confirms what another one allows. Raises BadInput."""
         if not 0 <= level <= HIGHEST:
             raise BadInput(Fault("level", f"a level from 0 to {HIGHEST} is expected"))
         change = _change((service, environment), "allowed", level, by=by, reason=reason, at=now)
-        await self.store.automation.record_level(change)
+        await self.store.levels.record(change)
         await self.refresh(now)
 
     async def _trail(self) -> tuple[Mapping[Place, Permission], Mapping[Place, int]]:
         """What is allowed, and which level was in force last, by place."""
         allowed: dict[Place, Permission] = defaultdict(Permission)
         last: dict[Place, int] = {}
-        for change in await self.store.automation.level_changes():
+        for change in await self.store.levels.trail():
             place = change.service, change.environment
             if change.kind == "allowed":
                 allowed[place] = allowed[place].after(change)
@@ -90,7 +88,7 @@ class Levels:
             if each.deployment.started_at >= since:
                 history[each.deployment.service, each.deployment.environment].append(each)
         actions: dict[Place, list[Action]] = defaultdict(list)
-        for action in await self.store.automation.actions(since=since, limit=_MOST):
+        for action in await self.store.actions.search(since=since, limit=_MOST):
             actions[action.service, action.environment].append(action)
         executors = {(a.service, a.executor, a.environment, a.dry_run) for found in actions.values() for a in found}
         return {
@@ -109,7 +107,7 @@ class Levels:
         service, environment = place
         begun = {action.deployment_id for action in actions if action.begun}
         self._learned[place] = learned(measured, begun)
-        decisions = await self.store.automation.decisions(
+        decisions = await self.store.decisions.search(
             since=since, service=service, environment=environment, limit=_MOST
         )
         outcomes = {each.deployment.id: each.decision.outcome for each in measured}

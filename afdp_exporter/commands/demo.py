@@ -185,7 +185,7 @@ async def _import(world: World, beside: UnderWay, store: Store, config: Config, 
     if [each.deployment for each in recorded] != list(over):
         raise ConfigError("storage.path", "holds deployments of another time: the demo wants a folder of its own")
     for green in beside.greens:
-        await store.automation.keep_rollout(rollouts.CATALOGUE, green)
+        await store.rollouts.keep(rollouts.CATALOGUE, green)
 
 
 async def _replayed(store: Store, clock: Callable[[], datetime], console: Console) -> None:
@@ -232,7 +232,7 @@ async def _ask_the_gate(state: AppContext, beside: UnderWay, console: Console) -
     _say(console, "\nMay they go on? Nothing is sent: the rollback is in dry run.", style="bold")
     for deployment in beside.running:
         await state.store.deployments.record(deployment, ())
-        while await state.store.automation.rollout(deployment.id) is None:  # noqa: ASYNC110 - the store tells nobody
+        while await state.store.rollouts.find(deployment.id) is None:  # noqa: ASYNC110 - the store tells nobody
             await asyncio.sleep(_GLANCE)
         question = GateQuestion(
             service=deployment.service, environment=deployment.environment, deployment_id=deployment.id

@@ -111,7 +111,7 @@ async def resume(request: web.Request) -> web.Response:
 async def actions(request: web.Request) -> web.Response:
     """What was or would be done, newest first, with its trail."""
     wanted = read_query(_Wanted, request)
-    found = await request.app[STATE].store.automation.actions(deployment_id=wanted.deployment_id, limit=wanted.limit)
+    found = await request.app[STATE].store.actions.search(deployment_id=wanted.deployment_id, limit=wanted.limit)
     return answer(ActionsResponse(actions=found))
 
 
@@ -155,5 +155,5 @@ async def _switch(request: web.Request, *, paused: bool) -> web.Response:
 
 
 async def _automation(state: AppContext) -> web.Response:
-    trail = await state.store.automation.level_changes()
+    trail = await state.store.levels.trail()
     return answer(automation_of(state.gatekeeper.levels.all(), trail, await state.actions.paused()))

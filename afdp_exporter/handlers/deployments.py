@@ -188,7 +188,7 @@ async def get(request: web.Request) -> web.Response:
     impact = await store.results.impact(deployment.id)
     report = ReportResponse.beside(
         report_of(deployment, impact, looks),
-        gate=quoted_of(await store.automation.decision_on(deployment)),
+        gate=quoted_of(await store.decisions.on(deployment)),
         warnings=state.rules.watched.warnings(deployment.service),
         links=links(deployment, state.external),
     )

@@ -113,7 +113,7 @@ async def rollout(request: web.Request) -> web.Response:
     """A canary beside the stable version, and what it will be at full traffic, as compared last."""
     state = request.app[STATE]
     deployment = await state.store.deployments.find(request.match_info["id"])
-    return answer(rollout_of(deployment, await state.store.automation.rollout(deployment.id)))
+    return answer(rollout_of(deployment, await state.store.rollouts.find(deployment.id)))
 
 
 async def verdict(state: AppContext, question: GateQuestion, *, caller: str, wait: float = 0.0) -> GateDecision:

@@ -198,9 +198,9 @@ async def evaluate(request: web.Request) -> web.Response:
         ignored_rules=tuple(rule.name for rule in asked.configuration.rules if rule.type not in _EVALUATED),
         begun_at=now,
     )  # fmt: skip
-    known = await state.store.automation.evaluation(begun.id)
+    known = await state.store.approvals.evaluation(begun.id)
     if known is None or _late(known, state):
-        await state.store.automation.keep_evaluation(begun)
+        await state.store.approvals.keep_evaluation(begun)
     attributes = BegunAttributesResponse(evaluation_id=begun.id)
     data = BegunDataResponse(id=begun.id, type="deployment_gates_evaluation_response", attributes=attributes)
     return answer(BegunEvaluationResponse(data=data), 202, content_type=JSON_API)
@@ -220,7 +220,7 @@ async def evaluate(request: web.Request) -> web.Response:
 async def evaluation(request: web.Request) -> web.Response:
     """Where an evaluation stands; a hold is in progress until the service's `hold_at_most`, and then a failure."""
     state = request.app[STATE]
-    begun = await state.store.automation.evaluation(request.match_info["id"])
+    begun = await state.store.approvals.evaluation(request.match_info["id"])
     if begun is None:
         raise NotFound("no evaluation has this id, or it was forgotten: begin it anew")
     if begun.deployment_id is None:  # by now the deployment may be known

@@ -25,7 +25,7 @@ from afdp_exporter.model import (
     ScoredPrediction,
     Trajectory,
 )
-from afdp_exporter.store.automation import AutomationStore
+from afdp_exporter.store.automation import ActionStore, ApprovalStore, DecisionStore, LevelStore, RolloutStore
 from afdp_exporter.store.jobs import Job as Job
 from afdp_exporter.store.jobs import JobStore as JobStore
 from afdp_exporter.store.jobs import NewJob as NewJob
@@ -402,7 +402,19 @@ class Store(Protocol):
     def cursors(self) -> CursorStore: ...
 
     @property
-    def automation(self) -> AutomationStore: ...
+    def decisions(self) -> DecisionStore: ...
+
+    @property
+    def levels(self) -> LevelStore: ...
+
+    @property
+    def rollouts(self) -> RolloutStore: ...
+
+    @property
+    def approvals(self) -> ApprovalStore: ...
+
+    @property
+    def actions(self) -> ActionStore: ...
 
     @property
     def leaders(self) -> LeaderStore: ...

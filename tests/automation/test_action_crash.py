@@ -55,7 +55,7 @@ async def test_a_kill_at_any_moment_begins_no_action_twice_and_loses_none(tmp_pa
         for _ in range(2):
             await _run(path, url, bad.id, kill_after=None)
         store = await SQLiteStore.open(path)
-        (action,) = await store.automation.actions()
+        (action,) = await store.actions.search()
         await store.close()
         calls = target.calls.get(bad.id, 0)
         assert calls <= 1, action

@@ -138,7 +138,7 @@ def impact(deployment_id: str, state: ShiftState, *, at: datetime = NOON - MINUT
 
 
 async def states(store: SQLiteStore) -> list[ActionState]:
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     return [entry.state for entry in action.trail]
 
 
@@ -156,7 +156,7 @@ async def test_a_failure_is_taken_back_once_and_the_rollback_is_a_deployment_of_
         ActionState.PROPOSED, ActionState.CLAIMED, ActionState.STARTED, ActionState.ACCEPTED,
     ]  # fmt: skip
     assert (await store.deployments.find(bad.id)).status is Status.ROLLED_BACK
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     back = await store.deployments.find(action.id)
     assert back.version == "v1"
     assert back.traits["rollback_of"] == bad.id
@@ -281,7 +281,7 @@ async def test_a_crash_at_any_kept_step_loses_no_intent_and_begins_nothing_twice
         await started.decide(bad.id)
         await started.work()
     assert target.calls <= 1
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     assert action.state in {ActionState.ACCEPTED, ActionState.UNKNOWN}
     assert (action.state is ActionState.ACCEPTED) is (target.calls == 1)
 
@@ -294,7 +294,7 @@ async def test_below_level_four_nothing_is_begun_without_a_person(
     actions = acting(target, level=level)
     await actions.decide(bad.id)
     await actions.work()
-    found = await store.automation.actions()
+    found = await store.actions.search()
     assert [action.state for action in found] == ([] if state is None else [state])
     assert target.checks == 0
     if found:
@@ -314,7 +314,7 @@ async def test_nothing_is_taken_back_to_a_version_that_failed_itself_unless_a_pe
     actions = acting(target)
     await actions.decide(bad.id)
     await actions.work()
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     assert (action.state, target.calls) == (ActionState.SKIPPED, 0)
     assert "v1, which it would lead back to, failed itself" in action.trail[-1].reason
 
@@ -351,7 +351,7 @@ async def test_what_waits_for_a_person_is_begun_once_the_level_lets_it(
     await severe.decide(bad.id)
     await severe.work()
     assert target.calls == 1
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     assert (action.level, action.state, action.approved_by) == (5, ActionState.ACCEPTED, None)
 
 
@@ -359,7 +359,7 @@ async def test_what_a_person_has_refused_stays_refused(store: SQLiteStore, actin
     target, bad = Target(), await failed(store)
     await acting(target, level=3).decide(bad.id)
     severe = acting(target, level=5)
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     await severe.refuse(action.id, by="ada")
     await severe.decide(bad.id)
     await severe.work()
@@ -373,7 +373,7 @@ async def test_a_dry_run_sends_nothing_and_keeps_the_request(
     actions = acting(target, level=0, dry_run=True)
     await actions.decide(bad.id)
     await actions.work()
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     assert action.state is ActionState.SKIPPED
     assert action.request["request"] == {"path": "/x"}
     assert target.calls == 0
@@ -394,7 +394,7 @@ async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can
     again = acting(target, now=later)
     await again.decide(second.id)
     await again.work()
-    newest, _ = await store.automation.actions()
+    newest, _ = await store.actions.search()
     assert newest.state is ActionState.SKIPPED
     assert "six hours" in newest.trail[-1].reason
     await again.pause(by="ada", paused=True)
@@ -404,7 +404,7 @@ async def test_the_breakers_hold_a_second_rollback_of_a_service_and_a_person_can
     third = await failed(store, "d4", started_at=NOON + 3 * MINUTE, finished_at=NOON + 4 * MINUTE, version="v4")
     await again.decide(third.id)
     await again.work()
-    newest, *_ = await store.automation.actions()
+    newest, *_ = await store.actions.search()
     assert "ada has stopped all executors" in newest.trail[-1].reason
     assert target.calls == 1
 
@@ -434,6 +434,6 @@ async def test_a_newer_deployment_leaves_nothing_to_take_back(
     actions = acting(target)
     await actions.decide(bad.id)
     await actions.work()
-    (action,) = await store.automation.actions()
+    (action,) = await store.actions.search()
     assert action.state is ActionState.SKIPPED
     assert "deployed since then" in action.trail[-1].reason

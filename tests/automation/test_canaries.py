@@ -95,14 +95,14 @@ async def test_a_harmful_canary_is_worse_and_its_loss_at_full_traffic_is_in_rang
     await store.deployments.record(canary, ())
     comparing = canaries(store, prometheus, "harmful", now)
     await comparing.work()
-    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
+    (rollout,) = await store.rollouts.newest(None, before=now + timedelta(minutes=1))
     verdicts = {one.metric: one.verdict for one in rollout.comparisons}
     assert verdicts == {"error_ratio": CanaryVerdict.WORSE, "revenue_usd_per_hour": CanaryVerdict.WORSE}
     assert rollout.extrapolation is not None
     cost = rollout.extrapolation.cost_per_hour
     assert cost is not None
     assert cost.low < 2000 < cost.high
-    known = await store.automation.rollout("d2")
+    known = await store.rollouts.find("d2")
     assert known == rollout
     answer = rollout_of(canary, rollout).as_json()
     assert answer["cost_per_hour"]["currency"] == "USD"
@@ -119,7 +119,7 @@ async def test_an_innocent_canary_is_not_worse(prometheus: Prometheus, store: SQ
     before = deployment(now - timedelta(days=1), id="d1", version="v1", previous_version="v0", status=Status.SUCCEEDED)
     await store.deployments.record(before, ())  # the version beside it is known from there
     await canaries(store, prometheus, "innocent", now).work()
-    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
+    (rollout,) = await store.rollouts.newest(None, before=now + timedelta(minutes=1))
     assert all(one.verdict is not CanaryVerdict.WORSE for one in rollout.comparisons)
     assert len(rollout.comparisons) == 2
     assert rollout.trouble is None
@@ -138,7 +138,7 @@ async def test_what_cannot_be_asked_is_said_and_what_is_no_canary_is_left_alone(
     ):
         await store.deployments.record(each, ())
     await comparing.work()
-    (rollout,) = await store.automation.rollouts(None, before=now + timedelta(minutes=1))
+    (rollout,) = await store.rollouts.newest(None, before=now + timedelta(minutes=1))
     assert rollout.deployment_id == "runs"
     assert {one.verdict for one in rollout.comparisons} == {CanaryVerdict.UNDECIDED}
 

@@ -57,7 +57,8 @@ def slow(store: SQLiteStore) -> SlowLooks:
 @pytest.fixture
 def gatekeeper(store: SQLiteStore, slow: SlowLooks) -> Gatekeeper:
     seen: Any = SimpleNamespace(
-        deployments=store.deployments, automation=store.automation, results=store.results, history=store.history,
+        deployments=store.deployments, decisions=store.decisions, rollouts=store.rollouts,
+        results=store.results, history=store.history,
         looks=slow,
     )  # fmt: skip
     return Gatekeeper(
@@ -119,7 +120,8 @@ class Polled:
 
     def made(self) -> Gatekeeper:
         seen: Any = SimpleNamespace(
-            deployments=self.store.deployments, automation=self.store.automation, results=self.store.results,
+            deployments=self.store.deployments, decisions=self.store.decisions,
+            rollouts=self.store.rollouts, results=self.store.results,
             history=self.store.history, looks=self.slow,
         )  # fmt: skip
         return Gatekeeper(
@@ -145,7 +147,7 @@ async def test_whoever_polls_each_minute_is_answered_without_a_decision_while_no
         assert (decision.verdict, decision.valid_until) == (GateVerdict.ALLOW, polled.now + MINUTE)
         await gatekeeper.keep(decision, "api")
     assert polled.slow.reads == 1
-    assert len(await polled.store.automation.decisions(since=NOON - MINUTE)) == 1
+    assert len(await polled.store.decisions.search(since=NOON - MINUTE)) == 1
     polled.now += 10 * MINUTE  # a quarter of an hour after it was decided
     await gatekeeper.ask(question)
     assert polled.slow.reads == 2

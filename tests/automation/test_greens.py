@@ -55,7 +55,7 @@ async def earlier(store: SQLiteStore, now: datetime, count: int) -> None:
         await remember(store, done, found)
         life = MEGABYTE * (500.0 + np.arange(20) + chance.normal(0, 5) + chance.normal(0, 1, 20))
         rollout = Rollout(deployment_id=done.id, as_of=at, comparisons=(), signals={"memory_bytes": kept(life)})
-        await store.automation.keep_rollout("api", rollout)
+        await store.rollouts.keep("api", rollout)
 
 
 def following(store: SQLiteStore, prometheus: Prometheus, now: datetime) -> Following:
@@ -88,7 +88,7 @@ async def test_a_green_is_held_against_earlier_greens_of_its_age(
     deployment = green(now, version=version)
     await store.deployments.record(deployment, ())
     await following(store, prometheus, now).work()
-    rollout = await store.automation.rollout("green")
+    rollout = await store.rollouts.find("green")
     assert rollout is not None
     assert rollout.switch is not None
     (signal,) = rollout.switch.signals
@@ -114,7 +114,7 @@ async def test_a_first_green_has_no_history_and_one_with_traffic_is_none(
     ):
         await store.deployments.record(each, ())
     await following(store, prometheus, now).work()
-    rollout = await store.automation.rollout("green")
+    rollout = await store.rollouts.find("green")
     assert rollout is not None
     assert rollout.deployment_id == "green"
     assert rollout.switch is not None
@@ -122,6 +122,6 @@ async def test_a_first_green_has_no_history_and_one_with_traffic_is_none(
     assert rollout.switch.signals[0].verdict is SignalVerdict.NO_HISTORY
     asked = GateInput(deployment=green(now), phase=Phase.PREVIEW, now=now, switch=rollout.switch)
     decision = decide(asked, GateSettings())
-    await store.automation.keep_decision(decision, "test")
-    (stored,) = await store.automation.decisions(since=now)
+    await store.decisions.keep(decision, "test")
+    (stored,) = await store.decisions.search(since=now)
     assert stored.decision == decision

@@ -23,7 +23,7 @@ async def test_that_somebody_stopped_all_executors_changes_no_level() -> None:
     store = MemoryStore()
     await remember(store, deployment(), impact(Outcome.SUCCESS))
     paused = LevelChange(service="*", environment="*", kind="paused", level=1, by="ada", reason="", at=NOON)
-    await store.automation.record_level(paused)
+    await store.levels.record(paused)
     levels = Levels(store=store)
     await levels.refresh(NOON)
     assert set(levels.in_force()) == {("checkout", "production")}
@@ -43,7 +43,7 @@ async def test_a_rollback_is_wrong_where_it_did_not_help_or_a_person_says_that_n
     store = MemoryStore()
     bad = replace(deployment(status=Status.ROLLED_BACK), labelled_outcome=label)
     await remember(store, bad, impact(Outcome.FAILURE))
-    await store.automation.propose(taken_back(bad, state))
+    await store.actions.propose(taken_back(bad, state))
     record = (await Levels(store=store)._records(NOON + timedelta(hours=1)))["checkout", "production"]
     assert (record.since_wrong == 0) is wrong
 
@@ -60,7 +60,7 @@ async def test_what_automation_took_back_is_no_example_of_how_long_people_take()
         await remember(store, bad, replace(found, shifts=(shift,), measured_at=at + timedelta(hours=8)))
     begun = replace(taken_back(deployment("d3"), ActionState.VERIFIED), decided_at=NOON - timedelta(hours=20))
     trail = TrailEntry(at=begun.decided_at, state=ActionState.STARTED, by="afdp", reason="back")
-    await store.automation.propose(replace(begun, trail=(trail,)))
+    await store.actions.propose(replace(begun, trail=(trail,)))
     levels = Levels(store=store)
     await levels.refresh(NOON)
     known = levels.experience("checkout", "production")

@@ -128,7 +128,7 @@ async def experienced(folder: Path, now: datetime) -> None:
             )
         )  # fmt: skip
         verdict = GateVerdict.ROLLBACK if bad else GateVerdict.ALLOW
-        await store.automation.keep_decision(
+        await store.decisions.keep(
             GateDecision(
                 service=SERVICE, environment="production", version=past.version, deployment_id=past.id,
                 phase=Phase.POST, verdict=verdict, enforced_verdict=GateVerdict.ALLOW, mode=GateMode.SHADOW, level=2,
@@ -142,7 +142,7 @@ async def experienced(folder: Path, now: datetime) -> None:
     await store.deployments.record(staged, ())
     for of, dry, state in (("past-7", True, ActionState.SKIPPED), ("staged", False, ActionState.VERIFIED)):
         about = await store.deployments.find(of)
-        await store.automation.propose(
+        await store.actions.propose(
             Action(
                 id=f"rehearsal-{of}", deployment_id=of, service=SERVICE, environment=about.environment,
                 kind="rollback", executor="swarm", state=state, level=2, reason="rehearsal", decided_at=at, dry_run=dry,

@@ -79,7 +79,7 @@ async def ask(client: ClientSession, caller: Caller, **words: Any) -> tuple[int,
 async def until(store: SQLiteStore, holds: Callable[[list[PendingApproval]], bool]) -> None:
     """Read what waits until it is as expected; a test that waits in vain fails."""
     async with asyncio.timeout(30):
-        while not holds(await store.automation.approvals()):  # noqa: ASYNC110 - what is kept is all there is to see
+        while not holds(await store.approvals.waiting()):  # noqa: ASYNC110 - what is kept is all there is to see
             await asyncio.sleep(0.01)
 
 
@@ -115,7 +115,7 @@ async def test_a_hold_that_becomes_an_allow_is_reported(
         await caller.until(lambda: bool(caller.calls))
         assert caller.decisions() == ["waiting"]
         assert "sale" in caller.calls[0][1]["comment"]
-    (kept,) = await store.automation.approvals()
+    (kept,) = await store.approvals.waiting()
     assert kept.state is ApprovalState.WAITING
     assert HANDED_OVER not in repr(kept)
     before = len(caller.calls)
@@ -154,7 +154,7 @@ async def test_who_waited_at_a_restart_is_answered_after_it(
         id="kept", kind=asked.sender, service="checkout", environment="production", version="v2", phase=Phase.PLAN,
         reply=asked.reply, credential=asked.credential, asked_at=NOON - 2 * HOUR, due_at=NOON - 2 * HOUR,
     )  # fmt: skip
-    await store.automation.keep_approval(waiting)
+    await store.approvals.keep(waiting)
     await serve(caller, **calendar)
     await caller.until(lambda: bool(caller.calls))
     assert caller.decisions() == [decision]
@@ -170,7 +170,7 @@ async def test_all_who_wait_are_answered_and_share_one_token(serve: Callable[...
             id=f"{number}", kind="github", service="checkout", environment="production", phase=Phase.PLAN,
             reply=reply | {"installation.id": "5"}, asked_at=NOON, due_at=NOON,
         )  # fmt: skip
-        await store.automation.keep_approval(waiting)
+        await store.approvals.keep(waiting)
     await serve(caller)
     await caller.until(lambda: len(caller.calls) == 40)
     assert caller.decisions() == 40 * ["approved"]
@@ -235,7 +235,7 @@ async def test_a_callback_to_any_other_address_is_refused_and_never_made(
     status, received = await ask(client, caller, **words)
     assert status == 422
     assert "callbacks go to" in received["errors"][0]["message"]
-    assert await store.automation.approvals() == []
+    assert await store.approvals.waiting() == []
     assert (caller.calls, caller.refused) == ([], 0)
     await caller.stop()
 
@@ -285,7 +285,7 @@ async def test_a_forged_request_asks_nothing(serve: Callable[..., Any], caller: 
         sent = {name: text for name, text in headers.items() if name not in {"X-Gitlab-Token", "Authorization"}}
         async with client.post(f"/webhooks/{caller.block()['kind']}", json=body, headers=sent | forged) as answer:
             assert answer.status == 401
-    assert await store.automation.approvals() == []
+    assert await store.approvals.waiting() == []
     assert (caller.calls, caller.refused) == ([], 0)
 
 
@@ -296,7 +296,7 @@ async def test_without_a_block_nobody_is_called_back_and_the_answer_says_so(
     status, received = await ask(client, caller)
     assert status == 200
     assert "nobody is called back" in received["ignored"][-1]["reason"]
-    assert await store.automation.approvals() == []
+    assert await store.approvals.waiting() == []
 
 
 async def test_a_check_of_azure_devops_shows_in_its_log_why_it_waits_and_how_it_ended(
@@ -340,7 +340,7 @@ async def test_a_check_of_azure_devops_that_hands_no_token_over_is_answered_in_t
     status, received = await ask(client, caller, AuthToken="", phase="post")
     assert (status, received["gate"]["enforced_verdict"]) == (200, verdict)
     assert received["gate"]["data"]["ok"] is (verdict == "allow")
-    assert await store.automation.approvals() == []
+    assert await store.approvals.waiting() == []
     await caller.stop()
 
 
@@ -435,12 +435,12 @@ async def test_what_is_kept_of_a_request_holds_no_credential_once_it_is_answered
         id="a", kind="azure_devops", service="checkout", environment="production", phase=Phase.PLAN, reply={},
         credential=HANDED_OVER, asked_at=NOON, due_at=NOON,
     )  # fmt: skip
-    assert await store.automation.keep_approval(waiting)
-    assert not await store.automation.keep_approval(waiting)
-    assert await store.automation.approvals() == [waiting]
-    await store.automation.change_approval(replace(waiting, state=ApprovalState.ANSWERED))
-    assert await store.automation.approvals() == []
-    rows = await store.automation._readers.read(lambda connection: connection.execute("SELECT * FROM approvals"))
+    assert await store.approvals.keep(waiting)
+    assert not await store.approvals.keep(waiting)
+    assert await store.approvals.waiting() == [waiting]
+    await store.approvals.change(replace(waiting, state=ApprovalState.ANSWERED))
+    assert await store.approvals.waiting() == []
+    rows = await store.approvals._readers.read(lambda connection: connection.execute("SELECT * FROM approvals"))
     assert HANDED_OVER not in str([tuple(row) for row in rows])
 
 

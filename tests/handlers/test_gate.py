@@ -233,9 +233,7 @@ async def test_a_green_before_its_switch_is_reported_in_the_answer_and_on_the_pa
     await store.deployments.record(green, ())
     signal = WarmUpSignal(metric="memory_bytes", verdict=SignalVerdict.USUAL, n=20, age_minutes=9, value=5e8)
     switch = Switch(signals=(signal,), log_odds=2.0, confidence_ratio=0.93, n=41, basis=PoolingLevel.SERVICE)
-    await store.automation.keep_rollout(
-        "checkout", Rollout(deployment_id=green.id, as_of=NOON, comparisons=(), switch=switch)
-    )
+    await store.rollouts.keep("checkout", Rollout(deployment_id=green.id, as_of=NOON, comparisons=(), switch=switch))
     async with client.get("/api/v1/gate", params={"service": "checkout", "version": "v2"}) as answer:
         found = await answer.json()
     assert (found["phase"], found["verdict"], found["confidence_ratio"]) == ("preview", "allow", 0.93)

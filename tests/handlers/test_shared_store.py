@@ -26,9 +26,7 @@ async def test_what_one_has_predicted_and_compared_all_show_until_it_is_over(
     for each in (plain, canary):
         await store.deployments.record(each, ())
     await store.results.save_prediction(prediction("planned"))
-    await store.automation.keep_rollout(
-        "api", Rollout(deployment_id="canary", as_of=clock(), comparisons=(), traffic_ratio=0.1)
-    )
+    await store.rollouts.keep("api", Rollout(deployment_id="canary", as_of=clock(), comparisons=(), traffic_ratio=0.1))
     after: ClientSession = await start()  # when all that was kept already
 
     async def page(client: ClientSession, change: dict[str, str], deployment_id: str) -> str:

@@ -25,8 +25,8 @@ async def gate(request: web.Request) -> web.Response:
         request,
         "gate.html",
         under_way=await _under_way(store, state.clock()),
-        decisions=await store.automation.decisions(since=state.clock() - _LATELY, limit=_SHOWN),
-        actions=await store.automation.actions(limit=_SHOWN),
+        decisions=await store.decisions.search(since=state.clock() - _LATELY, limit=_SHOWN),
+        actions=await store.actions.search(limit=_SHOWN),
         paused=await state.actions.paused(),
         ways=state.rules.ways,
     )
@@ -34,6 +34,6 @@ async def gate(request: web.Request) -> web.Response:
 
 async def _under_way(store: Store, now: datetime) -> list[tuple[Deployment, Rollout, str]]:
     """Canaries and greens that were compared in the last minutes, each with what it shows as a sentence."""
-    rollouts = await store.automation.rollouts(None, before=now + _NOW, limit=_SHOWN)
+    rollouts = await store.rollouts.newest(None, before=now + _NOW, limit=_SHOWN)
     fresh = [each for each in reversed(rollouts) if now - each.as_of < _NOW]
     return [(await store.deployments.find(each.deployment_id), each, rollout_sentence(each)) for each in fresh]

@@ -34,7 +34,7 @@ async def trust(request: web.Request) -> web.Response:
         alarms=_alarms(state),
         scores=state.planner.scores,
         standings=sorted(state.gatekeeper.levels.all().items()),
-        trail=(await state.store.automation.level_changes())[: -_SHOWN - 1 : -1],
+        trail=(await state.store.levels.trail())[: -_SHOWN - 1 : -1],
         intended=NOMINAL,
         backlog=await state.store.looks.backlog(state.clock()),
         sources=[(name, shown.queries.answering.get(name)) for name in state.rules.watched.sources],

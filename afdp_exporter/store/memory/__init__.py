@@ -3,7 +3,13 @@
 import secrets
 
 from afdp_exporter.store.leading import OnlyProcess
-from afdp_exporter.store.memory.automation import MemoryAutomation
+from afdp_exporter.store.memory.automation import (
+    MemoryActions,
+    MemoryApprovals,
+    MemoryDecisions,
+    MemoryLevels,
+    MemoryRollouts,
+)
 from afdp_exporter.store.memory.data import Data
 from afdp_exporter.store.memory.deployments import MemoryDeployments, MemoryHistory, MemoryResults
 from afdp_exporter.store.memory.events import MemoryAnnotations, MemoryCursors, MemoryEvents
@@ -30,7 +36,11 @@ class MemoryStore:
         self.annotations = MemoryAnnotations(data)
         self.events = MemoryEvents(data)
         self.cursors = MemoryCursors(data)
-        self.automation = MemoryAutomation(data)
+        self.decisions = MemoryDecisions(data)
+        self.levels = MemoryLevels(data)
+        self.rollouts = MemoryRollouts(data)
+        self.approvals = MemoryApprovals(data)
+        self.actions = MemoryActions(data)
         self._key = secrets.token_bytes(32)
 
     async def pseudonym_key(self) -> bytes:

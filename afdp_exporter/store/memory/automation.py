@@ -1,4 +1,4 @@
-"""The part of the store in memory that the gate keeps its decisions and actions in."""
+"""The ports of what is automated, in memory."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -29,20 +29,14 @@ _OPEN = {
 _REMEMBERED = timedelta(days=30)  # that what was begun can be polled
 
 
-class MemoryAutomation:
-    """An `AutomationStore`."""
+class MemoryDecisions:
+    """A `DecisionStore`."""
 
     def __init__(self, data: Data) -> None:
         self._data = data
         self._decisions: list[StoredDecision] = []
-        self._levels: list[LevelChange] = []
-        self._rollouts: dict[str, tuple[str, Rollout]] = {}
-        self._actions: dict[str, Action] = {}
-        self._approvals: dict[str, PendingApproval] = {}
-        self._false_alarms: dict[str, tuple[int, int]] = {}
-        self._evaluations: dict[str, GateEvaluation] = {}
 
-    async def keep_decision(self, decision: GateDecision, caller: str) -> StoredDecision:
+    async def keep(self, decision: GateDecision, caller: str) -> StoredDecision:
         self._data.check_held()
         same = (each for each in reversed(self._decisions) if _subject(each.decision) == _subject(decision))
         last = next(same, None)
@@ -51,7 +45,7 @@ class MemoryAutomation:
         self._decisions.append(StoredDecision(id=len(self._decisions) + 1, caller=caller, decision=decision))
         return self._decisions[-1]
 
-    async def decisions(
+    async def search(
         self, *, since: datetime, service: str | None = None, environment: str | None = None, limit: int = 1000
     ) -> list[StoredDecision]:
         found = [
@@ -63,7 +57,7 @@ class MemoryAutomation:
         ]
         return found[:limit]
 
-    async def decision_on(self, deployment: Deployment) -> StoredDecision | None:
+    async def on(self, deployment: Deployment) -> StoredDecision | None:
         for each in reversed(self._decisions):
             about = each.decision
             if (about.service, about.environment) == (deployment.service, deployment.environment) and (
@@ -73,14 +67,23 @@ class MemoryAutomation:
                 return each
         return None
 
-    async def record_level(self, change: LevelChange) -> None:
+
+class MemoryLevels:
+    """A `LevelStore`."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._levels: list[LevelChange] = []
+        self._false_alarms: dict[str, tuple[int, int]] = {}
+
+    async def record(self, change: LevelChange) -> None:
         self._data.check_held()
         same = (each for each in reversed(self._levels) if _standing(each) == _standing(change))
         last = next(same, None)
         if change.kind != "level" or last is None or last.level != change.level:
             self._levels.append(change)
 
-    async def level_changes(self, service: str | None = None) -> list[LevelChange]:
+    async def trail(self, service: str | None = None) -> list[LevelChange]:
         return [each for each in self._levels if service in {None, each.service}]
 
     async def keep_false_alarms(self, found: Mapping[str, tuple[int, int]]) -> None:
@@ -91,32 +94,49 @@ class MemoryAutomation:
     async def false_alarms(self) -> dict[str, tuple[int, int]]:
         return dict(self._false_alarms)
 
-    async def keep_rollout(self, service: str, rollout: Rollout) -> None:
+
+class MemoryRollouts:
+    """A `RolloutStore`."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._rollouts: dict[str, tuple[str, Rollout]] = {}
+
+    async def keep(self, service: str, rollout: Rollout) -> None:
         self._data.check_held()
         self._rollouts[rollout.deployment_id] = (service, rollout)
         self._data.append_of(ROLLOUT, self._data.deployments[rollout.deployment_id])
 
-    async def rollout(self, deployment_id: str) -> Rollout | None:
+    async def find(self, deployment_id: str) -> Rollout | None:
         found = self._rollouts.get(deployment_id)
         return None if found is None else found[1]
 
-    async def rollouts(self, service: str | None, *, before: datetime, limit: int = 20) -> list[Rollout]:
+    async def newest(self, service: str | None, *, before: datetime, limit: int = 20) -> list[Rollout]:
         known = [rollout for of, rollout in self._rollouts.values() if service in {None, of}]
         found = [rollout for rollout in known if rollout.as_of < before]
         return sorted(found, key=lambda rollout: rollout.as_of)[-limit:]
 
-    async def keep_approval(self, waiting: PendingApproval) -> bool:
+
+class MemoryApprovals:
+    """An `ApprovalStore`."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._approvals: dict[str, PendingApproval] = {}
+        self._evaluations: dict[str, GateEvaluation] = {}
+
+    async def keep(self, waiting: PendingApproval) -> bool:
         self._data.check_held()
         known = waiting.id in self._approvals
         if self._approvals.setdefault(waiting.id, waiting).state is ApprovalState.WAITING:
             self._data.append(APPROVAL, waiting.id)
         return not known
 
-    async def change_approval(self, waiting: PendingApproval) -> None:
+    async def change(self, waiting: PendingApproval) -> None:
         self._data.check_held()
         self._approvals[waiting.id] = waiting
 
-    async def approvals(self, *, limit: int = 1000) -> list[PendingApproval]:
+    async def waiting(self, *, limit: int = 1000) -> list[PendingApproval]:
         found = [each for each in self._approvals.values() if each.state is ApprovalState.WAITING]
         return sorted(found, key=lambda each: (each.asked_at, each.id))[:limit]
 
@@ -128,6 +148,14 @@ class MemoryAutomation:
 
     async def evaluation(self, evaluation_id: str) -> GateEvaluation | None:
         return self._evaluations.get(evaluation_id)
+
+
+class MemoryActions:
+    """An `ActionStore`."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._actions: dict[str, Action] = {}
 
     async def propose(self, action: Action) -> bool:
         self._data.check_held()
@@ -143,19 +171,19 @@ class MemoryAutomation:
         self, action_id: str, expected: frozenset[ActionState], change: Callable[[Action], Action]
     ) -> Action:
         self._data.check_held()
-        known = await self.action(action_id)
+        known = await self.find(action_id)
         if known.state not in expected:
             raise Conflict(Fault("state", f"the action {action_id} is {known.state} already"))
         self._actions[action_id] = change(known)
         self._data.append(ACTION, action_id)
         return self._actions[action_id]
 
-    async def action(self, action_id: str) -> Action:
+    async def find(self, action_id: str) -> Action:
         if action_id not in self._actions:
             raise NotFound(f"there is no action {action_id!r}")
         return self._actions[action_id]
 
-    async def actions(
+    async def search(
         self,
         *,
         deployment_id: str | None = None,

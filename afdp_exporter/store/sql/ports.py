@@ -17,7 +17,7 @@ from afdp_exporter.store.sql.adapters import (
     SQLNotices,
     SQLResults,
 )
-from afdp_exporter.store.sql.automation import SQLAutomation
+from afdp_exporter.store.sql.automation import SQLActions, SQLApprovals, SQLDecisions, SQLLevels, SQLRollouts
 from afdp_exporter.store.sql.connection import Reading, Writing
 
 
@@ -48,4 +48,8 @@ class SQLPorts:
         self.annotations = SQLAnnotations(fenced, readers)
         self.events = SQLEvents(fenced, readers)
         self.cursors = SQLCursors(fenced, readers)
-        self.automation = SQLAutomation(fenced, readers)
+        self.decisions = SQLDecisions(fenced, readers)
+        self.levels = SQLLevels(fenced, readers)
+        self.rollouts = SQLRollouts(fenced, readers)
+        self.approvals = SQLApprovals(fenced, readers)
+        self.actions = SQLActions(fenced, readers)

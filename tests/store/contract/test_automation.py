@@ -28,28 +28,27 @@ DAY = timedelta(days=1)
 async def test_a_decision_that_repeats_the_last_one_on_its_subject_is_not_kept_again(
     store: Store, noon: datetime
 ) -> None:
-    gate = store.automation
-    first = await gate.keep_decision(decision(noon), "ci")
-    again = await gate.keep_decision(decision(noon + MINUTE), "argo")
-    other = await gate.keep_decision(decision(noon + MINUTE, service="search"), "ci")
-    changed = await gate.keep_decision(decision(noon + 2 * MINUTE, GateVerdict.HOLD), "ci")
+    first = await store.decisions.keep(decision(noon), "ci")
+    again = await store.decisions.keep(decision(noon + MINUTE), "argo")
+    other = await store.decisions.keep(decision(noon + MINUTE, service="search"), "ci")
+    changed = await store.decisions.keep(decision(noon + 2 * MINUTE, GateVerdict.HOLD), "ci")
     assert again == first
-    assert [each.id for each in await gate.decisions(since=noon)] == [changed.id, other.id, first.id]
-    assert await gate.decisions(since=noon, service="search") == [other]
-    assert await gate.decisions(since=noon + 2 * MINUTE) == [changed]
-    assert await gate.decisions(since=noon, limit=1) == [changed]
+    assert [each.id for each in await store.decisions.search(since=noon)] == [changed.id, other.id, first.id]
+    assert await store.decisions.search(since=noon, service="search") == [other]
+    assert await store.decisions.search(since=noon + 2 * MINUTE) == [changed]
+    assert await store.decisions.search(since=noon, limit=1) == [changed]
 
 
 async def test_a_decision_on_a_planned_version_is_that_of_the_deployment_until_it_has_one_of_its_own(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    gate, later = store.automation, deployment(version="v2")
-    assert await gate.decision_on(later) is None
-    planned = await gate.keep_decision(decision(noon), "ci")
-    assert await gate.decision_on(later) == planned
-    own = await gate.keep_decision(decision(noon, GateVerdict.ROLLBACK, deployment_id="d1"), "self")
-    assert await gate.decision_on(later) == own
-    assert await gate.decision_on(replace(later, id="d2")) == planned
+    later = deployment(version="v2")
+    assert await store.decisions.on(later) is None
+    planned = await store.decisions.keep(decision(noon), "ci")
+    assert await store.decisions.on(later) == planned
+    own = await store.decisions.keep(decision(noon, GateVerdict.ROLLBACK, deployment_id="d1"), "self")
+    assert await store.decisions.on(later) == own
+    assert await store.decisions.on(replace(later, id="d2")) == planned
 
 
 async def test_the_trail_of_levels_is_reported_oldest_first(store: Store, noon: datetime) -> None:
@@ -58,9 +57,9 @@ async def test_the_trail_of_levels_is_reported_oldest_first(store: Store, noon: 
         for level, service in enumerate(("checkout", "search", "checkout"))
     ]
     for change in changes:
-        await store.automation.record_level(change)
-    assert await store.automation.level_changes() == changes
-    assert await store.automation.level_changes("checkout") == [changes[0], changes[2]]
+        await store.levels.record(change)
+    assert await store.levels.trail() == changes
+    assert await store.levels.trail("checkout") == [changes[0], changes[2]]
 
 
 async def test_of_each_canary_the_newest_comparison_is_kept(
@@ -70,32 +69,30 @@ async def test_of_each_canary_the_newest_comparison_is_kept(
         await store.deployments.record(deployment(f"d{number}"), ())
         for minute in (number, number + 10):
             shown = Rollout(deployment_id=f"d{number}", as_of=noon + minute * MINUTE, comparisons=())
-            await store.automation.keep_rollout("checkout", shown)
-    assert (await store.automation.rollout("d1")) == Rollout(
-        deployment_id="d1", as_of=noon + 11 * MINUTE, comparisons=()
-    )
-    assert await store.automation.rollout("d4") is None
-    found = await store.automation.rollouts("checkout", before=noon + 13 * MINUTE, limit=1)
+            await store.rollouts.keep("checkout", shown)
+    assert (await store.rollouts.find("d1")) == Rollout(deployment_id="d1", as_of=noon + 11 * MINUTE, comparisons=())
+    assert await store.rollouts.find("d4") is None
+    found = await store.rollouts.newest("checkout", before=noon + 13 * MINUTE, limit=1)
     assert [each.deployment_id for each in found] == ["d2"]
-    assert await store.automation.rollouts("search", before=noon + MINUTE * 60) == []
+    assert await store.rollouts.newest("search", before=noon + MINUTE * 60) == []
 
 
 async def test_an_action_is_proposed_once_and_moved_only_from_the_state_that_is_expected(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
     await store.deployments.record(deployment(), ())
-    assert await store.automation.propose(action("d1", noon))
-    assert not await store.automation.propose(replace(action("d1", noon), id="another"))
+    assert await store.actions.propose(action("d1", noon))
+    assert not await store.actions.propose(replace(action("d1", noon), id="another"))
     proposed = frozenset({ActionState.PROPOSED})
 
     def claim(known: Action) -> Action:
         return replace(known, state=ActionState.CLAIMED)
 
-    moved = await store.automation.move("rollback-d1", proposed, claim)
-    assert moved == await store.automation.action("rollback-d1") == claim(action("d1", noon))
+    moved = await store.actions.move("rollback-d1", proposed, claim)
+    assert moved == await store.actions.find("rollback-d1") == claim(action("d1", noon))
     with pytest.raises(Conflict):
-        await store.automation.move("rollback-d1", proposed, claim)
-    for missing in (store.automation.action("x"), store.automation.move("x", proposed, claim)):
+        await store.actions.move("rollback-d1", proposed, claim)
+    for missing in (store.actions.find("x"), store.actions.move("x", proposed, claim)):
         with pytest.raises(NotFound):
             await missing
 
@@ -105,10 +102,10 @@ async def test_actions_are_reported_newest_first_by_deployment_time_and_whether_
 ) -> None:
     for number, state in enumerate((ActionState.PROPOSED, ActionState.VERIFIED, ActionState.ACCEPTED)):
         await store.deployments.record(deployment(f"d{number}"), ())
-        await store.automation.propose(action(f"d{number}", noon + number * MINUTE, state))
+        await store.actions.propose(action(f"d{number}", noon + number * MINUTE, state))
 
     async def ids(**words: object) -> list[str]:
-        return [each.deployment_id for each in await store.automation.actions(**words)]
+        return [each.deployment_id for each in await store.actions.search(**words)]
 
     assert await ids() == ["d2", "d1", "d0"]
     assert await ids(only_open=True) == ["d2", "d0"]
@@ -128,21 +125,21 @@ async def test_a_request_for_an_approval_waits_until_it_is_answered_and_is_one_h
         for number in range(3)
     ]  # fmt: skip
     for request in requests:
-        assert await store.automation.keep_approval(request)
-        assert not await store.automation.keep_approval(replace(request, service="search"))
-    assert await store.automation.approvals() == requests[::-1]
-    assert await store.automation.approvals(limit=1) == [requests[2]]
+        assert await store.approvals.keep(request)
+        assert not await store.approvals.keep(replace(request, service="search"))
+    assert await store.approvals.waiting() == requests[::-1]
+    assert await store.approvals.waiting(limit=1) == [requests[2]]
     tried = replace(requests[1], attempts=2, due_at=noon + MINUTE, said="hold")
-    await store.automation.change_approval(tried)
-    await store.automation.change_approval(replace(requests[2], state=ApprovalState.ANSWERED))
-    await store.automation.change_approval(replace(requests[0], state=ApprovalState.GIVEN_UP))
-    assert await store.automation.approvals() == [tried]
+    await store.approvals.change(tried)
+    await store.approvals.change(replace(requests[2], state=ApprovalState.ANSWERED))
+    await store.approvals.change(replace(requests[0], state=ApprovalState.GIVEN_UP))
+    assert await store.approvals.waiting() == [tried]
     before = await store.changes.last()
-    assert not await store.automation.keep_approval(requests[2])  # is answered
+    assert not await store.approvals.keep(requests[2])  # is answered
     assert await store.changes.last() == before
-    assert not await store.automation.keep_approval(requests[1])  # asks again
+    assert not await store.approvals.keep(requests[1])  # asks again
     assert [(each.kind, each.id) for each in await store.changes.since(before)] == [("approval", "r1")]
-    assert await store.automation.approvals() == [tried]
+    assert await store.approvals.waiting() == [tried]
 
 
 async def test_an_evaluation_is_found_by_its_id_until_a_month_after_it_was_begun(store: Store, noon: datetime) -> None:
@@ -150,27 +147,25 @@ async def test_an_evaluation_is_found_by_its_id_until_a_month_after_it_was_begun
         id="one", service="checkout", environment="production", version="v2", deployment_id="d1", dry_run=True,
         ignored_rules=("errors",), begun_at=noon,
     )  # fmt: skip
-    assert await store.automation.evaluation("one") is None
-    await store.automation.keep_evaluation(first)
-    assert await store.automation.evaluation("one") == first
+    assert await store.approvals.evaluation("one") is None
+    await store.approvals.keep_evaluation(first)
+    assert await store.approvals.evaluation("one") == first
     anew = replace(first, begun_at=noon + 30 * DAY)
-    await store.automation.keep_evaluation(anew)
-    assert await store.automation.evaluation("one") == anew
-    await store.automation.keep_evaluation(replace(first, id="two", begun_at=noon + 61 * DAY))
-    assert await store.automation.evaluation("one") is None
+    await store.approvals.keep_evaluation(anew)
+    assert await store.approvals.evaluation("one") == anew
+    await store.approvals.keep_evaluation(replace(first, id="two", begun_at=noon + 61 * DAY))
+    assert await store.approvals.evaluation("one") is None
 
 
 async def test_false_alarms_are_kept_in_place_of_the_last_and_shown_to_all(store: Store) -> None:
-    gate = store.automation
-    assert await gate.false_alarms() == {}
-    await gate.keep_false_alarms({"latency_seconds": (1, 20), "orders": (0, 0)})
-    await gate.keep_false_alarms({"latency_seconds": (2, 40)})
-    assert await gate.false_alarms() == {"latency_seconds": (2, 40)}
+    assert await store.levels.false_alarms() == {}
+    await store.levels.keep_false_alarms({"latency_seconds": (1, 20), "orders": (0, 0)})
+    await store.levels.keep_false_alarms({"latency_seconds": (2, 40)})
+    assert await store.levels.false_alarms() == {"latency_seconds": (2, 40)}
     assert [change.kind for change in await store.changes.since(0)] == ["false_alarms"] * 2
 
 
 async def test_a_level_that_several_find_is_in_the_trail_once(store: Store, noon: datetime) -> None:
-    gate = store.automation
 
     def change(level: int, kind: str = "level", service: str = "checkout") -> LevelChange:
         return LevelChange(
@@ -178,9 +173,9 @@ async def test_a_level_that_several_find_is_in_the_trail_once(store: Store, noon
         )
 
     for each in (change(1), change(1), change(1, service="search"), change(2), change(1), change(1, "allowed")):
-        await gate.record_level(each)
-    await gate.record_level(change(1, "allowed"))  # what people say is kept each time
-    trail = await gate.level_changes("checkout")
+        await store.levels.record(each)
+    await store.levels.record(change(1, "allowed"))  # what people say is kept each time
+    trail = await store.levels.trail("checkout")
     assert [(each.kind, each.level) for each in trail] == [
         ("level", 1), ("level", 2), ("level", 1), ("allowed", 1), ("allowed", 1)
     ]  # fmt: skip

@@ -102,17 +102,17 @@ WRITES: dict[str, Callable[[World], Awaitable[Any]]] = {
     "annotations.remove": lambda w: w.store.annotations.remove(w.annotation),
     "events.save": lambda w: w.store.events.save(_event()),
     "cursors.save": lambda w: w.store.cursors.save("feed", "here"),
-    "automation.keep_decision": lambda w: w.store.automation.keep_decision(decision(NOON), "ci"),
-    "automation.record_level": lambda w: w.store.automation.record_level(_level()),
-    "automation.keep_false_alarms": lambda w: w.store.automation.keep_false_alarms({"latency_seconds": (1, 20)}),
-    "automation.keep_rollout": lambda w: w.store.automation.keep_rollout("checkout", _rollout()),
-    "automation.keep_approval": lambda w: w.store.automation.keep_approval(replace(_approval(), id="a2")),
-    "automation.change_approval": lambda w: w.store.automation.change_approval(_approval(ApprovalState.ANSWERED)),
-    "automation.keep_evaluation": lambda w: w.store.automation.keep_evaluation(
+    "decisions.keep": lambda w: w.store.decisions.keep(decision(NOON), "ci"),
+    "levels.record": lambda w: w.store.levels.record(_level()),
+    "levels.keep_false_alarms": lambda w: w.store.levels.keep_false_alarms({"latency_seconds": (1, 20)}),
+    "rollouts.keep": lambda w: w.store.rollouts.keep("checkout", _rollout()),
+    "approvals.keep": lambda w: w.store.approvals.keep(replace(_approval(), id="a2")),
+    "approvals.change": lambda w: w.store.approvals.change(_approval(ApprovalState.ANSWERED)),
+    "approvals.keep_evaluation": lambda w: w.store.approvals.keep_evaluation(
         GateEvaluation(id="g1", service="checkout", environment="production", begun_at=NOON)
     ),
-    "automation.propose": lambda w: w.store.automation.propose(action("d0", NOON)),
-    "automation.move": lambda w: w.store.automation.move(
+    "actions.propose": lambda w: w.store.actions.propose(action("d0", NOON)),
+    "actions.move": lambda w: w.store.actions.move(
         "rollback-d1", frozenset({ActionState.PROPOSED}), lambda known: replace(known, state=ActionState.CLAIMED)
     ),
 }
@@ -140,7 +140,6 @@ def test_each_operation_that_writes_is_fenced_or_is_handed_a_claim() -> None:
 
 
 async def _everything(store: Store) -> list[object]:
-    gate = store.automation
     return [
         await store.changes.since(0),
         await store.deployments.page(),
@@ -152,13 +151,13 @@ async def _everything(store: Store) -> list[object]:
         await store.annotations.search(),
         await store.events.overlapping(NOON - MINUTE, NOON + MINUTE),
         await store.cursors.find("feed"),
-        await gate.decisions(since=NOON - MINUTE),
-        await gate.level_changes(),
-        await gate.false_alarms(),
-        await gate.rollout("d1"),
-        await gate.approvals(),
-        await gate.evaluation("g1"),
-        await gate.actions(),
+        await store.decisions.search(since=NOON - MINUTE),
+        await store.levels.trail(),
+        await store.levels.false_alarms(),
+        await store.rollouts.find("d1"),
+        await store.approvals.waiting(),
+        await store.approvals.evaluation("g1"),
+        await store.actions.search(),
     ]
 
 
@@ -173,8 +172,8 @@ async def world(
     recorded = deployment(commit="abc")
     await store.deployments.record(recorded, ())
     annotation = await store.annotations.add(Annotation(at=NOON, text="one", created_at=NOON, updated_at=NOON))
-    await store.automation.propose(action("d1", NOON))
-    await store.automation.keep_approval(_approval())
+    await store.actions.propose(action("d1", NOON))
+    await store.approvals.keep(_approval())
     return World(store, recorded, annotation.id)
 
 
