@@ -2,7 +2,8 @@
 
 Over a day a metric wanders further than within an hour, so a look after a day may not resolve what an earlier look
 found. That is no evidence of absence; only an interval that excludes the effect is. An earlier finding ends by
-evidence alone: the metric has returned, another cause explains it, or the new interval excludes it.
+evidence alone: the metric has returned, another cause explains it, or the new interval excludes it. Nor does a change
+lose its start because a long window blurs it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -60,7 +61,7 @@ def keep_early_effects(
     """The shifts of a long look; where it is inconclusive, those of a window `after` the rollout, as known then."""
     seen = {shift.metric: shift for shift in moved}
     return tuple(
-        _as_known_then(seen[shift.metric], after)
+        _as_known_then(seen[shift.metric], after, shift)
         if shift.metric in seen and is_lost(shift, seen[shift.metric], recoveries.get(shift.metric))
         else shift
         for shift in shifts
@@ -68,20 +69,23 @@ def keep_early_effects(
 
 
 def is_lost(shift: Shift, early: Shift, since: Recovery | None) -> bool:
-    """Whether a look is silent about a metric, and does not rule out what an earlier one showed.
+    """Whether a look is silent about a metric or its start, and does not rule out what an earlier one showed.
 
     Where the metric has returned since, the mean over a long stretch rules out nothing.
     """
     silent = shift.verdict in _SILENT or (shift.verdict is Attribution.NO_EFFECT and shift.onset is None)
     back = since is not None and since.state is ShiftState.RECOVERED
-    return silent and (back or ranges_overlap(shift, early))
+    return (silent or _is_blurred(shift, early)) and (back or ranges_overlap(shift, early))
 
 
-def _as_known_then(early: Shift, after: timedelta) -> Shift:
+def _is_blurred(shift: Shift, early: Shift) -> bool:
+    return shift.verdict is Attribution.GRADUAL and early.verdict is Attribution.ATTRIBUTED
+
+
+def _as_known_then(early: Shift, after: timedelta, shift: Shift) -> Shift:
     when = "first hour" if after == FIRST_HOUR else f"first {format_duration(after)}"
-    return replace(
-        early, reason=f"in the {when} {early.reason}; since then it cannot be told apart from its own wandering"
-    )
+    later = "its start is blurred" if _is_blurred(shift, early) else "it cannot be told apart from its own wandering"
+    return replace(early, reason=f"in the {when} {early.reason}; since then {later}")
 
 
 _DOUBTFUL = frozenset({Attribution.INCONCLUSIVE, Attribution.NOT_DISTINGUISHABLE})
@@ -100,13 +104,13 @@ def _found(shift: Shift) -> bool:
 
 
 def _with_state(shift: Shift, known: Shift | None, since: Recovery | None, context: AnalysisContext) -> Shift:
+    if known is not None and is_lost(shift, known, since):
+        return _with_end(known, since, context)
     if shift.moved:
         return _with_end(shift, since, context)
     if known is None:
         doubtful = shift.harmful and shift.verdict in _DOUBTFUL
         return replace(shift, state=ShiftState.SUSPECTED if doubtful else None, as_of=context.now)
-    if is_lost(shift, known, since):
-        return _with_end(known, since, context)
     found = f"{known.reason}, as an earlier check found; since then: {shift.reason}"
     return replace(shift, state=ShiftState.WITHDRAWN, as_of=context.now, reason=found)
 

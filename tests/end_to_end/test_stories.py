@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -90,8 +90,19 @@ def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def answered(exporter: Exporter, deployment: Deployment) -> dict[str, Any]:
+    """What is reported once each check that is due was answered."""
     path = f"/api/v1/deployments/{deployment.id}"
-    until(lambda: exporter.get(path)["measured_at"], lambda: exporter.get(path)["story"], PATIENCE)
+
+    def waiting() -> list[dict[str, Any]]:
+        now = datetime.now(UTC)
+        looks = exporter.get(path)["looks"]
+        return [
+            each
+            for each in looks
+            if each["state"] in {"due", "waiting", "running"} and datetime.fromisoformat(each["due_at"]) <= now
+        ]
+
+    until(lambda: exporter.get(path)["measured_at"] and not waiting(), lambda: exporter.get(path)["story"], PATIENCE)
     return dict(exporter.get(path))
 
 

@@ -82,6 +82,20 @@ def test_what_a_day_rules_out_or_puts_down_to_others_is_not_kept(shift: Callable
     assert not stays(verdict=Attribution.TRANSIENT)
 
 
+@pytest.mark.parametrize(("change", "verdict"), [(-1200.0, Attribution.ATTRIBUTED), (-3000.0, Attribution.GRADUAL)])
+def test_a_start_that_was_clear_from_near_stays_where_a_later_check_sees_it_blurred(
+    shift: Callable[..., Shift], case: Callable[..., AnalysisContext], change: float, verdict: Attribution
+) -> None:
+    near = case(metrics=(REVENUE,))
+    before = assemble_impact([shift(REVENUE, 10, -1200.0)], near)
+    blurred = shift(REVENUE, None, change, verdict=Attribution.GRADUAL)
+    (found,) = assemble_impact([blurred], replace(near, now=near.now + 2 * HOUR, previous=before)).shifts
+    assert (found.verdict, found.state) == (verdict, ShiftState.ACTIVE)
+    assert (found.onset is not None) is (verdict is Attribution.ATTRIBUTED)
+    (kept,) = keep_early_effects([blurred], before.shifts, HOUR, {})
+    assert kept.verdict is verdict
+
+
 def test_a_mean_over_a_day_rules_out_nothing_of_what_was_back_before_its_end(shift: Callable[..., Shift]) -> None:
     early = shift(REVENUE, 10, -1200.0)
     day = replace(early, verdict=Attribution.NO_EFFECT, onset=None, change=-100.0, low=-300.0, high=100.0)
