@@ -172,7 +172,7 @@ def _automation(
     gatekeeper = Gatekeeper(
         store=store,
         planner=planner,
-        levels=Levels(store=store),
+        levels=Levels(store=store, teams=lambda: app[STATE].rules.plans.teams),
         plans=lambda: app[STATE].rules.plans,
         settings=settings,
         clock=clock,

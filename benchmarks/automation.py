@@ -146,7 +146,7 @@ class World:
             action = Action(
                 id=f"{service}-{environment}", deployment_id=f"{service}-{environment}", service=service,
                 environment=environment, kind="rollback", executor="cluster", state=state, level=2, reason="rehearsal",
-                decided_at=START - timedelta(days=1), dry_run=dry, approved_by="ada",
+                request={"sentence": "back"}, decided_at=START - timedelta(days=1), dry_run=dry, approved_by="ada",
                 trail=(TrailEntry(at=START - timedelta(days=1), state=state, by="ada", reason="rehearsal"),),
             )  # fmt: skip
             await self.store.actions.propose(action)

@@ -17,9 +17,10 @@ from afdp_exporter.errors import ActionError, ActionRefused, Conflict
 from afdp_exporter.executors import Order, Plan, Way, way_for
 from afdp_exporter.gate.decision import GUARD_RAIL
 from afdp_exporter.gate.earlier_failures import prevented, usual_duration
-from afdp_exporter.gate.ladder import HIGHEST
+from afdp_exporter.gate.ladder import HIGHEST, OURSELVES
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
+    AUTOMATION,
     Action,
     ActionState,
     Deployment,
@@ -145,7 +146,7 @@ class Actions:
             service=deployment.service, environment=deployment.environment, deployment_id=deployment.id
         )
         decision = await self.gatekeeper.ask(question)
-        await self.gatekeeper.keep(decision, "self")
+        await self.gatekeeper.keep(decision, OURSELVES)
         await self.consider(decision)
 
     async def work(self) -> datetime | None:
@@ -379,7 +380,7 @@ class Actions:
         back = Deployment(
             id=f"{action.id}", service=deployment.service, environment=deployment.environment,
             version=deployment.previous_version, previous_version=deployment.version, started_at=now,
-            finished_at=now, status=Status.SUCCEEDED, actor="afdp", team=deployment.team,
+            finished_at=now, status=Status.SUCCEEDED, actor=AUTOMATION, team=deployment.team,
             description=f"rollback of {deployment.id}", traits={"rollback": True, "rollback_of": deployment.id},
             received_at=now, received_from="automation",
         )  # fmt: skip
@@ -403,7 +404,7 @@ class Actions:
 
         def change(known: Action) -> Action:
             return replace(
-                known, state=state, trail=_more(known, state, by="afdp", reason=reason, at=self.clock()), **words
+                known, state=state, trail=_more(known, state, by=AUTOMATION, reason=reason, at=self.clock()), **words
             )
 
         moved = await self.store.actions.move(action.id, frozenset({action.state}), change)

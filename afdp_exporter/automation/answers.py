@@ -258,6 +258,10 @@ class ServiceAutomationResponse(Response):
     environment: str
     level: _Level
     earned: _Level
+    basis: Annotated[
+        PoolingLevel,
+        Field(description="Whose deployments levels 1 and 2 rest on where the service has few of its own."),
+    ]
     allowed: _Level
     to_confirm: Annotated[
         WantedLevelResponse | None, Field(description="What one person allows and a second one has to confirm.")
@@ -436,6 +440,7 @@ def automation_of(
                 environment=environment,
                 level=found.level,
                 earned=found.earned,
+                basis=found.basis,
                 allowed=found.permission.level,
                 to_confirm=_to_confirm(found.permission),
                 missing=found.missing,

@@ -1,23 +1,34 @@
 """The automation level of each service and environment: counted from stored decisions and what became of them."""
 
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.gate.experience import Experience, learned
-from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, falls_to, standing, tally
-from afdp_exporter.model import Action, ActionState, LevelChange, MeasuredDeployment, Outcome
+from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, overrides, standing, tally
+from afdp_exporter.model import AUTOMATION, Action, ActionState, LevelChange, MeasuredDeployment, Outcome, PoolingLevel
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
 from afdp_exporter.store import Store
 
 _MOST = 5000  # measured deployments and decisions, the newest
 _SCORED = 200  # predictions of a service
+_POOLED = 2  # the highest level that other services' deployments can earn
 _EXECUTED = {ActionState.ACCEPTED, ActionState.VERIFIED}
+_EARNED_BY = {PoolingLevel.TEAM: "earned by its team's deployments", PoolingLevel.GLOBAL: "earned by all services'"}
 
 Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trail:
+    """What people allow and since when they last said so, and which level was in force last, by place."""
+
+    allowed: dict[Place, Permission] = field(default_factory=lambda: defaultdict(Permission))
+    allowed_at: dict[Place, datetime] = field(default_factory=dict)
+    levels: dict[Place, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +36,7 @@ class Levels:
     """Where each service and environment stands, and what its harm has taught, as of the last `refresh`."""
 
     store: Store
+    teams: Callable[[], Mapping[str, str]] = dict  # of services whose deployments do not name theirs
     false_alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # metric -> blamed, judged placebos
     _standings: dict[Place, Standing] = field(default_factory=dict)
     _learned: dict[Place, Experience] = field(default_factory=dict)
@@ -47,18 +59,13 @@ class Levels:
 
     async def refresh(self, now: datetime) -> None:
         """Count anew, and write what has changed into the trail."""
-        records = await self._records(now)
-        allowed, last = await self._trail()
-        for place, record in records.items():
-            found = standing(record, allowed[place])
-            before = last.get(place, 0)
-            fallen = falls_to(record, before)
-            if fallen is not None and fallen[0] < found.level:
-                found = replace(found, level=fallen[0], missing=(fallen[1],))
-            self._standings[place] = found
+        trail = await self._trail()
+        for place, record in (await self._records(now, trail)).items():
+            before = trail.levels.get(place, 0)
+            found = self._standings[place] = standing(record, trail.allowed[place], before)
             if found.level != before:
-                lowered = fallen[1] if fallen is not None else "; ".join(found.missing)
-                reason = "earned" if found.level > before else lowered
+                earned = _EARNED_BY.get(found.basis, "earned") if found.level <= _POOLED else "earned"
+                reason = earned if found.level > before else found.lost or "; ".join(found.missing)
                 await self.store.levels.record(_change(place, "level", found.level, by="rule", reason=reason, at=now))
 
     async def allow(self, service: str, environment: str, level: int, *, by: str, reason: str, now: datetime) -> None:
@@ -69,19 +76,18 @@ class Levels:
         await self.store.levels.record(change)
         await self.refresh(now)
 
-    async def _trail(self) -> tuple[Mapping[Place, Permission], Mapping[Place, int]]:
-        """What is allowed, and which level was in force last, by place."""
-        allowed: dict[Place, Permission] = defaultdict(Permission)
-        last: dict[Place, int] = {}
+    async def _trail(self) -> _Trail:
+        trail = _Trail()
         for change in await self.store.levels.trail():
             place = change.service, change.environment
             if change.kind == "allowed":
-                allowed[place] = allowed[place].after(change)
+                trail.allowed[place] = trail.allowed[place].after(change)
+                trail.allowed_at[place] = change.at
             elif change.kind == "level":
-                last[place] = change.level
-        return allowed, last
+                trail.levels[place] = change.level
+        return trail
 
-    async def _records(self, now: datetime) -> dict[Place, Record]:
+    async def _records(self, now: datetime, trail: _Trail) -> dict[Place, Record]:
         since = now - WINDOW
         history: dict[Place, list[MeasuredDeployment]] = defaultdict(list)
         for each in await self.store.history.measured(before=now, limit=_MOST):
@@ -90,21 +96,39 @@ class Levels:
         actions: dict[Place, list[Action]] = defaultdict(list)
         for action in await self.store.actions.search(since=since, limit=_MOST):
             actions[action.service, action.environment].append(action)
-        executors = {(a.service, a.executor, a.environment, a.dry_run) for found in actions.values() for a in found}
+        of_team, of_all = self._pooled(history)
         return {
-            place: await self._record(place, measured, actions[place], executors, since)
+            place: replace(
+                await self._record(place, measured, actions, since, trail.allowed_at.get(place, since)),
+                measured_of_team=of_team[place],
+                measured_of_all=of_all[place],
+            )
             for place, measured in history.items()
         }
+
+    def _pooled(self, history: Mapping[Place, list[MeasuredDeployment]]) -> tuple[dict[Place, int], dict[Place, int]]:
+        """How many deployments of each place's team, and of all services, were measured in its environment."""
+        teams = self.teams()
+        of_all, by_team = Counter[str](), Counter[tuple[str | None, str]]()
+        team_of = {place: measured[-1].deployment.team or teams.get(place[0]) for place, measured in history.items()}
+        for place, measured in history.items():
+            of_all[place[1]] += len(measured)
+            by_team[team_of[place], place[1]] += len(measured)
+        return (
+            {place: by_team[team, place[1]] if team is not None else 0 for place, team in team_of.items()},
+            {place: of_all[place[1]] for place in history},
+        )
 
     async def _record(
         self,
         place: Place,
         measured: list[MeasuredDeployment],
-        actions: list[Action],
-        executors: set[tuple[str, str, str, bool]],
+        all_actions: Mapping[Place, list[Action]],
         since: datetime,
+        allowed_at: datetime,
     ) -> Record:
         service, environment = place
+        actions = all_actions.get(place, [])
         begun = {action.deployment_id for action in actions if action.begun}
         self._learned[place] = learned(measured, begun)
         decisions = await self.store.decisions.search(
@@ -119,18 +143,21 @@ class Levels:
         ordered = [each.deployment.id for each in measured]
         return Record(
             measured=len(measured),
-            false_alarms=self._worst_alarms(),
+            false_alarms=self.false_alarms,
             since_wrong=_since(ordered, wrong),
             coverage=sum(held) / len(held) if held else None,
             brier_skill=_skill(scored),
+            risk_bias=_bias(scored),
+            overrides=overrides(
+                decisions,
+                [each.deployment for each in measured],
+                {action.deployment_id for action in actions if _is_refused_by_a_person(action)},
+                since=max(since, allowed_at),
+            ),
             executed=sum(action.state in _EXECUTED and not action.dry_run for action in actions),
-            proven=_proven(place, executors),
+            proven=_proven(place, all_actions),
             **tally(decisions, outcomes, since=since),
         )
-
-    def _worst_alarms(self) -> tuple[int, int]:
-        known = [alarms for alarms in self.false_alarms.values() if alarms[1]]
-        return max(known, key=lambda alarms: alarms[0] / alarms[1], default=(0, 0))
 
 
 def _wrong(actions: list[Action], measured: list[MeasuredDeployment]) -> set[str]:
@@ -149,12 +176,26 @@ def _since(ordered: list[str], wrong: set[str]) -> int | None:
     return len(ordered) - 1 - places[-1] if places else None
 
 
-def _proven(place: Place, executors: set[tuple[str, str, str, bool]]) -> bool:
-    """Whether one executor made a dry run here, and a rollback in another environment."""
+def _proven(place: Place, actions: Mapping[Place, list[Action]]) -> bool:
+    """Whether one executor has found out what it would send here, and carried out a rollback in another environment."""
     service, environment = place
-    dry = {name for of, name, where, dry in executors if dry and (of, where) == place}
-    real = {name for of, name, where, dry in executors if not dry and of == service and where != environment}
+    dry = {each.executor for each in actions.get(place, ()) if each.dry_run and _is_planned(each)}
+    real = {
+        each.executor
+        for (of, where), found in actions.items()
+        for each in found
+        if of == service and where != environment and not each.dry_run and each.state in _EXECUTED
+    }
     return bool(dry & real)
+
+
+def _is_planned(action: Action) -> bool:
+    """Whether a dry run came as far as its request."""
+    return action.state is ActionState.SKIPPED and bool(action.request)
+
+
+def _is_refused_by_a_person(action: Action) -> bool:
+    return action.state is ActionState.REFUSED and bool(action.trail) and action.trail[-1].by != AUTOMATION
 
 
 def _skill(scored: Risks | None) -> float | None:
@@ -162,6 +203,13 @@ def _skill(scored: Risks | None) -> float | None:
     if scored is None or not 0.0 < scored.base < 1.0:
         return None
     return scored.brier / (scored.base * (1.0 - scored.base))
+
+
+def _bias(scored: Risks | None) -> float | None:
+    """By how much the predicted risks are off in sum, as a share of the trouble that came; None where none came."""
+    if scored is None or not scored.base > 0.0:
+        return None
+    return float(scored.predicted.mean()) / scored.base - 1.0
 
 
 def _change(place: Place, kind: str, level: int, *, by: str, reason: str, at: datetime) -> LevelChange:

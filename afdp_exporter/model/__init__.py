@@ -4,7 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
-from afdp_exporter.model.actions import Action, ActionState, TrailEntry
+from afdp_exporter.model.actions import AUTOMATION, Action, ActionState, TrailEntry
 from afdp_exporter.model.announcements import Annotation, Announcement, CommitChange, Ignored, Origin, Recurrence
 from afdp_exporter.model.deployments import (
     CalendarEntry,
@@ -87,6 +87,7 @@ from afdp_exporter.model.learning import (
 from afdp_exporter.model.metrics import Denominator, Layer, Metric, Money, Series, Worse
 
 __all__ = [
+    "AUTOMATION",
     "Action",
     "ActionState",
     "Annotation",

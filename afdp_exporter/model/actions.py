@@ -6,6 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+AUTOMATION = "afdp"
+"""Who moved an action where it was no person."""
+
 
 class ActionState(StrEnum):
     """Where an action stands.

@@ -1,15 +1,30 @@
 """Where a service stands, counted from what is stored."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.model import Action, ActionState, Deployment, LevelChange, Outcome, ShiftState, Status, TrailEntry
+from afdp_exporter.model import (
+    AUTOMATION,
+    Action,
+    ActionState,
+    Deployment,
+    GateVerdict,
+    LevelChange,
+    Outcome,
+    Phase,
+    PoolingLevel,
+    ShiftState,
+    Status,
+    TrailEntry,
+)
 from afdp_exporter.store.memory import MemoryStore
 from gated import NOON, deployment, impact
 from remembering import remember
+from stored import decision
 
 
 def taken_back(of: Deployment, state: ActionState) -> Action:
@@ -44,7 +59,8 @@ async def test_a_rollback_is_wrong_where_it_did_not_help_or_a_person_says_that_n
     bad = replace(deployment(status=Status.ROLLED_BACK), labelled_outcome=label)
     await remember(store, bad, impact(Outcome.FAILURE))
     await store.actions.propose(taken_back(bad, state))
-    record = (await Levels(store=store)._records(NOON + timedelta(hours=1)))["checkout", "production"]
+    levels = Levels(store=store)
+    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
     assert (record.since_wrong == 0) is wrong
 
 
@@ -65,3 +81,98 @@ async def test_what_automation_took_back_is_no_example_of_how_long_people_take()
     await levels.refresh(NOON)
     known = levels.experience("checkout", "production")
     assert (known.repair_time, known.repairs) == (timedelta(hours=2), 3)
+
+
+async def _measured(
+    store: MemoryStore,
+    service: str,
+    numbers: range,
+    outcome: Outcome = Outcome.SUCCESS,
+    **words: Any,  # noqa: ANN401
+) -> None:
+    for number in numbers:
+        at = NOON - timedelta(days=30 - number)
+        known = replace(deployment(f"{service}-{number}", service=service), started_at=at, finished_at=at, **words)
+        await remember(store, known, impact(outcome, deployment_id=known.id))
+
+
+async def test_a_young_service_rests_on_its_team_else_on_all_services_of_its_environment() -> None:
+    store = MemoryStore()
+    await _measured(store, "search", range(7), team="shop")
+    await _measured(store, "checkout", range(3))
+    levels = Levels(store=store, false_alarms={"latency_seconds": (1, 400)})
+    await levels.refresh(NOON)
+    known = levels.of("checkout", "production")
+    assert (known.level, known.basis) == (2, PoolingLevel.GLOBAL)
+    assert [(each.level, each.reason) for each in await store.levels.trail("checkout")] == [
+        (2, "earned by all services'")
+    ]
+    levels.teams = lambda: {"checkout": "shop"}
+    await levels.refresh(NOON)
+    assert levels.of("checkout", "production").basis is PoolingLevel.TEAM
+    assert levels.of("billing", "production").level == 0  # nothing of it was ever measured
+
+
+async def test_two_overrides_of_five_take_the_gate_back_until_a_person_allows_it_anew() -> None:
+    store = MemoryStore()
+    levels = Levels(store=store, false_alarms={"latency_seconds": (1, 400)})
+    await _measured(store, "checkout", range(23), status=Status.SUCCEEDED)
+    await _measured(store, "checkout", range(23, 25), Outcome.FAILURE, status=Status.SUCCEEDED)
+
+    async def allow(at: datetime) -> None:
+        await levels.allow("checkout", "production", 3, by="ada", reason="", now=at)
+
+    await allow(NOON - timedelta(days=30))
+    in_force = LevelChange(
+        service="checkout", environment="production", kind="level", level=3, by="rule", reason="", at=NOON
+    )
+    await store.levels.record(in_force)
+    for number in range(25):
+        at, verdict = NOON - timedelta(days=30 - number), GateVerdict.HOLD if number >= 23 else GateVerdict.ALLOW
+        said = decision(at, verdict, deployment_id=f"checkout-{number}")
+        await store.decisions.keep(replace(said, phase=Phase.CANARY), "argo")
+    await levels.refresh(NOON)
+    assert levels.of("checkout", "production").level == 2
+    *_, last = await store.levels.trail("checkout")
+    assert (last.level, last.reason) == (2, "people overrode 2 of the last 5 enforced decisions")
+    missing = levels.of("checkout", "production").missing
+    assert "a person has to allow level 3 anew, since people overrode 2 of the last 5 enforced decisions" in missing
+    await allow(NOON)
+    assert not [each for each in levels.of("checkout", "production").missing if "anew" in each]
+
+
+@pytest.mark.parametrize(("by", "overridden"), [("ada", 1), (AUTOMATION, 0)])
+async def test_who_refuses_a_rollback_overrides_the_verdict_and_a_target_that_refuses_does_not(
+    by: str, overridden: int
+) -> None:
+    store = MemoryStore()
+    await remember(store, deployment(), impact(Outcome.FAILURE))
+    await store.decisions.keep(
+        replace(decision(NOON, GateVerdict.ROLLBACK, deployment_id="d1"), phase=Phase.POST), "self"
+    )
+    refused = TrailEntry(at=NOON, state=ActionState.REFUSED, by=by, reason="no")
+    await store.actions.propose(replace(taken_back(deployment(), ActionState.REFUSED), trail=(refused,)))
+    levels = Levels(store=store)
+    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
+    assert record.overrides == (overridden, 1)
+
+
+@pytest.mark.parametrize(
+    ("dry", "real", "proven"),
+    [
+        (ActionState.SKIPPED, ActionState.VERIFIED, True),
+        (ActionState.REFUSED, ActionState.VERIFIED, False),  # it never knew what to send
+        (ActionState.SKIPPED, ActionState.REFUSED, False),
+    ],
+)
+async def test_an_executor_is_proven_by_a_request_here_and_a_rollback_elsewhere_that_were_made(
+    dry: ActionState, real: ActionState, *, proven: bool
+) -> None:
+    store = MemoryStore()
+    here, elsewhere = deployment(), deployment("d2", environment="staging")
+    await remember(store, here, impact(Outcome.FAILURE))
+    await store.actions.propose(replace(taken_back(here, dry), dry_run=True, request={"sentence": "back"}))
+    await store.actions.propose(taken_back(elsewhere, real))
+    levels = Levels(store=store)
+    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
+    assert record.proven is proven
