@@ -13,6 +13,7 @@ from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.job_kinds import (
     ACT,
     APPROVE,
+    BOOK,
     FOLLOW,
     HOUSEKEEPING,
     LEARN,
@@ -133,7 +134,9 @@ async def _jobs(state: AppContext) -> None:
         try:
             await state.store.notices.set_receivers(state.rules.receivers)
             ahead = [NewJob(kind=PREDICT, key=each, due_at=AT_ONCE) for each in await state.refresher.ahead()]
-            await state.store.jobs.enqueue(*single(FOLLOW, ACT, APPROVE, HOUSEKEEPING, PLACEBO), *feeds(state), *ahead)
+            await state.store.jobs.enqueue(
+                *single(FOLLOW, ACT, APPROVE, BOOK, HOUSEKEEPING, PLACEBO), *feeds(state), *ahead
+            )
             break
         except StoreError as error:
             log.error("store does not answer", error=str(error))

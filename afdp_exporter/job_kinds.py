@@ -22,7 +22,7 @@ from afdp_exporter.watching.watch import AnalysisWorker
 
 log = structlog.get_logger(__name__)
 
-ACT, APPROVE, FEED, FOLLOW, HOUSEKEEPING = "act", "approve", "feed", "follow", "housekeeping"
+ACT, APPROVE, BOOK, FEED, FOLLOW, HOUSEKEEPING = "act", "approve", "book", "feed", "follow", "housekeeping"
 LEARN, PLACEBO, REFRESH, STABILITY = "learn", "placebo", "refresh", "stability"
 """The kinds that follow from no single change; `store.follow_ups` has the others."""
 
@@ -58,6 +58,7 @@ def kinds(state: AppContext) -> tuple[Kind, ...]:
         Kind(name=DECIDE, run=recurring.decide),
         Kind(name=ACT, run=recurring.act),
         Kind(name=APPROVE, run=recurring.approve),
+        Kind(name=BOOK, run=recurring.book),
         Kind(name=FOLLOW, run=recurring.follow),
         Kind(name=FEED, run=_feeding(state).poll, slots=lambda: _MANY, lanes=lambda: set(state.rules.feeds)),
         Kind(name=PREDICT, run=recurring.predict),
@@ -170,6 +171,11 @@ class Recurring:
     async def approve(self, _: Job) -> Next:
         """Call back who waits for a verdict."""
         return await self.state.approvals.work()
+
+    async def book(self, _: Job) -> Next:
+        """Book what holds have spared and cost, and what people have called wrong since."""
+        await self.state.actions.books.work()
+        return self.state.clock() + _STABILITY_EVERY
 
     async def follow(self, _: Job) -> Next:
         """Compare the new versions that are under way with those beside them."""

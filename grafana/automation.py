@@ -31,12 +31,18 @@ def _worth(board: build.Dashboard) -> None:
     board.with_panel(
         money(
             "Spared",
-            "What rollbacks have surely spared, at its lower point, booked once the metrics were back.",
+            "What rollbacks and holds have surely spared, at its lower point, booked once that was confirmed.",
             f"{spared} or vector(0)",
         )
     )
-    board.with_panel(money("Spent", "What automation itself has cost: wrong rollbacks.", f"{spent} or vector(0)"))
-    board.with_panel(money("Net", "Spared less spent.", f"({spared} - {spent}) or {spared} or vector(0)"))
+    board.with_panel(
+        money(
+            "Spent", "What automation itself has cost: rollbacks, waiting, and what was wrong.", f"{spent} or vector(0)"
+        )
+    )
+    board.with_panel(
+        money("Net", "Spared less spent.", f"({spared} - {spent}) or {spared} or (0 - {spent}) or vector(0)")
+    )
     board.with_panel(
         number(
             "Executors stopped",

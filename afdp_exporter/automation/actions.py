@@ -6,21 +6,22 @@ its target is read, and what cannot be seen there is `unknown`.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
+from afdp_exporter.automation.books import Books
 from afdp_exporter.automation.gatekeeper import Gatekeeper, GateQuestion
 from afdp_exporter.errors import ActionError, ActionRefused, Conflict
 from afdp_exporter.executors import Order, Plan, Way, way_for
 from afdp_exporter.gate.decision import GUARD_RAIL
-from afdp_exporter.gate.earlier_failures import prevented, usual_duration
 from afdp_exporter.gate.ladder import HIGHEST, OURSELVES
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     AUTOMATION,
+    ROLLBACK,
     Action,
     ActionState,
     Deployment,
@@ -40,7 +41,6 @@ from afdp_exporter.watching.watch import Schedule, schedule_looks
 
 log = structlog.get_logger(__name__)
 
-ROLLBACK = "rollback"
 SEVERE_FROM = 4
 """The automation level from which on what is severe is taken back without asking."""
 APPROVED_FROM = 3
@@ -82,6 +82,13 @@ class Actions:
     clock: Callable[[], datetime]
     moved: Callable[[Action], None]
     booked: Callable[[Action], None]
+    books: Books = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.books = Books(
+            store=self.store, levels=self.gatekeeper.levels, settings=self.settings, clock=self.clock,
+            booked=self.booked,
+        )  # fmt: skip
 
     async def consider(self, decision: GateDecision) -> Action | None:
         """Propose the way back where a verdict and the automation level call for it; None where there is none."""
@@ -105,7 +112,8 @@ class Actions:
 
     async def _no_longer_waiting(self, action: Action) -> Action | None:
         """What waits for a person is begun without one where the level now lets it, as harm has become severe."""
-        (known,) = await self.store.actions.search(deployment_id=action.deployment_id)
+        of_deployment = await self.store.actions.search(deployment_id=action.deployment_id)
+        known = next(each for each in of_deployment if each.kind == action.kind)
         if known.state is not ActionState.AWAITING_APPROVAL:
             return None
         try:
@@ -330,13 +338,14 @@ class Actions:
         late = passed > _EFFECT and impact is not None and impact.measured_at - begun >= _SHOWS
         if impact is not None and _is_back(impact):
             await self._move(
-                action, ActionState.VERIFIED, "the metrics are back", **await self._worth(impact, deployment)
-            )
+                action, ActionState.VERIFIED, "the metrics are back",
+                **await self.books.of_rollback(impact, deployment, begun),
+            )  # fmt: skip
         elif late:
             currency = impact.costs[0].currency if impact is not None and impact.costs else None
             await self._move(
                 action, ActionState.NOT_EFFECTIVE, f"the metrics are not back after {_EFFECT}",
-                spent=self._cost(action.service, action.environment, currency), currency=currency,
+                spent=self.books.rollback_cost(action.service, action.environment, currency), currency=currency,
             )  # fmt: skip
         elif passed > _UNSEEN:
             await self._move(action, ActionState.UNKNOWN, "no check has seen whether the metrics are back")
@@ -348,31 +357,6 @@ class Actions:
                 return
             if shown is False and await self._newer(action, deployment) is None:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
-
-    def _cost(self, service: str, environment: str, currency: str | None) -> float | None:
-        """What a rollback of the service costs, as far as that is configured or known."""
-        configured = self.settings(service).rollback_cost
-        if configured is not None or currency is None:
-            return configured
-        return self.gatekeeper.levels.experience(service, environment).rollback_cost(currency)
-
-    async def _worth(self, impact: Impact, deployment: Deployment) -> dict[str, Any]:
-        """The loss that the rollback has surely spared, and what it cost itself, for the books."""
-        past = await self.store.history.measured(before=deployment.started_at, service=deployment.service, limit=_PAST)
-        taken_back = {each.deployment_id for each in await self.store.actions.search() if each.begun}
-        past = [each for each in past if each.deployment.id not in taken_back]
-        spared = prevented(
-            impact,
-            usual=usual_duration(past),
-            repair_time=self.settings(deployment.service).repair_time,
-            reached=deployment.traffic_ratio or 1.0,
-        )
-        if spared is None:
-            return {}
-        cost = self._cost(deployment.service, deployment.environment, spared.currency)
-        return {
-            "prevented": spared.amount, "spent": cost, "currency": spared.currency, "arithmetic": spared.sentence,
-        }  # fmt: skip
 
     async def _record(self, action: Action, deployment: Deployment) -> None:
         """The rollback is a deployment of its own, and the bad one was rolled back."""

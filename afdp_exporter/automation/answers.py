@@ -216,6 +216,10 @@ class ActionResponse(Response):
     answer: dict[str, Any]
     prevented_cost: Annotated[Number, Field(validation_alias="prevented")]
     automation_cost: Annotated[Number, Field(validation_alias="spent")]
+    corrected_cost: Annotated[
+        Number,
+        Field(validation_alias="corrected", description="Of what was prevented, what a person has called wrong since."),
+    ]
     currency: str | None
     arithmetic: str | None
     trail: tuple[TrailEntryResponse, ...]

@@ -8,7 +8,16 @@ from datetime import datetime
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.gate.experience import Experience, learned
 from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, overrides, standing, tally
-from afdp_exporter.model import AUTOMATION, Action, ActionState, LevelChange, MeasuredDeployment, Outcome, PoolingLevel
+from afdp_exporter.model import (
+    AUTOMATION,
+    ROLLBACK,
+    Action,
+    ActionState,
+    LevelChange,
+    MeasuredDeployment,
+    Outcome,
+    PoolingLevel,
+)
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
 from afdp_exporter.store import Store
@@ -95,7 +104,8 @@ class Levels:
                 history[each.deployment.service, each.deployment.environment].append(each)
         actions: dict[Place, list[Action]] = defaultdict(list)
         for action in await self.store.actions.search(since=since, limit=_MOST):
-            actions[action.service, action.environment].append(action)
+            if action.kind == ROLLBACK:
+                actions[action.service, action.environment].append(action)
         of_team, of_all = self._pooled(history)
         return {
             place: replace(

@@ -1,20 +1,13 @@
-"""What earlier failures say: which of them the impact so far resembles, and what loss a rollback prevented.
+"""Which earlier failures the impact so far resembles.
 
 A fingerprint is the change of each metric that moved, as a share of its level. Two fingerprints are as similar as their
-metrics agree in direction and size, over all metrics that moved after either. A prevented loss counts for confirmed
-rollbacks only, at the lower end of its interval: the lower bound of the loss per hour, times how much shorter it lasted
-than this service's failures usually do, times the share of the traffic that had not reached the version yet.
+metrics agree in direction and size, over all metrics that moved after either.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Literal
 
-from scipy.special import bdtr
-
 from afdp_exporter.model import Impact, MatchedFailure, MeasuredDeployment, Outcome
-from afdp_exporter.wording.numbers import format_duration, format_money, format_share
 
 LEAST_SHARED = 1  # metrics that moved after both
 
@@ -66,63 +59,3 @@ def _agreement(one: float, other: float) -> float:
     if one * other <= 0.0:
         return 0.0
     return min(abs(one), abs(other)) / max(abs(one), abs(other))
-
-
-_HOUR = timedelta(hours=1)  # the unit of what money is lost in
-_CAUTION = 0.05  # how often the length of earlier failures that is booked may lie above their true 5 % point
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prevented:
-    """An amount of money at its lower point, and how it comes about as a sentence."""
-
-    amount: float
-    currency: str
-    sentence: str
-
-
-def usual_duration(past: Iterable[MeasuredDeployment]) -> tuple[timedelta, int] | None:
-    """How long harm surely lasted in the median of earlier failures that nobody took back automatically; of how many.
-
-    The 5 % point of the median; of fewer than five the shortest. None without any.
-    """
-    lengths = sorted(
-        record.impact.harm.over_at - record.impact.harm.since
-        for record in past
-        if record.impact is not None
-        and record.decision.outcome in {Outcome.FAILURE, Outcome.DEGRADATION}
-        and record.impact.harm is not None
-        and record.impact.harm.over_at is not None
-        and record.impact.harm.since is not None
-        and record.deployment.received_from != "automation"
-    )
-    n = len(lengths)
-    below = sum(float(bdtr(k, n, 0.5)) <= _CAUTION for k in range(n))
-    return (lengths[max(below - 1, 0)], n) if lengths else None
-
-
-def prevented(
-    impact: Impact, *, usual: tuple[timedelta, int] | None, repair_time: timedelta, reached: float
-) -> Prevented | None:
-    """What the harm would have cost beyond what it did; None where no money or no end is known.
-
-    `reached` is the share of the traffic that met the bad version, `repair_time` how long harm is taken to last where
-    no earlier failure says.
-    """
-    harm = impact.harm
-    if not impact.costs or harm is None or harm.since is None or harm.over_at is None:
-        return None
-    cost = impact.costs[0]
-    lasted = harm.over_at - harm.since
-    without, n = usual if usual is not None else (repair_time, 0)
-    spared = max(without - lasted, timedelta(0))
-    share = 1.0 if reached >= 1.0 else (1.0 - reached) / reached if reached > 0.0 else 0.0
-    amount = max(cost.per_hour.low, 0.0) * (spared / _HOUR) * share
-    basis = f"surely the median of {n} earlier failures" if n else "assumed, since no earlier failure says"
-    sentence = (
-        f"{format_money(cost.currency, cost.per_hour, per_hour=True)}, of which the lower point, x "
-        f"{format_duration(spared)} not suffered ({basis}: {format_duration(without)}; here {format_duration(lasted)})"
-        f"{'' if reached >= 1.0 else f' at {format_share(1.0 - reached)} of the traffic not reached'}"
-        f" = at least {format_money(cost.currency, amount)}"
-    )
-    return Prevented(amount=amount, currency=cost.currency, sentence=sentence)

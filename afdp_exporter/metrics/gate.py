@@ -1,19 +1,21 @@
 """What the gate answered, how far automation goes, and what was done."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from afdp_exporter.metrics.exemplars import of_deployment
-from afdp_exporter.model import Action, ActionState, GateDecision
+from afdp_exporter.model import HOLD, ROLLBACK, Action, ActionState, GateDecision, Worth
 
 _SHOWN = 1000  # newest decisions
 _VERDICT = ("deployment_id", "service", "environment", "verdict")
 _ACTIONS = 200  # newest ones
 _ACTION = ("deployment_id", "service", "environment", "executor", "state", "breaker")
 _LEVEL = ("service", "environment")
+_REASONS = {ROLLBACK: ("wrong_rollback", "rollback"), HOLD: ("wrong_hold", "delay")}  # of a cost: wrong, or not
 
 
 class Gate(Collector):
@@ -24,7 +26,8 @@ class Gate(Collector):
     """
 
     def __init__(self, registry: CollectorRegistry, ledger: CollectorRegistry) -> None:
-        self._counted = set[str]()
+        self._counted = set[tuple[str, str]]()
+        self.worth: dict[tuple[str, str, str], Worth] = {}  # by service, environment and currency
         self._verdicts: dict[tuple[str, str, str], str] = {}
         self._levels: Mapping[tuple[str, str], int] = {}
         self._newest: dict[str, Action] = {}
@@ -52,13 +55,13 @@ class Gate(Collector):
         )
         self._prevented = Counter(
             "afdp_prevented_cost",
-            "Money that rollbacks have surely spared, at its lower point, once the metrics were back.",
+            "Money that rollbacks and holds have surely spared, at its lower point, once that was confirmed.",
             ("service", "environment", "currency"),
             registry=ledger,
         )
         self._spent = Counter(
             "afdp_automation_cost",
-            "Money that automation itself has cost.",
+            "Money that automation itself has cost: rollbacks, waiting, and what was wrong.",
             ("service", "environment", "currency", "reason"),
             registry=ledger,
         )
@@ -84,18 +87,29 @@ class Gate(Collector):
         self._callbacks.labels(caller, result).inc()
 
     def booked(self, action: Action) -> None:
-        """An action stands where it stands by now; what it was worth, or cost, is counted."""
-        self._show(action)
-        if action.currency is None or (action.prevented is None and action.spent is None):
+        """An action stands where it stands by now; what it was worth, or cost, is counted, each figure once."""
+        if action.kind == ROLLBACK:
+            self._show(action)
+        if action.currency is None:
             return
-        if action.id in self._counted:
-            return
-        self._counted.add(action.id)
-        if action.prevented is not None:
-            self._prevented.labels(action.service, action.environment, action.currency).inc(action.prevented)
-        if action.spent is not None:
-            reason = "wrong_rollback" if action.state is ActionState.NOT_EFFECTIVE else "rollback"
-            self._spent.labels(action.service, action.environment, action.currency, reason).inc(action.spent)
+        place = (action.service, action.environment, action.currency)
+        wrong, ordinary = _REASONS.get(action.kind, _REASONS[ROLLBACK])
+        ineffective = action.state is ActionState.NOT_EFFECTIVE
+        for what, amount, reason in (
+            ("prevented", action.prevented, None),
+            ("spent", action.spent, wrong if ineffective else ordinary),
+            ("corrected", action.corrected, wrong),
+        ):
+            if amount is None or (action.id, what) in self._counted:
+                continue
+            self._counted.add((action.id, what))
+            worth = self.worth.get(place, Worth())
+            if reason is None:
+                self._prevented.labels(*place).inc(amount)
+                self.worth[place] = replace(worth, prevented=worth.prevented + amount)
+            else:
+                self._spent.labels(*place, reason).inc(amount)
+                self.worth[place] = replace(worth, spent=worth.spent + amount)
 
     def took(self, seconds: float) -> None:
         """An answer took that long."""

@@ -4,7 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
-from afdp_exporter.model.actions import AUTOMATION, Action, ActionState, TrailEntry
+from afdp_exporter.model.actions import AUTOMATION, HOLD, ROLLBACK, Action, ActionState, TrailEntry, Worth
 from afdp_exporter.model.announcements import Annotation, Announcement, CommitChange, Ignored, Origin, Recurrence
 from afdp_exporter.model.deployments import (
     CalendarEntry,
@@ -88,6 +88,8 @@ from afdp_exporter.model.metrics import Denominator, Layer, Metric, Money, Serie
 
 __all__ = [
     "AUTOMATION",
+    "HOLD",
+    "ROLLBACK",
     "Action",
     "ActionState",
     "Annotation",
@@ -172,6 +174,7 @@ __all__ = [
     "Window",
     "Windows",
     "Worse",
+    "Worth",
     "declares_remedy",
     "is_rollback",
     "returns_to",

@@ -8,6 +8,8 @@ from typing import Any
 
 AUTOMATION = "afdp"
 """Who moved an action where it was no person."""
+ROLLBACK, HOLD = "rollback", "hold"
+"""The kinds of actions: what takes a deployment back, and what only kept it waiting."""
 
 
 class ActionState(StrEnum):
@@ -58,8 +60,8 @@ class Action:
     deployment_id: str
     service: str
     environment: str
-    kind: str  # rollback
-    executor: str  # the name of the executor in the configuration
+    kind: str
+    executor: str  # the name of the executor in the configuration; gate of a hold
     state: ActionState
     level: int
     reason: str
@@ -71,6 +73,7 @@ class Action:
     answer: Mapping[str, Any] = field(default_factory=dict)
     prevented: float | None = None  # money at its lower point, booked once the metrics are back
     spent: float | None = None  # money that it cost itself
+    corrected: float | None = None  # of what was prevented, what a person has called wrong since
     currency: str | None = None
     arithmetic: str | None = None  # how the amount comes about, as a sentence
     trail: tuple[TrailEntry, ...] = ()
@@ -79,3 +82,16 @@ class Action:
     def begun(self) -> bool:
         """Whether its call was made, or may have been."""
         return any(entry.state is ActionState.STARTED for entry in self.trail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """What automation has spared and cost, in one currency."""
+
+    prevented: float = 0.0
+    spent: float = 0.0
+
+    @property
+    def net(self) -> float:
+        """What is left."""
+        return self.prevented - self.spent

@@ -1,5 +1,7 @@
 """What automation was worth and what it cost, as it is counted."""
 
+from dataclasses import replace
+
 from prometheus_client import CollectorRegistry
 
 from afdp_exporter.metrics.gate import Gate
@@ -30,3 +32,25 @@ def test_each_rollback_is_booked_once_with_whether_it_helped() -> None:
     assert registry.get_sample_value("afdp_prevented_cost_total", PLACE) == 100.0
     for reason, cost in (("rollback", 20.0), ("wrong_rollback", 10.0)):
         assert registry.get_sample_value("afdp_automation_cost_total", PLACE | {"reason": reason}) == cost
+
+
+def test_a_hold_costs_its_wait_and_what_a_person_calls_wrong_is_added_to_the_cost() -> None:
+    registry = CollectorRegistry()
+    gate = Gate(registry, registry)
+    right = replace(rolled_back(1, ActionState.VERIFIED, prevented=100.0), kind="hold", executor="gate")
+    wrong = replace(right, id="a2", state=ActionState.NOT_EFFECTIVE, prevented=None)
+    back = rolled_back(3, ActionState.VERIFIED, prevented=40.0)
+    for each in (right, wrong, back, replace(right, corrected=100.0), replace(back, corrected=40.0)):
+        gate.booked(each)
+    assert registry.get_sample_value("afdp_prevented_cost_total", PLACE) == 140.0
+    for reason, cost in (("delay", 10.0), ("wrong_hold", 110.0), ("rollback", 10.0), ("wrong_rollback", 40.0)):
+        assert registry.get_sample_value("afdp_automation_cost_total", PLACE | {"reason": reason}) == cost
+    (worth,) = gate.worth.values()
+    assert (worth.prevented, worth.spent, worth.net) == (140.0, 170.0, -30.0)
+
+
+def test_a_hold_is_no_step_of_an_executor() -> None:
+    registry = CollectorRegistry()
+    gate = Gate(registry, registry)
+    gate.booked(replace(rolled_back(1, ActionState.NOT_EFFECTIVE), kind="hold", executor="gate"))
+    assert not [sample for family in gate.collect() for sample in family.samples if "action_timestamp" in sample.name]

@@ -1,5 +1,6 @@
 """`/gate`: what the gate answered lately, and what was done about deployments."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from aiohttp import web
@@ -8,8 +9,9 @@ from afdp_exporter.automation.answers import rollout_sentence
 from afdp_exporter.handlers.context import STATE
 from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages.rendering import page
-from afdp_exporter.model import Deployment, Rollout
+from afdp_exporter.model import Deployment, Rollout, Worth
 from afdp_exporter.store import Store
+from afdp_exporter.wording.numbers import format_money
 
 _LATELY = timedelta(days=30)
 _SHOWN = 50
@@ -28,8 +30,21 @@ async def gate(request: web.Request) -> web.Response:
         decisions=await store.decisions.search(since=state.clock() - _LATELY, limit=_SHOWN),
         actions=await store.actions.search(limit=_SHOWN),
         paused=await state.actions.paused(),
+        worth=_worth(state.instruments.gate.worth),
         ways=state.rules.ways,
     )
+
+
+def _worth(known: Mapping[tuple[str, str, str], Worth]) -> list[tuple[str, str, tuple[str, ...]]]:
+    """By service and environment what was spared, what it cost, and what is left."""
+    return [
+        (
+            service,
+            environment,
+            tuple(format_money(currency, amount) for amount in (each.prevented, each.spent, each.net)),
+        )
+        for (service, environment, currency), each in sorted(known.items())
+    ]
 
 
 async def _under_way(store: Store, now: datetime) -> list[tuple[Deployment, Rollout, str]]:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from afdp_exporter.executors import Way, way_for
 from afdp_exporter.handlers.pages import filters
-from afdp_exporter.model import Action, ActionState, Deployment, Look, LookState, MeasuredDeployment, Outcome
+from afdp_exporter.model import ROLLBACK, Action, ActionState, Deployment, Look, LookState, MeasuredDeployment, Outcome
 from afdp_exporter.wording.times import format_day_and_time
 
 _RUNBOOK = "/runbooks/AFDPDeploymentImpact"
@@ -59,6 +59,9 @@ def lines(
         link = filters.web_address(deployment.url)
         yield Line(name="Commit", text=deployment.commit[:12], href=link)
     yield from _way_back(measured, actions, ways)
+    for action in actions:
+        if action.arithmetic:
+            yield Line(name="Automation", text=action.arithmetic, path="/gate#worth")
 
 
 def _now(measured: MeasuredDeployment, pending: Sequence[Look]) -> Line:
@@ -82,8 +85,8 @@ def _way_back(measured: MeasuredDeployment, actions: Sequence[Action], ways: Ite
     if deployment.planned:
         return
     way = way_for(deployment, ways)
-    if actions:
-        newest = actions[0]
+    newest = next((each for each in actions if each.kind == ROLLBACK), None)
+    if newest is not None:
         dry = " (dry run: nothing is sent)" if newest.dry_run else ""
         yield Line(name="Way back", text=f"{newest.executor}: {_STATES[newest.state]}{dry}", path="/gate")
     elif way is not None:

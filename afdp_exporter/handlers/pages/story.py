@@ -54,7 +54,7 @@ async def story(request: web.Request) -> web.Response:
     impact = await store.results.impact(deployment.id)
     panels = _panels(deployment, impact, looks, await store.results.trajectories(deployment.id))
     measured, pending = MeasuredDeployment(deployment=deployment, impact=impact), glance.pending_of(looks)
-    actions = await store.actions.search(deployment_id=deployment.id, limit=1)
+    actions = await store.actions.search(deployment_id=deployment.id)
     grafana = state.rules.grafana_url
     return page(
         request,
