@@ -21,6 +21,7 @@ from afdp_exporter.job_kinds import (
     PLACEBO,
     REFRESH,
     STABILITY,
+    bills,
     feeds,
     single,
 )
@@ -121,9 +122,12 @@ async def run_jobs(app: web.Application) -> AsyncIterator[None]:
 
 
 async def analysing(app: web.Application) -> AsyncIterator[None]:
-    """Answer due looks for those who serve."""
+    """Answer due looks for those who serve, at what is paid."""
     state = app[STATE]
-    async with _working(state, state.runner.run()), _working(state, state.reloading.run()):
+    await state.own_jobs.enqueue(*bills(state))
+    async with AsyncExitStack() as stack:
+        for work in (state.runner.run(), state.own_runner.run(), state.reloading.run()):
+            await stack.enter_async_context(_working(state, work))
         yield
     await state.compute.close()
 
@@ -146,7 +150,7 @@ async def _jobs(state: AppContext) -> None:
 
 async def _own_jobs(state: AppContext) -> None:
     """What fills the memory of this process, whichever others share the store: its jobs are its own."""
-    await state.own_jobs.enqueue(*single(REFRESH, STABILITY))
+    await state.own_jobs.enqueue(*single(REFRESH, STABILITY), *bills(state))
     await state.own_runner.run()
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from afdp_exporter.alerts import AlertSettings
 from afdp_exporter.automation.approvals import Line
+from afdp_exporter.bills import LIST_PRICE, BilledCloud, ListPrice
 from afdp_exporter.errors import ConfigError, Fault, SourceRefused
 from afdp_exporter.executors import SCOPE, Scope, Way
 from afdp_exporter.feeds import Feed
@@ -75,6 +76,7 @@ class ConfigFile:
     feeds: list[dict[str, Any]] = field(default_factory=list)
     rollback: list[dict[str, Any]] = field(default_factory=list)
     approvals: list[dict[str, Any]] = field(default_factory=list)
+    bills: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +96,7 @@ class Config:
     feeds: Mapping[str, Feed] = field(default_factory=dict)
     rollback: tuple[Way, ...] = ()
     approvals: tuple[Line, ...] = ()
+    bills: Mapping[str, BilledCloud] = field(default_factory=dict)
 
     @property
     def watched(self) -> MonitoringConfig:
@@ -171,9 +174,11 @@ def read(content: object) -> Config:
     ]
     ways = _ways(_blocks(blocks, "rollback"), found)
     lines = _lines(_blocks(blocks, "approvals"), found)
+    bills = _bills(_blocks(blocks, "bills"), found)
     if file is not None and len(sources) == len(file.sources):
         found.faults += [*_metric_faults(file.metrics, sources), *_service_faults(file.services, file.metrics)]
         found.faults += _gate_faults(file.policy.gates, file.metrics)
+        found.faults += [*_bill_faults(bills, sources), *_billed_faults(file, bills)]
     if file is None or found.faults:
         first, *others = found.faults
         raise ConfigError(first.field, first.message, *others)
@@ -191,6 +196,7 @@ def read(content: object) -> Config:
         feeds=feeds,
         rollback=ways,
         approvals=lines,
+        bills=bills,
     )
 
 
@@ -251,6 +257,43 @@ def _lines(blocks: list[Mapping[str, Any]], wrong: _Findings) -> tuple[Line, ...
     built = _plugins("approvals", blocks, wrong)
     kinds = {block.get("name", block.get("kind")): str(block.get("kind")) for block in blocks}
     return tuple(Line(name=name, kind=kinds[name], approver=approver) for name, approver in built.items())
+
+
+def _bills(blocks: list[Mapping[str, Any]], wrong: _Findings) -> dict[str, BilledCloud]:
+    """The kind reads its own settings; what it is held against is said alike for all."""
+    listed: dict[str, ListPrice] = {}
+    rest: list[Mapping[str, Any]] = []
+    for index, block in enumerate(blocks):
+        shared = {key: value for key, value in block.items() if key in LIST_PRICE}
+        price = wrong.of(partial(parse, ListPrice, shared, f"bills[{index}]"))
+        if price is not None:
+            listed[str(block.get("name", block.get("kind")))] = price
+        rest.append({key: value for key, value in block.items() if key not in LIST_PRICE})
+    built = _plugins("bills", rest, wrong)
+    return {name: BilledCloud(bill=bill, listed=listed[name]) for name, bill in built.items() if name in listed}
+
+
+def _bill_faults(bills: Mapping[str, BilledCloud], sources: Mapping[str, Source]) -> Iterator[Fault]:
+    for index, cloud in enumerate(bills.values()):
+        name = cloud.listed.source or next(iter(sources))
+        if name not in sources:
+            yield Fault(f"bills[{index}].source", f"no source is named {name}; known: {', '.join(sources)}")
+            continue
+        try:
+            if unknown := sources[name].prepare(cloud.listed.list_price).variables:
+                yield Fault(f"bills[{index}].list_price", f"a bill is of no service: ${min(unknown)} has no value here")
+        except SourceRefused as error:
+            yield Fault(f"bills[{index}].list_price", str(error))
+
+
+def _billed_faults(file: ConfigFile, bills: Mapping[str, BilledCloud]) -> Iterator[Fault]:
+    """Where a bill is named that is not there."""
+    named = {"policy.planning.cloud_rates.bill": file.policy.planning.cloud_rates.bill}
+    for index, metric in enumerate(file.metrics):
+        named[f"metrics[{index}].money.bill"] = metric.money.bill if metric.money is not None else None
+    for where, name in named.items():
+        if name is not None and name not in bills:
+            yield Fault(where, f"no entry of bills is named {name}{_near(name, list(bills))}")
 
 
 def _metric_faults(metrics: tuple[Metric, ...], sources: Mapping[str, Source]) -> Iterator[Fault]:

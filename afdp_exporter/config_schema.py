@@ -11,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from afdp_exporter import settings
+from afdp_exporter.bills import ListPrice
 from afdp_exporter.config import ConfigFile
 from afdp_exporter.executors import Scope
 from afdp_exporter.webhooks import Secrets
@@ -18,8 +19,15 @@ from afdp_exporter.webhooks import Secrets
 NAME = "afdp.schema.json"
 """The file that holds it, beside the configuration."""
 
-BLOCKS = {"sources": "sources", "notify": "notify", "feeds": "feeds", "webhooks": "webhooks", "rollback": "executors"}
-SHARED: dict[str, type] = {"webhooks": Secrets, "rollback": Scope}
+BLOCKS = {
+    "sources": "sources",
+    "notify": "notify",
+    "feeds": "feeds",
+    "webhooks": "webhooks",
+    "rollback": "executors",
+    "bills": "bills",
+}
+SHARED: dict[str, type] = {"webhooks": Secrets, "rollback": Scope, "bills": ListPrice}
 NAMED = {"type": "string", "description": "Its name; without one it is called by its kind."}
 
 

@@ -14,6 +14,7 @@ AFDPError
 │   ├── QueryFailed          it answers others, and not this query: asking again a few times may help
 │   └── SourceRefused        the question itself is wrong: asking again cannot help
 ├── CallFailed           a server that was called over HTTP gave no usable answer
+├── BillError            a cloud did not report what it billed
 ├── FeedError            a system that knows of deployments did not report them
 ├── StoreError           the store cannot do its work
 │   ├── LeaseLost            another process does this job by now: nothing is kept of what this one does for it
@@ -120,6 +121,10 @@ class CallFailed(AFDPError):
         super().__init__(message)
         self.reason = reason
         self.again = again
+
+
+class BillError(AFDPError):
+    """A cloud did not report what it billed, or what it billed cannot be held against list prices."""
 
 
 class FeedError(AFDPError):

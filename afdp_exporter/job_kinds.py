@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from afdp_exporter.errors import BillError
 from afdp_exporter.handlers.context import AppContext
 from afdp_exporter.jobs import Kind, Next
 from afdp_exporter.model import Announcement, Look
+from afdp_exporter.planning.billing import compare
 from afdp_exporter.store import Job, NewJob
 from afdp_exporter.store.follow_ups import AT_ONCE, CHECK, DECIDE, NOTICE, PREDICT
 from afdp_exporter.tracking.feeding import Feeding
@@ -23,15 +25,16 @@ from afdp_exporter.watching.watch import AnalysisWorker
 log = structlog.get_logger(__name__)
 
 ACT, APPROVE, BOOK, FEED, FOLLOW, HOUSEKEEPING = "act", "approve", "book", "feed", "follow", "housekeeping"
-LEARN, PLACEBO, REFRESH, STABILITY = "learn", "placebo", "refresh", "stability"
+BILL, LEARN, PLACEBO, REFRESH, STABILITY = "bill", "learn", "placebo", "refresh", "stability"
 """The kinds that follow from no single change; `store.follow_ups` has the others."""
 
-OWN = frozenset({LEARN, REFRESH, STABILITY})
+OWN = frozenset({BILL, LEARN, REFRESH, STABILITY})
 """The kinds that fill the memory of a process: each process does them, all others are done by one of those that share a
 store."""
 
 _MANY = 100  # notices and feeds under way, each of another receiver or feed
 _HOUR = timedelta(hours=1)
+_BILL_EVERY = timedelta(days=1)
 _RESTS = 9  # times as long as it took to learn, before it is done anew
 _STABILITY_AT_MOST_EVERY = timedelta(minutes=1)
 _STABILITY_EVERY = timedelta(minutes=15)  # people label outcomes
@@ -71,6 +74,7 @@ def own_kinds(state: AppContext) -> tuple[Kind, ...]:
     """Those that each process does for itself."""
     recurring = Recurring(state)
     return (
+        Kind(name=BILL, run=recurring.bill, lanes=lambda: set(state.rules.bills)),
         Kind(name=LEARN, run=recurring.learn),
         Kind(name=REFRESH, run=recurring.refresh),
         Kind(name=STABILITY, run=recurring.stability),
@@ -85,6 +89,11 @@ def single(*kinds: str) -> Iterable[NewJob]:
 def feeds(state: AppContext) -> Iterable[NewJob]:
     """Each feed that is configured, to be read at once."""
     return (NewJob(kind=FEED, key=name, due_at=AT_ONCE, lane=name) for name in state.rules.feeds)
+
+
+def bills(state: AppContext) -> Iterable[NewJob]:
+    """Each bill that is configured, to be asked for at once."""
+    return (NewJob(kind=BILL, key=name, due_at=AT_ONCE, lane=name) for name in state.rules.bills)
 
 
 def _watcher(state: AppContext) -> AnalysisWorker:
@@ -215,6 +224,19 @@ class Recurring:
         state.gatekeeper.changed()
         self._judged_at = now
         return now + _STABILITY_EVERY
+
+    async def bill(self, job: Job) -> Next:
+        """How what is paid compares with list prices; what a bill says of a day is settled after some."""
+        state = self.state
+        try:
+            found = await compare(job.key, state.rules.bills[job.key], state.rules.watched.sources, state.clock())
+        except BillError as error:
+            log.warning("bill not compared", bill=job.key, error=str(error))
+            return state.clock() + _HOUR
+        state.rules = state.rules.at({**state.rules.plans.billed, job.key: found})
+        state.instruments.bills.show(state.rules.plans.billed)
+        await state.refresher.refresh()
+        return state.clock() + _BILL_EVERY
 
     async def placebo(self, _: Job) -> Next:
         """On the series that are watched here, how often an innocent deployment is blamed."""

@@ -41,7 +41,7 @@ from afdp_exporter.handlers.passwords import Passwords
 from afdp_exporter.handlers.reading import LARGEST_BODY
 from afdp_exporter.handlers.routes import add_routes
 from afdp_exporter.handlers.web_config import ReloadingWebConfig
-from afdp_exporter.job_kinds import APPROVE, FEED, LEARN, feeds, kinds, own_kinds, single
+from afdp_exporter.job_kinds import APPROVE, BILL, FEED, LEARN, bills, feeds, kinds, own_kinds, single
 from afdp_exporter.jobs.follower import Follower
 from afdp_exporter.jobs.leadership import Leadership
 from afdp_exporter.jobs.runner import Runner
@@ -142,7 +142,7 @@ def _leadership(store: Store, instruments: SelfMetrics) -> Leadership:
 def _give_work(state: AppContext, *, analyses_only: bool) -> None:
     """The kinds of jobs that this process does."""
     state.runner.add(*(kind for kind in kinds(state) if not analyses_only or kind.name == CHECK))
-    state.own_runner.add(*own_kinds(state))
+    state.own_runner.add(*(kind for kind in own_kinds(state) if not analyses_only or kind.name == BILL))
 
 
 def _refresher(
@@ -259,6 +259,7 @@ def _rules(config: Config) -> RuntimeConfig:
         retention=policy.retention,
         grafana_url=policy.alerts.grafana_url,
         lines=config.approvals,
+        bills=config.bills,
     )
 
 
@@ -270,11 +271,15 @@ def _appliers(app: web.Application) -> tuple[Applier, ...]:
 
     async def rules(config: Config) -> None:
         state, before = app[STATE], app[STATE].rules
-        state.rules = _rules(config).during(state.happened.values())
+        state.rules = _rules(config).during(state.happened.values()).at(before.plans.billed)
         if state.rules.feeds != before.feeds:
             state.instruments.annotations.feeds_changed()
             await state.runner.restart(FEED)
             await state.store.jobs.enqueue(*feeds(state))
+        if state.rules.bills != before.bills:
+            state.instruments.bills.show(state.rules.plans.billed)
+            await state.own_runner.restart(BILL)
+            await state.own_jobs.enqueue(*bills(state))
 
     async def work(config: Config) -> None:
         app[STATE].compute.resize(config.policy.analysis.workers)

@@ -1,10 +1,16 @@
 """An issuer of tokens on the loopback, and the server that accepts only what it issued."""
 
+import json
 from collections.abc import Mapping
 from itertools import count
+from pathlib import Path
 from urllib.parse import parse_qsl
 
 from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+ACCOUNT = "afdp@project.iam.gserviceaccount.com"
 
 
 class Issuer:
@@ -38,3 +44,18 @@ class Issuer:
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Whether these headers show a token that holds."""
         return headers.get("Authorization", "").removeprefix("Bearer ") in self.valid
+
+
+def account_of_google(folder: Path, token_url: str) -> Path:
+    """The file of a service account whose tokens are issued at an address."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    content = {
+        "type": "service_account",
+        "client_email": ACCOUNT,
+        "private_key": key.private_bytes(*form).decode(),
+        "token_uri": token_url,
+    }
+    file = folder / "account.json"
+    file.write_text(json.dumps(content))
+    return file

@@ -1,15 +1,18 @@
 """One file, read whole: a fault anywhere stops it and names its place."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from afdp_exporter import config
 from afdp_exporter.errors import ConfigError
-from afdp_exporter.model import CalendarEntryKind, Layer, Money, Worse
+from afdp_exporter.model import BillRatio, CalendarEntryKind, Estimate, Layer, Money, Worse
 
 GOOD = """
 sources:
@@ -35,6 +38,17 @@ policy:
 tokens:
   - {name: ci, token: s3cret, scopes: [annotate]}
 """
+
+
+LOGIN = {"managed_identity": {}}
+PROMETHEUS = {"sources": [{"kind": "prometheus", "url": "http://localhost:9090"}], "metrics": [], "services": []}
+BILL = {"kind": "azure", "scope": "/subscriptions/1", "azuread": LOGIN, "list_price": "sum(node_total_hourly_cost)"}
+COST = {
+    "name": "infra_cost_usd_per_hour",
+    "layer": "system",
+    "query": "cost",
+    "money": {"currency": "USD", "per_unit": 2, "bill": "azure"},
+}
 
 
 def read(**changes: object) -> config.Config:
@@ -166,3 +180,33 @@ def test_a_fault_names_its_place_and_the_file(tmp_path: Path) -> None:
         config.load(file)
     assert str(refused.value).startswith("sourcez: unknown key; known: sources, ")
     assert str(refused.value).endswith(f" (line 1 in {file})")
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"bills": [BILL | {"list_price": None}]}, "bills[0].list_price"),
+        ({"bills": [BILL | {"source": "elsewhere"}]}, "bills[0].source: no source is named elsewhere"),
+        ({"bills": [BILL | {"list_price": 'cost{service="$service"}'}]}, "$service has no value here"),
+        ({"bills": [BILL | {"list_price": "sum("}]}, "bills[0].list_price"),
+        ({"bills": [BILL | {"scope": "subscriptions/1"}]}, "bills[0].scope"),
+        ({"policy": {"planning": {"cloud_rates": {"bill": "azur"}}}, "bills": [BILL]}, "did you mean azure?"),
+        ({"metrics": [COST]}, "metrics[0].money.bill: no entry of bills is named azure"),
+    ],
+)
+def test_a_bill_that_cannot_be_compared_is_a_fault_with_its_place(changes: dict[str, Any], fault: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        read(**PROMETHEUS | changes)
+
+
+def test_measured_money_is_brought_to_what_is_paid() -> None:
+    watched = read(**PROMETHEUS | {"metrics": [COST], "bills": [BILL]}).watched
+    day = date(2026, 10, 1)
+    ratio = Estimate(low=0.6, median=0.7, high=0.8)
+    known = BillRatio(bill="azure", currency="USD", ratio=ratio, days=28, since=day, until=day)
+
+    def price(billed: Mapping[str, BillRatio]) -> float:
+        (metric,) = replace(watched, billed=billed).metrics_at("api", "production")
+        return metric.money.per_unit if metric.money else 0.0
+
+    assert (price({}), price({"azure": known}), price({"azure": replace(known, currency="EUR")})) == (2.0, 1.4, 2.0)

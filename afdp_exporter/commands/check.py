@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,20 +19,21 @@ from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.noise import noise_level
-from afdp_exporter.errors import AFDPError, ConfigError, DeliveryError, FeedError, SourceError
+from afdp_exporter.errors import AFDPError, BillError, ConfigError, DeliveryError, FeedError, SourceError
 from afdp_exporter.feeds import Feed
 from afdp_exporter.impact.context import ImpactSettings
 from afdp_exporter.impact.placebo_test import LEAST_INSTANTS
 from afdp_exporter.impact.power import worth_of
 from afdp_exporter.model import Estimate, Floats, Metric, Window
 from afdp_exporter.notify import Receiver
+from afdp_exporter.planning.billing import compare
 from afdp_exporter.proposals.sampling import duration, fit, step
 from afdp_exporter.tracking.dry_run import DryRun, read_delivery, rehearse
 from afdp_exporter.watching.evidence import ask_metric
 from afdp_exporter.watching.placebo_runs import Trust, measure
 from afdp_exporter.watching.report import DeploymentResponse, EventResponse
 from afdp_exporter.wording.metrics import format_change, format_value
-from afdp_exporter.wording.numbers import format_duration, short_history
+from afdp_exporter.wording.numbers import format_duration, format_share_range, short_history
 from afdp_exporter.wording.times import format_time
 
 _PATIENCE = 60.0  # seconds for one feed
@@ -72,6 +73,10 @@ class Reachability:
     receiver: str
     problem: str | None = None
 
+    def line(self) -> str:
+        """As people read it."""
+        return f"notify {self.receiver}: {self.problem or 'it answers, and knows us'}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readable:
@@ -79,6 +84,25 @@ class Readable:
 
     feed: str
     problem: str | None = None
+
+    def line(self) -> str:
+        """As people read it."""
+        return f"feed {self.feed}: {self.problem or 'it can be read'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A bill, its share of list prices with the 90 % range over so many days, or why it cannot be compared."""
+
+    bill: str
+    ratio: Estimate | None = None
+    days: int = 0
+    problem: str | None = None
+
+    def line(self) -> str:
+        """As people read it."""
+        share = "" if self.ratio is None else format_share_range(self.ratio)
+        return f"bill {self.bill}: {self.problem or f'{share} of list prices over {self.days} days'}"
 
 
 @click.command(
@@ -116,7 +140,7 @@ def check(
 
     Each query is asked once: its last day, its false alarms, the smallest change it would show. Receivers under
     notify are asked whether they accept our credentials; nothing is sent to them. Feeds are read once; nothing of
-    them is kept.
+    them is kept. Bills are compared with their list prices; AWS charges a cent for that.
 
     With --event nothing is asked: it shows what a sender's delivery would become, which facts rules may use to name
     its service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
@@ -133,27 +157,25 @@ def check(
         for service in services or tuple(loaded.services) or ("",)
         for metric in loaded.watched.metrics_at(service, environment)
     ]
-    answers = asyncio.run(_ask(loaded, questions, datetime.now(UTC), quick=quick))
-    receivers = asyncio.run(_reach(loaded.notify))
-    feeds = asyncio.run(_read(loaded.feeds))
-    tried: list[QueryResult | Reachability | Readable] = [*answers, *receivers, *feeds]
+    answers, others = asyncio.run(_try_all(loaded, questions, datetime.now(UTC), quick=quick))
+    tried = [*answers, *others]
     if output == "json":
         click.echo(json.dumps([asdict(each) for each in tried]))
     else:
         _show(answers)
         if advice := _advice(answers, loaded.watched.settings.step):
             click.echo(advice)
-        for each in receivers:
-            click.echo(f"notify {each.receiver}: {each.problem or 'it answers, and knows us'}")
-        for feed in feeds:
-            click.echo(f"feed {feed.feed}: {feed.problem or 'it can be read'}")
+        for each in others:
+            click.echo(each.line())
         click.echo(_next(config_file, tried, answers))
     if any(each.problem for each in tried) or any(answer.not_yet for answer in answers):
         sys.exit(1)
 
 
 def _next(
-    config_file: Path, tried: Iterable[QueryResult | Reachability | Readable], answers: Iterable[QueryResult]
+    config_file: Path,
+    tried: Sequence[QueryResult | Reachability | Readable | Comparison],
+    answers: Iterable[QueryResult],
 ) -> str:
     """What to do now."""
     wrong = sum(each.problem is not None for each in tried)
@@ -168,12 +190,23 @@ def _next(
     return f"next: {serve}"
 
 
-async def _reach(receivers: Mapping[str, Receiver]) -> list[Reachability]:
-    return list(await asyncio.gather(*(_try_receiver(name, receiver) for name, receiver in receivers.items())))
+async def _try_all(
+    loaded: Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
+) -> tuple[list[QueryResult], list[Reachability | Readable | Comparison]]:
+    """What each query returns, and how receivers, feeds and bills answer."""
+    answers = await _ask(loaded, questions, now, quick=quick)
+    receivers = (_try_receiver(name, receiver) for name, receiver in loaded.notify.items())
+    feeds = (_try_feed(name, feed) for name, feed in loaded.feeds.items())
+    bills = (_try_bill(loaded, name, now) for name in loaded.bills)
+    return answers, list(await asyncio.gather(*receivers, *feeds, *bills))
 
 
-async def _read(feeds: Mapping[str, Feed]) -> list[Readable]:
-    return list(await asyncio.gather(*(_try_feed(name, feed) for name, feed in feeds.items())))
+async def _try_bill(loaded: Config, name: str, now: datetime) -> Comparison:
+    try:
+        found = await compare(name, loaded.bills[name], loaded.sources, now)
+    except BillError as error:
+        return Comparison(bill=name, problem=str(error))
+    return Comparison(bill=name, ratio=found.ratio, days=found.days)
 
 
 async def _try_feed(name: str, feed: Feed) -> Readable:

@@ -12,6 +12,7 @@ from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.approvals import Approvals, Line
 from afdp_exporter.automation.following import Following
 from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.bills import BilledCloud
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.executors import Way
 from afdp_exporter.external import External
@@ -25,7 +26,7 @@ from afdp_exporter.jobs.follower import Follower
 from afdp_exporter.jobs.leadership import Leadership
 from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.metrics import CardinalityLimits, SelfMetrics
-from afdp_exporter.model import CalendarEntry
+from afdp_exporter.model import BillRatio, CalendarEntry
 from afdp_exporter.notify import Receiver
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
@@ -59,6 +60,7 @@ class RuntimeConfig:
     lines: tuple[Line, ...] = ()
     retention: Retention = Retention()
     grafana_url: str | None = None
+    bills: Mapping[str, BilledCloud] = field(default_factory=dict)
     calendar: tuple[CalendarEntry, ...] = ()  # as it is configured; `watched` and `plans` also hold what was reported
 
     def during(self, events: Iterable[CalendarEntry]) -> "RuntimeConfig":
@@ -67,6 +69,11 @@ class RuntimeConfig:
         return replace(
             self, watched=replace(self.watched, calendar=calendar), plans=replace(self.plans, occasions=calendar)
         )
+
+    def at(self, billed: Mapping[str, BillRatio]) -> "RuntimeConfig":
+        """The same with what is known of the bills that it still names."""
+        known = {name: ratio for name, ratio in billed.items() if name in self.bills}
+        return replace(self, watched=replace(self.watched, billed=known), plans=replace(self.plans, billed=known))
 
 
 class Reloads(Protocol):

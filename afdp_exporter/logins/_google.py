@@ -13,15 +13,15 @@ from google.oauth2 import credentials, service_account
 
 from afdp_exporter.errors import CallFailed
 
-_SCOPE = "https://www.googleapis.com/auth/monitoring.read"
 _SECONDS = 10.0  # for one token
 
 
 class Finder:
-    """A token for reading of Google Cloud Monitoring: by a file, or as Google's own tools find it. It blocks."""
+    """A token of one scope: by a file, or as Google's own tools find it. It blocks."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, scope: str) -> None:
         self._file = file
+        self._scope = scope
         self._found: Credentials | None = None
 
     def forget(self) -> None:
@@ -32,7 +32,7 @@ class Finder:
         """The token, renewed where it is about to end. Raises CallFailed (`login`)."""
         try:
             if self._found is None:
-                self._found = default([_SCOPE])[0] if self._file is None else _of_file(self._file)
+                self._found = default([self._scope])[0] if self._file is None else _of_file(self._file, self._scope)
             if not self._found.valid:
                 self._found.refresh(partial(Request(), timeout=_SECONDS))
         except OSError as error:
@@ -43,7 +43,7 @@ class Finder:
         return str(self._found.token)
 
 
-def _of_file(file: Path) -> Credentials:
+def _of_file(file: Path, scope: str) -> Credentials:
     """The account, workload or user that a file describes, read anew. Raises ValueError for anything else."""
     content = json.loads(file.read_text(encoding="utf-8"))
     kinds: dict[str, Any] = {
@@ -54,5 +54,5 @@ def _of_file(file: Path) -> Credentials:
     kind = content.get("type") if isinstance(content, dict) else None
     if kind not in kinds:
         raise ValueError("neither an account, a workload nor a user")
-    found: Credentials = kinds[kind](content, scopes=[_SCOPE])
+    found: Credentials = kinds[kind](content, scopes=[scope])
     return found

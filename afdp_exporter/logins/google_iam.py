@@ -19,6 +19,7 @@ class GoogleIAM:
     """A token for reading of Google Cloud Monitoring; without a file as Google's own tools find it."""
 
     __pydantic_config__: ClassVar = STRICT
+    scope: ClassVar[str] = "https://www.googleapis.com/auth/monitoring.read"
 
     credentials_file: FilePath | None = None
     _tokens: Tokens = field(default_factory=Tokens, init=False, repr=False, compare=False)
@@ -41,4 +42,4 @@ class GoogleIAM:
 
     @cached_property
     def _finder(self) -> Any:  # noqa: ANN401 - of a module that is loaded only where it is needed
-        return optional("google_iam", "_google", extra="google").Finder(self.credentials_file)
+        return optional("google_iam", "_google", extra="google").Finder(self.credentials_file, self.scope)

@@ -9,6 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics import disable_created_metrics
 from pydantic import Field
 
+from afdp_exporter.metrics.bills import Bills
 from afdp_exporter.metrics.board import DeploymentBoard
 from afdp_exporter.metrics.events import Events
 from afdp_exporter.metrics.gate import Gate
@@ -46,7 +47,7 @@ class SelfMetrics:
         )
         self.outlook = Outlook(exposure.series, self._dropped.inc)
         self.stability, self.events = StabilityBoard(exposure.series), Events()
-        self.rollouts = Rollouts()
+        self.rollouts, self.bills = Rollouts(), Bills()
         self.annotations = Annotations(own)
         self.queries = Queries(own)
         self.looks = Looks(own)
@@ -54,7 +55,7 @@ class SelfMetrics:
         self.process = Process(own)
         self._beside = CollectorRegistry()
         self.gate = Gate(own, self._beside)
-        for collector in (self.outlook, self.stability, self.events, self.gate, self.rollouts):
+        for collector in (self.outlook, self.stability, self.events, self.gate, self.rollouts, self.bills):
             self._beside.register(collector)
         self.refusals = Refusals(own)
 

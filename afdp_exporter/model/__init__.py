@@ -68,6 +68,7 @@ from afdp_exporter.model.impacts import (
     stated_decision,
 )
 from afdp_exporter.model.learning import (
+    BillRatio,
     CloudCost,
     Condition,
     Context,
@@ -97,6 +98,7 @@ __all__ = [
     "ApprovalRequest",
     "ApprovalState",
     "Attribution",
+    "BillRatio",
     "CalendarEntry",
     "CalendarEntryKind",
     "CanaryComparison",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from afdp_exporter.model.deployments import CalendarEntry, Deployment, Outcome
@@ -72,12 +72,28 @@ class ExpectedCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BillRatio:
+    """What a bill has of the list prices of the same things, over so many days that both have; `until` is the last."""
+
+    bill: str
+    currency: str
+    ratio: Estimate
+    days: int
+    since: date
+    until: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloudCost:
-    """What a deployment changes of the cloud's cost per hour, by its requests; less is negative."""
+    """What a deployment changes of the cloud's cost per hour, by its requests; less is negative.
+
+    `billed` is the ratio by which it was brought from list prices to what is paid.
+    """
 
     currency: str
     per_hour: Estimate
     sentence: str
+    billed: BillRatio | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,12 +36,16 @@ class Worse(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
-    """What one unit of a metric is worth: one unit less (or more, as it hurts) costs `per_unit` an hour."""
+    """What one unit of a metric is worth: one unit less (or more, as it hurts) costs `per_unit` an hour.
+
+    Where that is at list prices, `bill` names the bill whose ratio to them it is multiplied by.
+    """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     currency: str
     per_unit: float
+    bill: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

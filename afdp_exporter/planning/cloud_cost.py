@@ -6,7 +6,7 @@ of a usual day: how many pods an autoscaler runs between its bounds, and how the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import isfinite
+from math import hypot, isfinite
 from typing import Annotated, ClassVar, TypeAlias
 
 import numpy as np
@@ -14,9 +14,9 @@ import numpy.typing as npt
 from pydantic import Field
 from scipy.special import ndtri
 
-from afdp_exporter.model import CloudCost, Estimate, Trait
+from afdp_exporter.model import BillRatio, CloudCost, Estimate, Trait
 from afdp_exporter.settings import STRICT
-from afdp_exporter.wording.numbers import format_money, format_number
+from afdp_exporter.wording.numbers import format_money, format_number, format_share_range
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Rate: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -36,7 +36,10 @@ _NOTHING = 1e-9  # a request that is none
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudRates:
-    """Prices; the defaults are those that OpenCost goes by where it knows none."""
+    """Prices; the defaults are those that OpenCost goes by where it knows none.
+
+    `bill` names the bill whose ratio to list prices they are multiplied by.
+    """
 
     __pydantic_config__: ClassVar = STRICT
 
@@ -44,6 +47,7 @@ class CloudRates:
     cpu_core_hour: Rate = 0.031611
     memory_gib_hour: Rate = 0.004237
     storage_gib_month: Rate = 0.04
+    bill: str | None = None
 
     def price(self, cores: float, memory_gib: float, storage_gib: float = 0.0) -> float:
         """Money an hour."""
@@ -161,8 +165,11 @@ def _log_normal(chance: Floats, at: tuple[float, float]) -> Floats:
     return np.asarray(median * np.exp(spread * ndtri(chance)))
 
 
-def cloud_cost(traits: Mapping[str, Trait], rates: CloudRates) -> CloudCost | None:
-    """What a deployment with these traits changes of the cloud's cost; None where they report no requests."""
+def cloud_cost(traits: Mapping[str, Trait], rates: CloudRates, billed: BillRatio | None = None) -> CloudCost | None:
+    """What a deployment with these traits changes of the cloud's cost; None where they report no requests.
+
+    At `rates`, and brought to what is paid where it is known how a bill in their currency compares with them.
+    """
     found = {
         name: value for each in fields(RequestChange) if (value := _number(traits.get(name := each.name))) is not None
     }
@@ -181,9 +188,29 @@ def cloud_cost(traits: Mapping[str, Trait], rates: CloudRates) -> CloudCost | No
     if not (isfinite(low) and isfinite(high)):
         return None
     per_hour = Estimate(low=low, median=median, high=high)
+    if billed is not None and billed.currency != rates.currency:
+        billed = None
+    if billed is not None:
+        per_hour = _times(per_hour, billed.ratio)
     what = _in_words(pods, cores, memory, storage)
     money = format_money(rates.currency, per_hour, per_hour=True, signed=True)
-    return CloudCost(currency=rates.currency, per_hour=per_hour, sentence=f"{what[:1].upper()}{what[1:]}: {money}")
+    sentence = f"{what[:1].upper()}{what[1:]}: {money}{'' if billed is None else _as_billed(billed)}"
+    return CloudCost(currency=rates.currency, per_hour=per_hour, sentence=sentence, billed=billed)
+
+
+def _times(cost: Estimate, ratio: Estimate) -> Estimate:
+    """Their product, whose errors are independent (propagation of uncertainty, to the first order)."""
+    middle = cost.median * ratio.median
+    below, above = (
+        hypot(ratio.median * part, cost.median * (ratio.high - ratio.low) / 2)
+        for part in (cost.median - cost.low, cost.high - cost.median)
+    )
+    return Estimate(low=middle - below, median=middle, high=middle + above)
+
+
+def _as_billed(billed: BillRatio) -> str:
+    share = format_share_range(billed.ratio)
+    return f", as {billed.bill} was billed: {share} of list prices over {billed.days} days"
 
 
 def _number(value: Trait | None) -> float | None:

@@ -1,5 +1,6 @@
 """What is expected, as the API words it: predictions, patterns and windows."""
 
+from datetime import date
 from typing import Annotated
 
 from pydantic import AliasPath, Field
@@ -25,10 +26,21 @@ class ForecastMoneyResponse(ForecastResponse):
     currency: str
 
 
+class BillResponse(Response):
+    """What a bill has of the list prices of the same things, over the days that both have."""
+
+    bill: str
+    ratio: EstimateResponse
+    days: Count
+    since: date
+    until: Annotated[date, Field(description="The last of the days.")]
+
+
 class CloudCostResponse(MoneyResponse):
     """What a deployment changes of the cloud's cost, with the 90 % range."""
 
     sentence: str
+    billed: Annotated[BillResponse | None, Field(description="null where it is at the configured prices.")]
 
 
 class SimilarResponse(Response):
@@ -158,4 +170,5 @@ def _cost(cost: ExpectedCost | None) -> ForecastMoneyResponse | None:
 def _cloud_cost(bill: CloudCost | None) -> CloudCostResponse | None:
     if bill is None:
         return None
-    return CloudCostResponse.beside(bill.per_hour, currency=bill.currency, sentence=bill.sentence)
+    billed = None if bill.billed is None else BillResponse.model_validate(bill.billed)
+    return CloudCostResponse.beside(bill.per_hour, currency=bill.currency, sentence=bill.sentence, billed=billed)

@@ -97,7 +97,7 @@ class Planner:
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
         prediction = await self._think(predict_deployment, model, planned, around, plans.calendar(now), found)
-        bill = cloud_cost(planned.traits, plans.settings.cloud_rates)
+        bill = cloud_cost(planned.traits, plans.settings.cloud_rates, plans.billed_rates)
         return with_skill(replace(prediction, cloud_cost=bill), self._scores.get(planned.service))
 
     async def windows(self, service: str, hours: int, plans: Plans, now: datetime) -> Windows:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import holidays
 from pydantic import AfterValidator, Field
 
-from afdp_exporter.model import CalendarEntry
+from afdp_exporter.model import BillRatio, CalendarEntry
 from afdp_exporter.planning.cloud_cost import CloudRates
 from afdp_exporter.settings import STRICT, Duration
 
@@ -63,6 +63,12 @@ class Plans:
     settings: PlanningSettings = PlanningSettings()
     occasions: tuple[CalendarEntry, ...] = ()
     teams: Mapping[str, str] = field(default_factory=dict)
+    billed: Mapping[str, BillRatio] = field(default_factory=dict)  # what is known of bills by now
+
+    @property
+    def billed_rates(self) -> BillRatio | None:
+        """How the bill that `cloud_rates` name compares with them; None as long as that is not known."""
+        return self.billed.get(self.settings.cloud_rates.bill or "")
 
     def calendar(self, now: datetime) -> Calendar:
         """The clock and the special times from two years back to the coming one."""

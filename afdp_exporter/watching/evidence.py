@@ -14,7 +14,7 @@ from afdp_exporter.detectors.sampling import EVERY_STEP, SamplingInterval, sampl
 from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.impact.common_cause import control_services
 from afdp_exporter.impact.context import ImpactSettings
-from afdp_exporter.model import CalendarEntry, Deployment, Metric, Series, Service, Window
+from afdp_exporter.model import BillRatio, CalendarEntry, Deployment, Metric, Series, Service, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import LATEST, Bound, Fetched, Freshness, Query, Source, ask, values_of
 from afdp_exporter.wording.metrics import unknown_service
@@ -47,6 +47,7 @@ class MonitoringConfig:
     calendar: tuple[CalendarEntry, ...] = ()
     zone: tzinfo = UTC
     settings: AnalysisSettings = AnalysisSettings()
+    billed: Mapping[str, BillRatio] = field(default_factory=dict)
 
     def metrics_of(self, deployment: Deployment) -> tuple[Metric, ...]:
         """The metrics that are watched for a deployment."""
@@ -68,11 +69,19 @@ class MonitoringConfig:
         known = self.services.get(service)
         listed = {name for each in self.services.values() for name in each.metrics or ()}
         return tuple(
-            metric
+            self._as_billed(metric)
             for metric in self.metrics
             if (metric.name not in listed if known is None else known.metrics is None or metric.name in known.metrics)
             and (not metric.environments or environment in metric.environments)
         )
+
+    def _as_billed(self, metric: Metric) -> Metric:
+        """A metric whose money is at list prices, at what is paid as far as that is known."""
+        money = metric.money
+        known = None if money is None else self.billed.get(money.bill or "")
+        if money is None or known is None or known.currency != money.currency:
+            return metric
+        return replace(metric, money=replace(money, per_unit=money.per_unit * known.ratio.median))
 
     def prepared(self, metric: Metric) -> Query:
         """Its query, checked by its source. Raises SourceRefused."""

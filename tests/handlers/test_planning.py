@@ -1,12 +1,14 @@
 """What the next deployment will do, asked over HTTP of a store with a planted law: migrations cost $1,000 an hour."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 
 from afdp_exporter.model import (
     Attribution,
@@ -21,6 +23,8 @@ from afdp_exporter.model import (
     Worse,
 )
 from afdp_exporter.store.sqlite import SQLiteStore
+from issuing import Issuer
+from loopback import Serve
 from remembering import remember
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -185,3 +189,36 @@ async def test_a_prediction_for_a_service_that_is_not_configured_says_so(start: 
     client = await start(services=[{"name": "checkout"}])
     found = await (await client.post("/api/v1/predictions", json={"service": "chekout"})).json()
     assert found["warnings"][0] == "The service chekout is not known; did you mean checkout? Known: checkout."
+
+
+async def test_what_a_bill_has_of_list_prices_counts_in_the_answer_and_on_metrics(
+    start: Callable[..., Any], serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer, days = Issuer(), [NOON.date() - timedelta(days=number) for number in range(40)]
+    columns = [{"name": name} for name in ("Cost", "UsageDate", "Currency")]
+    rows = [[24 * 0.75, int(f"{day:%Y%m%d}"), "USD"] for day in days]
+    answer = {"properties": {"columns": columns, "rows": rows}}
+
+    async def azure(request: web.Request) -> web.Response:
+        return await issuer.issue(request) if "oauth2" in request.path else web.json_response(answer)
+
+    url = await serve(azure)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", url)
+    hours = range(int((NOON - timedelta(days=20)).timestamp()), int(NOON.timestamp()), 3600)
+    lines = ["timestamp,metric,value", *(f"{at},node_total_hourly_cost,1" for at in hours)]
+    (tmp_path / "prices.csv").write_text("\n".join(lines))
+    login = {"oauth": {"client_id": "1", "tenant_id": "2", "client_secret": "s"}}
+    block = {"kind": "azure", "url": url, "scope": "/subscriptions/1", "azuread": login}
+    bill = block | {"list_price": "node_total_hourly_cost"}
+    client = await start(bills=[bill], policy={"planning": {"cloud_rates": {"bill": "azure", "cpu_core_hour": 0.1}}})
+    async with asyncio.timeout(30):
+        while 'afdp_bill_days{bill="azure"}' not in (shown := await (await client.get("/metrics")).text()):  # noqa: ASYNC110 - what is shown is all there is to see
+            await asyncio.sleep(0.01)
+    assert 'afdp_bill_ratio{bill="azure"} 0.75' in shown
+    traits = {"replicas_delta": 3, "cpu_request_delta_cores": 6}
+    predicted = await (await client.post("/api/v1/predictions", json=PLANNED | {"traits": traits})).json()
+    cost = predicted["cloud_cost_per_hour"]
+    assert cost["low"] == pytest.approx(0.75 * 0.6)
+    assert cost["billed"]["ratio"]["median"] == pytest.approx(0.75)
+    assert cost["billed"]["days"] >= 17
+    assert cost["sentence"].endswith(f"as azure was billed: 75 % of list prices over {cost['billed']['days']} days")

@@ -1,7 +1,6 @@
 """The logins of the three clouds, against what stands on the other side."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +10,6 @@ import numpy as np
 import pytest
 from aiohttp import web
 from botocore.credentials import Credentials
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 from moto.server import ThreadedMotoServer
 
@@ -21,7 +18,7 @@ from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import ask
 from afdp_exporter.sources.prometheus import Prometheus
-from issuing import Issuer
+from issuing import ACCOUNT, Issuer, account_of_google
 from loopback import Handler, Serve, matrix
 from real_parts.fixtures import Start
 from real_parts.servers import Prometheus as RealPrometheus
@@ -261,22 +258,13 @@ async def test_a_query_of_several_metrics_is_advised_against_and_one_without_a_n
 async def test_an_account_of_google_shows_a_signed_claim(serve: Serve, tmp_path: Path) -> None:
     issuer = Issuer()
     url = await serve(azure(issuer))
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    account = {
-        "type": "service_account",
-        "client_email": "afdp@project.iam.gserviceaccount.com",
-        "private_key": key.private_bytes(*form).decode(),
-        "token_uri": f"{url}/token",
-    }
-    (tmp_path / "account.json").write_text(json.dumps(account))
-    prometheus = source(url, google_iam={"credentials_file": str(tmp_path / "account.json")})
+    prometheus = source(url, google_iam={"credentials_file": str(account_of_google(tmp_path, f"{url}/token"))})
     for _ in range(2):
         await asyncio.gather(*(fetched(prometheus) for _ in range(8)))
         issuer.revoke()
     assert len(issuer.asked) == 2
     claim = jwt.decode(issuer.asked[0][1]["assertion"], verify=False)
-    assert claim["iss"] == account["client_email"]
+    assert claim["iss"] == ACCOUNT
     assert claim["scope"] == "https://www.googleapis.com/auth/monitoring.read"
 
 

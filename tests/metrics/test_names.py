@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     Action,
     ActionState,
     Attribution,
+    BillRatio,
     CalendarEntry,
     CalendarEntryKind,
     CanaryComparison,
@@ -58,6 +59,7 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 EACH_UNIT = ("latency_seconds", "error_ratio", "sold_usd_per_hour")
 SHARE = Estimate(low=0.1, median=0.2, high=0.3)
+BILLED = BillRatio(bill="aws", currency="USD", ratio=SHARE, days=28, since=NOON.date(), until=NOON.date())
 LIKELY = Forecast(low=SHARE.low, median=SHARE.median, high=SHARE.high)
 
 
@@ -183,6 +185,7 @@ def _of_what_is_expected(page: SelfMetrics) -> None:
         patterns=("On Mondays it costs twice as much",),
     )
     page.outlook.predicted(planned, prediction)
+    page.bills.show({"aws": BILLED})
     now = Slot(start=NOON, end=NOON + HOUR, risk=SHARE, cost_per_hour=1.0)
     page.outlook.ranked(
         "production",
