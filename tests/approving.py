@@ -136,6 +136,20 @@ class GitHubCaller(Caller):
 class GitLabCaller(Caller):
     """A deployment that is blocked until a bot approves it."""
 
+    def before(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
+        if request.method != "GET":
+            return None
+        assert request.headers["Authorization"] == f"Bearer {self.token}"
+        assert (request.raw_path.partition("?")[0], request.query["status"]) == (
+            "/api/v4/projects/acme%2Fcheckout/deployments",
+            "blocked",
+        )
+        waits = {
+            "id": 9, "iid": 2, "ref": "v2", "sha": "a" * 40, "status": "blocked", "deployable": None,
+            "environment": {"id": 3, "name": "production", "external_url": None},
+        }  # fmt: skip
+        return web.json_response([] if self.calls else [waits])
+
     def decisions(self) -> list[str]:
         assert all(path == "/api/v4/projects/acme%2Fcheckout/deployments/9/approval" for path, _ in self.calls)
         return [body["status"] for _, body in self.calls]

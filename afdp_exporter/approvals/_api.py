@@ -20,9 +20,14 @@ class Api(Server):
         """The answer to a callback of JSON. Raises DeliveryError, as `send`."""
         return await self.send("POST", path, orjson.dumps(body), more)
 
-    async def send(self, method: str, path: str, data: bytes, more: Mapping[str, str] | None = None) -> Answer:
+    async def get(self, path: str) -> Answer:
+        """The answer to a question. Raises DeliveryError, as `send`."""
+        return await self.send("GET", path, None)
+
+    async def send(self, method: str, path: str, data: bytes | None, more: Mapping[str, str] | None = None) -> Answer:
         """The answer to a callback. Raises DeliveryError; `retry` is False for what was refused for good."""
-        sent = {"Content-Type": "application/json", "Accept": "application/json", **(more or {})}
+        sent = {"Accept": "application/json", **({} if data is None else {"Content-Type": "application/json"})}
+        sent |= more or {}
         try:
             answer = await self.request(method, path, data=data, most=_LARGEST, more=sent)
         except SecretUnreadable as error:

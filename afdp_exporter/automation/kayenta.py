@@ -5,7 +5,7 @@ from math import isfinite
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from afdp_exporter.gate.canary import CanarySeries, compare
@@ -25,7 +25,16 @@ def _number(value: object) -> float:
 
 
 class _Lenient(BaseModel):
+    """What Kayenta writes: a field without a value is null there."""
+
     model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, sent: object) -> object:
+        if not isinstance(sent, dict):
+            return sent
+        return {name: value for name, value in sent.items() if value is not None}
 
 
 class JudgeCanary(_Lenient):

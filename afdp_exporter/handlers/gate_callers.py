@@ -2,10 +2,10 @@
 
 import json
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from afdp_exporter.automation.kayenta import JudgementResponse, JudgeRequest, judged
 from afdp_exporter.errors import BadInput, Fault, Malformed, NotFound
@@ -103,6 +103,7 @@ class EvaluationTarget(BaseModel):
     env: Name
     version: Name | None = None
     identifier: str | None = None
+    primary_tag: Annotated[str | None, Field(validation_alias=AliasChoices("primary_tag", "apm_primary_tag"))] = None
     configuration: EvaluationConfiguration = EvaluationConfiguration()
 
 
@@ -262,8 +263,8 @@ def _evaluation_id(asked: EvaluationTarget, deployment_id: str | None) -> str:
     """The same for the same question; Datadog's clients take UUIDs only."""
     settings = asked.configuration
     rules = (f"{rule.type}:{rule.name}" for rule in settings.rules)
-    parts = (asked.service, asked.env, asked.version or "", asked.identifier or "", deployment_id or "",
-             str(settings.dry_run), *rules)  # fmt: skip
+    parts = (asked.service, asked.env, asked.version or "", asked.identifier or "", asked.primary_tag or "",
+             deployment_id or "", str(settings.dry_run), *rules)  # fmt: skip
     return str(uuid.uuid5(_NAMESPACE, "\n".join(parts)))
 
 

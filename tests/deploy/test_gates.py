@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ async def test_an_analysis_of_argo_rollouts_passes_fails_or_is_inconclusive(
     spec = yaml.safe_load((GATES / "argo-rollouts/analysis-template.yml").read_text())["spec"]
     (metric,) = spec["metrics"]
     asked = metric["provider"]["web"]
-    values = {"service": "checkout", "version": "v2", "environment": "production", "token": TOKEN}
+    values = {"service": "checkout", "version": "v2", "environment": "production", "phase": "canary", "token": TOKEN}
     assert {each["name"] for each in spec["args"]} == set(values)
 
     def filled(text: str) -> str:
@@ -190,8 +191,31 @@ async def test_a_promotion_step_of_kargo_succeeds_fails_or_goes_on(
     url = re.sub(r"\${{ imageFrom\(.*?\).Tag }}", "v2", config["url"])
     headers = {each["name"]: re.sub(r"\${{ secret.*? }}", TOKEN, each["value"]) for each in config["headers"]}
     verdict = (await ask(exporter, url, headers))["data"]["verdict"]
-    assert says(config["successExpression"], "response.body.data.verdict", verdict) is (outcome is GOES_ON)
-    assert says(config["failureExpression"], "response.body.data.verdict", verdict) is (outcome is GOES_BACK)
+    refused, _, fails = config["failureExpression"].partition(" || ")
+    assert says(config["successExpression"], "response.body?.data?.verdict", verdict) is (outcome is GOES_ON)
+    assert says(fails, "response.body?.data?.verdict", verdict) is (outcome is GOES_BACK)
+    assert step["retry"]["timeout"]
+    for wrong, token in ((f"{url}&phase=later", TOKEN), (url, "wrong")):
+        sent = {"Authorization": f"Bearer {token}"}
+        async with exporter.client.get(wrong.removeprefix(HOST), headers=sent) as answer:
+            assert says(refused, "response.status", str(answer.status))
+            assert (await answer.json(content_type=None))["detail"]
+    assert config["errorExpression"] == "response.body?.data?.reason ?? response.body?.detail"
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+async def test_a_chart_test_of_flux_passes_or_fails(judged: Callable[[Outcome], Any], outcome: Outcome) -> None:
+    exporter = await judged(outcome)
+    pod = yaml.safe_load((GATES / "flux/afdp-gate.yaml").read_text())
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    (container,) = pod["spec"]["containers"]
+    names = {"{{ .Release.Name }}": "checkout", "{{ .Chart.AppVersion }}": "v2", HOST: exporter.url, "10m": "0s"}
+    args = container["args"]
+    for name, value in names.items():
+        args = [each.replace(name, value) for each in args]
+    assert [each["name"] for each in container["env"]] == ["AFDP_TOKEN"]
+    done = await run(sys.executable, "-m", "afdp_exporter", *args, env={"AFDP_TOKEN": TOKEN})
+    assert done.code == STATUS[outcome], done.err
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)

@@ -424,6 +424,37 @@ async def test_a_pause_of_ecs_is_continued_or_rolled_back(
     await target.stop()
 
 
+@pytest.mark.parametrize(("hours", "decision"), [(0.0, "approved"), (48.0, "rejected")])
+async def test_what_is_blocked_in_a_project_of_gitlab_is_found_where_no_webhook_tells(
+    start: Callable[..., Any], store: SQLiteStore, wait: Callable[[timedelta], datetime], hours: float, decision: str
+) -> None:
+    caller = GitLabCaller()
+    await caller.start()
+    block = {**caller.block(), "projects": ["acme/checkout"]}
+    client = await start(**ENFORCED, approvals=[block], **(frozen(hours) if hours else {}))
+    if hours:
+        await until(store, lambda found: bool(found) and bool(found[0].said))
+        wait(timedelta(minutes=64))
+        await wake(client)
+    await caller.until(lambda: bool(caller.calls))
+    assert caller.decisions() == [decision]
+    assert caller.calls[0][1]["status"] == decision
+    await caller.stop()
+
+
+async def test_what_a_webhook_of_gitlab_tells_is_the_same_question_as_what_its_project_lists(
+    serve: Callable[..., Any], store: SQLiteStore
+) -> None:
+    caller = GitLabCaller()
+    await caller.start()
+    block = {**caller.block(), "projects": ["acme/checkout"]}
+    client = await serve(caller, approvals=[block], **frozen(48.0))
+    await until(store, lambda found: bool(found) and bool(found[0].said))
+    await ask(client, caller)
+    assert len(await store.approvals.waiting()) == 1
+    await caller.stop()
+
+
 async def wake(client: ClientSession) -> None:
     """Something has happened elsewhere."""
     async with client.post("/api/v1/deployments", json={"service": "other"}) as answer:

@@ -85,6 +85,21 @@ async def test_datadogs_gate_is_begun_and_asked_again(
         assert answer.status == 404
 
 
+async def test_datadogs_questions_about_two_primary_tags_are_two_however_the_client_calls_them(
+    start: Callable[..., Any],
+) -> None:
+    client, found = await start(), dict[str, str]()
+    for tag in ({}, {"primary_tag": "zone:a"}, {"apm_primary_tag": "zone:a"}, {"primary_tag": "zone:b"}):
+        attributes = {"service": "checkout", "env": "production", **tag}
+        body = {"data": {"type": "deployment_gates_evaluation_request", "attributes": attributes}}
+        async with client.post("/api/v2/deployments/gates/evaluation", json=body) as answer:
+            assert answer.status == 202
+            found[str(tag)] = (await answer.json(content_type=None))["data"]["id"]
+    plain, spec, cli, other = found.values()
+    assert spec == cli
+    assert len({plain, spec, other}) == 3
+
+
 async def test_datadogs_question_without_an_environment_is_refused(start: Callable[..., Any]) -> None:
     client = await start()
     body = {"data": {"type": "deployment_gates_evaluation_request", "attributes": {"service": "checkout", "env": ""}}}
@@ -146,6 +161,25 @@ async def test_kayentas_pairs_are_judged_by_their_ids(
     assert found["judgeName"] == "RemoteJudge-v1.0"
     assert found["score"]["classification"] == verdict
     assert [group["name"] for group in found["groupScores"]] == ["speed"]
+
+
+async def test_what_kayenta_leaves_empty_is_null_and_counts_as_left_out(start: Callable[..., Any]) -> None:
+    client = await start()
+    canary = {"direction": "increase", "critical": None, "mustHaveData": None, "nanStrategy": None, "effectSize": None}
+    body = {
+        "canaryConfig": {
+            "metrics": [{"name": "x", "groups": None, "analysisConfigurations": {"canary": canary}}],
+            "classifier": {"groupWeights": None},
+        },
+        "scoreThresholds": {"pass": 75, "marginal": None},
+        "metricSetPairList": [
+            {"name": "x", "id": "1", "tags": None, "values": {"control": [1.0] * 60, "experiment": None}},
+            {"name": "y", "id": "2", "tags": {}, "values": {"control": [None, 1.0], "experiment": ["NaN", 1.0]}},
+        ],
+    }
+    async with client.post("/judge", json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        assert [each["id"] for each in (await answer.json())["results"]] == ["1", "2"]
 
 
 async def test_kayenta_without_data_has_no_score(start: Callable[..., Any]) -> None:
