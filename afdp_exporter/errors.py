@@ -26,6 +26,7 @@ AFDPError
 │   ├── ActionRefused        it was surely not carried out
 │   └── ActionUnknown        nobody can say whether it was
 └── AnalysisError        an analysis ended without an answer (deadline, crash of its worker)
+    └── EngineUnavailable    nothing can do it now: asking again may help
 """
 
 from dataclasses import dataclass
@@ -182,6 +183,10 @@ class ActionUnknown(ActionError):
 
 class AnalysisError(AFDPError):
     """An analysis ended without an answer."""
+
+
+class EngineUnavailable(AnalysisError):
+    """What does analyses is away, or not as it has to be: asking again may help."""
 
 
 def last_words(error: AFDPError) -> str:

@@ -29,7 +29,7 @@ from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import analysing, follow, run_jobs, serve_metrics, show_all
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config
-from afdp_exporter.errors import AFDPError, StoreError, last_words
+from afdp_exporter.errors import AFDPError, ConfigError, StoreError, last_words
 from afdp_exporter.external import NOT_KNOWN, External
 from afdp_exporter.gate.settings import GateSettings, settings_of
 from afdp_exporter.handlers import tls
@@ -92,7 +92,7 @@ def make_app(
     def reloaded(well: bool) -> None:
         instruments.process.reloaded(clock() if well else None)
 
-    compute = open_compute(workers=config.policy.analysis.workers)
+    compute = open_compute(workers=config.policy.analysis.workers, engine=config.policy.analysis.executor)
     planner = Planner(store=store, compute=compute)
     app[STATE] = AppContext(
         store=store,
@@ -266,6 +266,10 @@ def _rules(config: Config) -> RuntimeConfig:
 def _appliers(app: web.Application) -> tuple[Applier, ...]:
     """What a new configuration changes, in this order: what can fail comes first."""
 
+    async def fixed(config: Config) -> None:
+        if config.policy.analysis.executor != app[STATE].rules.watched.settings.executor:
+            raise ConfigError("policy.analysis.executor", "another one needs a new start")
+
     async def receivers(config: Config) -> None:
         await app[STATE].store.notices.set_receivers(config.notify)
 
@@ -293,7 +297,7 @@ def _appliers(app: web.Application) -> tuple[Applier, ...]:
         app[STATE].instruments.queries.changed()
         await show_all(app[STATE])
 
-    return receivers, rules, work, shown
+    return fixed, receivers, rules, work, shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ import asyncio
 import os
 import signal
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -37,14 +38,21 @@ class Usage:
     whole: list[float] = field(default_factory=list)
     main: list[float] = field(default_factory=list)
     cpu: dict[int, float] = field(default_factory=dict)
+    mains: set[int] = field(default_factory=set)
 
     @property
     def seconds(self) -> float:
         """Of CPU, up to the last look."""
         return sum(self.cpu.values())
 
-    def look(self, pid: int) -> None:
-        family = list(_family(pid))
+    @property
+    def seconds_of_main(self) -> float:
+        """Those of the processes that were looked at themselves."""
+        return sum(self.cpu.get(each, 0.0) for each in self.mains)
+
+    def look(self, *pids: int) -> None:
+        self.mains.add(pids[0])
+        family = [each for pid in pids for each in _family(pid)]
         self.cpu |= {each: _cpu(each) or self.cpu.get(each, 0.0) for each in family}
         sizes = [size for each in family if (size := _pss(each)) is not None]
         self.whole.append(sum(sizes))
@@ -134,7 +142,33 @@ class Run:
     answered: dict[str, int]
 
 
-async def run(folder: Path, usage: Usage, *, most: float = inf, limit: float = inf) -> Run:
+@contextmanager
+def dask_cluster(folder: Path, workers: int) -> Iterator[list[int]]:
+    """The pids of a scheduler and so many workers of one thread; the configuration has its analyses done there."""
+    place = folder / "scheduler.json"
+    common = [sys.executable, "-m", "dask"]
+    options = ["--no-dashboard", "--scheduler-file", str(place)]
+    own = {"cwd": folder, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    processes = [subprocess.Popen([*common, "scheduler", "--host", "tcp://127.0.0.1", "--port", "0", *options], **own)]
+    try:
+        processes += [
+            subprocess.Popen([*common, "worker", "--nthreads", "1", "--no-nanny", *options], **own)
+            for _ in range(workers)
+        ]
+        while not place.exists() or not place.read_bytes().endswith(b"}"):
+            time.sleep(0.1)
+        config = orjson.loads((folder / "afdp.yml").read_bytes())
+        executor = {"kind": "dask", "address": orjson.loads(place.read_bytes())["address"]}
+        config["policy"]["analysis"] |= {"executor": executor, "workers": workers}
+        (folder / "afdp.yml").write_bytes(orjson.dumps(config))
+        yield [each.pid for each in processes]
+    finally:
+        for process in processes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+async def run(folder: Path, usage: Usage, *, most: float = inf, limit: float = inf, beside: Sequence[int] = ()) -> Run:
     """Import, and end it by SIGKILL once `most` looks are answered, or after `limit` seconds."""
     command = [sys.executable, "-m", "afdp_exporter", "import", str(folder / "deployments.jsonl")]
     options = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder / 'data'}"]
@@ -142,7 +176,7 @@ async def run(folder: Path, usage: Usage, *, most: float = inf, limit: float = i
     process = await asyncio.create_subprocess_exec(*command, *options, stdout=asyncio.subprocess.PIPE)
     reading = asyncio.create_task(process.communicate())
     while not reading.done():
-        usage.look(process.pid)
+        usage.look(process.pid, *beside)
         if len(answered(folder)) >= most or time.perf_counter() - started > limit:
             process.kill()
         await asyncio.wait([reading], timeout=1.0)
@@ -173,8 +207,9 @@ async def measure(arguments: argparse.Namespace, console: Console) -> None:
         samples = SERVICES * arguments.metrics * DAYS * 86400 / STEP
         console.print(f"{samples:,.0f} samples, {size:,.0f} MB of CSV, in {time.perf_counter() - started:.0f} s")
         usage = Usage()
-        killed = await run(folder, usage, most=arguments.kill_after)
-        rest = await run(folder, usage, limit=arguments.limit)
+        with dask_cluster(folder, arguments.dask_workers) if arguments.dask_workers else nullcontext([]) as beside:
+            killed = await run(folder, usage, most=arguments.kill_after, beside=beside)
+            rest = await run(folder, usage, limit=arguments.limit, beside=beside)
         console.print(rest.output)
     seconds, done = killed.seconds + rest.seconds, len(rest.answered)
     twice = sum(rest.answered.get(name) != at for name, at in killed.answered.items())
@@ -185,6 +220,7 @@ async def measure(arguments: argparse.Namespace, console: Console) -> None:
     table.add_row("of these lost, or answered again", f"{twice}")
     table.add_row("deployments a second", f"{done / seconds:.2f}")
     table.add_row("CPU seconds a deployment", f"{usage.seconds / done:.2f}")
+    table.add_row("of it of the command itself", f"{usage.seconds_of_main / done:.2f}")
     table.add_row("metrics judged a second", f"{done * arguments.metrics / seconds:.0f}")
     table.add_row("peak memory of all processes, MB", f"{max(usage.whole):.0f}")
     table.add_row("peak memory of the main process, MB", f"{max(usage.main):.0f}")
@@ -196,6 +232,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--deployments", type=int, default=5000)
     parser.add_argument("--metrics", type=int, default=40)
+    parser.add_argument("--dask-workers", type=int, default=0, help="on a Dask cluster of so many, not by processes")
     parser.add_argument("--kill-after", type=int, default=100, help="deployments measured; then it is begun anew")
     parser.add_argument("--limit", type=float, default=inf, help="seconds, after which the rest is left")
     asyncio.run(measure(parser.parse_args(), Console()))

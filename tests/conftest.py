@@ -23,7 +23,7 @@ UNIT = frozenset(
 )
 """What needs no server, no store and no program of its own: the first layer."""
 
-pytest_plugins = ["loopback", "postgres_fixtures", "real_parts.fixtures"]
+pytest_plugins = ["loopback", "dask_fixtures", "postgres_fixtures", "real_parts.fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -13,6 +13,8 @@ OPTIONAL = (
     "aiodocker",
     "boto3",
     "botocore",
+    "dask",
+    "distributed",
     "google",
     "graphql",
     "jsonpath_ng",

@@ -70,7 +70,7 @@ async def walk_recording(
     history = BacktestData(
         deployments=past, end=end, watched=watched, plans=loaded.plans, schedule=loaded.policy.schedule
     )
-    compute = open_compute(workers=watched.settings.workers)
+    compute = open_compute(workers=watched.settings.workers, engine=watched.settings.executor)
     try:
         await walk(history, compute=compute, report=report)
     finally:

@@ -232,17 +232,19 @@ async def _services(store: Store, shard: Shard.Part | None) -> set[str] | None:
 
 
 async def _measure(store: Store, loaded: Config, now: datetime, account: _Account, shard: Shard.Part | None) -> None:
-    """Answer what is due, and print what became of it. Raises SourceUnavailable where a source stays away."""
+    """Answer what is due, and print what became of it.
+
+    Raises SourceUnavailable where a source stays away, EngineUnavailable where what judges does.
+    """
     total, found = account.left, Counter[str]()
     async with _analyst(store, loaded, now) as analyst:
-        at_once = loaded.policy.analysis.workers + 1  # each under way holds the series of all its metrics
         backfill = Backfill(
             store=store,
             analyst=analyst,
             schedule=loaded.policy.schedule,
             clock=server.now,
             until=now,
-            at_once=at_once,
+            at_once=loaded.policy.analysis.at_once,
             services=await _services(store, shard),
             owner="backfill" if shard is None else f"backfill {shard}",
         )
@@ -271,7 +273,7 @@ def _summarise(account: _Account, total: int) -> None:
 @asynccontextmanager
 async def _analyst(store: Store, loaded: Config, now: datetime) -> AsyncIterator[Analyst]:
     watched = rate_limited(loaded.watched, now, loaded.policy.backfill)
-    compute = open_compute(workers=watched.settings.workers)
+    compute = open_compute(workers=watched.settings.workers, engine=watched.settings.executor)
     try:
         yield Analyst(watched=lambda: watched, store=store, compute=compute, observer=NullObserver())
     finally:

@@ -2,7 +2,7 @@
 
 What is given to it is a function of a module and arguments that can be pickled. It reads no clock and no network, and
 changes nothing; of a store it may only read, as `store/reading.py` has it done. So a call may be made again, and
-anywhere from where the store can be read. (What takes a deployment back is in `executors`.)
+anywhere; what reads the store, wherever that can be read (`near`). (What takes a deployment back is in `executors`.)
 """
 
 from collections.abc import Callable
@@ -15,11 +15,23 @@ T = TypeVar("T")
 class ComputePool(Protocol):
     """Runs pure functions, a few at a time; the others wait for their turn in the order in which they came."""
 
-    async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta, **words: Any) -> T:  # noqa: ANN401
+    @property
+    def near(self) -> "ComputePool":
+        """What does the same on this machine, where the store's files can be read."""
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        *arguments: Any,  # noqa: ANN401
+        deadline: timedelta,
+        group: str = "",
+        **words: Any,  # noqa: ANN401
+    ) -> T:
         """The function's result; an error of the function's own is raised as it is.
 
-        Raises AnalysisError when the call has run longer than its deadline, when what ran it died, or when nothing
-        can run it. The deadline counts from the beginning of the work, not from the wait before it. An engine ends
+        Calls of one group, such as a service, may be handed over together. Raises AnalysisError when the call has run
+        longer than its deadline, when what ran it died, or when nothing can run it; EngineUnavailable where that may
+        change. The deadline counts from the beginning of the work, not from the wait before it. An engine ends
         what is late, dead or cancelled, or lets it run to its end unheard: nothing may rest on which. In any case
         the next call is run. A caller that is cancelled stops waiting at once.
         """

@@ -6,15 +6,17 @@ import os
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from datetime import timedelta, tzinfo
+from datetime import timedelta
 from multiprocessing.context import BaseContext
 from multiprocessing.util import get_temp_dir
 from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.compute.calls import call
 from afdp_exporter.errors import AnalysisError
-from afdp_exporter.wording.times import time_zone, use_time_zone
+from afdp_exporter.wording.times import time_zone
 
 T = TypeVar("T")
 
@@ -36,13 +38,25 @@ class ProcessComputePool:
     def _open(self, workers: int) -> ProcessPool:
         return ProcessPool(max_workers=workers, initializer=os.nice, initargs=[_NICENESS], context=self._context)
 
-    async def run(self, function: Callable[..., T], *arguments: Any, deadline: timedelta, **words: Any) -> T:  # noqa: ANN401
+    @property
+    def near(self) -> ComputePool:
+        """Itself."""
+        return self
+
+    async def run(
+        self,
+        function: Callable[..., T],
+        *arguments: Any,  # noqa: ANN401
+        deadline: timedelta,
+        group: str = "",  # noqa: ARG002 - each call goes by itself
+        **words: Any,  # noqa: ANN401
+    ) -> T:
         """As the port says: the process of what is late or cancelled is killed."""
         seconds = deadline.total_seconds()
         # the first call starts the processes, and waits for their imports: not in the event loop
         scheduled = asyncio.ensure_future(
             asyncio.to_thread(
-                self._pool.schedule, _with_zone, args=(time_zone(), function, *arguments), kwargs=words, timeout=seconds
+                self._pool.schedule, call, args=(time_zone(), function, *arguments), kwargs=words, timeout=seconds
             )
         )
         try:
@@ -76,12 +90,6 @@ class ProcessComputePool:
     def _end(self) -> None:
         self._pool.stop()
         self._pool.join()
-
-
-def _with_zone(zone: tzinfo, function: Callable[..., T], *arguments: Any, **words: Any) -> T:  # noqa: ANN401
-    """Call the function, with times written as in the process that asks."""
-    use_time_zone(zone)
-    return function(*arguments, **words)
 
 
 def _drop(scheduled: "asyncio.Future[Any]") -> None:

@@ -37,7 +37,7 @@ async def dataset(request: web.Request) -> web.Response:
     rules, now = state.rules, state.clock()
     history = await state.store.history.measured(before=now, limit=wanted.limit)
     known = (history, rules.plans.calendar(now), await state.store.pseudonym_key(), rules.schedule)
-    content = await state.compute.run(
+    content = await state.compute.near.run(
         laid_out, *known, free_text=wanted.free_text, form=wanted.format, deadline=rules.plans.settings.deadline
     )
     name = f'attachment; filename="deployments.{wanted.format}"'

@@ -128,7 +128,9 @@ class _Walk:
             evidence = await gather(deployment, window, watched=watched, observer=NullObserver(), now=window.end)
             others = self._between(window)
             question = question_of(deployment, evidence, others=others, now=window.end, watched=watched)
-            judged = await self._compute.run(measure, question, deadline=_DEADLINE)
+            judged = await self._compute.run(
+                measure, question, deadline=_DEADLINE, group=question.case.deployment.service
+            )
         return PendingAnalysis(case=question.case, judged=judged, account=audit_record(question, window, judged))
 
     def _between(self, window: Window) -> list[Deployment]:

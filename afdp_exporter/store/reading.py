@@ -27,7 +27,7 @@ async def read_by_a_worker(
     """
     if store.url is None:
         return await read(store, *args, **words)
-    return await compute.run(_read, store.url, read, args, words, deadline=deadline)
+    return await compute.near.run(_read, store.url, read, args, words, deadline=deadline)
 
 
 def _read(

@@ -66,7 +66,8 @@ class Analyst:
     async def measure(self, look: Look, now: datetime) -> "PendingAnalysis":
         """The slow part of an answer, which needs no other deployment's.
 
-        Raises SourceUnavailable when a source is away: then nothing is known, and the look has to be made later.
+        Raises SourceUnavailable when a source is away, EngineUnavailable when what judges is: then nothing is known,
+        and the look has to be made later.
         """
         watched = self.watched()
         deployment = await self.store.deployments.find(look.deployment_id)
@@ -83,7 +84,9 @@ class Analyst:
             before=await self._before(look, window),
         )
         deadline = watched.settings.deadline
-        judged, courses, impact = await self.compute.run(measure_and_draw, question, deadline=deadline)
+        judged, courses, impact = await self.compute.run(
+            measure_and_draw, question, deadline=deadline, group=deployment.service
+        )
         return PendingAnalysis(
             case=question.case,
             judged=judged,

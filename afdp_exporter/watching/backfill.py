@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from afdp_exporter.errors import SourceUnavailable
+from afdp_exporter.errors import EngineUnavailable, SourceUnavailable
 from afdp_exporter.model import Look, MeasuredDeployment, Outcome
 from afdp_exporter.source_access import PacingPolicy, paced
 from afdp_exporter.store import Job, Store
@@ -51,13 +51,13 @@ class Backfill:
         """Answer them all, and report each.
 
         An answer is committed before it is reported: whoever ends this loses only what is under way. Raises
-        SourceUnavailable when a source stays away; what is left stays due.
+        SourceUnavailable when a source stays away, and EngineUnavailable when what judges does; what is left stays due.
         """
         await self.store.jobs.release(self.owner)
         try:
             async with asyncio.TaskGroup() as group:
                 await self._all(group, report)
-        except* SourceUnavailable as errors:
+        except* (SourceUnavailable, EngineUnavailable) as errors:
             raise errors.exceptions[0] from None
 
     async def _all(self, group: asyncio.TaskGroup, report: Report) -> None:
@@ -89,7 +89,7 @@ class Backfill:
     async def _weigh(self, look: Look) -> PendingAnalysis | Exception:
         try:
             pending = await self.analyst.measure(look, self.until)
-        except SourceUnavailable:
+        except (SourceUnavailable, EngineUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others
             return error

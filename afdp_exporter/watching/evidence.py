@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from afdp_exporter.compute.settings import Engine, Processes
 from afdp_exporter.detectors.sampling import EVERY_STEP, SamplingInterval, sampling_interval
 from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.impact.common_cause import control_services
@@ -33,8 +34,14 @@ class AnalysisSettings:
     history: Duration = timedelta(days=7)
     step: Duration = timedelta(seconds=60)
     deadline: Duration = timedelta(seconds=30)
-    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    executor: Engine = Processes()
     impact: ImpactSettings = ImpactSettings()
+
+    @property
+    def at_once(self) -> int:
+        """How many analyses keep all workers busy; each under way holds the series of all its metrics."""
+        return self.workers * self.executor.batch + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

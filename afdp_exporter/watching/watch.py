@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Protocol, TypeAlias
 import structlog
 from pydantic import Field
 
-from afdp_exporter.errors import AFDPError, SourceUnavailable
+from afdp_exporter.errors import AFDPError, EngineUnavailable, SourceUnavailable
 from afdp_exporter.jobs import Next, Settled, backoff
 from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState, Status
 from afdp_exporter.settings import STRICT, Duration
@@ -143,8 +143,8 @@ class AnalysisWorker:
             await record_answer(
                 look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside, job=job
             )
-        except SourceUnavailable as error:
-            log.warning("source is away, the look waits", deployment=look.deployment_id, error=str(error))
+        except (SourceUnavailable, EngineUnavailable) as error:
+            log.warning("what a look needs is away, it waits", deployment=look.deployment_id, error=str(error))
             await self._store.looks.postpone(look, self._clock() + backoff(look.attempts), str(error), job=job)
             return Settled.SETTLED
         except Exception as error:  # noqa: BLE001 - one look that fails has to end, or to be tried again

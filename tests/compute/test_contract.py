@@ -14,14 +14,17 @@ from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import AnalysisError
 
-ENGINES: dict[str, Callable[[], ComputePool]] = {"processes": lambda: open_compute(workers=1)}
+ENGINES: dict[str, Callable[[pytest.FixtureRequest], ComputePool]] = {
+    "processes": lambda _: open_compute(workers=1),
+    "dask": lambda request: open_compute(workers=1, engine=request.getfixturevalue("cluster").engine),
+}
 
 SOON, LATE = timedelta(seconds=0.5), timedelta(seconds=60)
 
 
 @pytest.fixture(params=ENGINES)
 async def compute(request: pytest.FixtureRequest) -> AsyncIterator[ComputePool]:
-    made = ENGINES[request.param]()
+    made = ENGINES[request.param](request)
     yield made
     await made.close()
 

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -157,6 +158,22 @@ def test_the_pods_of_an_indexed_job_share_the_services() -> None:
     for index in range(count):
         words = [word.replace("$(JOB_COMPLETION_INDEX)", str(index)) for word in container["args"][1:]]
         assert import_.make_context("import", words).params["shard"] == Shard.Part(index, count)
+
+
+async def test_the_dask_cluster_is_kubernetes_and_runs_what_the_image_has(tmp_path: Path) -> None:
+    objects = await valid((DEPLOY / "kubernetes/dask.yaml").read_text(), tmp_path)
+    images = set()
+    for each in objects:
+        if each["kind"] == "Deployment":
+            spec = each["spec"]["template"]["spec"]
+            (container,) = spec["containers"]
+            assert spec["securityContext"]["runAsNonRoot"] is True
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            images.add(container["image"])
+            program, kind, *options = container["command"]
+            done = await run(Path(sys.executable).parent / program, kind, *options, "--help")
+            assert done.code == 0, done.err
+    assert len(images) == 1
 
 
 @pytest.mark.parametrize("name", ["docker/afdp.yml", "kubernetes/afdp.yml"])
