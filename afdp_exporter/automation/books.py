@@ -1,7 +1,7 @@
 """What automation was worth, and what it cost: booked once it is confirmed, and corrected by what people say later."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ import structlog
 
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.errors import Conflict
-from afdp_exporter.gate.ladder import OURSELVES
+from afdp_exporter.gate.ladder import OURSELVES, STOPS
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.gate.worth import (
     HARM,
@@ -39,7 +39,6 @@ from afdp_exporter.model import (
     Phase,
     Rollout,
     Status,
-    StoredDecision,
     TrailEntry,
 )
 from afdp_exporter.store import Store
@@ -108,14 +107,6 @@ class Books:
         known = {action.deployment_id for action in actions if action.kind == HOLD}
         decisions = await self.store.decisions.search(since=now - _WATCHED, limit=_MOST)
         asked = {_place(each.decision) for each in decisions if each.caller != OURSELVES}
-        for deployment, about in await self._enforced(decisions, asked):
-            if deployment.id not in known:
-                await self._hold(deployment, about, actions)
-
-    async def _enforced(
-        self, decisions: Sequence[StoredDecision], asked: set[tuple[str, str]]
-    ) -> list[tuple[Deployment, list[GateDecision]]]:
-        """Each deployment that somebody asked about, and its enforced verdicts before all traffic, oldest first."""
         enforced = [
             each.decision
             for each in reversed(decisions)
@@ -123,21 +114,30 @@ class Books:
             and each.decision.phase is not Phase.POST
             and _place(each.decision) in asked
         ]
-        ids = {each.deployment_id for each in enforced if each.deployment_id is not None}
-        planned = {(*_place(each), each.version) for each in enforced if each.deployment_id is None}
-        named = [each.deployment for each in await self.store.history.of(tuple(ids))]
-        named += [
-            each
-            for service, environment, version in planned
-            for each in (await self.store.deployments.page(service=service, environment=environment)).deployments
-            if each.version == version and each.id not in ids
-        ]
-        return [
-            (deployment, [each for each in enforced if _is_about(each, deployment)])
-            for deployment in {each.id: each for each in named}.values()
-        ]
+        deployments = await self._stopped(enforced, known)
+        held = known | {each.id for each in deployments}
+        for deployment in deployments:
+            about = [each for each in enforced if _is_about(each, deployment)]
+            await self._hold(deployment, about, actions, held)
 
-    async def _hold(self, deployment: Deployment, about: Sequence[GateDecision], actions: Iterable[Action]) -> None:
+    async def _stopped(self, enforced: Iterable[GateDecision], known: Set[str]) -> list[Deployment]:
+        """The deployments that a verdict kept waiting, but for those that are known."""
+        stops = [each for each in enforced if each.enforced_verdict in STOPS]
+        ids = {each.deployment_id for each in stops if each.deployment_id is not None}
+        planned = {(*_place(each), each.version): each for each in reversed(stops) if each.deployment_id is None}
+        found = {each.deployment.id: each.deployment for each in await self.store.history.of(tuple(ids - known))}
+        for (service, environment, _), decision in planned.items():
+            page = await self.store.deployments.page(service=service, environment=environment)
+            found |= {each.id: each for each in page.deployments if _is_about(decision, each)}
+        return [each for each in found.values() if each.id not in known]
+
+    async def _hold(
+        self,
+        deployment: Deployment,
+        about: Sequence[GateDecision],
+        actions: Iterable[Action],
+        held: Set[str],
+    ) -> None:
         ended = await self._ended(deployment)
         if ended is None:
             return
@@ -146,7 +146,7 @@ class Books:
             return
         taken_back = any(each.begun and each.deployment_id == deployment.id for each in actions)
         rollout = await self.store.rollouts.find(deployment.id)
-        spared = None if taken_back else await self._spared(ended, hold, rollout)
+        spared = None if taken_back else await self._spared(ended, hold, rollout, held)
         action = _booking(hold, ended, spared, await self._spent(ended, hold, rollout), self.clock())
         if await self.store.actions.propose(action):
             log.info("hold booked", id=action.id, state=action.state, prevented=action.prevented, spent=action.spent)
@@ -172,7 +172,7 @@ class Books:
         ]
         return _Ended(measured=measured, at=min(later), never_went_on=True) if later else None
 
-    async def _spared(self, ended: _Ended, hold: Hold, rollout: Rollout | None) -> Prevented | None:
+    async def _spared(self, ended: _Ended, hold: Hold, rollout: Rollout | None, held: Set[str]) -> Prevented | None:
         """What would have been lost, had it gone on; None where that is not confirmed."""
         deployment, impact = ended.measured.deployment, ended.measured.impact
         reached = deployment.traffic_ratio
@@ -187,7 +187,7 @@ class Books:
             impact,
             rollout,
             reached=reached,
-            usual=await self._usual(deployment),
+            usual=await self._usual(deployment, held),
             lasted=max(ended.at - since, timedelta(0)),
         )
 
@@ -210,11 +210,14 @@ class Books:
         costs = (cost for each in reversed(past) if each.impact is not None for cost in each.impact.costs)
         return next((cost.currency for cost in costs), None)
 
-    async def _usual(self, deployment: Deployment) -> Usual:
-        """How long harm lasts that automation does not end: of this service, else its team, else all, else assumed."""
+    async def _usual(self, deployment: Deployment, held: Set[str] = frozenset()) -> Usual:
+        """How long harm lasts that automation does not end: of this service, else its team, else all, else assumed.
+
+        What was `held` ended sooner than people alone would have ended it.
+        """
         before = deployment.started_at
         actions = await self.store.actions.search()
-        ours = {each.deployment_id for each in actions if each.begun or each.kind == HOLD}
+        ours = held | {each.deployment_id for each in actions if each.begun or each.kind == HOLD}
 
         def counted(past: Iterable[MeasuredDeployment]) -> list[MeasuredDeployment]:
             here = (each for each in past if each.deployment.environment == deployment.environment)

@@ -26,7 +26,10 @@ _MOST = 5000  # measured deployments and decisions, the newest
 _SCORED = 200  # predictions of a service
 _POOLED = 2  # the highest level that other services' deployments can earn
 _EXECUTED = {ActionState.ACCEPTED, ActionState.VERIFIED}
-_EARNED_BY = {PoolingLevel.TEAM: "earned by its team's deployments", PoolingLevel.GLOBAL: "earned by all services'"}
+_EARNED_BY = {
+    PoolingLevel.TEAM: "earned by the deployments of its team",
+    PoolingLevel.GLOBAL: "earned by the deployments of all services",
+}
 
 Place = tuple[str, str]
 

@@ -96,7 +96,7 @@ def prevented(impact: Impact, *, usual: Usual, reached: float, taken_back_at: da
     if not impact.costs or harm is None or harm.since is None or harm.over_at is None:
         return None
     cost = impact.costs[0]
-    if harm.over_at <= taken_back_at:
+    if harm.over_at < taken_back_at:
         return Prevented(amount=0.0, currency=cost.currency, sentence="the metrics were back before it was taken back")
     share = 1.0 if reached >= 1.0 else (1.0 - reached) / reached if reached > 0.0 else 0.0
     lasted = harm.over_at - harm.since

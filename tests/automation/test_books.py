@@ -1,9 +1,10 @@
 """What holds were worth and what they cost, and what a person's later word corrects."""
 
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from afdp_exporter.automation.books import Books
@@ -20,6 +21,7 @@ from afdp_exporter.model import (
     Extrapolation,
     GateMode,
     GateVerdict,
+    Impact,
     Look,
     Outcome,
     Phase,
@@ -226,12 +228,10 @@ async def test_how_long_harm_lasts_is_asked_of_the_service_of_its_team_and_of_al
     assert "surely the median of 1 earlier failure of its team: 1.5 hours" in found.arithmetic
 
 
-async def _earlier(store: MemoryStore, service: str, minutes: int, **words: Any) -> None:  # noqa: ANN401
-    at = NOON - timedelta(days=3)
-    found = impact(Outcome.FAILURE, deployment_id=service)
-    shift = replace(found.shifts[0], onset=at, state=ShiftState.RECOVERED, recovered_at=at + minutes * MINUTE)
-    known = deployment(service, service=service, started_at=at, finished_at=at, **words)
-    await remember(store, known, replace(found, shifts=(shift,), measured_at=at + 3 * HOUR))
+async def _earlier(store: MemoryStore, service: str, minutes: int, *, number: int = 0, **words: Any) -> None:  # noqa: ANN401
+    at, name = NOON - timedelta(days=3 + number), f"{service}-{number}"
+    known = deployment(name, service=service, started_at=at, finished_at=at, **words)
+    await remember(store, known, _suffered(name, at, at + minutes * MINUTE))
 
 
 def rollback(**words: Any) -> Action:  # noqa: ANN401
@@ -259,3 +259,39 @@ async def test_what_a_person_calls_wrong_later_is_booked_as_a_cost_once(held: He
     found = await held.store.actions.find("rollback-d1")
     assert (found.corrected, found.prevented, found.state) == (120.0, 120.0, ActionState.VERIFIED)
     assert [each.corrected for each in held.told] == [120.0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_what_is_booked_of_many_holds_is_below_what_they_have_spared_in_truth(held: Held, seed: int) -> None:
+    chance, store, truth = np.random.default_rng(seed), held.store, 0.0
+    for number in range(30):
+        await _earlier(store, "checkout", int(50 * np.exp(chance.normal(0, 0.4))) + 1, number=number)
+    for number in range(60):
+        name, cost = f"held-{number}", float(400 * np.exp(chance.normal(0, 0.5)))
+        began = BEGAN - timedelta(days=2) + number * MINUTE * 40
+        await remember(
+            store,
+            deployment(name, started_at=began, finished_at=began + 12 * MINUTE, status=Status.ROLLED_BACK,
+                       traffic_ratio=0.05),
+            _suffered(name, began + MINUTE, began + 12 * MINUTE),
+        )  # fmt: skip
+        known = cost * float(chance.normal(1.0, 0.1))
+        full = compared().extrapolation
+        assert full is not None
+        per_hour = Estimate(low=0.8 * known, median=known, high=1.2 * known)
+        await store.rollouts.keep(
+            "checkout",
+            replace(compared(), deployment_id=name, extrapolation=replace(full, cost_per_hour=per_hour)),
+        )
+        await held.decided(GateVerdict.HOLD, 2, deployment_id=name, decided_at=began + 2 * MINUTE)
+        truth += cost * 0.95 * max(50 * float(np.exp(chance.normal(0, 0.4))) - 11, 0) / 60
+    await held.books().work()
+    booked = [each.prevented or 0.0 for each in await store.actions.search()]
+    assert len(booked) == 60
+    assert 0.3 * truth < sum(booked) < truth
+
+
+def _suffered(name: str, since: datetime, until: datetime) -> Impact:
+    found = impact(Outcome.FAILURE, deployment_id=name)
+    shift = replace(found.shifts[0], onset=since, state=ShiftState.RECOVERED, recovered_at=until)
+    return replace(found, shifts=(shift,), measured_at=until + HOUR)

@@ -105,7 +105,7 @@ async def test_a_young_service_rests_on_its_team_else_on_all_services_of_its_env
     known = levels.of("checkout", "production")
     assert (known.level, known.basis) == (2, PoolingLevel.GLOBAL)
     assert [(each.level, each.reason) for each in await store.levels.trail("checkout")] == [
-        (2, "earned by all services'")
+        (2, "earned by the deployments of all services")
     ]
     levels.teams = lambda: {"checkout": "shop"}
     await levels.refresh(NOON)

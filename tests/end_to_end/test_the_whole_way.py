@@ -146,6 +146,7 @@ async def experienced(folder: Path, now: datetime) -> None:
             Action(
                 id=f"rehearsal-{of}", deployment_id=of, service=SERVICE, environment=about.environment,
                 kind="rollback", executor="swarm", state=state, level=2, reason="rehearsal", decided_at=at, dry_run=dry,
+                request={"sentence": "back to v1"},
             )
         )  # fmt: skip
     await store.close()
@@ -238,7 +239,8 @@ async def test_a_canary_is_unknown_then_held_then_taken_back_once_and_what_that_
         return dict(exporter.get("/api/v1/gate", service=SERVICE, version="v2"))
 
     def actions() -> list[dict[str, Any]]:
-        return [each for each in exporter.get("/api/v1/actions")["actions"] if each["deployment_id"] == "canary"]
+        listed = exporter.get("/api/v1/actions", deployment_id="canary")["actions"]
+        return [each for each in listed if each["kind"] == "rollback"]
 
     until(lambda: "afdp_false_alarm_ratio{" in exporter.page(), exporter.page, PATIENCE)
     for person in ("ada", "bob"):

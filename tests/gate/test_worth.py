@@ -41,7 +41,7 @@ def test_a_canary_is_spared_the_traffic_that_it_did_not_reach() -> None:
 
 def test_harm_that_was_over_before_it_was_taken_back_is_worth_nothing() -> None:
     usual = Usual(duration=65 * MINUTE, n=6, whose="this service")
-    found = prevented(over(5 * MINUTE), usual=usual, reached=1.0, taken_back_at=NOON - 14 * MINUTE)
+    found = prevented(over(5 * MINUTE), usual=usual, reached=1.0, taken_back_at=NOON - 13 * MINUTE)
     assert found is not None
     assert (found.amount, found.sentence) == (0.0, "the metrics were back before it was taken back")
 
