@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import tree_sitter_groovy
@@ -21,6 +21,7 @@ from afdp_exporter.model import Outcome
 from afdp_exporter.server import make_app
 from afdp_exporter.store.sqlite import SQLiteStore
 from deploy.conftest import DEPLOY, Exporter, run
+from executors.aws_targets import CodeDeployTarget
 from gated import ENFORCED, NOON, deployment, impact
 from remembering import remember
 
@@ -156,6 +157,59 @@ async def test_a_webhook_stage_of_spinnaker_succeeds_fails_or_goes_on_asking(
     listed = [status in stage[name].split(",") for name in ("successStatuses", "terminalStatuses")]
     assert listed == [outcome is GOES_ON, outcome is GOES_BACK]
     assert isinstance(progress, str)
+
+
+class HookTarget(CodeDeployTarget):
+    """A deployment that waits for its lifecycle hook."""
+
+    writing: ClassVar[set[str]] = {"PutLifecycleEventHookExecutionStatus"}
+
+    def answer(self, operation: str, params: dict[str, Any]) -> dict[str, Any]:
+        assert operation == "PutLifecycleEventHookExecutionStatus"
+        return {"lifecycleEventHookExecutionId": params["lifecycleEventHookExecutionId"]}
+
+    def stale(self, params: dict[str, Any]) -> str | None:
+        return None
+
+
+LAMBDA = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import afdp_gate
+class Context:
+    def get_remaining_time_in_millis(self):
+        return 0
+print(afdp_gate.handler({"DeploymentId": "d-NEW", "LifecycleEventHookExecutionId": "h1"}, Context())["verdict"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "change", "status"),
+    [
+        (GOES_ON, {}, "Succeeded"),
+        (WAITS, {}, "Failed"),
+        (GOES_BACK, {}, "Failed"),
+        (GOES_ON, {"AFDP_TOKEN": "wrong"}, "Failed"),
+        (GOES_ON, {"AFDP_URL": "http://127.0.0.1:9"}, "Failed"),
+        (GOES_ON, {"AFDP_URL": "http://127.0.0.1:9", "AFDP_ON_ERROR": "allow"}, "Succeeded"),
+    ],
+)
+async def test_a_lifecycle_hook_of_codedeploy_is_told_what_the_gate_says(
+    judged: Callable[[Outcome], Any], outcome: Outcome, change: dict[str, str], status: str
+) -> None:
+    exporter, target = await judged(outcome), HookTarget()
+    aws = {
+        "AWS_ENDPOINT_URL_CODEDEPLOY": await target.start(), "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "canary-aws", "AWS_SECRET_ACCESS_KEY": "canary-aws",
+    }  # fmt: skip
+    done = await run(sys.executable, "-B", "-c", LAMBDA, GATES / "codedeploy", env={**words(exporter), **aws, **change})
+    assert done.code == 0, done.err
+    ((operation, _, params),) = target.writes
+    assert (operation, params["deploymentId"], params["lifecycleEventHookExecutionId"], params["status"]) == (
+        "PutLifecycleEventHookExecutionStatus", "d-NEW", "h1", status,
+    )  # fmt: skip
+    assert TOKEN not in done.out + done.err
+    await target.stop()
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
