@@ -102,7 +102,7 @@ class GitHubCaller(Caller):
         claims = jwt.decode(signed, KEY.public_key(), algorithms=["RS256"], options=options)
         assert claims["iss"] == "4711"
         assert claims["exp"] - claims["iat"] <= 600
-        assert body == {"permissions": {"deployments": "write"}}
+        assert body == {"permissions": {"deployments": "write"}, "repository_ids": [3]}
         self.tokens += 1
         return web.json_response({"token": self.token, "expires_at": "2026-03-02T13:00:00Z"}, status=201)
 

@@ -36,7 +36,7 @@ class GitHub(Api):
     app_id: str
     private_key: SecretStr | None = None
     private_key_file: Path | None = None
-    _tokens: TTLCache[str, str] = field(
+    _tokens: TTLCache[tuple[str, str | None], str] = field(
         default_factory=lambda: TTLCache(1000, _TOKEN_SECONDS), init=False, repr=False, compare=False
     )
     _asking: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False, compare=False)
@@ -51,7 +51,8 @@ class GitHub(Api):
         url = reply.get("deployment_callback_url", "")
         if not url.startswith(f"{self.url}/") or not _CALLBACK.fullmatch(url.removeprefix(self.url)):
             raise elsewhere("deployment_callback_url", [self.url])
-        plain_names(reply, {"installation.id": r"\d+"})
+        names = ("installation.id", "repository.id") if "repository.id" in reply else ("installation.id",)
+        plain_names(reply, dict.fromkeys(names, r"\d+"))
 
     async def pending(self) -> Sequence[ApprovalRequest]:
         """GitHub calls."""
@@ -64,30 +65,33 @@ class GitHub(Api):
         body: dict[str, Any] = {"environment_name": waiting.reply["environment"], "comment": _markdown(answer.comment)}
         if answer.state != "waiting":
             body["state"] = answer.state
-        installation = waiting.reply["installation.id"]
+        of = waiting.reply["installation.id"], waiting.reply.get("repository.id")
         async with self._asking:  # one token for all who need it at once
-            token = await self._token(installation, answer.at)
+            token = await self._token(*of, answer.at)
         path = waiting.reply["deployment_callback_url"].removeprefix(self.url)
         try:
             await self.post(path, body, _HEADERS | {"Authorization": f"Bearer {token}"})
         except DeliveryError as error:
             if error.reason == "http_401":
-                self._tokens.pop(installation, None)
+                self._tokens.pop(of, None)
             raise
 
-    async def _token(self, installation: str, now: datetime) -> str:
-        """The token of an installation, which may do nothing but answer deployments."""
-        known = self._tokens.get(installation)
+    async def _token(self, installation: str, repository: str | None, now: datetime) -> str:
+        """The token of an installation, which may do nothing but answer deployments of this repository."""
+        known = self._tokens.get((installation, repository))
         if known is not None:
             return known
         path = f"/app/installations/{installation}/access_tokens"
         bearer = _HEADERS | {"Authorization": f"Bearer {self._signed(now)}"}
-        answer = await self.post(path, {"permissions": {"deployments": "write"}}, bearer)
+        wanted: dict[str, Any] = {"permissions": {"deployments": "write"}}
+        if repository is not None:
+            wanted["repository_ids"] = [int(repository)]
+        answer = await self.post(path, wanted, bearer)
         try:
             token = str(orjson.loads(answer.body)["token"])
         except (ValueError, KeyError, TypeError):
             raise DeliveryError("malformed", f"{self.url} answers with no token", retry=True) from None
-        self._tokens[installation] = token
+        self._tokens[installation, repository] = token
         return token
 
     def _signed(self, now: datetime) -> str:

@@ -40,6 +40,7 @@ class _User(Payload):
 
 
 class _Repository(Payload):
+    id: str | None = None
     full_name: str
 
 
@@ -248,6 +249,7 @@ def _asked(payload: _RuleAsked) -> Parsed:
             "deployment_callback_url": payload.deployment_callback_url,
             "environment": payload.environment,
             "installation.id": payload.installation.id,
+            **({"repository.id": payload.repository.id} if payload.repository.id else {}),
         },
     )
 

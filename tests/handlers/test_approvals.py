@@ -168,7 +168,7 @@ async def test_all_who_wait_are_answered_and_share_one_token(serve: Callable[...
     for number in range(40):
         waiting = PendingApproval(
             id=f"{number}", kind="github", service="checkout", environment="production", phase=Phase.PLAN,
-            reply=reply | {"installation.id": "5"}, asked_at=NOON, due_at=NOON,
+            reply=reply | {"installation.id": "5", "repository.id": "3"}, asked_at=NOON, due_at=NOON,
         )  # fmt: skip
         await store.approvals.keep(waiting)
     await serve(caller)
@@ -261,6 +261,15 @@ async def test_a_callback_to_any_other_address_is_refused_and_never_made(
             "github",
             {"app_id": "1", "private_key": PEM},
             {"deployment_callback_url": f"https://api.github.com{GitHubCaller.path}", "installation.id": "5/../6"},
+        ),
+        (
+            "github",
+            {"app_id": "1", "private_key": PEM},
+            {
+                "deployment_callback_url": f"https://api.github.com{GitHubCaller.path}",
+                "installation.id": "5",
+                "repository.id": "3,4",
+            },
         ),
         ("gitlab", {"authorization": {"credentials": "x"}}, {"project": "../admin", "deployment_id": "9"}),
         ("gitlab", {"authorization": {"credentials": "x"}}, {"project": "a/b", "deployment_id": "9/x"}),
@@ -368,7 +377,7 @@ async def test_a_wait_whose_reason_changes_is_answered_nine_times_and_then_the_d
     reply = {"deployment_callback_url": body["deployment_callback_url"], "environment": "production"}
     waiting = PendingApproval(
         id="a", kind="github", service="checkout", environment="production", phase=Phase.PLAN, asked_at=NOON,
-        reply=reply | {"installation.id": "5"}, due_at=NOON,
+        reply=reply | {"installation.id": "5", "repository.id": "3"}, due_at=NOON,
     )  # fmt: skip
     for count in range(14):
         answer = ApprovalAnswer(state="waiting", comment=f"{count}", at=NOON)
