@@ -180,8 +180,8 @@ class Books:
         if not followed or reached is None or reached >= 1.0 or _is_cleared(ended.measured):
             return None
         harm = impact.harm if impact is not None else None
-        if harm is not None and harm.over_at is not None and harm.over_at < ended.at:
-            return None  # it ended by itself, with the version still there
+        if harm is not None and (harm.active or (harm.over_at is not None and harm.over_at < ended.at)):
+            return None  # it went on without the version, or ended by itself with the version still there
         since = harm.since if harm is not None and harm.since is not None else hold.first.decided_at
         return held_back(
             impact,

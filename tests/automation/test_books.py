@@ -66,7 +66,8 @@ class Held:
         canary = deployment(**{**usual, **words})
         found = impact(outcome, cost=20.0 if outcome is Outcome.FAILURE else None)
         if outcome is Outcome.FAILURE:
-            back = replace(found.shifts[0], state=ShiftState.RECOVERED, recovered_at=over_at)
+            state = ShiftState.ACTIVE if over_at is None else ShiftState.RECOVERED
+            back = replace(found.shifts[0], state=state, recovered_at=over_at)
             found = replace(found, shifts=(back,))
         await remember(self.store, canary, found)
         if rollout:
@@ -146,6 +147,7 @@ async def test_a_hold_of_what_did_no_harm_is_a_cost_and_no_more(held: Held) -> N
         ({"status": Status.SUCCEEDED}, None),  # it went on all the same
         ({}, GateVerdict.ALLOW),  # it was let go, and then taken back
         ({"over_at": ENDED - MINUTE}, None),  # its metrics were back by themselves
+        ({"over_at": None}, None),  # they are not back without it either
         ({"traffic_ratio": 1.0}, None),  # nothing was left to reach
         ({"traffic_ratio": None}, None),
         ({"labelled_outcome": Outcome.SUCCESS}, None),
