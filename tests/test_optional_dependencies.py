@@ -19,6 +19,7 @@ OPTIONAL = (
     "graphql",
     "jsonpath_ng",
     "kubernetes_asyncio",
+    "opentelemetry",
     "psycopg",
     "psycopg_pool",
 )
@@ -77,3 +78,11 @@ def test_a_plugin_whose_package_is_missing_names_the_extra_that_holds_it(
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigError, match=rf"kind {kind} needs the package {module}.*'afdp-exporter\[{extra}\]'"):
         build(package, kind, {}, package)
+
+
+def test_an_encoding_whose_package_is_missing_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "afdp_exporter.notify._otlp_protobuf", raising=False)
+    for name in [name for name in sys.modules if name.startswith("opentelemetry")] + ["opentelemetry"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=r"protobuf needs the package opentelemetry.*'afdp-exporter\[otlp\]'"):
+        build("notify", "otlp", {"url": "http://localhost:4318", "encoding": "protobuf"}, "notify[0]")

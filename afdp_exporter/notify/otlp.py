@@ -1,7 +1,11 @@
-"""OpenTelemetry (OTLP over HTTP, as JSON): gauges of what a deployment did, and an event for each that is reported."""
+"""OpenTelemetry (OTLP over HTTP): gauges of what a deployment did, and an event for each that is reported."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from importlib import import_module
+from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -14,6 +18,8 @@ from afdp_exporter.notify._facts import attributes, failed, gauges
 
 _SCOPE = {"name": "afdp_exporter"}
 _INFO, _WARN = 9, 13  # severities
+_NOT_READ = {"http_400", "http_415"}
+_BINARY = {"Content-Type": "application/x-protobuf"}
 _STATUSES = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed"}
 
 
@@ -24,6 +30,12 @@ class OTLP(Exchange):
     appends: ClassVar[bool] = True
 
     signals: tuple[Literal["metrics", "logs"], ...] = ("metrics", "logs")
+    encoding: Literal["json", "protobuf"] = "json"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoding == "protobuf":
+            _ = self._protobuf
 
     async def reach(self) -> None:
         """As `Receiver.reach`: a message without data, which everybody has to accept."""
@@ -41,19 +53,42 @@ class OTLP(Exchange):
             await self._deliver("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
 
     async def _deliver(self, signal: str, body: dict[str, Any]) -> None:
-        _accepted(self.url, await self.deliver("POST", f"/v1/{signal}", body))
+        if self.encoding == "json":
+            try:
+                answer = await self.deliver("POST", f"/v1/{signal}", body)
+            except DeliveryError as error:
+                if error.reason not in _NOT_READ:
+                    raise
+                hint = f"{error}; it may take `encoding: protobuf` alone"
+                raise DeliveryError(error.reason, hint, retry=error.retry, wait=error.wait) from None
+            _accepted(self.url, answer, orjson.loads)
+        else:
+            content = self._protobuf.encode(signal, body)
+            answer = await self.deliver("POST", f"/v1/{signal}", content, more=_BINARY)
+            _accepted(self.url, answer, partial(self._protobuf.decode, signal))
+
+    @property
+    def _protobuf(self) -> ModuleType:
+        """What only who sends it has to have installed. Raises ValueError where it is not."""
+        try:
+            return import_module("afdp_exporter.notify._otlp_protobuf")
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "afdp_exporter":
+                raise  # our own mistake, which no package mends
+            words = f"encoding protobuf needs the package {error.name}: pip install 'afdp-exporter[otlp]'"
+            raise ValueError(words) from None
 
 
 _RESOURCES = {"metrics": "resourceMetrics", "logs": "resourceLogs"}
 
 
-def _accepted(url: str, answer: Answer) -> None:
+def _accepted(url: str, answer: Answer, read: Callable[[bytes], Any]) -> None:
     """Raise DeliveryError where part of it was rejected, which is not to be sent again."""
     try:
-        partial = orjson.loads(answer.body or b"{}").get("partialSuccess") or {}
+        found = (read(answer.body) if answer.body else {}).get("partialSuccess") or {}
     except (ValueError, AttributeError):
         return  # who answers in another form has accepted it
-    if any(str(partial.get(name, "0")) != "0" for name in ("rejectedDataPoints", "rejectedLogRecords")):
+    if any(str(found.get(name, "0")) != "0" for name in ("rejectedDataPoints", "rejectedLogRecords")):
         raise DeliveryError("rejected", f"{url}: it rejects a part of what it was sent", retry=False)
 
 

@@ -14,7 +14,7 @@ from deploy.conftest import DEPLOY, ROOT, run
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PURE = ("detectors", "impact", "patterns", "store/contract", "wording", "webhooks")
-IN_THE_IMAGE = ("aws", "dask", "generic", "github", "google", "kubernetes", "new_relic", "swarm")
+IN_THE_IMAGE = ("aws", "dask", "generic", "github", "google", "kubernetes", "new_relic", "otlp", "swarm")
 
 
 def locked(name: str) -> dict[str, tuple[str, int]]:
