@@ -1,6 +1,7 @@
 """What an app does besides answering: it follows what changes, does what is due, and shows both."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -43,6 +44,7 @@ from afdp_exporter.store.follow_ups import (
 
 log = structlog.get_logger(__name__)
 
+_OF_DEPLOYMENTS = frozenset({DEPLOYMENT, IMPACT, PREDICTION, ROLLOUT})
 _FOLLOWED_BY = {ACTION: ACT, APPROVAL: APPROVE}
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
@@ -166,16 +168,28 @@ async def follow(state: AppContext, changes: Sequence[StoredChange]) -> None:
     if FALSE_ALARMS in changed:
         await _show_false_alarms(state)
         follows.add(STABILITY)
-    about = {each for kind, each in kinds if kind in {DEPLOYMENT, IMPACT, PREDICTION, ROLLOUT}}
-    known = await state.store.history.of(tuple(about))
+    known = await _known(state, [each for each in changes if each.kind in _OF_DEPLOYMENTS])
+    of_each = defaultdict[str, set[str]](set)
+    for kind, each in kinds:
+        of_each[each].add(kind)
     for measured in known:
-        follows |= _shown(state, measured, {kind for kind, each in kinds if each == measured.deployment.id})
+        follows |= _shown(state, measured, of_each[measured.deployment.id])
         if (ROLLOUT, measured.deployment.id) in kinds:
             await _show_rollout(state, measured.deployment)
-    await _show_predictions(state, [each.deployment for each in known if (PREDICTION, each.deployment.id) in kinds])
+    if PREDICTION in changed:
+        predicted = [each.deployment for each in known if (PREDICTION, each.deployment.id) in kinds]
+        await _show_predictions(state, predicted)
     for action_id in (each for kind, each in kinds if kind == ACTION):
         state.instruments.gate.booked(await state.store.actions.find(action_id))
     await _enqueue(state, follows)
+
+
+async def _known(state: AppContext, changes: Sequence[StoredChange]) -> list[MeasuredDeployment]:
+    """The deployments that have changed, as they are now."""
+    recorded = {change.id: change.recorded for change in changes}  # None of one that has changed since then
+    unknown = tuple(each for each, deployment in recorded.items() if deployment is None)
+    found = await state.store.history.of(unknown) if unknown else []
+    return [*found, *(MeasuredDeployment(deployment=each, impact=None) for each in recorded.values() if each)]
 
 
 async def _enqueue(state: AppContext, follows: set[str]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import ClassVar
@@ -127,6 +128,7 @@ def _decoded(given: str) -> str:
         return ""
 
 
+@lru_cache(1024)
 def _is_loopback(address: str) -> bool:
     try:
         return ip_address(address).is_loopback

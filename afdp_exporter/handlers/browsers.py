@@ -1,6 +1,7 @@
 """What a browser may be made to send for somebody else: from another page, or under a name that was bound anew."""
 
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,7 +28,7 @@ def check_host(request: web.Request, names: Collection[str]) -> None:
     A page whose name was bound anew to our address is of our own origin for the browser; its name gives it away.
     """
     given = request.headers.getall("Host", [])
-    if any(_host(each) not in names and not _is_nobodys(_host(each)) for each in given):
+    if any(not _is_nobodys(each) and _host(each) not in names for each in given):
         raise Misdirected("no name of this exporter: set --web.external-url to the one that people use, or tokens")
 
 
@@ -67,8 +68,10 @@ def _split(address: str) -> SplitResult | None:
         return None
 
 
-def _is_nobodys(host: str) -> bool:
+@lru_cache(64)
+def _is_nobodys(given: str) -> bool:
     """An address, or a name that no public name server knows: `localhost`, `afdp-exporter`, `afdp.monitoring.svc`."""
+    host = _host(given)
     try:
         return bool(ip_address(host.partition("%")[0]))
     except ValueError:

@@ -1,6 +1,7 @@
 """`/api/v1/deployments`: announced, changed, listed, and what they did."""
 
 import uuid
+from collections.abc import Mapping
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -126,7 +127,7 @@ async def create(request: web.Request) -> web.Response:
     key = read_key(request)
     body = await read_json(request)
     now = state.clock()
-    given = read_deployment(body, now=now, new_id=str(uuid.uuid4()), received_from=KIND)
+    given = read_deployment(body, now=now, new_id=_new_id(body), received_from=KIND)
     recorded = await state.store.deployments.record(given, schedule_looks(given, state.rules.schedule, now), key=key)
     stored = recorded.deployment
     if not recorded.created:
@@ -238,6 +239,11 @@ async def list_(request: web.Request) -> web.Response:
             links=NextResponse(next=following),
         )
     )
+
+
+def _new_id(body: Mapping[str, object]) -> str:
+    """For one that brings none."""
+    return str(uuid.uuid4()) if body.get("id") is None else ""
 
 
 def _check_same(given: Deployment, stored: Deployment) -> None:

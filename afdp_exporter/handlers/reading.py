@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, Field, ValidationError
 
@@ -104,15 +104,13 @@ async def read_body(request: web.Request, most: int = LARGEST_BODY, unproven: He
 
     One whose sender is not known yet counts against the budget for these.
     """
-    body = bytearray()
     try:
-        async with asyncio.timeout(_BODY_SECONDS) as arriving:
-            async for chunk in request.content.iter_any():
-                body += chunk
-                if len(body) > most:
-                    raise TooLarge(f"at most {most} bytes are read here")
-                if unproven is not None:
-                    unproven.grown(len(body), arriving)
+        if unproven is None and request.content.is_eof():  # as nearly always: it came along with its head
+            body = request.content.read_nowait()
+            if len(body) > most:
+                raise TooLarge(f"at most {most} bytes are read here")
+        else:
+            body = await _arriving(request.content, most, unproven)
     except TimeoutError:
         raise TooSlow(f"the body did not arrive within {_BODY_SECONDS:.0f} seconds, or in time for others") from None
     except (web.RequestPayloadError, HttpProcessingError):
@@ -120,6 +118,18 @@ async def read_body(request: web.Request, most: int = LARGEST_BODY, unproven: He
     if unproven is not None:
         unproven.arrived()
     request.app[STATE].load.begin(request.protocol, request.get(LANE))
+    return body
+
+
+async def _arriving(content: StreamReader, most: int, unproven: Held | None) -> bytes:
+    body = bytearray()
+    async with asyncio.timeout(_BODY_SECONDS) as arriving:
+        async for chunk in content.iter_any():
+            body += chunk
+            if len(body) > most:
+                raise TooLarge(f"at most {most} bytes are read here")
+            if unproven is not None:
+                unproven.grown(len(body), arriving)
     return bytes(body)
 
 

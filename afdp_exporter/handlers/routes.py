@@ -1,9 +1,11 @@
 """Every route, with what its caller needs; one that is not in this table is not served."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from aiohttp import web
 
+from afdp_exporter.external import External
 from afdp_exporter.handlers import (
     annotations,
     automation,
@@ -149,4 +151,9 @@ def route_of(request: web.Request) -> Route | None:
     if resource is None:
         return None
     method = "GET" if request.method == "HEAD" else request.method
-    return _BY_CALL[method, request.app[STATE].external.own_path(resource.canonical)]
+    return _BY_CALL[method, _own_path(request.app[STATE].external, resource.canonical)]
+
+
+@lru_cache(1024)
+def _own_path(external: External, canonical: str) -> str:
+    return external.own_path(canonical)

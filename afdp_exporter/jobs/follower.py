@@ -32,6 +32,8 @@ class Follower:
         """Wait until everything that is stored now was handed on; for some seconds at most."""
         with suppress(TimeoutError, StoreError):
             newest = await self._store.changes.last()
+            if self._reached >= newest:
+                return
             async with asyncio.timeout(_PATIENCE):
                 while self._reached < newest:
                     await self._moved.wait()

@@ -6,7 +6,7 @@ without effects of its own, and may be called again.
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
@@ -113,11 +113,15 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChange:
-    """Something of this kind and id changed; a later change has a higher `seq`."""
+    """Something of this kind and id changed; a later change has a higher `seq`.
+
+    `recorded` is the deployment that came in by it, of which nothing is measured yet; None where it has to be read.
+    """
 
     seq: int
     kind: str
     id: str
+    recorded: Deployment | None = field(default=None, compare=False)
 
 
 class DeploymentStore(Protocol):

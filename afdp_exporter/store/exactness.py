@@ -8,11 +8,13 @@ from functools import cache
 
 from afdp_exporter.errors import BadInput, Fault, StoreError
 
-_HARMLESS = (int, datetime, timedelta)
+_HARMLESS = (int, bool, datetime, timedelta)
 
 
 def check_storable(thing: object) -> None:
     """Raise BadInput for what cannot be kept exactly, by field."""
+    if _is_plain(thing):
+        return
     faults = [Fault(field=place, message=message) for place, message in _unstorable(thing, "")]
     if faults:
         raise BadInput(*faults)
@@ -20,8 +22,27 @@ def check_storable(thing: object) -> None:
 
 def refuse_unstorable(value: object, name: str) -> None:
     """Raise StoreError for what cannot be kept exactly; `name` is what it is."""
+    if _is_plain(value):
+        return
     for place, message in _unstorable(value, ""):
         raise StoreError(f"{name} cannot be kept: {place} {message}")
+
+
+def _is_plain(value: object) -> bool:
+    """Whether there is nothing in it that has to be looked at more closely, as in nearly everything."""
+    kind = type(value)
+    if value is None or kind in _HARMLESS:
+        return True
+    if isinstance(value, str):
+        return value.isascii()
+    if kind is float:
+        return math.isfinite(value)  # type: ignore[arg-type]
+    if isinstance(value, Mapping):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_plain, value))
+    names = _fields(kind)  # type: ignore[arg-type] # a class can be hashed
+    return bool(names) and all(_is_plain(getattr(value, name)) for name in names)
 
 
 def _unstorable(value: object, place: str) -> Iterator[tuple[str, str]]:

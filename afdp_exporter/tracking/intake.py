@@ -140,7 +140,9 @@ def _read(kind: type[_Model], body: object) -> tuple[_Model | None, list[Fault]]
         return None, [Fault("body", "a JSON object is expected")]
     unreadable = [key for key in body if not _encodable(key)]
     try:
-        fields = kind.model_validate({key: value for key, value in body.items() if key not in unreadable})
+        fields = kind.model_validate(
+            {key: value for key, value in body.items() if key not in unreadable} if unreadable else body
+        )
     except ValidationError as error:
         fields, found = None, [_field_names(fault, kind) for fault in faults(error)]
     else:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from faulty_disk import Call, FaultyDisk, Trouble, faulty
 from simulation.conditions import Conditions, Fault
 from simulation.disk import Disk
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _CHECKPOINT = 40  # pages after which the log is taken over into the file, so that this happens many times a day
@@ -30,15 +31,20 @@ class _AtOnce(Writer):
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._written = asyncio.Event()
+        self._last = 0
 
     async def write(self, work: Callable[[Any], T]) -> T:
         """As `Writer.write`."""
-        [answer] = self._commit([_Job(work, None)])  # type: ignore[arg-type] - nobody waits for a future
+        [answer], _ = self._commit([_Job(work, None)])  # type: ignore[arg-type] - nobody waits for a future
         if answer.error is not None:
             raise answer.error
         written, self._written = self._written, asyncio.Event()
         written.set()
         return answer.result  # type: ignore[no-any-return]
+
+    async def write_together(self, work: Callable[[Any, Sequence[S]], Sequence[T]], item: S) -> T:
+        """As `Writer.write_together`."""
+        return await self.write(lambda connection: work(connection, [item])[0])
 
 
 class _Reader:

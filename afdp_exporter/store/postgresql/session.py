@@ -11,6 +11,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 
 from afdp_exporter.errors import AFDPError, BadInput, Fault, StoreDamaged, StoreError, StoreFull
+from afdp_exporter.model import Deployment
 from afdp_exporter.store.sql.connection import Dialect, Parameters
 from afdp_exporter.store.sql.rows import to_time, to_us
 
@@ -175,9 +176,9 @@ class Session:
         """As the protocol has it."""
         self.execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (f"afdp {kind} {key}",))
 
-    def append_change(self, kind: str, thing_id: str) -> None:
-        """As the protocol has it."""
-        self._changed.append((kind, thing_id))
+    def append_changes(self, kind: str, *thing_ids: str, recorded: Sequence[Deployment] = ()) -> None:  # noqa: ARG002
+        """As the protocol has it; whoever follows reads them, since other processes write, too."""
+        self._changed += [(kind, each) for each in thing_ids]
 
     def last_change(self) -> int:
         """As the protocol has it."""

@@ -6,7 +6,7 @@ connection is lost in the commit itself, PostgreSQL is asked what became of it: 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
@@ -26,6 +26,7 @@ from afdp_exporter.store.postgresql.session import (
     translate,
 )
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _WRITERS, _READERS = 4, 4
@@ -72,6 +73,10 @@ class Sessions:
         result = await self._within(self._writers, self._write, work)
         self._wrote()
         return result
+
+    async def write_together(self, work: Callable[[Session, Sequence[S]], Sequence[T]], item: S, /) -> T:
+        """By itself: several connections write at once, and nobody waits behind another."""
+        return await self.write(lambda session: work(session, [item])[0])
 
     async def read(self, query: Callable[[Session], T], /) -> T:
         """The answer of `query`. Raises StoreError."""

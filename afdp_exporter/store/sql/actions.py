@@ -26,7 +26,7 @@ def propose(connection: Connection, action: Action) -> bool:
     """Keep the intent of an action; False where there is one of its kind for the deployment already."""
     is_new = connection.execute(_PUT, _values(action)).rowcount == 1
     if is_new:
-        connection.append_change(ACTION, action.id)
+        connection.append_changes(ACTION, action.id)
     return is_new
 
 
@@ -43,7 +43,7 @@ def move(
         raise Conflict(Fault("state", f"the action {action_id} is {known.state} already"))
     changed = change(known)
     connection.execute(_MOVE, _values(changed))
-    connection.append_change(ACTION, action_id)
+    connection.append_changes(ACTION, action_id)
     return changed
 
 

@@ -50,9 +50,11 @@ from afdp_exporter.store.sql import (
     predictions,
 )
 from afdp_exporter.store.sql.connection import Connection, Reading, Writing
+from afdp_exporter.store.sql.recent import RecentChanges
 from afdp_exporter.store.sql.rows import deployment_values
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -90,12 +92,19 @@ class FencedWriter:
 
         return await self._writer.write(fenced)
 
+    async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S, /) -> T:
+        """As the protocol has it, and for a job by itself."""
+        if self._fence.job is None:
+            return await self._writer.write_together(work, item)
+        return await self.write(lambda connection: work(connection, [item])[0])
+
 
 class SQLDeployments(Adapter):
     """A `DeploymentStore`."""
 
     async def record(self, deployment: Deployment, looks: tuple[Look, ...], *, key: str | None = None) -> Recorded:
-        return await self._write(deployments.record, deployment_values(deployment), looks, key)
+        report = deployments.Report(deployment, deployment_values(deployment), looks, key)
+        return await self._writer.write_together(deployments.record, report)
 
     async def amend(self, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
         return await self._write(deployments.amend, deployment_id, change)
@@ -199,13 +208,22 @@ class SQLChanges(Adapter):
     """A `ChangeStore`; `written` gives the event that announces the next change, `poll` is how long to wait for it."""
 
     def __init__(
-        self, writer: Writing, readers: Reading, written: Callable[[], asyncio.Event], poll: float | None
+        self,
+        writer: Writing,
+        readers: Reading,
+        written: Callable[[], asyncio.Event],
+        poll: float | None,
+        recent: Callable[[], RecentChanges | None],
     ) -> None:
         super().__init__(writer, readers)
         self._written = written
         self._poll = poll
+        self._recent = recent
 
     async def last(self) -> int:
+        recent = self._recent()
+        if recent is not None:
+            return recent.newest
         return await self._readers.read(lambda connection: connection.last_change())
 
     async def since(self, seq: int, limit: int = 1000) -> list[StoredChange]:
@@ -214,7 +232,9 @@ class SQLChanges(Adapter):
     async def follow(self, seq: int) -> AsyncIterator[list[StoredChange]]:
         while True:
             written = self._written()
-            found = await self.since(seq)
+            recent = self._recent()
+            known = recent.since(seq) if recent is not None else None
+            found = known if known is not None else await self.since(seq)
             if found:
                 seq = found[-1].seq
                 yield found

@@ -31,7 +31,7 @@ def keep(connection: Connection, waiting: PendingApproval) -> bool:
         _values(waiting),
     )
     if connection.execute("SELECT 1 FROM approvals WHERE id = ? AND state = 'waiting'", (waiting.id,)).fetchone():
-        connection.append_change(APPROVAL, waiting.id)
+        connection.append_changes(APPROVAL, waiting.id)
     return kept.rowcount == 1
 
 

@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from afdp_exporter.model import Deployment
+
+S = TypeVar("S")
 T = TypeVar("T")
 
 Row: TypeAlias = Any
@@ -61,8 +64,11 @@ class Connection(Protocol):
     def serialise(self, kind: str, key: str) -> None:
         """Until the transaction ends nobody else is past this call with the same words."""
 
-    def append_change(self, kind: str, thing_id: str) -> None:
-        """Append to the changes, at the latest as the last act of the transaction."""
+    def append_changes(self, kind: str, *thing_ids: str, recorded: Sequence[Deployment] = ()) -> None:
+        """Append to the changes, at the latest as the last act of the transaction.
+
+        Where the things are deployments that come in, `recorded` are these: whoever follows need not read them.
+        """
 
     def last_change(self) -> int:
         """The newest `seq` that was ever given."""
@@ -78,6 +84,12 @@ class Writing(Protocol):
     """Runs what writes: each in a transaction."""
 
     async def write(self, work: Callable[[Connection], T], /) -> T: ...
+
+    async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S, /) -> T:
+        """As `write`, with whatever else waits for the same `work`, which answers each of its items in order.
+
+        Where it raises, each item is tried by itself.
+        """
 
 
 class Reading(Protocol):

@@ -1,6 +1,7 @@
 """The SQL of deployments and their idempotency keys: functions of a connection, run by the writer or a reader."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
@@ -8,11 +9,12 @@ import orjson
 from afdp_exporter.errors import NotFound
 from afdp_exporter.model import Deployment, Look, MeasuredDeployment, MeasuredSummary, Outcome
 from afdp_exporter.store import Amendment, Overview, Page, Recorded
-from afdp_exporter.store.follow_ups import DEPLOYMENT
+from afdp_exporter.store.follow_ups import DEPLOYMENT, check
 from afdp_exporter.store.nearness import nearest_to
 from afdp_exporter.store.paging import read_cursor, write_cursor
 from afdp_exporter.store.sql import changes, looks
 from afdp_exporter.store.sql.connection import Connection, Row
+from afdp_exporter.store.sql.inserting import insert
 from afdp_exporter.store.sql.rows import Values, deployment_of, deployment_values, impact_of, to_time, to_us
 
 _INSERT = """
@@ -20,12 +22,14 @@ INSERT INTO deployments (
     id, service, environment, started_us, finished_us, status, version, previous_version, actor, team, change_types,
     strategy, traffic_ratio, url, "commit", description, traits, labels, labelled_outcome, note, received_us,
     received_from, outcome
-) VALUES (
-    :id, :service, :environment, :started_us, :finished_us, :status, :version, :previous_version, :actor, :team,
-    :change_types, :strategy, :traffic_ratio, :url, :commit, :description, :traits, :labels, :labelled_outcome, :note,
-    :received_us, :received_from, coalesce(:stated_outcome, 'unknown')
-)
+) VALUES {rows}
 """
+_COLUMNS = (
+    "id", "service", "environment", "started_us", "finished_us", "status", "version", "previous_version", "actor",
+    "team", "change_types", "strategy", "traffic_ratio", "url", "commit", "description", "traits", "labels",
+    "labelled_outcome", "note", "received_us", "received_from", "stated_outcome",
+)  # fmt: skip
+_ROW = f"({'?, ' * (len(_COLUMNS) - 1)}coalesce(?, 'unknown'))"
 
 _UPDATE = """
 UPDATE deployments SET
@@ -103,6 +107,14 @@ FROM deployments LEFT JOIN impacts ON impacts.deployment_id = deployments.id
 WHERE deployments.id IN ({})
 """
 
+_WITH_IDS = "SELECT * FROM deployments WHERE id IN ({})"
+
+_WITH_KEYS = """
+SELECT deployments.*, idempotency_keys.key AS key
+FROM idempotency_keys JOIN deployments ON deployments.id = idempotency_keys.deployment_id
+WHERE idempotency_keys.key IN ({})
+"""
+
 _OUTLINES = _HISTORY.replace("impacts.document", "impacts.measured_us")
 
 HISTORY_OF_SERVICE = _HISTORY.replace("WHERE", "WHERE service = :service AND")
@@ -166,23 +178,57 @@ LEFT JOIN impacts ON impacts.deployment_id = newest.id
 }
 
 
-def record(connection: Connection, values: Values, planned: tuple[Look, ...], key: str | None) -> Recorded:
-    """Insert a deployment, its looks and its key, unless the key or the id is taken."""
-    connection.serialise("deployment", str(values["id"]))
-    if key is not None:
-        connection.serialise("key", key)
-    known = _by_key(connection, key) or search(connection, str(values["id"]))
-    if known is None:
-        connection.execute(_INSERT, values)
-        looks.insert(connection, planned, values["service"])
-        changes.append_of(connection, DEPLOYMENT, deployment_of(values))
-    stored = known or deployment_of(values)
-    if key is not None:
-        connection.execute(
-            "INSERT INTO idempotency_keys VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            (key, stored.id, values["received_us"]),
-        )
-    return Recorded(deployment=stored, created=known is None)
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A deployment that is to be recorded, with its columns, looks and key."""
+
+    deployment: Deployment
+    values: Values
+    planned: tuple[Look, ...]
+    key: str | None
+
+
+def record(connection: Connection, reports: Sequence[Report]) -> list[Recorded]:
+    """Insert deployments, their looks and their keys, unless the key or the id is taken."""
+    for report in reports:
+        connection.serialise("deployment", report.deployment.id)
+        if report.key is not None:
+            connection.serialise("key", report.key)
+    known, keyed = _known(connection, reports), _keyed(connection, reports)
+    new, keys, recorded = list[Report](), list[tuple[str, str, int]](), list[Recorded]()
+    for report in reports:
+        found = keyed.get(report.key or "") or known.get(report.deployment.id)
+        stored = found or report.deployment
+        if found is None:
+            new.append(report)
+            known[stored.id] = stored
+        if report.key is not None and report.key not in keyed:
+            keyed[report.key] = stored
+            keys.append((report.key, stored.id, report.values["received_us"]))
+        recorded.append(Recorded(deployment=stored, created=found is None))
+    _insert(connection, [report.values for report in new])
+    looks.insert(connection, [look for report in new for look in report.planned])
+    if new:
+        checks = (check(look, each.deployment.service) for each in new for look in each.planned if look.is_open)
+        changes.append_new(connection, [report.deployment for report in new], checks)
+    insert(connection, "INSERT INTO idempotency_keys VALUES {rows}", "(?, ?, ?)", keys)
+    return recorded
+
+
+def _known(connection: Connection, reports: Iterable[Report]) -> dict[str, Deployment]:
+    """Those that are there already, by their ids."""
+    rows = _of_texts(connection, _WITH_IDS, [report.deployment.id for report in reports])
+    return {row["id"]: deployment_of(row) for row in rows}
+
+
+def _keyed(connection: Connection, reports: Iterable[Report]) -> dict[str, Deployment]:
+    """Those for which the keys stand, by the keys."""
+    keys = [report.key for report in reports if report.key is not None]
+    return {row["key"]: deployment_of(row) for row in _of_texts(connection, _WITH_KEYS, keys)} if keys else {}
+
+
+def _insert(connection: Connection, values: Iterable[Values]) -> None:
+    insert(connection, _INSERT, _ROW, [tuple(each[name] for name in _COLUMNS) for each in values])
 
 
 def amend(connection: Connection, deployment_id: str, change: Callable[[Deployment], Amendment]) -> Deployment:
@@ -199,7 +245,7 @@ def put(connection: Connection, deployment: Deployment) -> None:
     """Keep a deployment, whether it is there or not."""
     values = deployment_values(deployment)
     if connection.execute(_UPDATE, values).rowcount == 0:
-        connection.execute(_INSERT, values)
+        _insert(connection, [values])
     changes.append_of(connection, DEPLOYMENT, deployment)
 
 
@@ -300,9 +346,7 @@ def history_index(connection: Connection, before: datetime, limit: int) -> list[
 
 def of(connection: Connection, deployment_ids: Sequence[str]) -> list[MeasuredDeployment]:
     """These, as far as they are known."""
-    statement = _OF.format(connection.dialect.listed.format("ids"))
-    ids = orjson.dumps(list(deployment_ids)).decode()
-    return [_measured(row) for row in connection.execute(statement, {"ids": ids})]
+    return [_measured(row) for row in _of_texts(connection, _OF, deployment_ids)]
 
 
 def recent(connection: Connection, per_service: int) -> list[MeasuredDeployment]:
@@ -335,11 +379,10 @@ def search(connection: Connection, deployment_id: str) -> Deployment | None:
     return deployment_of(row) if row is not None else None
 
 
-def _by_key(connection: Connection, key: str | None) -> Deployment | None:
-    row = connection.execute(
-        "SELECT * FROM deployments WHERE id = (SELECT deployment_id FROM idempotency_keys WHERE key = ?)", (key,)
-    ).fetchone()
-    return deployment_of(row) if row is not None else None
+def _of_texts(connection: Connection, statement: str, texts: Sequence[str]) -> list[Row]:
+    """The rows that a statement finds which compares with a list of texts."""
+    listed = connection.dialect.listed.format("texts")
+    return connection.execute(statement.format(listed), {"texts": orjson.dumps(list(texts)).decode()}).fetchall()
 
 
 def _measured(row: Row) -> MeasuredDeployment:

@@ -36,7 +36,7 @@ def save(connection: Connection, event: Event) -> tuple[Event, bool]:
     connection.serialise("event", event.id)
     known = connection.execute("SELECT 1 FROM events WHERE id = ?", (event.id,)).fetchone()
     connection.execute(_SAVE, _values(event))
-    connection.append_change(EVENT, event.id)
+    connection.append_changes(EVENT, event.id)
     kept = connection.execute("SELECT * FROM events WHERE id = ?", (event.id,)).fetchone()
     return _event_of(kept), known is None
 

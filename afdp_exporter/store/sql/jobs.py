@@ -9,10 +9,11 @@ import orjson
 from afdp_exporter.errors import LeaseLost
 from afdp_exporter.store import Job, NewJob
 from afdp_exporter.store.sql.connection import Connection, Row
+from afdp_exporter.store.sql.inserting import insert
 from afdp_exporter.store.sql.rows import to_time, to_us
 
 _ENQUEUE = """
-INSERT INTO jobs (kind, key, lane, due_us, ready_us) VALUES (:kind, :key, :lane, :due_us, :due_us)
+INSERT INTO jobs (kind, key, lane, due_us, ready_us) VALUES {rows}
 ON CONFLICT (kind, key) DO UPDATE SET
     version = jobs.version + 1, attempts = 0,
     due_us = CASE WHEN excluded.due_us < jobs.due_us THEN excluded.due_us ELSE jobs.due_us END,
@@ -120,10 +121,12 @@ _EVERY = 2**31
 
 def enqueue(connection: Connection, jobs: Iterable[NewJob]) -> None:
     """Have these done; one that is there already is due no later than this."""
-    connection.executemany(
-        _ENQUEUE,
-        [{"kind": job.kind, "key": job.key, "lane": job.lane, "due_us": to_us(job.due_at)} for job in jobs],
-    )
+    rows = {
+        (job.kind, job.key): (job.kind, job.key, job.lane, due_us, due_us)
+        for job in sorted(jobs, key=lambda job: job.due_at, reverse=True)
+        for due_us in [to_us(job.due_at)]
+    }
+    insert(connection, _ENQUEUE, "(?, ?, ?, ?, ?)", list(rows.values()))
 
 
 def claim(

@@ -51,7 +51,7 @@ def keep_false_alarms(connection: Connection, found: Mapping[str, tuple[int, int
         "INSERT INTO false_alarms (metric, blamed, judged) VALUES (?, ?, ?)",
         [(metric, *counts) for metric, counts in found.items()],
     )
-    connection.append_change(FALSE_ALARMS, "")
+    connection.append_changes(FALSE_ALARMS, "")
 
 
 def false_alarms(connection: Connection) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ import orjson
 from afdp_exporter.model import Look
 from afdp_exporter.store import Backlog, Job
 from afdp_exporter.store.follow_ups import CHECK, check, check_key, look_of_key
-from afdp_exporter.store.sql import jobs
+from afdp_exporter.store.sql import inserting, jobs
 from afdp_exporter.store.sql.connection import Connection
 from afdp_exporter.store.sql.rows import look_of, look_values, to_time, to_us
 
@@ -16,6 +16,11 @@ _INSERT = """
 INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, done_us, reason, outcome, account)
 VALUES (:deployment_id, :after_us, :due_us, :state, :attempts, :done_us, :reason, :outcome, :account)
 """
+
+_INSERT_ALL = """
+INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, done_us, reason, outcome, account) VALUES {rows}
+"""
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _ADD = f"{_INSERT} ON CONFLICT DO NOTHING"
 
@@ -62,11 +67,9 @@ SELECT count(*), min(due_us) FROM (
 """
 
 
-def insert(connection: Connection, planned: Iterable[Look], service: str) -> None:
-    """Plan the looks at a new deployment."""
-    looks = tuple(planned)
-    connection.executemany(_INSERT, [look_values(look) for look in looks])
-    jobs.enqueue(connection, (check(look, service) for look in looks if look.is_open))
+def insert(connection: Connection, planned: Iterable[Look]) -> None:
+    """Plan the looks at new deployments; their jobs are enqueued with what else follows from these."""
+    inserting.insert(connection, _INSERT_ALL, _ROW, [tuple(look_values(look).values()) for look in planned])
 
 
 def add(connection: Connection, planned: Iterable[Look]) -> None:

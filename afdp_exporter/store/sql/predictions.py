@@ -30,7 +30,7 @@ ORDER BY deployments.ended_us DESC LIMIT ?
 def save(connection: Connection, prediction: Prediction) -> None:
     """Keep what is expected; once anything is measured, the earlier word stays."""
     if connection.execute(_SAVE, prediction_values(prediction)).rowcount:
-        connection.append_change(PREDICTION, prediction.deployment_id)
+        connection.append_changes(PREDICTION, prediction.deployment_id)
 
 
 def of_several(connection: Connection, deployment_ids: Sequence[str]) -> dict[str, Prediction]:

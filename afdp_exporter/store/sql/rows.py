@@ -4,6 +4,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import wraps
 from hashlib import blake2b
 from threading import Lock
@@ -66,21 +67,21 @@ def deployment_values(deployment: Deployment) -> Values:
         "environment": deployment.environment,
         "started_us": to_us(deployment.started_at),
         "finished_us": _optional_us(deployment.finished_at),
-        "status": deployment.status,
+        "status": str(deployment.status),
         "version": deployment.version,
         "previous_version": deployment.previous_version,
         "actor": deployment.actor,
         "team": deployment.team,
         "change_types": orjson.dumps(deployment.change_types).decode(),
-        "strategy": deployment.strategy,
+        "strategy": _optional_word(deployment.strategy),
         "traffic_ratio": deployment.traffic_ratio,
         "url": deployment.url,
         "commit": deployment.commit,
         "description": deployment.description,
         "traits": orjson.dumps(dict(deployment.traits)).decode(),
         "labels": orjson.dumps(dict(deployment.labels)).decode(),
-        "labelled_outcome": deployment.labelled_outcome,
-        "stated_outcome": said.outcome if (said := stated_decision(deployment)) is not None else None,
+        "labelled_outcome": _optional_word(deployment.labelled_outcome),
+        "stated_outcome": str(said.outcome) if (said := stated_decision(deployment)) is not None else None,
         "note": deployment.note,
         "received_us": to_us(deployment.received_at),
         "received_from": deployment.received_from,
@@ -151,16 +152,17 @@ def announcement_of(document: str) -> Announcement:
 def look_values(look: Look) -> Values:
     """The columns of a look; that it is held stands in its job. Raises StoreError."""
     refuse_unstorable(look, f"a look at deployment {look.deployment_id!r}")
+    state = LookState.DUE if look.state is LookState.RUNNING else look.state
     return {
         "deployment_id": look.deployment_id,
         "after_us": look.after // _MICROSECOND,
         "due_us": to_us(look.due_at),
-        "state": LookState.DUE if look.state is LookState.RUNNING else look.state,
+        "state": str(state),
         "attempts": look.attempts,
         "done_us": _optional_us(look.done_at),
         "reason": look.reason,
-        "outcome": look.outcome,
-        "account": _account.dump_json(dict(look.account), fallback=str).decode(),
+        "outcome": _optional_word(look.outcome),
+        "account": _account.dump_json(dict(look.account), fallback=str).decode() if look.account else "{}",
     }
 
 
@@ -240,6 +242,11 @@ def _optional_us(time: datetime | None) -> int | None:
 
 def _optional_time(us: int | None) -> datetime | None:
     return None if us is None else to_time(us)
+
+
+def _optional_word(word: StrEnum | None) -> str | None:
+    """As a plain text, which the drivers take without looking for an adapter."""
+    return None if word is None else str(word)
 
 
 def _outcome(text: str | None) -> Outcome | None:

@@ -42,7 +42,7 @@ class SQLiteStore(SQLPorts):
         self._lock = lock_descriptor
         self._writer = writer
         self._readers = readers
-        super().__init__(writer, readers, lambda: writer.written)
+        super().__init__(writer, readers, lambda: writer.written, recent=lambda: writer.recent)
 
     @classmethod
     async def open(cls, path: Path, *, folder: bool = False) -> "SQLiteStore":

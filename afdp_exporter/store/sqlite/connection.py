@@ -3,15 +3,19 @@
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sqlite_utils import Database
 
 from afdp_exporter.errors import StoreDamaged, StoreError, StoreFull
+from afdp_exporter.model import Deployment
+from afdp_exporter.store import StoredChange
 from afdp_exporter.store.sql.connection import Dialect
+from afdp_exporter.store.sql.inserting import insert
 from afdp_exporter.store.sqlite.schema import migrations
 
 if TYPE_CHECKING:
@@ -43,7 +47,12 @@ _DAMAGED = {"SQLITE_CORRUPT", "SQLITE_NOTADB"}
 
 
 class Connection(sqlite3.Connection):
-    """A `Connection` of the store's SQL: one process writes, in one transaction at a time, so nothing else has to."""
+    """A `Connection` of the store's SQL: one process writes, in one transaction at a time, so nothing else has to.
+
+    `changed` is what was appended to the changes in this transaction; their `seq` is not known yet.
+    """
+
+    changed: list[StoredChange]
 
     @property
     def dialect(self) -> Dialect:
@@ -53,9 +62,13 @@ class Connection(sqlite3.Connection):
     def serialise(self, kind: str, key: str) -> None:
         """There is one writer."""
 
-    def append_change(self, kind: str, thing_id: str) -> None:
+    def append_changes(self, kind: str, *thing_ids: str, recorded: Sequence[Deployment] = ()) -> None:
         """As the protocol has it."""
-        self.execute("INSERT INTO changes (kind, id) VALUES (?, ?)", (kind, thing_id))
+        insert(self, "INSERT INTO changes (kind, id) VALUES {rows}", "(?, ?)", [(kind, each) for each in thing_ids])
+        self.changed += [
+            StoredChange(seq=0, kind=kind, id=each, recorded=deployment)
+            for each, deployment in zip_longest(thing_ids, recorded)
+        ]
 
     def last_change(self) -> int:
         """The newest, also where it is forgotten already."""
@@ -196,10 +209,11 @@ def _connect(uri: str) -> Connection:
         timeout=_BUSY_SECONDS,
         isolation_level=None,
         check_same_thread=False,
-        cached_statements=64,
+        cached_statements=128,
         factory=Connection,
     )
     connection.row_factory = sqlite3.Row
+    connection.changed = []
     return connection
 
 

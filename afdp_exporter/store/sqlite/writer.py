@@ -2,15 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from afdp_exporter.errors import StoreError
+from afdp_exporter.store import StoredChange
+from afdp_exporter.store.sql.recent import RecentChanges
 from afdp_exporter.store.sqlite.connection import Connection, SQLError, translate
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _BATCH = 256
@@ -19,8 +23,12 @@ _BETWEEN_TRIES = 5.0  # seconds until a file that could not be written to is tri
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    work: Callable[[Connection], Any]
+    """One operation; one without an item shares its work with no other."""
+
+    work: Callable[..., Any]
     answer: asyncio.Future[Any]
+    item: Any = None
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +45,11 @@ class Writer:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._turn: list[_Job] = []
         self._ended = False
         self._written = asyncio.Event()
+        self.recent = RecentChanges(connection.last_change())
+        self._last = self.recent.newest  # of what is committed, which the event loop may not know yet
         self._ending = threading.Lock()  # between taking in a job and ending, so that none is left without an answer
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
@@ -61,17 +72,36 @@ class Writer:
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction; what it raises undoes its own changes only. Raises StoreError besides."""
         answer: asyncio.Future[T] = self._loop.create_future()
+        self._put(_Job(work, answer))
+        return await answer
+
+    async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S) -> T:
+        """As the protocol has it."""
+        answer: asyncio.Future[T] = self._loop.create_future()
+        self._put(_Job(work, answer, item, alone=False))
+        return await answer
+
+    def _put(self, job: _Job) -> None:
+        """Hand a job over with all others of this turn of the event loop, so that they share a commit."""
         with self._ending:
             if self._ended:
                 raise StoreError("the store is closed")
-            self._jobs.put(_Job(work, answer))
-        return await answer
+            self._turn.append(job)
+            if len(self._turn) == 1:
+                self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        with self._ending:
+            for job in self._turn:
+                self._jobs.put(job)
+            self._turn.clear()
 
     def close(self) -> None:
         """Finish what was accepted, and let go of the connection; blocks until then."""
         with self._ending:
             self._ended = True
-            self._jobs.put(None)
+        self._hand_over()
+        self._jobs.put(None)
         self._thread.join()
         self._connection.close()
 
@@ -79,10 +109,11 @@ class Writer:
         batch: list[_Job] = []
         try:
             while batch := self._take():
-                self._answer(self._commit(batch))
+                self._answer(*self._commit(batch))
         finally:
             with self._ending:
                 self._ended = True
+            self._hand_over()
             left = [*batch, *self._waiting()]
             self._answer([_Answer(job, error=StoreError("the store's writer has ended")) for job in left])
 
@@ -104,34 +135,48 @@ class Writer:
             taken += 1
             yield job
 
-    def _commit(self, batch: list[_Job]) -> list[_Answer]:
+    def _commit(self, batch: list[_Job]) -> tuple[list[_Answer], list[StoredChange]]:
+        """The answers, and what was appended to the changes."""
+        self._connection.changed.clear()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            answers = [self._apply(job) for job in batch]
+            answers = [answer for jobs in _alike(batch) for answer in self._apply(jobs)]
             self._connection.execute("COMMIT")
         except SQLError as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            return [_Answer(job, error=translate(error)) for job in batch]
-        return answers
+            return [_Answer(job, error=translate(error)) for job in batch], []
+        changed = [replace(change, seq=seq) for seq, change in enumerate(self._connection.changed, self._last + 1)]
+        self._last += len(changed)
+        return answers, changed
 
-    def _apply(self, job: _Job) -> _Answer:
+    def _apply(self, jobs: Sequence[_Job]) -> list[_Answer]:
         self._connection.execute("SAVEPOINT job")
+        changed = len(self._connection.changed)
         try:
-            answer = _Answer(job, result=job.work(self._connection))
+            answers = [_Answer(job, result=result) for job, result in zip(jobs, self._results(jobs), strict=True)]
         except Exception as error:
             if not self._connection.in_transaction:  # SQLite gave up the whole batch
                 raise
             self._connection.execute("ROLLBACK TO job")
-            answer = _Answer(job, error=translate(error) if isinstance(error, SQLError) else error)
+            del self._connection.changed[changed:]
+            answers = [_Answer(jobs[0], error=translate(error) if isinstance(error, SQLError) else error)]
         self._connection.execute("RELEASE job")
-        return answer
+        if len(answers) < len(jobs):
+            answers = [answer for job in jobs for answer in self._apply([job])]
+        return answers
 
-    def _answer(self, answers: list[_Answer]) -> None:
+    def _results(self, jobs: Sequence[_Job]) -> Sequence[Any]:
+        if jobs[0].alone:
+            return [jobs[0].work(self._connection)]
+        return jobs[0].work(self._connection, [job.item for job in jobs])  # type: ignore[no-any-return]
+
+    def _answer(self, answers: list[_Answer], changes: Sequence[StoredChange] = ()) -> None:
         with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
-            self._loop.call_soon_threadsafe(self._resolve, answers)
+            self._loop.call_soon_threadsafe(self._resolve, answers, changes)
 
-    def _resolve(self, answers: list[_Answer]) -> None:
+    def _resolve(self, answers: list[_Answer], changes: Sequence[StoredChange]) -> None:
+        self.recent.add(changes)
         for answer in answers:
             future = answer.job.answer
             if future.done():
@@ -142,6 +187,12 @@ class Writer:
                 future.set_result(answer.result)
         written, self._written = self._written, asyncio.Event()
         written.set()
+
+
+def _alike(batch: Iterable[_Job]) -> Iterator[list[_Job]]:
+    """What can be done together, in order."""
+    for _, jobs in groupby(batch, lambda job: job if job.alone else job.work):
+        yield list(jobs)
 
 
 class LateWriter:
@@ -172,23 +223,35 @@ class LateWriter:
         return self._writer is not None
 
     @property
+    def recent(self) -> RecentChanges | None:
+        """What was committed lately; None while it cannot write."""
+        return None if self._writer is None else self._writer.recent
+
+    @property
     def written(self) -> asyncio.Event:
         """As `Writer.written`; set, too, when it can write."""
         return self._written if self._writer is None else self._writer.written
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """As `Writer.write`."""
-        if self._writer is None:
-            async with self._trying:
-                await self._try()
-        if self._writer is None:
-            raise type(self._refusal)(str(self._refusal))
-        return await self._writer.write(work)
+        return await (await self._found()).write(work)
+
+    async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S) -> T:
+        """As `Writer.write_together`."""
+        return await (await self._found()).write_together(work, item)
 
     def close(self) -> None:
         """As `Writer.close`."""
         if self._writer is not None:
             self._writer.close()
+
+    async def _found(self) -> Writer:
+        if self._writer is None:
+            async with self._trying:
+                await self._try()
+        if self._writer is None:
+            raise type(self._refusal)(str(self._refusal))
+        return self._writer
 
     async def _try(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -54,6 +54,39 @@ async def test_a_key_that_comes_with_a_known_id_stands_for_it_from_then_on(
     assert (await store.deployments.record(deployment("d2"), (), key="delivery")).deployment.id == "d1"
 
 
+async def test_of_many_at_once_each_is_kept_or_refused_by_itself(
+    store: Store, deployment: Callable[..., Deployment], look: Callable[..., Look]
+) -> None:
+    await store.deployments.record(deployment("known"), (), key="old")
+    given: list[tuple[Deployment, str | None]] = [
+        *((deployment(f"d{number}", version=f"v{number}"), None) for number in range(70)),
+        (deployment("known", version="other"), None),
+        (deployment("keyed"), "new"),
+        (deployment("keyed again"), "new"),
+        (deployment("old again"), "old"),
+        (deployment("broken", description="\ud800"), None),
+    ]
+
+    async def record(each: Deployment, key: str | None) -> tuple[str, bool] | None:
+        try:
+            found = await store.deployments.record(each, (look(deployment_id=each.id),), key=key)
+        except BadInput:
+            return None
+        return found.deployment.id, found.created
+
+    answers = await asyncio.gather(*(record(*each) for each in given))
+    keyed = answers[71:73]
+    assert answers[:70] == [(f"d{number}", True) for number in range(70)]
+    assert (answers[70], answers[73:]) == (("known", False), [("known", False), None])
+    assert {created for _, created in filter(None, keyed)} == {True, False}
+    assert len({name for name, _ in filter(None, keyed)}) == 1
+    kept = [name for name, created in filter(None, answers) if created]
+    assert sorted(await ids_of_all_pages(store)) == sorted(["known", *kept])
+    for name in kept:
+        assert await store.looks.of_deployment(name) == (look(deployment_id=name),)
+    assert sorted(change.id for change in await store.changes.since(0)) == sorted(["known", *kept])
+
+
 async def test_fifty_deliveries_of_one_event_at_once_make_one_deployment(
     store: Store, deployment: Callable[..., Deployment]
 ) -> None:

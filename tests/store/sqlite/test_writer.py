@@ -3,12 +3,14 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from afdp_exporter.errors import StoreError
+from afdp_exporter.store.sql import changes
 from afdp_exporter.store.sqlite.connection import Connection, open_reader, open_writer
 from afdp_exporter.store.sqlite.writer import Writer
 
@@ -50,6 +52,11 @@ def notes(path: Path) -> list[int]:
 
 async def all_at_once(writer: Writer, *work: Callable[[Connection], object]) -> list[object]:
     """The answers, or errors, of operations that all waited while the writer was busy: they share their commits."""
+    return await after_a_pause(writer, *map(writer.write, work))
+
+
+async def after_a_pause(writer: Writer, *operations: Coroutine[Any, Any, object]) -> list[object]:
+    """The same of operations that are not only work of their own."""
     begun, gate = threading.Event(), threading.Event()
 
     def wait(_: Connection) -> None:
@@ -58,7 +65,7 @@ async def all_at_once(writer: Writer, *work: Callable[[Connection], object]) -> 
 
     busy = asyncio.create_task(writer.write(wait))
     await asyncio.to_thread(begun.wait)
-    waiting = [asyncio.create_task(writer.write(one)) for one in work]
+    waiting = [asyncio.create_task(operation) for operation in operations]
     await asyncio.sleep(0)
     gate.set()
     await busy
@@ -74,6 +81,57 @@ async def test_a_bad_operation_in_a_batch_of_256_harms_only_itself(writer: Write
     assert notes(path) == [number for number in range(256) if number not in bad]
     assert await writer.write(note(1000)) == 1000
     assert writer.alive
+
+
+async def test_operations_of_one_kind_are_done_together_and_each_has_its_own_answer(writer: Writer, path: Path) -> None:
+    calls: list[int] = []
+
+    def keep_all(connection: Connection, numbers: Sequence[int]) -> list[int]:
+        calls.append(len(numbers))
+        return [number for number in numbers if note(number)(connection)]
+
+    together = [writer.write_together(keep_all, number) for number in range(1, 6)]
+    more = [writer.write_together(keep_all, number) for number in range(7, 10)]
+    assert await after_a_pause(writer, *together, writer.write(note(6)), *more) == [*range(1, 10)]
+    assert calls == [5, 3]
+    assert notes(path) == [*range(1, 10)]
+
+
+async def test_a_bad_operation_among_those_that_are_done_together_harms_only_itself(
+    writer: Writer, path: Path, connection: Connection
+) -> None:
+    def keep_all(connection: Connection, numbers: Sequence[object]) -> list[object]:
+        connection.append_changes("note", *map(str, numbers))
+        return [note(number)(connection) for number in numbers]
+
+    given = [1, 2, "no number", 3]
+    answers = await after_a_pause(writer, *(writer.write_together(keep_all, number) for number in given))
+    assert [answer if isinstance(answer, int) else type(answer) for answer in answers] == [1, 2, StoreError, 3]
+    assert notes(path) == [1, 2, 3]
+    assert [change.id for change in writer.recent.since(0) or ()] == ["1", "2", "3"]
+
+
+async def test_what_is_remembered_of_the_changes_is_what_the_file_holds(
+    writer: Writer, path: Path, connection: Connection
+) -> None:
+    def change(name: str) -> Callable[[Connection], None]:
+        def append(connection: Connection) -> None:
+            connection.append_changes("note", name, f"{name}, too")
+            if name == "bad":
+                fail(connection)
+
+        return append
+
+    await all_at_once(writer, *map(change, ["a", "bad", "b"]))
+    await all_at_once(writer, *map(change, ["bad", "bad"]))
+    await all_at_once(writer, change("c"))
+    reader = open_reader(path)
+    stored = changes.since(reader, 0, 100)
+    assert [each.id for each in stored] == ["a", "a, too", "b", "b, too", "c", "c, too"]
+    assert writer.recent.since(0) == stored
+    assert writer.recent.since(stored[2].seq) == stored[3:]
+    assert writer.recent.newest == reader.last_change() == stored[-1].seq
+    reader.close()
 
 
 async def test_an_operation_that_is_answered_can_be_read_by_others(writer: Writer, path: Path) -> None:
