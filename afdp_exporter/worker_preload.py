@@ -6,10 +6,13 @@ now stays out of its reach.
 
 import gc
 
-import ruptures  # noqa: F401 - a judgement imports it when it needs it
+gc.disable()
 
-import afdp_exporter.planning.learning
-import afdp_exporter.watching.analysis  # noqa: F401
+import ruptures  # noqa: E402, F401 - a judgement imports it when it needs it
+
+import afdp_exporter.planning.learning  # noqa: E402
+import afdp_exporter.watching.analysis  # noqa: E402, F401
 
 gc.collect()
 gc.freeze()
+gc.enable()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from math import ceil, exp, log, log1p, sqrt
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import ndtri, stdtr, stdtrit
 
 from afdp_exporter.detectors.robust import MAD_SCALE
@@ -154,6 +153,8 @@ def calibration(own: Sequence[PastSwitch]) -> tuple[float, float, bool]:
     def misfit(given: Floats) -> float:
         said = given[0] + given[1] * odds
         return float(np.logaddexp(0.0, np.where(ends > 0.0, -said, said)).sum() + leaning @ (given - none) ** 2 / 2.0)
+
+    from scipy.optimize import minimize  # noqa: PLC0415 - a sixth of a second, and few have two colours
 
     found = minimize(misfit, none, method="L-BFGS-B", bounds=[(None, None), (0.0, None)]).x
     return float(found[0]), float(found[1]), True

@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, ClassVar
 from zoneinfo import ZoneInfo
 
-import holidays
 from pydantic import AfterValidator, Field
 
 from afdp_exporter.model import BillRatio, CalendarEntry
@@ -23,6 +22,8 @@ def _zone(name: str) -> str:
 
 
 def _country(name: str) -> str:
+    import holidays  # noqa: PLC0415 - all countries' calendars
+
     if name not in holidays.list_supported_countries(include_aliases=False):
         raise ValueError("a country code such as DE is expected")
     return name
@@ -72,6 +73,12 @@ class Plans:
 
     def calendar(self, now: datetime) -> Calendar:
         """The clock and the special times from two years back to the coming one."""
-        country, years = self.settings.holidays, range(now.year - 2, now.year + 2)
-        found = holidays.country_holidays(country, years=years) if country else {}
-        return Calendar(zone=self.settings.zone, occasions=self.occasions, holidays=dict(found))
+        years = range(now.year - 2, now.year + 2)
+        free = _holidays(self.settings.holidays, years) if self.settings.holidays else {}
+        return Calendar(zone=self.settings.zone, occasions=self.occasions, holidays=free)
+
+
+def _holidays(country: str, years: range) -> dict[date, str]:
+    import holidays  # noqa: PLC0415 - all countries' calendars
+
+    return dict(holidays.country_holidays(country, years=years))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import orjson
-import pandas as pd
 
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.model import MeasuredDeployment
@@ -83,6 +82,8 @@ def _json(content: object) -> bytes:
 
 
 def _csv(features: Sequence[Feature], columns: _Columns) -> bytes:
+    import pandas as pd  # noqa: PLC0415 - half a second, and who serves may never be asked for this
+
     table = {feature.name: [_cell(feature, cell) for cell in columns[feature.name]] for feature in features}
     text = StringIO()
     pd.DataFrame(table, dtype=object).to_csv(text, index=False, lineterminator="\n")

@@ -9,19 +9,20 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from sqlite_utils import Database
-
 from afdp_exporter.errors import StoreDamaged, StoreError, StoreFull
 from afdp_exporter.model import Deployment
 from afdp_exporter.store import StoredChange
 from afdp_exporter.store.sql.connection import Dialect
 from afdp_exporter.store.sql.inserting import insert
-from afdp_exporter.store.sqlite.schema import migrations
+from afdp_exporter.store.sqlite.schema import steps
 
 if TYPE_CHECKING:
     import sqlite3
-else:  # the SQLite that sqlite-utils works with: pysqlite3 brings a newer one than most systems have
-    from sqlite_utils.utils import sqlite3
+else:  # as sqlite-utils has it: pysqlite3 brings a newer SQLite than most systems have
+    try:
+        import pysqlite3 as sqlite3
+    except ImportError:
+        import sqlite3
 
 SQLError: TypeAlias = sqlite3.Error
 
@@ -193,8 +194,15 @@ def why_not_written(path: Path, error: StoreError) -> StoreError | None:
 
 def is_current(connection: Connection) -> bool:
     """Whether the schema is today's, so that a store that cannot be brought up to date can be read as it is."""
-    known = {migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))}
-    return known == {str(row["name"]) for row in connection.execute("SELECT name FROM _sqlite_migrations")}
+    return _applied(connection) == set(steps.names)
+
+
+def _applied(connection: Connection) -> set[str]:
+    """The names of the migrations that the file has seen."""
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = '_sqlite_migrations'").fetchone()
+    if found is None:
+        return set()
+    return {str(row["name"]) for row in connection.execute("SELECT name FROM _sqlite_migrations").fetchall()}
 
 
 def _has_log(path: Path) -> bool:
@@ -218,17 +226,21 @@ def _connect(uri: str) -> Connection:
 
 
 def _migrate(connection: Connection, path: Path) -> None:
+    if is_current(connection):
+        return
+    from sqlite_utils import Database  # noqa: PLC0415 - it brings pandas, and few starts need it
+
     database = Database(connection, execute_plugins=False)
     with database.atomic():  # otherwise a crash could leave the table of migrations without its index
-        migrations.ensure_migrations_table(database)
-    pending = migrations.pending(database)
+        steps.migrations.ensure_migrations_table(database)
+    pending = steps.migrations.pending(database)
     if pending and database["deployments"].exists() and database["deployments"].count:
         try:
             _keep_copy(connection, path.with_name(f"{path.name}.before-{pending[0].name}"))
         except OSError as error:
             kind = StoreFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else StoreError
             raise kind(f"{path}: no copy can be kept before the update: {error.strerror}") from None
-    migrations.apply(database)
+    steps.migrations.apply(database)
 
 
 def _keep_copy(connection: Connection, copy: Path) -> None:
@@ -264,9 +276,7 @@ def _verify(connection: Connection, path: Path) -> None:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise StoreDamaged(f"{path} is damaged: {' '.join(str(verdict).split())}")
-    known = {migration.name for migration in migrations.pending(Database(memory=True, execute_plugins=False))}
-    applied = {migration.name for migration in migrations.applied(Database(connection, execute_plugins=False))}
-    if applied - known:
+    if _applied(connection) - set(steps.names):
         raise StoreError(f"{path} was written by a newer version of this program")
 
 

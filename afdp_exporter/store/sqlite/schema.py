@@ -6,14 +6,13 @@ Times are whole microseconds since 1970 in UTC and durations whole microseconds,
 
 from typing import TYPE_CHECKING
 
-from sqlite_utils.migrations import Migrations
-
 from afdp_exporter.store.sql.deployments import LONG_ROLLOUT_US
+from afdp_exporter.store.sqlite.steps import Steps
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-migrations = Migrations("afdp_exporter")
+steps = Steps("afdp_exporter")
 
 
 def _run(db: "Database", *statements: str) -> None:
@@ -21,7 +20,7 @@ def _run(db: "Database", *statements: str) -> None:
         db.execute(statement)
 
 
-@migrations()
+@steps
 def create_deployments(db: "Database") -> None:
     """What was announced to us."""
     _run(
@@ -74,7 +73,7 @@ def create_deployments(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_looks(db: "Database") -> None:
     """What is to be done, and what became of it."""
     _run(
@@ -99,7 +98,7 @@ def create_looks(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_impacts(db: "Database") -> None:
     """What was found: the newest impact of each deployment."""
     _run(
@@ -115,7 +114,7 @@ def create_impacts(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_predictions(db: "Database") -> None:
     """What was expected of each deployment before anything of it was measured."""
     _run(
@@ -137,7 +136,7 @@ ON CONFLICT DO UPDATE SET version = version + 1, ready_us = 0, attempts = 0;
 """
 
 
-@migrations()
+@steps
 def create_notices(db: "Database") -> None:
     """Which receiver hears of what; triggers see to it that no change of a deployment can be kept without a notice.
 
@@ -166,7 +165,7 @@ def create_notices(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_courses(db: "Database") -> None:
     """What each metric did around a deployment: compressed, since thousands of them are kept and few are looked at."""
     _run(
@@ -182,7 +181,7 @@ def create_courses(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def find_by_outcome(db: "Database") -> None:
     """The measured outcome beside the deployment, so that a page of one outcome is found by an index."""
     _run(
@@ -195,7 +194,7 @@ def find_by_outcome(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_announcements(db: "Database") -> None:
     """What other programs reported, event by event; the life of a deployment is put together from all of its own."""
     _run(
@@ -213,7 +212,7 @@ def create_announcements(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_annotations(db: "Database") -> None:
     """What was sent in the form of Grafana's annotations; an id is never given twice."""
     _run(
@@ -236,7 +235,7 @@ def create_annotations(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_events(db: "Database") -> None:
     """What was reported that is no deployment: sales, incidents, freezes."""
     _run(
@@ -259,13 +258,13 @@ def create_events(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_cursors(db: "Database") -> None:
     """Up to where each feed was read."""
     _run(db, "CREATE TABLE cursors (feed TEXT PRIMARY KEY, cursor TEXT NOT NULL) STRICT, WITHOUT ROWID")
 
 
-@migrations()
+@steps
 def create_changes(db: "Database") -> None:
     """What commits changed, for the deployments that bring them."""
     _run(
@@ -281,7 +280,7 @@ def create_changes(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def find_by_what_became_of_it(db: "Database") -> None:
     """The outcome beside the deployment is what a human or its sender states, else what was measured."""
     _run(
@@ -293,7 +292,7 @@ def find_by_what_became_of_it(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_gate(db: "Database") -> None:
     """What the gate answered, and what people allow it to do."""
     _run(
@@ -331,7 +330,7 @@ def create_gate(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_actions(db: "Database") -> None:
     """What canaries showed, and what was done about deployments."""
     _run(
@@ -364,7 +363,7 @@ def create_actions(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_approvals(db: "Database") -> None:
     """Who waits to hear whether a deployment may go on."""
     _run(
@@ -450,13 +449,13 @@ _JOBS_OF_EARLIER = (
 )
 
 
-@migrations()
+@steps
 def create_jobs(db: "Database") -> None:
     """One table of what changed, and one of what is to be done: open looks and notices become jobs of it."""
     _run(db, *_TABLES_OF_JOBS, *_JOBS_OF_EARLIER)
 
 
-@migrations()
+@steps
 def create_evaluations(db: "Database") -> None:
     """What is asked of the gate in two steps, so that a restart between them is none."""
     _run(
@@ -472,7 +471,7 @@ def create_evaluations(db: "Database") -> None:
     )
 
 
-@migrations()
+@steps
 def create_false_alarms(db: "Database") -> None:
     """What replays of innocent times found, by metric."""
     _run(

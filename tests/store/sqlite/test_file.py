@@ -16,14 +16,14 @@ from afdp_exporter.errors import StoreDamaged, StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.store.sqlite.connection import check_version, open_writer
-from afdp_exporter.store.sqlite.schema import migrations
+from afdp_exporter.store.sqlite.schema import steps
 
 OPEN = "import asyncio, pathlib, sys; from afdp_exporter.store.sqlite import SQLiteStore as S; "
 OPEN += "asyncio.run(S.open(pathlib.Path(sys.argv[1])))"
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs/store.md"
 
-STEPS = [migration.name for migration in migrations.pending(Database(memory=True))]
+STEPS = steps.names
 
 
 def contents(path: Path) -> bytes:
@@ -126,7 +126,7 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_was(path:
 
 async def test_a_file_of_a_newer_version_is_refused(filled: Path) -> None:
     connection = open_writer(filled)
-    migrations._record_applied(Database(connection), "from_the_future")
+    steps.migrations._record_applied(Database(connection), "from_the_future")
     connection.close()
     with pytest.raises(StoreError, match="newer version"):
         await SQLiteStore.open(filled)
@@ -151,7 +151,7 @@ async def test_a_file_at_any_older_state_is_brought_up_to_date(
     old = sqlite3.connect(path, isolation_level=None)
     (application,) = sqlite3.connect(tmp_path / "today.db").execute("PRAGMA application_id").fetchone()
     old.execute(f"PRAGMA application_id = {application}")
-    migrations.apply(Database(old), stop_before=step)
+    steps.migrations.apply(Database(old), stop_before=step)
     old.close()
     store = await SQLiteStore.open(path)
     assert (await store.deployments.record(deployment(), ())).created

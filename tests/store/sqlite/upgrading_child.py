@@ -17,7 +17,7 @@ from types import FrameType
 from sqlite_utils import Database
 
 from afdp_exporter.store.sqlite.connection import _APPLICATION_ID, open_writer
-from afdp_exporter.store.sqlite.schema import migrations
+from afdp_exporter.store.sqlite.schema import steps
 
 NOON = 1_772_452_800_000_000
 MINUTE = 60_000_000
@@ -33,7 +33,7 @@ def old(path: Path) -> None:
     """A store as the last release left it: looks and notices in every state."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-    migrations.apply(Database(connection), stop_before="create_jobs")
+    steps.migrations.apply(Database(connection), stop_before="create_jobs")
     for number in range(5):
         connection.execute(DEPLOYMENT, (f"d{number}", NOON, NOON))
     connection.execute("INSERT INTO receivers VALUES ('ear')")
