@@ -118,13 +118,17 @@ class Planner:
     async def _model(self, service: str, team: str | None, plans: Plans, now: datetime) -> Model:
         """What was learned for a service; services of which nothing was ever recorded share what their pool taught."""
         team = team or plans.teams.get(service)
-        known = any(service == each for each, _ in await self._store.deployments.service_environments())
-        pool = (service if known else None, team)
+        pool: Pool = (service, team)
+        if pool not in self._models and not await self._is_known(service):
+            pool = (None, team)
         if pool not in self._models:
             async with self._learning:
                 if pool not in self._models:
                     self._models.update(await self._learn([pool], plans, now))
         return replace(self._models[pool], home=GroupKey(service, team))
+
+    async def _is_known(self, service: str) -> bool:
+        return any(service == each for each, _ in await self._store.deployments.service_environments())
 
     async def renew(self, plans: Plans, now: datetime) -> None:
         """Learn anew what is in use; what rests on a service's own cases stays until that service was measured."""

@@ -15,7 +15,15 @@ from afdp_exporter.store.paging import read_cursor, write_cursor
 from afdp_exporter.store.sql import changes, looks
 from afdp_exporter.store.sql.connection import Connection, Row
 from afdp_exporter.store.sql.inserting import insert
-from afdp_exporter.store.sql.rows import Values, deployment_of, deployment_values, impact_of, to_time, to_us
+from afdp_exporter.store.sql.rows import (
+    Values,
+    deployment_of,
+    deployment_values,
+    impact_of,
+    near_deployment_of,
+    to_time,
+    to_us,
+)
 
 _INSERT = """
 INSERT INTO deployments (
@@ -296,7 +304,7 @@ def overlapping(connection: Connection, start: datetime, end: datetime) -> list[
         newest=walk.format("deployments_newest"), long=walk.format("deployments_long"), long_us=LONG_ROLLOUT_US
     )
     rows = connection.execute(statement, {"start": to_us(start), "end": to_us(end)})
-    return [deployment_of(row) for row in rows]
+    return [near_deployment_of(row) for row in rows]
 
 
 def nearest(
@@ -319,7 +327,7 @@ def nearest(
     )
     rows = connection.execute(statement, values)
     chosen = nearest_to(rows, to_us(at), limit, lambda row: (row["started_us"], row["id"]))
-    return [deployment_of(row) for row in chosen]
+    return [near_deployment_of(row) for row in chosen]
 
 
 def history(connection: Connection, before: datetime, service: str | None, limit: int) -> list[MeasuredDeployment]:

@@ -39,7 +39,7 @@ Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REMEMBERED = 1000  # impacts: as many as a history holds
+_REMEMBERED = 1000  # impacts, and deployments that are near: as many as a history holds
 
 _impact = TypeAdapter(Impact)
 _prediction = TypeAdapter(Prediction)
@@ -130,6 +130,12 @@ def deployment_of(row: Row | Values) -> Deployment:
     )
 
 
+@cached(LRUCache(_REMEMBERED), key=tuple, lock=Lock())
+def near_deployment_of(row: Row) -> Deployment:
+    """The same of a row that has nothing else; those around a moment are read again for each that comes in."""
+    return deployment_of(row)
+
+
 def announcement_values(thread: str, announcement: Announcement, received_at: datetime) -> Values:
     """The columns of an announcement, itself whole as JSON; one without a time is of when it came. Raises BadInput."""
     timed = replace(announcement, at=announcement.at or received_at)
@@ -151,7 +157,8 @@ def announcement_of(document: str) -> Announcement:
 
 def look_values(look: Look) -> Values:
     """The columns of a look; that it is held stands in its job. Raises StoreError."""
-    refuse_unstorable(look, f"a look at deployment {look.deployment_id!r}")
+    if look.reason is not None or look.account:  # else it holds nothing of which that is not known
+        refuse_unstorable(look, f"a look at deployment {look.deployment_id!r}")
     state = LookState.DUE if look.state is LookState.RUNNING else look.state
     return {
         "deployment_id": look.deployment_id,
