@@ -140,7 +140,8 @@ class Writer:
         self._connection.changed.clear()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            answers = [answer for jobs in _alike(batch) for answer in self._apply(jobs)]
+            first, *more = _alike(batch)
+            answers = [answer for jobs in (first, *more) for answer in self._apply(jobs)] if more else self._try(first)
             self._connection.execute("COMMIT")
         except SQLError as error:
             if self._connection.in_transaction:
@@ -150,26 +151,43 @@ class Writer:
         self._last += len(changed)
         return answers, changed
 
+    def _try(self, jobs: Sequence[_Job]) -> list[_Answer]:
+        """What has a transaction for itself needs no savepoint: where it fails, the transaction begins anew."""
+        try:
+            return self._answers(jobs)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK")
+            self._connection.changed.clear()
+            self._connection.execute("BEGIN IMMEDIATE")
+            return self._by_themselves(jobs, error)
+
     def _apply(self, jobs: Sequence[_Job]) -> list[_Answer]:
         self._connection.execute("SAVEPOINT job")
         changed = len(self._connection.changed)
         try:
-            answers = [_Answer(job, result=result) for job, result in zip(jobs, self._results(jobs), strict=True)]
+            answers = self._answers(jobs)
         except Exception as error:
             if not self._connection.in_transaction:  # SQLite gave up the whole batch
                 raise
             self._connection.execute("ROLLBACK TO job")
             del self._connection.changed[changed:]
-            answers = [_Answer(jobs[0], error=translate(error) if isinstance(error, SQLError) else error)]
+            answers = self._by_themselves(jobs, error)
         self._connection.execute("RELEASE job")
-        if len(answers) < len(jobs):
-            answers = [answer for job in jobs for answer in self._apply([job])]
         return answers
 
-    def _results(self, jobs: Sequence[_Job]) -> Sequence[Any]:
+    def _answers(self, jobs: Sequence[_Job]) -> list[_Answer]:
         if jobs[0].alone:
-            return [jobs[0].work(self._connection)]
-        return jobs[0].work(self._connection, [job.item for job in jobs])  # type: ignore[no-any-return]
+            return [_Answer(jobs[0], result=jobs[0].work(self._connection))]
+        results = jobs[0].work(self._connection, [job.item for job in jobs])
+        return [_Answer(job, result=result) for job, result in zip(jobs, results, strict=True)]
+
+    def _by_themselves(self, jobs: Sequence[_Job], error: Exception) -> list[_Answer]:
+        """The answers where they cannot be done together."""
+        if len(jobs) > 1:
+            return [answer for job in jobs for answer in self._apply([job])]
+        return [_Answer(jobs[0], error=translate(error) if isinstance(error, SQLError) else error)]
 
     def _answer(self, answers: list[_Answer], changes: Sequence[StoredChange] = ()) -> None:
         with suppress(RuntimeError):  # the loop is gone, and with it everyone who waited
