@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 _WRITES = {
     "record", "amend", "apply_announcement", "save_commit_change", "save_prediction", "prune", "enqueue", "claim",
-    "heartbeat", "finish", "postpone", "release", "set_receivers", "save", "keep_decision", "record_level",
-    "keep_rollout", "keep_approval", "change_approval", "propose", "move", "keep_false_alarms", "forget_courses",
+    "heartbeat", "finish", "postpone", "release", "set_receivers", "save", "keep", "change", "keep_evaluation",
+    "propose", "move", "keep_false_alarms", "forget_courses",
 }  # fmt: skip
-_PORTS = ("deployments", "history", "results", "looks", "notices", "events", "cursors", "automation")
+_PORTS = (
+    "deployments", "history", "results", "looks", "notices", "events", "cursors", "decisions", "levels", "rollouts",
+    "approvals", "actions",
+)  # fmt: skip
 
 
 def at_once(operation: Coroutine[Any, Any, Any]) -> Any:
