@@ -124,8 +124,8 @@ class _Fit:
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """A fitted process; immutable. `left_out` is the logarithm of the mean score of cases left out over the strengths,
-    summed over whether the directions say anything."""
+    """A fitted process; immutable. `left_out` is the logarithm of the mean score of cases left out over the strengths
+    and over whether the directions say anything."""
 
     inputs: Inputs
     level: MeanPrior
@@ -199,11 +199,8 @@ def fit_gaussian_process(
             assumed = _Hypothesis(strength, directed)
             sites, posterior = _expectation_propagation(covariance.under(assumed), data, level.mean, sites)
             found.append((assumed, posterior))
-    chances = 1.0 / np.array(strengths)
-    chances /= chances.sum()
-    scores = np.array(
-        [posterior.left_out + np.log(chances[place % chances.size]) for place, (_, posterior) in enumerate(found)]
-    )
+    chances = np.array([1.0 / assumed.strength for assumed, _ in found])
+    scores = np.array([posterior.left_out for _, posterior in found]) + np.log(chances / chances.sum())
     left_out = float(logsumexp(scores))
     shares = np.exp(scores - left_out)
     shares = np.where(shares >= LEAST_SHARE, shares, 0.0)

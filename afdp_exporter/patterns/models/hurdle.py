@@ -22,7 +22,7 @@ from afdp_exporter.patterns.models.ridge import (
     conformal_quantiles,
     weighted_quantiles,
 )
-from afdp_exporter.patterns.models.risk import SeverityFeature, TrainingMatrix, fit_probability
+from afdp_exporter.patterns.models.risk import RatePrior, SeverityFeature, TrainingMatrix, fit_probability
 from afdp_exporter.patterns.models.targets import AsinhTransform, TargetValues
 
 ENOUGH = 3
@@ -30,7 +30,7 @@ ENOUGH = 3
 LEAST_SPREAD = 0.5
 """The least spread of a fit that left cases out, against that of the whole one: without the only case that ever moved
 there seems to be no noise at all, and that case would lie thousands of spreads away."""
-EXPECTED_MOVE = 0.3
+EXPECTED_MOVE = RatePrior(0.3)
 """The prior: this share of deployments moves a given figure."""
 CLEAR = 2.0
 """The largest standard deviation of what sizes say of the risk, in units of their noise: it may be next to none."""

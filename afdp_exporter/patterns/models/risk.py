@@ -6,8 +6,8 @@ Neural Networks 5, 1992). They are linear in the features, so that they fold bac
 
 The two learners err differently: the logistic regression (`logistic.py`) assumes few informative columns and is better
 for many examples; the Gaussian process (`gaussian_process.py`) assumes that similar deployments behave alike and is
-better for few. Each weighs as much as its score of left-out cases says (pseudo-Bayesian model averaging: Yao et
-al., "Using stacking to average Bayesian predictive distributions", Bayesian Analysis 13, 2018).
+better for few, and is believed beforehand. Each weighs as much as its score of left-out cases says (pseudo-Bayesian
+model averaging: Yao et al., "Using stacking to average Bayesian predictive distributions", Bayesian Analysis 13, 2018).
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,11 @@ from afdp_exporter.patterns.models.ridge import TROUBLED
 from afdp_exporter.patterns.models.targets import Labels
 
 DOUBT = 1.4
-"""The standard deviation of the prior's log odds: the 90 % range of a risk of 15 % goes from 1 % to 50 %."""
+"""The standard deviation of the prior's log odds where nothing is said of it: the 90 % range of 15 % goes from 1 % to
+50 %."""
+FEW_MATTER = 0.2
+"""How likely it is beforehand that the regression is the better learner. It is so where cases are many, and many cases
+say so themselves."""
 DIRECTION_SPREAD = 0.5
 """The spread of the log odds ratio for one standard deviation of all figures' noise together."""
 COMPARED = 200
@@ -45,7 +49,7 @@ HERE, SERVICE, TEAM_LEVEL = ", here", "service", "team"
 """The names of the groups of columns that speak of one service: an effect of its own, its level, its team's level."""
 MATTERING, MATTERING_HERE, MATTERING_TOGETHER = 0.8, 0.02, 0.005
 """How many columns of a trait matter, how many do so for one service alone, and how likely each product does."""
-ODDS_SPREAD, ODDS_SPREAD_HERE, LEVEL_SPREAD = 1.2, 0.7, 0.3
+ODDS_SPREAD, ODDS_SPREAD_HERE, LEVEL_SPREAD = 0.9, 0.7, 0.3
 """The spread of a log odds ratio that matters, of one for a service alone, and of the levels of services and teams."""
 TROUBLED_SPREAD = 4.0
 """The spread of the log odds ratio that there was trouble, where a figure moved."""
@@ -55,6 +59,20 @@ UNUSUAL = 0.6
 """How much of what a trait may do by the prior is in doubt where it is not reported: it may have a value never seen."""
 FOLDS = 5
 """Parts of the cases that are left out in turn to score the regression."""
+
+
+@dataclass(frozen=True, slots=True)
+class RatePrior:
+    """How often something is expected to happen before any case is known, and the `doubt` about it, the standard
+    deviation of its log odds."""
+
+    expected: float
+    doubt: float = DOUBT
+
+    @property
+    def mean_log_odds(self) -> float:
+        """The mean of the log odds whose probability is the expected one."""
+        return float(logit(self.expected) * np.sqrt(1.0 + np.pi * self.doubt**2 / 8.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +140,9 @@ class RiskModel:
 
 
 def fit_risk(
-    labels: Labels, data: TrainingMatrix, expected: float, severities: Sequence[SeverityFeature] = ()
+    labels: Labels, data: TrainingMatrix, prior: RatePrior, severities: Sequence[SeverityFeature] = ()
 ) -> RiskModel:
-    """Learn how likely something is; beforehand it is `expected`."""
+    """Learn how likely something is."""
     known = labels.weight > 0
     counted = replace(data, sample_weight=data.sample_weight * labels.weight)
     rows = np.sort(np.lexsort((np.arange(known.size), data.own, known))[known.size - min(int(known.sum()), COMPARED) :])
@@ -136,15 +154,15 @@ def fit_risk(
         service=data.service[rows],
         team=data.team[rows],
     )
-    level = MeanPrior(_prior_odds(expected), DOUBT, LEVEL_SPREAD, LEVEL_SPREAD)
+    level = MeanPrior(prior.mean_log_odds, prior.doubt, LEVEL_SPREAD, LEVEL_SPREAD)
     happened, sample_weight = labels.happened[rows], counted.sample_weight[rows]
     weights = np.array([severity.weights for severity in severities]).reshape(-1, data.table.shape[1] + 1)
     process = fit_gaussian_process(inputs, happened, sample_weight, level)
-    score = _left_out_score(labels, counted, rows, expected, severities)
+    score = _left_out_score(labels, counted, rows, prior, severities)
     return RiskModel(
-        logistic=fit_probability(labels.happened[known], counted, known, expected, severities),
+        logistic=fit_probability(labels.happened[known], counted, known, prior, severities),
         process=process,
-        share=float(expit(score - process.left_out)),
+        share=float(expit(score - process.left_out + logit(FEW_MATTER))),
         scales=data.scales,
         directions=share * weights.T,
     )
@@ -154,13 +172,13 @@ def _left_out_score(
     labels: Labels,
     data: TrainingMatrix,
     rows: NDArray[np.intp],
-    expected: float,
+    rate: RatePrior,
     severities: Sequence[SeverityFeature],
 ) -> float:
     """The regression's log score of `rows`, each by a fit that did not see it nor others of its fold."""
     known = labels.weight > 0
     table = np.hstack([data.table, *(severity.effects[:, None] for severity in severities)])
-    prior = _prior(data.groups, expected, (MATTERING, ODDS_SPREAD))
+    prior = _prior(data.groups, rate, (MATTERING, ODDS_SPREAD))
     fold = np.cumsum(known) % FOLDS
     score = 0.0
     for number in np.unique(fold[rows]):
@@ -180,15 +198,15 @@ def fit_probability(
     happened: Floats,
     data: TrainingMatrix,
     known: NDArray[np.bool_],
-    expected: float,
+    rate: RatePrior,
     severities: Sequence[SeverityFeature] = (),
     *,
     inclusion_probability: float = MATTERING,
     slab_sd: float = ODDS_SPREAD,
 ) -> Logistic:
-    """Fit the probability of `happened` (k,) in the `known` examples (n,). The prior: it is `expected`, so many columns
+    """Fit the probability of `happened` (k,) in the `known` examples (n,). The prior beside its `rate`: so many columns
     of a trait matter (`inclusion_probability`), and the log odds ratio of one that does has this `slab_sd`."""
-    prior = _prior(data.groups, expected, (inclusion_probability, slab_sd))
+    prior = _prior(data.groups, rate, (inclusion_probability, slab_sd))
     found = _regression(happened, data, known, prior, severities)
     columns, sizes = 1 + len(data.groups), np.array([severity.weights for severity in severities])
     sizes = sizes.reshape(-1, columns)
@@ -212,20 +230,15 @@ def _regression(
     return fit_logistic(np.hstack([data.table[known], *effects]), happened, data.sample_weight[known], whole)
 
 
-def _prior(groups: Sequence[str], expected: float, trait: tuple[float, float]) -> SpikeAndSlabPrior:
+def _prior(groups: Sequence[str], rate: RatePrior, trait: tuple[float, float]) -> SpikeAndSlabPrior:
     rows = [_column_prior(name, groups.count(name), trait) for name in groups]
     inclusion_probability, slab_sds = np.array(rows, dtype=float).reshape(len(groups), 2).T
     return SpikeAndSlabPrior(
-        intercept_mean=_prior_odds(expected),
-        intercept_sd=DOUBT,
+        intercept_mean=rate.mean_log_odds,
+        intercept_sd=rate.doubt,
         inclusion_probability=inclusion_probability,
         slab_sd=slab_sds,
     )
-
-
-def _prior_odds(expected: float) -> float:
-    """The mean of the prior's log odds whose probability is the expected one."""
-    return float(logit(expected) * np.sqrt(1.0 + np.pi * DOUBT**2 / 8.0))
 
 
 def _column_prior(group: str, columns: int, trait: tuple[float, float]) -> tuple[float, float]:

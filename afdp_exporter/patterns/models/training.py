@@ -21,7 +21,7 @@ from afdp_exporter.patterns.models import targets
 from afdp_exporter.patterns.models.cases import CaseTable, case_table
 from afdp_exporter.patterns.models.hurdle import ENOUGH, HurdleModel, fit_hurdle
 from afdp_exporter.patterns.models.ridge import CONFORMAL, single_threaded_blas
-from afdp_exporter.patterns.models.risk import HERE, SERVICE, TEAM_LEVEL, RiskModel, TrainingMatrix, fit_risk
+from afdp_exporter.patterns.models.risk import HERE, SERVICE, TEAM_LEVEL, RatePrior, RiskModel, TrainingMatrix, fit_risk
 from afdp_exporter.patterns.models.score_test import normal_scores, nuisance, score_test
 from afdp_exporter.patterns.models.targets import Labels, failure_labels, trouble_labels
 
@@ -29,8 +29,9 @@ OWN, TEAM, OTHERS = 400, 150, 150
 """How many of the newest examples are used for training: of the service, of its team, of all others."""
 HALF_LIFE = timedelta(days=180)
 """An example this much older than the newest one counts half."""
-EXPECTED_RISK, EXPECTED_FAILURE = 0.15, 1 / 3
-"""The prior: this share of changes hurts (DORA's change fail rate of high performers); of those this share fails."""
+EXPECTED_RISK, EXPECTED_FAILURE = RatePrior(0.15, doubt=0.8), RatePrior(1 / 3)
+"""The prior: this share of changes hurts, 3 to 38 % with a chance of 90 % (DORA's change fail rates reach from 5 % of
+elite to 40 % of low performers); of those this share fails."""
 CONTEXT = 0.5
 """How much a trait of the moment counts in what is alike, against 1 for one of the change itself."""
 CONJUNCTIONS = 2.0
@@ -209,7 +210,7 @@ def _services_with_level(services: Mapping[str, int], home: GroupKey) -> tuple[s
 
 def _trouble_rate(labels: Labels) -> float:
     """The rate of trouble among what is known, with one pseudo-observation of the prior."""
-    return float((labels.weight @ labels.happened + EXPECTED_RISK) / (labels.weight.sum() + 1.0))
+    return float((labels.weight @ labels.happened + EXPECTED_RISK.expected) / (labels.weight.sum() + 1.0))
 
 
 def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> Floats:

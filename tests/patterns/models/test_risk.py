@@ -1,9 +1,10 @@
 """The risk: what moves sizes far is taken for what brings trouble, as far as trouble bears it out."""
 
 import numpy as np
+import pytest
 
 from afdp_exporter.patterns.models.ridge import fit_ridge, leave_one_out
-from afdp_exporter.patterns.models.risk import SeverityFeature, TrainingMatrix, fit_probability, fit_risk
+from afdp_exporter.patterns.models.risk import RatePrior, SeverityFeature, TrainingMatrix, fit_probability, fit_risk
 from afdp_exporter.patterns.models.targets import Labels
 
 
@@ -44,8 +45,10 @@ def test_sizes_find_what_brings_trouble_where_yes_or_no_alone_does_not() -> None
         cases, trouble, severity = drawn(seed, 40, informative=1.0)
         fresh, _, _ = drawn(1000 + seed, 400, informative=1.0)
         everything = np.ones(40, dtype=bool)
-        alone = fit_probability(trouble, cases, everything, 0.5).log_odds(fresh.table).probability
-        beside = fit_probability(trouble, cases, everything, 0.5, [severity]).log_odds(fresh.table).probability
+        alone = fit_probability(trouble, cases, everything, RatePrior(0.5)).log_odds(fresh.table).probability
+        beside = (
+            fit_probability(trouble, cases, everything, RatePrior(0.5), [severity]).log_odds(fresh.table).probability
+        )
         right = truth(fresh.table)
         gains.append(np.corrcoef(beside, right)[0, 1] - np.corrcoef(alone, right)[0, 1])
     assert np.mean(gains) > 0.01
@@ -57,7 +60,7 @@ def test_sizes_that_say_nothing_of_trouble_are_not_believed() -> None:
         cases, trouble, severity = drawn(seed, 200, informative=0.0)
         everything = np.ones(200, dtype=bool)
         risks = [
-            fit_probability(trouble, cases, everything, 0.5, severities).log_odds(cases.table).probability
+            fit_probability(trouble, cases, everything, RatePrior(0.5), severities).log_odds(cases.table).probability
             for severities in ([], [severity])
         ]
         wider.append(risks[1].std() - risks[0].std())
@@ -92,5 +95,36 @@ def test_the_learner_that_predicts_cases_left_out_is_believed() -> None:
     one_column = (many[:, 0] + 0.3 * rng.normal(size=80) > 0).astype(float)
     only_together = (two[:, 0] * two[:, 1] > 0).astype(float)
     groups = [f"trait {place}" for place in range(20)]
-    assert fit_risk(Labels(one_column, np.ones(80)), data(many, groups), 0.5).share > 0.9
-    assert fit_risk(Labels(only_together, np.ones(60)), data(two, groups[:2]), 0.5).share < 0.1
+    assert fit_risk(Labels(one_column, np.ones(80)), data(many, groups), RatePrior(0.5)).share > 0.8
+    assert fit_risk(Labels(only_together, np.ones(60)), data(two, groups[:2]), RatePrior(0.5)).share < 0.1
+
+
+def test_before_any_case_a_rate_is_what_is_expected_and_as_sure_as_it_is_said_to_be() -> None:
+    nothing = Labels(np.zeros(0), np.zeros(0))
+    row = np.zeros((1, 1))
+    for prior in (RatePrior(0.15, doubt=0.8), RatePrior(0.15), RatePrior(1 / 3)):
+        odds = fit_risk(nothing, data(np.zeros((0, 1)), ["a"]), prior).log_odds(row)
+        assert odds.probability[0] == pytest.approx(prior.expected, abs=0.01)
+        assert odds.sd[0] == pytest.approx(prior.doubt, abs=0.1)
+
+
+def test_one_of_few_cases_moves_a_rate_that_is_known_well_less() -> None:
+    trouble = np.array([1.0, 0.0, 0.0, 1.0, 0.0])
+    cases, row = data(np.zeros((5, 1)), ["a"]), np.zeros((1, 1))
+    sure, unsure = (
+        fit_risk(Labels(trouble, np.ones(5)), cases, RatePrior(0.15, doubt)).log_odds(row).probability[0]
+        for doubt in (0.4, 1.4)
+    )
+    assert 0.15 < sure < unsure < 0.4
+
+
+def test_without_evidence_the_process_is_believed() -> None:
+    rng = np.random.default_rng(12)
+    table = rng.normal(size=(15, 8))
+    shares = [
+        fit_risk(
+            Labels((rng.random(15) < 0.2).astype(float), np.ones(15)), data(table, list("abcdefgh")), RatePrior(0.15)
+        )
+        for _ in range(8)
+    ]
+    assert np.mean([each.share for each in shares]) < 0.3
