@@ -208,9 +208,9 @@ class DaskComputePool:
         return client
 
     def _forget(self, client: Client) -> None:
-        if self._client is client:
+        if client is self._client:
             self._client = None
-            self._apart(client.close())
+        self._apart(client.close())
 
     async def _disconnect(self) -> None:
         if self._client is not None:
