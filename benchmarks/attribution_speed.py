@@ -1,8 +1,11 @@
 """CPU of one judgement beside changepoint detection alone, on a week at 5 minutes and a day at 1 minute.
 
     python benchmarks/attribution_speed.py [--n 200] [--otava PYTHON]
+    python benchmarks/attribution_speed.py --check
 
 Each is given the same series, one method after the other, in one run; `judge_together` ten checks of forty series.
+With `--check` the whole check of a deployment instead: a week at 1 minute and an hour more, of a service with six
+earlier deployments.
 apache-otava has needs of its own: `PYTHON` is the interpreter of an environment that has it (`pip install
 apache-otava`).
 """
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,10 @@ import ruptures
 from attribution_cases import DAY, Case, cases, generate
 
 from afdp_exporter.impact import ObservedSeries, Rollout, judge, judge_together
+from afdp_exporter.model import Deployment, Layer, Metric, Series, Window
+from afdp_exporter.sources import grid
+from afdp_exporter.watching.analysis import AnalysisInput, measure_and_draw, question_of
+from afdp_exporter.watching.evidence import AnalysisSettings, MetricData, MonitoringConfig
 
 OTAVA = """
 import json, sys, time
@@ -50,6 +58,43 @@ def forty(seed: int, step: float, history: float, checks: int) -> list[float]:
         judge_together(Rollout(deployed_at=float(series[0].times[at])), observed)
         found.append(1000 * (time.process_time() - begun) / len(series))
     return found
+
+
+def check(seed: int, metrics: int, moved: int) -> AnalysisInput:
+    """What a check asks about so many metrics, of which some moved at the deployment."""
+    chance, at = np.random.default_rng(seed), datetime(2026, 3, 10, 10, tzinfo=UTC)
+    window = Window(start=at - timedelta(days=7), end=at + timedelta(hours=1))
+    times = grid(window, AnalysisSettings().step)
+    evidence = []
+    for number in range(metrics):
+        noise = np.convolve(chance.normal(size=times.size + 9), 0.7 ** np.arange(10), mode="valid")
+        season = 10 * (number % 2) * np.sin(2 * np.pi * times / DAY)
+        values = 100 + season + noise + 8 * (number < moved) * (times >= at.timestamp())
+        metric = Metric(name=f"m{number}", layer=tuple(Layer)[number % 4], query=f'm{number}{{service="$service"}}')
+        series = Series(metric=metric.name, labels={}, times=times, values=values)
+        evidence.append(MetricData(metric=metric, series=series, per_service=True))
+
+    def deployed(days: int) -> Deployment:
+        started = at - timedelta(days=days, hours=days)
+        return Deployment(
+            id=f"d{days}", service="api", environment="production", started_at=started, received_at=started
+        )
+
+    watched = MonitoringConfig(sources={}, metrics=tuple(each.metric for each in evidence))
+    others = [deployed(days) for days in range(1, 7)]
+    return question_of(deployed(0), tuple(evidence), others=others, now=window.end, watched=watched)
+
+
+def checks(seed: int) -> None:
+    """Print the CPU of a check, the quickest of five."""
+    print("| metrics | of them moved | CPU (s) |\n|---|---|---|")
+    for metrics, moved in ((20, 0), (20, 4), (40, 0), (40, 8)):
+        question, found = check(seed, metrics, moved), []
+        for _ in range(5):
+            begun = time.process_time()
+            measure_and_draw(question)
+            found.append(time.process_time() - begun)
+        print(f"| {metrics} | {moved} | {min(found):.3f} |")
 
 
 def kernel(length: int) -> Callable[[Case], None]:
@@ -92,7 +137,11 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--otava", type=Path)
+    parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
+    if given.check:
+        checks(given.seed)
+        return
     print("| series | method | CPU, median (ms) | 95th percentile (ms) |\n|---|---|---|---|")
     for label, step, history in (("a week at 5 minutes", 300.0, "8d"), ("a day at 1 minute", 60.0, "24h")):
         series = [one for one in generate(given.seed) if one.step == step]

@@ -1,7 +1,4 @@
-"""Medians and quantiles of arrays and of their rows; on small ones numpy's own have more call overhead than work.
-
-They sort: numpy does that with the processor's vector instructions, which selecting two neighbours is not done with.
-"""
+"""Medians and quantiles of arrays and of their rows; on small ones numpy's own have more call overhead than work."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +7,13 @@ from afdp_exporter.model import Floats
 
 MAD_SCALE = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 
+_MANY = 1000  # values of which two are selected faster than all are sorted; numpy sorts few with vector instructions
+
 
 def median(values: Floats) -> float:
     """The median of (n,) finite values, n > 0."""
-    ordered, half = np.sort(values), len(values) // 2
+    half = len(values) // 2
+    ordered = _ordered(values, half - 1, half) if half else values
     return float(ordered[half]) if len(values) % 2 else 0.5 * float(ordered[half - 1] + ordered[half])
 
 
@@ -25,7 +25,7 @@ def mad(residuals: Floats) -> float:
 def row_medians(rows: Floats) -> Floats:
     """The median of each row of (..., n) finite values, n > 0. Returns (...)."""
     n = rows.shape[-1]
-    ordered = np.sort(rows, axis=-1)
+    ordered = _ordered(rows, (n - 1) // 2, n // 2)
     found: Floats = 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
     return found
 
@@ -60,9 +60,14 @@ def row_quantiles(rows: Floats, share: float) -> Floats:
     at = share * (rows.shape[-1] - 1)
     low = int(at)
     high = min(low + 1, rows.shape[-1] - 1)
-    ordered = np.sort(rows, axis=-1)
+    ordered = _ordered(rows, low, high)
     found: Floats = ordered[..., low] + (at - low) * (ordered[..., high] - ordered[..., low])
     return found
+
+
+def _ordered(values: Floats, *places: int) -> Floats:
+    """Values (..., n) with what stands at these places along the last axis if they are sorted."""
+    return np.partition(values, places, axis=-1) if values.shape[-1] > _MANY else np.sort(values, axis=-1)
 
 
 def window_maxima(values: Floats, window: int) -> Floats:

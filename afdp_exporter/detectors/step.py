@@ -48,8 +48,11 @@ def _relative_sizes(grid: RegularSeries, totals: Floats, length: int) -> Floats 
 
     Discounted where a larger one is nearby: the rise of a step next to the window reaches into it.
     """
-    around = totals[:, 2 * length :] - 2.0 * totals[:, length:-length] + totals[:, : -2 * length]
-    steps = np.abs(around) / length
+    steps = 2.0 * totals[:, length:-length]
+    np.subtract(totals[:, 2 * length :], steps, out=steps)
+    steps += totals[:, : -2 * length]
+    np.abs(steps, out=steps)
+    steps /= length
     first, last = max(grid.deployed - 1 - length, 0), min(grid.last_onset - length, steps.shape[1] - 1)
     past = steps[:, : grid.deployed - 2 * length + 1]
     window = last - first + 1

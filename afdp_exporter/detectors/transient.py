@@ -147,10 +147,11 @@ def _still_away(grid: RegularSeries, end: int, level: float, height: float) -> b
 
 def _error(grid: RegularSeries, totals: Floats, length: int) -> float:
     """The 90 % point of how far stretches of the history are from the mean of the values before them."""
-    at = np.arange(BEFORE, grid.deployed - length)
-    if not len(at):
+    count = grid.deployed - length - BEFORE
+    if count <= 0:
         return float("inf")
-    apart = (totals[at + length] - totals[at]) / length - (totals[at] - totals[at - BEFORE]) / BEFORE
+    at = totals[BEFORE : BEFORE + count]
+    apart = (totals[BEFORE + length : BEFORE + length + count] - at) / length - (at - totals[:count]) / BEFORE
     return quantile(np.abs(apart), 0.9)
 
 
@@ -202,7 +203,12 @@ def _contrasts(totals: Floats, sides: Floats, length: int) -> Floats:
     One height for each beginning from `SIDE` to `n - length - 2`, (k, n - length - 1 - SIDE).
     """
     begins = sides.shape[1] - length - SIDE
-    inside = (totals[:, SIDE + length : SIDE + length + begins] - totals[:, SIDE : SIDE + begins]) / length
     left, right = sides[:, :begins], sides[:, SIDE + length :]
-    heights: Floats = np.maximum(inside - np.maximum(left, right), np.minimum(left, right) - inside)
+    inside = totals[:, SIDE + length : SIDE + length + begins] - totals[:, SIDE : SIDE + begins]
+    inside /= length
+    heights: Floats = np.maximum(left, right)
+    np.subtract(inside, heights, out=heights)
+    below = np.minimum(left, right)
+    below -= inside
+    np.maximum(heights, below, out=heights)
     return np.maximum(heights, 0.0, out=heights)

@@ -73,15 +73,16 @@ def _steps(panel: Panel, leave_out: Sequence[Transient | None], apart: int, begi
     In units of what nine in ten steps of the history do not exceed.
     """
     values = panel.values
-    steps: Floats = np.abs(
-        values - np.concatenate([np.repeat(values[:, :1], apart, axis=1), values[:, :-apart]], axis=1)
-    )
+    steps = np.empty_like(values)
+    np.subtract(values[:, :apart], values[:, :1], out=steps[:, :apart])
+    np.subtract(values[:, apart:], values[:, :-apart], out=steps[:, apart:])
+    np.abs(steps, out=steps)
     large = row_quantiles(steps[:, : panel.layout.deployed], 0.9)
     for row, excursion in zip(steps, leave_out, strict=True):
         if excursion is not None:
             row[excursion.begin : excursion.end + apart] = median(row[begin:])
-    cut: Floats = np.minimum(steps / np.where(large > 0.0, large, np.nan)[:, None], WILD)
-    return cut
+    steps /= np.where(large > 0.0, large, np.nan)[:, None]
+    return np.minimum(steps, WILD, out=steps)
 
 
 def _log_ratios(steps: Floats, begin: int, deployed: int, forward: int, back: int) -> Floats:

@@ -97,14 +97,16 @@ def stages(metrics: Iterable[Metric]) -> tuple[tuple[Metric, ...], ...]:
     )
 
 
-def respond_within(metric: Metric, shifts: Iterable[Shift], context: AnalysisContext) -> float | None:
+def respond_within(
+    metric: Metric, shifts: Iterable[Shift], context: AnalysisContext, paths: CausalPaths
+) -> float | None:
     """How many seconds after the rollout the onset of `metric` may come, given what moved before it.
 
     The window of a layer opens at the onset of its attributed upstream shift and is as long as the layer's lag.
     None, the short window, where nothing upstream moved: else every later fluctuation would be attributed.
     """
     lag = context.settings.lags.of(metric.layer)
-    ends = [onset_range(shift, context.step)[1] + lag for shift in _upstream(metric.name, shifts, context)]
+    ends = [onset_range(shift, context.step)[1] + lag for shift in _upstream(metric.name, shifts, paths)]
     within = max(ends) - context.deployment.ended_at if ends else context.short_window
     return within.total_seconds() if within > context.short_window else None
 
@@ -114,6 +116,7 @@ def supported(shifts: tuple[Shift, ...], context: AnalysisContext) -> dict[str, 
 
     An upstream shift that is itself too late supports nothing, and what only came and went is never let in late.
     """
+    paths = CausalPaths(context.metrics, context.services)
     stood: list[Shift] = []
     found: dict[str, bool] = {}
     by_name = {shift.metric: shift for shift in shifts}
@@ -121,7 +124,7 @@ def supported(shifts: tuple[Shift, ...], context: AnalysisContext) -> dict[str, 
         shift = by_name.get(metric.name)
         if shift is None or not shift.moved:
             continue
-        found[metric.name] = _in_time(shift, stood, context)
+        found[metric.name] = _in_time(shift, stood, context, paths)
         if found[metric.name]:
             stood.append(shift)
     return found
@@ -226,16 +229,13 @@ def _precedes(first: Shift, second: Shift, step: timedelta) -> bool:
     return gap >= _GAP_SAMPLES * step and onset_range(first, step)[1] < onset_range(second, step)[0]
 
 
-def _upstream(name: str, shifts: Iterable[Shift], context: AnalysisContext) -> list[Shift]:
+def _upstream(name: str, shifts: Iterable[Shift], paths: CausalPaths) -> list[Shift]:
     """What opens the window of a metric: lasting attributed shifts only; longer windows raise false alarms."""
     lasting = [shift for shift in shifts if shift.verdict is Attribution.ATTRIBUTED and shift.onset]
-    if not lasting:
-        return []
-    paths = CausalPaths(context.metrics, context.services)
     return [shift for shift in lasting if paths.allowed(shift.metric, name)]
 
 
-def _in_time(shift: Shift, stood: list[Shift], context: AnalysisContext) -> bool:
+def _in_time(shift: Shift, stood: list[Shift], context: AnalysisContext, paths: CausalPaths) -> bool:
     if shift.onset is None:  # gradual: the judge itself held the window
         return True
     first, _ = onset_range(shift, context.step)
@@ -246,7 +246,7 @@ def _in_time(shift: Shift, stood: list[Shift], context: AnalysisContext) -> bool
     lag = context.settings.lags.of(shift.layer)
     return any(
         not _precedes(shift, cause, context.step) and first <= onset_range(cause, context.step)[1] + lag
-        for cause in _upstream(shift.metric, stood, context)
+        for cause in _upstream(shift.metric, stood, paths)
     )
 
 

@@ -15,7 +15,7 @@ from afdp_exporter.compute import ComputePool
 from afdp_exporter.detectors.noise import noise_level
 from afdp_exporter.impact import Finding
 from afdp_exporter.impact.assembly import ShorterWindow, assemble_impact, surviving_shifts
-from afdp_exporter.impact.causal_chain import respond_within, stages
+from afdp_exporter.impact.causal_chain import CausalPaths, respond_within, stages
 from afdp_exporter.impact.common_cause import sample_controls
 from afdp_exporter.impact.confounders import joint_candidates
 from afdp_exporter.impact.context import AnalysisContext
@@ -386,20 +386,20 @@ def _scatter(series: Series, case: AnalysisContext) -> float | None:
 
 def _weigh(case: AnalysisContext, gathered: Sequence[MetricData], scatter: Mapping[str, float | None]) -> MetricVerdict:
     shifts = list[Shift]()
-    judging = CaseJudge(case)
+    judging, paths = CaseJudge(case), CausalPaths(case.metrics, case.services)
     evidence = {each.metric.name: each for each in gathered}
     near = judging.near([each for each in gathered if each.series is not None])
     answers: dict[str, tuple[Finding, float | None]] = {}
     incomplete = set[str]()
     for stage in stages(case.metrics):
-        windows = {metric.name: respond_within(metric, shifts, case) for metric in stage if metric.name in near}
+        windows = {metric.name: respond_within(metric, shifts, case, paths) for metric in stage if metric.name in near}
         late = judging.late(evidence, near, windows)
         for metric in stage:
             fetched = evidence[metric.name]
             if fetched.series is None:
                 shifts.append(unknown_shift(metric, fetched.problem or "nothing was fetched"))
                 continue
-            if (within := respond_within(metric, shifts, case)) != windows[metric.name]:
+            if (within := respond_within(metric, shifts, case, paths)) != windows[metric.name]:
                 late |= judging.late(evidence, near, {metric.name: within})  # it follows one of its own stage
             answers[metric.name] = late[metric.name]
             shift = shift_of(answers[metric.name][0], metric, fetched.series.warnings)

@@ -35,6 +35,7 @@ SESSIONS = metric("sessions", Layer.USER)
 REVENUE = metric("revenue", Layer.BUSINESS)
 MOOD = metric("mood", Layer.CUSTOM)
 ALL = (LATENCY, ERRORS, JOBS, SESSIONS, REVENUE, MOOD)
+PATHS = CausalPaths(ALL, {})
 
 
 def steps(found: Iterable[Link]) -> list[tuple[str, str, float, bool]]:
@@ -103,10 +104,10 @@ def test_the_window_of_a_layer_opens_at_its_attributed_upstream_shift(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     scene = case(metrics=ALL)
-    assert respond_within(REVENUE, [], scene) is None
-    within = respond_within(REVENUE, [shift(LATENCY, 1)], scene)
+    assert respond_within(REVENUE, [], scene, PATHS) is None
+    within = respond_within(REVENUE, [shift(LATENCY, 1)], scene, PATHS)
     assert within == pytest.approx((1.5 + 60) * 60)
-    later = respond_within(REVENUE, [shift(LATENCY, 1), shift(SESSIONS, 20)], scene)
+    later = respond_within(REVENUE, [shift(LATENCY, 1), shift(SESSIONS, 20)], scene, PATHS)
     assert later == pytest.approx((20.5 + 60) * 60)
 
 
@@ -115,7 +116,7 @@ def test_what_is_not_blamed_for_good_opens_no_window(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext], verdict: Attribution
 ) -> None:
     upstream = shift(LATENCY, 1, verdict=verdict)
-    assert respond_within(REVENUE, [upstream], case(metrics=ALL)) is None
+    assert respond_within(REVENUE, [upstream], case(metrics=ALL), PATHS) is None
     assert not supported((upstream, shift(REVENUE, 40)), case(metrics=ALL))["revenue"]
 
 
@@ -123,13 +124,13 @@ def test_what_was_not_attributed_opens_no_window(
     shift: Callable[..., Shift], case: Callable[..., AnalysisContext]
 ) -> None:
     quiet = shift(LATENCY, 1, verdict=Attribution.NO_EFFECT)
-    assert respond_within(REVENUE, [quiet], case(metrics=ALL)) is None
-    assert respond_within(SESSIONS, [shift(REVENUE, 1)], case(metrics=ALL)) is None
+    assert respond_within(REVENUE, [quiet], case(metrics=ALL), PATHS) is None
+    assert respond_within(SESSIONS, [shift(REVENUE, 1)], case(metrics=ALL), PATHS) is None
 
 
 def test_lags_are_configurable_by_layer(shift: Callable[..., Shift], case: Callable[..., AnalysisContext]) -> None:
     settings = ImpactSettings(lags=Lags(business=timedelta(minutes=120)))
-    within = respond_within(REVENUE, [shift(LATENCY, 1)], case(metrics=ALL, settings=settings))
+    within = respond_within(REVENUE, [shift(LATENCY, 1)], case(metrics=ALL, settings=settings), PATHS)
     assert within == pytest.approx((1.5 + 120) * 60)
 
 
