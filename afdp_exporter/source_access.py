@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias
+from weakref import WeakValueDictionary
 
 import numpy as np
 import stamina
@@ -32,6 +33,12 @@ _BESIDE = 600  # bytes of a piece of a series beside its values, about
 _TRIES = 3  # of a query that fails where others are answered
 
 _Key: TypeAlias = tuple[Bound, timedelta, int]
+
+
+class _Asked:
+    """A query at a step, whose pieces are found by its identity: the hash of a query takes longer than all the rest."""
+
+    __slots__ = ("__weakref__",)
 
 
 class _Wrapping:
@@ -134,14 +141,20 @@ class RecallingSource(_Wrapping):
     def __init__(self, source: Source, most: int = _SETTLED) -> None:
         super().__init__(source)
         self._most = most
-        self._pieces: OrderedDict[_Key, list[Series]] = OrderedDict()
+        self._asked: WeakValueDictionary[tuple[Bound, timedelta], _Asked] = WeakValueDictionary()
+        self._pieces: OrderedDict[tuple[_Asked, int], list[Series]] = OrderedDict()
         self._bytes = 0
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
-        """As `Source.fetch`; queries that lack the same stretch of time are asked for it together."""
-        first, last = (round(float(at) / step.total_seconds()) for at in grid(window, step)[[0, -1]])
+        """As `Source.fetch`; queries that lack the same stretch of time are asked for it together.
+
+        All answers share their times.
+        """
+        points = grid(window, step)
+        first, last = (round(float(at) / step.total_seconds()) for at in points[[0, -1]])
         numbers = range(first // _PIECE, last // _PIECE + 1)  # the first piece is asked for as a whole
-        recalled = {query: self._recalled(query, step, numbers) for query in asked}
+        known_as = {query: self._asked.setdefault((query, step), _Asked()) for query in asked}
+        recalled = {query: self._recalled(key, numbers) for query, key in known_as.items()}
         lacking: dict[tuple[int, int], list[Bound]] = {}
         for query, known in recalled.items():
             missing = [number for number in numbers if number not in known]
@@ -159,17 +172,20 @@ class RecallingSource(_Wrapping):
 
         await asyncio.gather(*(ask(stretch, queries) for stretch, queries in lacking.items()))
         for query, answer in found.items():
-            self._keep(query, answer, step, window.end - self.settles_after)
-        return [_whole(recalled[query], found.get(query, []), window, step) for query in asked]
+            self._keep(known_as[query], answer, step, window.end - self.settles_after)
+        return [_whole(recalled[query], found.get(query, []), points, step) for query in asked]
 
-    def _recalled(self, query: Bound, step: timedelta, numbers: range) -> dict[int, list[Series]]:
+    def _recalled(self, asked: _Asked, numbers: range) -> dict[int, list[Series]]:
         """The pieces that are kept, by their number."""
-        found = {number: self._pieces[key] for number in numbers if (key := (query, step, number)) in self._pieces}
-        for number in found:
-            self._pieces.move_to_end((query, step, number))
+        found = dict[int, list[Series]]()
+        for number in numbers:
+            piece = self._pieces.get((asked, number))
+            if piece is not None:
+                found[number] = piece
+                self._pieces.move_to_end((asked, number))
         return found
 
-    def _keep(self, query: Bound, answer: Fetched, step: timedelta, settled: datetime) -> None:
+    def _keep(self, asked: _Asked, answer: Fetched, step: timedelta, settled: datetime) -> None:
         """Keep the pieces of an answer that have settled, and drop the oldest when there is too much."""
         if isinstance(answer, SourceError) or not answer or any(each.warnings for each in answer):
             return
@@ -181,7 +197,7 @@ class RecallingSource(_Wrapping):
             if points[place][-1] > ended:
                 break
             number = round(float(points[first]) / step.total_seconds()) // _PIECE
-            key, times = (query, step, number), _times(number, step)
+            key, times = (asked, number), _times(number, step)
             piece = [
                 replace(each, times=times, values=each.values[place].copy())
                 for each in answer
@@ -203,13 +219,13 @@ def _weight(piece: Sequence[Series]) -> int:
     return _BESIDE + sum(each.values.nbytes + _BESIDE for each in piece)
 
 
-def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, window: Window, step: timedelta) -> Fetched:
+def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, points: Floats, step: timedelta) -> Fetched:
     """What was kept, by number, and what was answered as one; an error where the answer is."""
     if isinstance(answer, SourceError):
         return answer
     answered = round(float(answer[0].times[0]) / step.total_seconds()) // _PIECE if answer else 0
     parts = sorted({**recalled, answered: answer}.items()) if answer else sorted(recalled.items())
-    return list(_joined([piece for _, piece in parts], window, step))
+    return list(_joined([piece for _, piece in parts], points, step))
 
 
 def guarded(source: Source) -> Source:
@@ -266,7 +282,9 @@ class PacedSource(_Wrapping):
             if window.end > self._until:
                 return await self._ask(query, window, step)
             numbers = self._numbers(window, step)
-            return list(_joined([await self._remembered(query, each, step) for each in numbers], window, step))
+            return list(
+                _joined([await self._remembered(query, each, step) for each in numbers], grid(window, step), step)
+            )
         except SourceError as error:
             return error
 
@@ -333,13 +351,21 @@ def _size(done: asyncio.Task[list[Series]]) -> int:
     return 0 if done.exception() else sum(each.values.nbytes for each in done.result())
 
 
-def _joined(answers: list[list[Series]], window: Window, step: timedelta) -> Iterator[Series]:
-    """The series of all pieces on the window's grid; one that has nothing within the window is left out."""
-    points = grid(window, step)
+def _joined(answers: list[list[Series]], points: Floats, step: timedelta) -> Iterator[Series]:
+    """The series of all pieces on a grid; one that has nothing on it is left out."""
     parts: dict[tuple[str, tuple[tuple[str, str], ...]], list[Series]] = {}
-    for each in (series for answer in answers for series in answer):
-        parts.setdefault((each.metric, tuple(sorted(each.labels.items()))), []).append(each)
-    warnings = tuple(dict.fromkeys(text for answer in answers for each in answer for text in each.warnings))
+    called: dict[tuple[str, int], list[Series]] = {}  # by the labels' identity, which pieces of one answer share
+    texts: dict[str, None] = {}
+    for answer in answers:
+        for each in answer:
+            same = called.get((each.metric, id(each.labels)))
+            if same is None:
+                same = parts.setdefault((each.metric, tuple(sorted(each.labels.items()))), [])
+                called[each.metric, id(each.labels)] = same
+            same.append(each)
+            if each.warnings:
+                texts |= dict.fromkeys(each.warnings)
+    warnings = tuple(texts)
     for pieces in parts.values():
         times = np.concatenate([each.times for each in pieces])
         values = np.concatenate([each.values for each in pieces])

@@ -103,6 +103,17 @@ async def test_seven_checks_of_a_deployment_ask_for_its_history_once() -> None:
     assert all(window.start >= START + 1800 * STEP for _, window in server.asked[1:])
 
 
+async def test_all_answers_share_their_times() -> None:
+    server = Server()
+    source = RecallingSource(server)
+    for server.now in (2000, 2600):  # the second time most of it is recalled
+        queries = [source.prepare(query).bind({}) for query in ('m{at="a"}', 'm{at="b"}')]
+        answers = await source.fetch(queries, window(100, server.now - 10), STEP)
+        series = [each for answer in answers if isinstance(answer, list) for each in answer]
+        assert len(series) == 2
+        assert series[0].times is series[1].times
+
+
 async def test_what_came_late_is_asked_again_until_it_has_settled() -> None:
     server = Server()
     source = RecallingSource(server)
