@@ -1,14 +1,19 @@
-"""How long the pages take with a long history in the store: `python benchmarks/pages.py [--deployments 10000]`.
+"""How long pages, reports and predictions take with a long history in the store.
 
-Each deployment has twelve judged metrics; the newest have the course of each, too. Times are of the whole answer over
-HTTP, as a browser waits for it, without the network; the first request of a fresh process apart. Beside them
-the CPU time of the process, which other work on the machine does not lengthen.
+    python benchmarks/pages.py [--deployments 10000] [--copies 0] [--times 50] [--file FILE]
+
+Each deployment has twelve judged metrics; the newest have the course of each, too. With `--copies` the whole of it lies
+in the store so many times more, each copy before the other: a million is there in minutes. Times are of the whole
+answer over HTTP, as a browser waits for it, without the network; the first request of a fresh process apart. Beside
+them the CPU time of the process, which other work on the machine does not lengthen.
 """
 
 import argparse
 import asyncio
+import sqlite3
 import statistics
 import tempfile
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
@@ -26,12 +31,29 @@ from afdp_exporter.store.sqlite import SQLiteStore
 METRICS = 12
 DRAWN = 500  # deployments whose courses are kept: filling the store is slow, and only pages read them
 MINUTE = timedelta(minutes=1)
+PLANNED = {"service": "service-3", "environment": "production", "version": "v9", "change_types": ["database"]}
 PAGES = {
     "the first page": "/",
     "one service, what failed": "/?service=service-3&outcome=degradation",
     "a page far back": "/?cursor={cursor}",
     "a story": "/deployments/{id}",
+    "a report": "/api/v1/deployments/{id}",
+    "a prediction": "/api/v1/predictions",
 }
+COPIES = {
+    "deployments": {
+        "id": "id || '-' || :copy",
+        "started_us": "started_us - :apart",
+        "finished_us": "finished_us - :apart",
+    },
+    "looks": {"deployment_id": "deployment_id || '-' || :copy", "due_us": "due_us - :apart"},
+    "impacts": {
+        "deployment_id": "deployment_id || '-' || :copy",
+        "measured_us": "measured_us - :apart",
+        "document": "replace(document, deployment_id, deployment_id || '-' || :copy)",
+    },
+}
+"""What differs in a copy of each table's rows."""
 
 
 def courses(deployment: Deployment, chance: np.random.Generator) -> tuple[Trajectory, ...]:
@@ -66,6 +88,22 @@ async def fill(store: SQLiteStore, count: int) -> None:
         )
 
 
+def copy(file: Path, count: int, copies: int) -> None:
+    """All that was found once more, so many times, each as long before the last as it took."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for number in range(1, copies + 1):
+            values = {"copy": number, "apart": number * count * 5 * 60_000_000}
+            for table, changed in COPIES.items():
+                known = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
+                columns = [name for _, name, *_, hidden in known if not hidden]
+                listed = ", ".join(f'"{name}"' for name in columns)
+                wanted = ", ".join(changed.get(name, f'"{name}"') for name in columns)
+                of = "deployment_id" if table != "deployments" else "id"
+                connection.execute(
+                    f"INSERT INTO {table} ({listed}) SELECT {wanted} FROM {table} WHERE {of} NOT LIKE '%-%'", values
+                )
+
+
 async def answer(store: SQLiteStore, deployment: Deployment, look: Look, chance: np.random.Generator | None) -> None:
     """Keep what a look found."""
     found: Impact = impact(deployment, METRICS)
@@ -90,15 +128,18 @@ async def measure(store: SQLiteStore, times: int, count: int) -> None:
             for _ in range(times):
                 busy = process_time()
                 began = perf_counter()
-                answered = await client.get(path.format(**words))
+                if name == "a prediction":
+                    answered = await client.post(path, json=PLANNED)
+                else:
+                    answered = await client.get(path.format(**words))
                 size = len(await answered.read())
                 assert answered.status == 200
                 took.append(1e3 * (perf_counter() - began))
                 used += 1e3 * (process_time() - busy) / times
-            points = statistics.quantiles(took[1:], n=20)
+            points = statistics.quantiles(took[1:], n=100, method="inclusive")
             print(
-                f"{name:28} first {took[0]:6.1f} ms, median {statistics.median(took):6.1f} ms, "
-                f"95 % point {points[18]:6.1f} ms, CPU {used:5.1f} ms, {size / 1024:.0f} KiB"
+                f"{name:28} first {took[0]:6.1f} ms, median {statistics.median(took):6.1f} ms, 95 % point "
+                f"{points[94]:6.1f} ms, 99 % {points[98]:6.1f} ms, CPU {used:5.1f} ms, {size / 1024:.0f} KiB"
             )
 
 
@@ -106,6 +147,7 @@ async def main() -> None:
     """Fill and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--deployments", type=int, default=10_000)
+    parser.add_argument("--copies", type=int, default=0)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--file", type=Path, help="kept, and filled only once")
     arguments = parser.parse_args()
@@ -116,7 +158,9 @@ async def main() -> None:
         try:
             if fresh:
                 await fill(store, arguments.deployments)
-            print(f"{arguments.deployments} deployments, {await store.size_bytes() / 2**20:.0f} MiB")
+                await asyncio.to_thread(copy, file, arguments.deployments, arguments.copies)
+            count, size = arguments.deployments * (1 + arguments.copies), await store.size_bytes() / 2**20
+            print(f"{count} deployments, {size:.0f} MiB")
             await measure(store, arguments.times, arguments.deployments)
         finally:
             await store.close()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
@@ -24,6 +25,7 @@ class Sparkline:
     height: int = HEIGHT
 
 
+@lru_cache(maxsize=256)  # the same few are asked for again with each page
 def sparkline(course: Trajectory) -> Sparkline:
     """The picture of one course."""
     first = len(course.measured) - len(course.expected)

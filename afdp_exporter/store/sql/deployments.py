@@ -141,10 +141,13 @@ WITH RECURSIVE places (service, environment) AS (
 _NEXT_PLACE = {
     False: """
     SELECT next.service, next.environment
-    FROM places JOIN deployments AS next ON next.rowid = (
-        SELECT rowid FROM deployments
-        WHERE (service, environment) > (places.service, places.environment)
-        ORDER BY service, environment LIMIT 1
+    FROM places JOIN deployments AS next ON next.rowid = coalesce(
+        (
+            SELECT rowid FROM deployments
+            WHERE service = places.service AND environment > places.environment
+            ORDER BY environment LIMIT 1
+        ),
+        (SELECT rowid FROM deployments WHERE service > places.service ORDER BY service, environment LIMIT 1)
     )
 )
 """,
@@ -158,7 +161,9 @@ _NEXT_PLACE = {
 )
 """,
 }
-"""Without and with lateral subqueries."""
+"""Without and with lateral subqueries. SQLite finds what follows on a pair by the first of the two alone, and reads all
+that has the same: each of the two is asked for by itself.
+"""
 
 _EACH_PLACE = {lateral: _FIRST_PLACE + following for lateral, following in _NEXT_PLACE.items()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from afdp_exporter.model import Look, Outcome
+from afdp_exporter.model import Deployment, Look, Outcome
 from afdp_exporter.store import Job, NewJob
 from afdp_exporter.store.sql import changes, courses, deployments, impacts, jobs, looks
 from afdp_exporter.store.sqlite.connection import Connection, open_writer
@@ -109,6 +109,36 @@ def test_a_read_in_order_needs_no_sorting(connection: Connection, query: str) ->
 def test_the_plans_would_show_a_walk_through_a_table(connection: Connection) -> None:
     plan = steps(connection, lambda opened: opened.execute("SELECT * FROM deployments WHERE note = 'x'"))
     assert plan == ["SCAN deployments"]
+
+
+@pytest.mark.parametrize("query", ["each place", "the newest of each service"])
+def test_what_is_read_of_each_place_costs_no_more_the_more_was_deployed_there(
+    connection: Connection, query: str
+) -> None:
+    count = itertools.count()
+
+    def work_with(each: int) -> int:
+        """How many tens of SQLite's instructions it takes, with so many deployments in each of six places."""
+        for service, environment, number in itertools.product("abc", ("production", "staging"), range(each)):
+            at = NOON + timedelta(minutes=number)
+            deployments.put(
+                connection,
+                Deployment(
+                    id=f"{service}-{environment}-{number}",
+                    service=service,
+                    environment=environment,
+                    started_at=at,
+                    received_at=at,
+                ),
+            )
+        begun = next(count)
+        connection.set_progress_handler(lambda: next(count) < 0, 10)
+        QUERIES[query](connection)
+        connection.set_progress_handler(None, 0)
+        return next(count) - begun
+
+    few = work_with(10)
+    assert work_with(300) < 2 * few
 
 
 def test_a_claim_in_turns_costs_no_more_the_more_jobs_wait_in_each_lane(connection: Connection) -> None:
