@@ -121,7 +121,9 @@ def _grid(window: Window, step: timedelta) -> Floats:
 class InPlace:
     """A `ComputePool` without processes: judges by what was measured alone, and finds that nothing moved."""
 
-    async def run(self, function: Callable[..., Any], question: AnalysisInput, *, deadline: timedelta) -> Any:
+    async def run(
+        self, function: Callable[..., Any], question: AnalysisInput, *, deadline: timedelta, group: str
+    ) -> Any:
         """As `ComputePool.run` with `measure_and_draw`."""
         await asyncio.sleep(0.1)
         case = judged_window(question.case)
