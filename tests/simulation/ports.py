@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from afdp_exporter.errors import StoreError, StoreFull
-from afdp_exporter.store import Job, StoredChange
+from afdp_exporter.store import Job, Store, StoredChange
 from simulation.conditions import Fault
 
 if TYPE_CHECKING:
@@ -17,10 +17,8 @@ _WRITES = {
     "heartbeat", "finish", "postpone", "release", "set_receivers", "save", "keep", "change", "keep_evaluation",
     "propose", "move", "keep_false_alarms", "forget_courses",
 }  # fmt: skip
-_PORTS = (
-    "deployments", "history", "results", "looks", "notices", "events", "cursors", "decisions", "levels", "rollouts",
-    "approvals", "actions",
-)  # fmt: skip
+_OF_THEIR_OWN = {"changes", "jobs", "writable", "healthy", "url"}
+_PORTS = [name for name, each in vars(Store).items() if isinstance(each, property) and name not in _OF_THEIR_OWN]
 
 
 def at_once(operation: Coroutine[Any, Any, Any]) -> Any:

@@ -14,7 +14,7 @@ from afdp_exporter import background
 from afdp_exporter.config import Config
 from afdp_exporter.errors import StoreError
 from afdp_exporter.handlers.context import STATE, AppContext
-from afdp_exporter.job_kinds import LEARN, PLACEBO, REFRESH, STABILITY, kinds
+from afdp_exporter.job_kinds import BOOK, LEARN, PLACEBO, REFRESH, STABILITY, kinds
 from afdp_exporter.jobs import Kind, Next
 from afdp_exporter.server import make_app
 from afdp_exporter.store import Job
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from simulation.disk import Disk
     from simulation.world import Builders
 
-_IDLE = (DECIDE, PREDICT, LEARN, PLACEBO, REFRESH, STABILITY)  # pure arithmetic, in which nothing is to be kept
+_IDLE = (BOOK, DECIDE, PREDICT, LEARN, PLACEBO, REFRESH, STABILITY)  # pure arithmetic, in which nothing is to be kept
 
 
 @dataclass(eq=False)

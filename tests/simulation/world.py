@@ -16,7 +16,7 @@ from afdp_exporter.handlers.context import AppContext
 from afdp_exporter.impact.story import headline
 from afdp_exporter.jobs import Kind
 from afdp_exporter.jobs.follower import Follower
-from afdp_exporter.jobs.runner import Runner
+from afdp_exporter.jobs.runner import LEASE, Runner
 from afdp_exporter.metrics import SelfMetrics
 from afdp_exporter.model import (
     Announcement,
@@ -56,7 +56,7 @@ class Builders:
     kinds: Callable[[Iterable[Kind], AppContext], Iterable[Kind]] = lambda kinds, _: kinds
     disk: Callable[[], Disk] = MemoryDisk
     freshness: bool = True
-    lease: timedelta = timedelta(minutes=5)
+    lease: timedelta = LEASE
     rest: timedelta = timedelta(hours=1)  # who waits to be woken is not saved by looking often
     clock_error: float = 1.0
     answers_first: frozenset[str] = frozenset()  # operations that are answered before they are kept
@@ -101,14 +101,16 @@ def run(
             pass
         except Stuck:
             world.oracle.found = world.oracle.found or "nothing can happen any more"
+        kept = 0 if world.oracle.found else len(world.disk.deployments())  # a disk that is damaged cannot be read
         return Result(
-            seed, world.oracle.found, days, len(world.disk.deployments()), world.oracle.checks, world.oracle.notices,
+            seed, world.oracle.found, days, kept, world.oracle.checks, world.oracle.notices,
             world.starts, time.process_time() - began, tuple(world.story()) if world.oracle.found else (),
         )  # fmt: skip
     finally:
         world.close()
-        with suppress(Stuck):
-            loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
+        if left := asyncio.all_tasks(loop):
+            with suppress(Stuck):
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.close()
         if collects:
             gc.enable()
@@ -129,7 +131,7 @@ class World:
     ) -> None:
         self.chance, self.loop, self.until = chance, loop, days * DAY
         self.builders = Builders(disk=disk)
-        self.builders.lease = timedelta(minutes=chance.choice([5, 20, 60]))
+        self.builders.lease = timedelta(minutes=chance.choice([1, 5, 20]))
         self.count = 2 if disk is MemoryDisk and chance.random() < 0.25 else 1
         if self.count > 1:
             self.builders.clock_error = 1 / 3600.0  # leases of several rest on clocks that agree
