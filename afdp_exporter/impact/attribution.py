@@ -55,6 +55,7 @@ from afdp_exporter.model import Attribution, Floats, Worse
 
 LEAST_AFTER = 3  # points after the deployment
 _FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))  # what a date can say
+_LARGEST, _SMALLEST = 1e30, 1e-30  # sizes of what can be measured, whatever its unit
 TRANSIENT_RARITY = 1.3  # rarity of an excursion from which on it is reported
 VARIANCE_P_VALUE = 0.17  # p-value of a grown spread
 _SHARE_OF_RATE_WINDOW = 0.75  # of the query's window that an excursion shows at least
@@ -263,9 +264,9 @@ def _beside_controls(
 def _in_order(
     times: ArrayLike, values: ArrayLike, control: ArrayLike | None, of: ArrayLike | None
 ) -> tuple[Floats, Floats, Floats | None, Floats | None]:
-    at, raw = _array(times, "times"), _array(values, "values")
-    other = None if control is None else _array(control, "control")
-    counted_in = None if of is None else _array(of, "of")
+    at, raw = _array(times, "times"), _measurable(_array(values, "values"))
+    other = None if control is None else _measurable(_array(control, "control"))
+    counted_in = None if of is None else _measurable(_array(of, "of"))
     if any(each is not None and each.shape != at.shape for each in (raw, other, counted_in)):
         raise ValueError(f"times {at.shape}, values {raw.shape}, control and of must have the same length")
     if len(at) > 1 and not (at[1:] > at[:-1]).all():
@@ -280,6 +281,17 @@ def _array(data: ArrayLike, name: str) -> Floats:
     if array.ndim != 1:
         raise ValueError(f"{name} must have one dimension, not {array.ndim}")
     return array
+
+
+def _measurable(values: Floats) -> Floats:
+    """The values, those a gap that are larger than any measurement and those nothing that are smaller.
+
+    What is left can be squared and divided by in floating point.
+    """
+    sizes = np.abs(values)
+    if not ((sizes > _LARGEST) | ((sizes < _SMALLEST) & (sizes > 0.0))).any():
+        return values
+    return np.where(sizes > _LARGEST, np.nan, np.where(sizes < _SMALLEST, 0.0, values))
 
 
 def _ratio(values: Floats, control: Floats) -> Floats:

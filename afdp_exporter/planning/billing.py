@@ -13,9 +13,9 @@ from afdp_exporter.model import BillRatio, Estimate, Series, Window
 from afdp_exporter.sources import Source, ask
 
 _LATEST = timedelta(days=2)  # bills of a day come up to so much later
-_DAYS = 30
-_LEAST_DAYS = 7
-_HOUR = timedelta(hours=1)
+_DAYS = 30  # of a bill that are compared at most
+_LEAST_DAYS = 7  # that both have
+_HOUR = timedelta(hours=1)  # by which list prices are asked
 _HOURS = 20  # of a day that are measured at least
 
 

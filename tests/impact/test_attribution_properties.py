@@ -1,6 +1,7 @@
 """What holds for every series, whatever its values: units change nothing, noise is silent, garbage blames nobody."""
 
 import time
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -119,6 +120,21 @@ def test_garbage_never_raises_and_never_blames_without_history(data: st.DataObje
     finding = judge(times, values, deployed_at)
     assert finding.verdict in set(Attribution)
     assert finding.reason
+
+
+absurd = st.sampled_from([0.0, 1.0, 2.0, 1e200, -1e200, 1e308, -8e307, 3e307, 5e-324, 1e-308])
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), n=st.integers(26, 60), kinds=st.lists(absurd, min_size=1, max_size=4))
+def test_what_is_beyond_any_measurement_leaves_every_figure_finite(
+    data: st.DataObject, n: int, kinds: list[float]
+) -> None:
+    values = data.draw(hnp.arrays(np.float64, n, elements=st.sampled_from(kinds)))
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        finding = judge(60.0 * np.arange(n), values, 60.0 * data.draw(st.integers(1, n - 1)))
+    figures = [value for value in astuple(finding) if isinstance(value, float)]
+    assert np.isfinite(figures).all()
 
 
 def test_times_beyond_what_a_date_can_say_are_no_usable_data() -> None:
