@@ -32,8 +32,8 @@ from afdp_exporter.model import (
     Stability,
     Worse,
     declares_remedy,
+    remedies,
     returns_to,
-    reverted_by,
 )
 from afdp_exporter.wording.times import format_time
 
@@ -77,10 +77,8 @@ def _unknown(primary: Sequence[Shift], context: AnalysisContext) -> str | None:
 
 def remedy(deployment: Deployment, others: Iterable[Deployment], within: timedelta) -> Deployment | None:
     """The first of `others` that took it back, within the given time, as a rollback or hotfix of its service."""
-    around = sorted(filter(deployment.same_target, others), key=lambda other: other.started_at)
-    until = deployment.ended_at + within
-    later = (other for other in around if deployment.started_at < other.started_at <= until)
-    return next((each for each in later if deployment in reverted_by(each, (*around, deployment), within)), None)
+    around = filter(deployment.same_target, others)
+    return remedies((*around, deployment), within).get(deployment.id)
 
 
 def stability(measured: Iterable[MeasuredDeployment], *, within: timedelta = timedelta(days=1)) -> Stability:
@@ -92,13 +90,13 @@ def stability(measured: Iterable[MeasuredDeployment], *, within: timedelta = tim
     that are restored. The interval is Wilson's at 90 %.
     """
     records = tuple(measured)
-    deployments = [record.deployment for record in records]
+    fixes = remedies((record.deployment for record in records), within)
     known = failed = 0
     restored: list[timedelta] = []
     for record in records:
         outcome = record.decision.outcome
         vouched = record.deployment.labelled_outcome is not None
-        fix = None if vouched else remedy(record.deployment, deployments, within)
+        fix = None if vouched else fixes.get(record.deployment.id)
         if outcome is Outcome.UNKNOWN and fix is None:
             continue
         known += 1

@@ -18,6 +18,7 @@ from afdp_exporter.model.deployments import (
     Strategy,
     declares_remedy,
     is_rollback,
+    remedies,
     returns_to,
     reverted_by,
 )
@@ -179,6 +180,7 @@ __all__ = [
     "Worth",
     "declares_remedy",
     "is_rollback",
+    "remedies",
     "returns_to",
     "reverted_by",
     "stated_decision",

@@ -1,10 +1,12 @@
 """Deployments, services and calendar entries."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import ClassVar
 
 from afdp_exporter.model.figures import Trait
@@ -167,6 +169,7 @@ class Event:
 
 
 _ROLLBACK = re.compile(r"\b(roll(s|ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
+_NEVER_RAN = frozenset({Status.PLANNED, Status.CANCELLED})
 _FIX = re.compile(r"\bhot-?fix\b", re.IGNORECASE)
 
 
@@ -203,7 +206,7 @@ def reverted_by(remedy: Deployment, earlier: Iterable[Deployment], within: timed
     rollback to an unknown version, takes back the newest one that brought the version which it replaces. A rollback
     itself is never taken back, and nothing is that ended more than `within` before.
     """
-    if remedy.status in {Status.PLANNED, Status.CANCELLED}:
+    if remedy.status in _NEVER_RAN:
         return ()
     before = sorted(
         (other for other in earlier if other.same_target(remedy) and _is_before(other, remedy)),
@@ -214,6 +217,50 @@ def reverted_by(remedy: Deployment, earlier: Iterable[Deployment], within: timed
         for place, other in enumerate(before)
         if remedy.started_at <= other.ended_at + within and not is_rollback(other, before[:place])
     ]
+    return _taken_back(remedy, own)
+
+
+def remedies(deployments: Iterable[Deployment], within: timedelta) -> dict[str, Deployment]:
+    """The first rollback or hotfix of each deployment that one of the others has taken back, by its id.
+
+    As `reverted_by` finds them, in one walk over the deployments of each target.
+    """
+    targets: dict[tuple[str, str], list[Deployment]] = {}
+    for each in deployments:
+        if each.status not in _NEVER_RAN:
+            targets.setdefault((each.service, each.environment), []).append(each)
+    found: dict[str, Deployment] = {}
+    for target in targets.values():
+        ran = sorted(target, key=lambda each: each.started_at)
+        starts, rollbacks = [each.started_at.timestamp() for each in ran], _rollbacks(ran)
+        reach = (within + max(each.ended_at - each.started_at for each in ran)) / timedelta(seconds=1)
+        for place, remedy in enumerate(ran):
+            first, last = (bisect_left(starts, starts[place] - back) for back in (reach + 1.0, 0.0))
+            own = [
+                other
+                for other in ran[first:last]
+                if remedy.started_at <= other.ended_at + within and other.id not in rollbacks and other.id != remedy.id
+            ]
+            for taken in _taken_back(remedy, own):
+                found.setdefault(taken.id, remedy)
+    return found
+
+
+def _rollbacks(ran: Sequence[Deployment]) -> set[str]:
+    """The ids of those of one target, in order of time, that are rollbacks by `is_rollback`."""
+    found, left = set[str](), set[str]()
+    for _, group in groupby(ran, key=lambda each: each.started_at):
+        together = tuple(group)
+        found.update(each.id for each in together if is_rollback(each) or each.version in left)
+        left.update(
+            each.previous_version
+            for each in together
+            if each.previous_version is not None and each.previous_version != each.version
+        )
+    return found
+
+
+def _taken_back(remedy: Deployment, own: Sequence[Deployment]) -> tuple[Deployment, ...]:
     replaced = [place for place, other in enumerate(own) if returns_to(remedy, other)]
     if replaced:
         return tuple(own[replaced[-1] :])
@@ -228,7 +275,7 @@ def _replaced(remedy: Deployment, own: Sequence[Deployment]) -> tuple[Deployment
 
 def _is_before(other: Deployment, remedy: Deployment) -> bool:
     started = other.started_at < remedy.started_at and other.id != remedy.id
-    return started and other.status not in {Status.PLANNED, Status.CANCELLED}
+    return started and other.status not in _NEVER_RAN
 
 
 def _words(deployment: Deployment) -> str:
