@@ -7,7 +7,7 @@ import resource
 import socket
 import ssl
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from ipaddress import IPv6Address, ip_address
 from typing import TypeAlias
 
@@ -68,17 +68,42 @@ async def listening(
     runner = web.AppRunner(
         app, access_log=None, keepalive_timeout=_IDLE, shutdown_timeout=_SHUTDOWN, auto_decompress=False
     )
-    await runner.setup()
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    app[STATE].load.connections.limit(most=min(most, max(files - _OTHER_FILES, 1)), of_address=of_address)
-    try:
+    async with AsyncExitStack() as stack:
+        servers = []
+        for place in places:  # before anything begins that would have to be ended
+            servers.append(await _bound(place))
+            stack.callback(servers[-1].close)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         connections = app[STATE].load.connections
-        sites = [_Site(runner, place, tls=tls, connections=connections, patience=patience) for place in places]
+        connections.limit(most=min(most, max(files - _OTHER_FILES, 1)), of_address=of_address)
+        sites = [
+            _Site(runner, place, server, tls=tls, connections=connections, patience=patience)
+            for place, server in zip(places, servers, strict=True)
+        ]
         for site in sites:
             await site.start()
         yield tuple(site.name for site in sites)
-    finally:
-        await runner.cleanup()
+
+
+async def _bound(place: Place) -> asyncio.Server:
+    """A place, which nobody else has from now on; it does not listen yet. Raises ConfigError."""
+    loop = asyncio.get_running_loop()
+    try:
+        if isinstance(place, socket.socket):
+            return await loop.create_server(asyncio.Protocol, sock=place, start_serving=False)
+        host, port = place
+        return await loop.create_server(asyncio.Protocol, host or None, port, start_serving=False)
+    except OSError as error:
+        raise _not_had(place, error) from None
+
+
+def _not_had(place: Place, error: OSError) -> ConfigError:
+    reason = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE and not isinstance(place, socket.socket):
+        reason = f"{reason}; --web.listen-address=:{place[1] + 1} takes another port"
+    return ConfigError("web.listen-address", reason)
 
 
 class _Connection(asyncio.Protocol):
@@ -129,6 +154,7 @@ class _Site(web.BaseSite):
         self,
         runner: web.AppRunner,
         place: Place,
+        server: asyncio.Server,
         *,
         tls: ssl.SSLContext | None,
         connections: Connections,
@@ -137,7 +163,8 @@ class _Site(web.BaseSite):
         super().__init__(runner, ssl_context=tls)
         self._http = runner.server
         self._place = place
-        self._port = 0
+        self._server, self._bound = server, server.sockets
+        self._port = server.sockets[0].getsockname()[1]
         self._connections = connections
         self._patience = patience
         self._tasks: set[asyncio.Task[None]] = set()  # that accept connections, and begin them
@@ -152,29 +179,16 @@ class _Site(web.BaseSite):
     async def start(self) -> None:
         """Listen."""
         await super().start()
-        try:
-            self._server = server = await self._bind(asyncio.get_running_loop())
-        except OSError as error:
-            raise ConfigError("web.listen-address", self._why(error)) from None
-        self._port = server.sockets[0].getsockname()[1]
-        for bound in server.sockets:
+        for bound in self._bound:
             listening = bound.dup()
             listening.setblocking(False)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
-            listening.listen(self._backlog)
+            try:
+                listening.listen(self._backlog)
+            except OSError as error:  # another process had bound it, too, and was faster
+                listening.close()
+                raise _not_had(self._place, error) from None
             self._begin(self._accept(listening))
-
-    async def _bind(self, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
-        if isinstance(self._place, socket.socket):
-            return await loop.create_server(asyncio.Protocol, sock=self._place, start_serving=False)
-        host, port = self._place
-        return await loop.create_server(asyncio.Protocol, host or None, port, start_serving=False)
-
-    def _why(self, error: OSError) -> str:
-        reason = error.strerror or str(error)
-        if error.errno != errno.EADDRINUSE or isinstance(self._place, socket.socket):
-            return reason
-        return f"{reason}; --web.listen-address=:{self._place[1] + 1} takes another port"
 
     async def stop(self) -> None:
         """Listen no more."""

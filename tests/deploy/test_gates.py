@@ -175,11 +175,11 @@ class HookTarget(CodeDeployTarget):
 LAMBDA = """
 import sys
 sys.path.insert(0, sys.argv[1])
-import afdp_gate
+import lifecycle_hook
 class Context:
     def get_remaining_time_in_millis(self):
         return 0
-print(afdp_gate.handler({"DeploymentId": "d-NEW", "LifecycleEventHookExecutionId": "h1"}, Context())["verdict"])
+print(lifecycle_hook.handler({"DeploymentId": "d-NEW", "LifecycleEventHookExecutionId": "h1"}, Context())["verdict"])
 """
 
 
