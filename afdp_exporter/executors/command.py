@@ -19,8 +19,9 @@ _REFUSED = 3  # the exit status by which a program says that it has changed noth
 class Command:
     """Programs with their arguments, run without a shell; each argument may hold `$service`, `$version` and so on.
 
-    `check` exits with 0 where the way back is open. `run` exits with 0 once it is taken, and with 3 where it has surely
-    changed nothing; anything else leaves unknown what was done. `verify` exits with 0 when it is back, 3 when not.
+    `check_first` exits with 0 where the way back is open. `run` exits with 0 once it is taken, and with 3 where it has
+    surely changed nothing; anything else leaves unknown what was done. `verify_after` exits with 0 when it is back, and
+    with 3 when not.
     """
 
     __pydantic_config__: ClassVar = STRICT
