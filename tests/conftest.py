@@ -21,7 +21,16 @@ UNIT = frozenset(
         *("test_changes.py", "test_responses.py", "test_settings.py", "test_versions.py", "test_yaml.py"),
     }
 )
-"""What needs no server, no store and no program of its own: the first layer."""
+"""What needs no server, no store and no program of its own."""
+
+OF_MANY_WORLDS = frozenset(
+    {
+        *(f"impact/test_{name}.py" for name in ("attribution_properties", "bayes_factor", "planted_chains", "ranges")),
+        *(f"patterns/models/test_{name}.py" for name in ("hurdle", "logistic", "ridge")),
+        *("patterns/mining/test_search.py", "patterns/test_prediction.py", "training_data/test_dataset.py"),
+    }
+)
+"""Of these, what draws hundreds of worlds, or trains on them: half of the time. The others are the first layer."""
 
 pytest_plugins = ["loopback", "dask_fixtures", "postgres_fixtures", "real_parts.fixtures"]
 
@@ -30,13 +39,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the slow suites (soak, crash, fuzz), too")
     parser.addoption("--rounds", type=int, default=12, help="how many faults the replicas under fire have to survive")
     parser.addoption("--earlier-version", help="the tree of an earlier version, for the test of a rolling upgrade")
-    parser.addoption("--unit", action="store_true", help="run what needs no server alone")
+    parser.addoption("--unit", action="store_true", help="run what needs no server and no many worlds alone")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where only the first layer is asked for, nothing else is even imported."""
-    parts = collection_path.relative_to(HERE).parts if collection_path.is_relative_to(HERE) else ()
-    return True if config.getoption("--unit") and parts and parts[0] not in UNIT else None
+    if not config.getoption("--unit") or not collection_path.is_relative_to(HERE):
+        return None
+    place = collection_path.relative_to(HERE)
+    return (bool(place.parts) and place.parts[0] not in UNIT) or place.as_posix() in OF_MANY_WORLDS or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
