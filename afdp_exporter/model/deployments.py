@@ -212,11 +212,8 @@ def reverted_by(remedy: Deployment, earlier: Iterable[Deployment], within: timed
         (other for other in earlier if other.same_target(remedy) and _is_before(other, remedy)),
         key=lambda other: other.started_at,
     )
-    own = [
-        other
-        for place, other in enumerate(before)
-        if remedy.started_at <= other.ended_at + within and not is_rollback(other, before[:place])
-    ]
+    rollbacks = _rollbacks(before)
+    own = [other for other in before if remedy.started_at <= other.ended_at + within and other.id not in rollbacks]
     return _taken_back(remedy, own)
 
 
