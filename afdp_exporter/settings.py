@@ -255,6 +255,16 @@ def build(package: str, kind: object, block: Mapping[str, Any], where: str) -> A
     return parse(plugin, block, where)
 
 
+def optional(user: str, module: str, *, extra: str) -> Any:  # noqa: ANN401 - whatever it holds
+    """A module of ours that needs optional packages, for a setting. Raises ValueError where they are not there."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == __package__:
+            raise  # our own mistake, which no package mends
+        raise ValueError(f"{user} needs the package {error.name}: pip install 'afdp-exporter[{extra}]'") from None
+
+
 def _remedy(kind: str, module: str) -> str:
     """How to get what a plugin imports: by the extra of its name or the one that holds it, where there is one."""
     described, package = metadata("afdp-exporter"), module.partition(".")[0]

@@ -7,8 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib import import_module
-from typing import Any, Protocol
+from typing import Protocol
 
 import orjson
 
@@ -152,16 +151,6 @@ async def called(
     if answer.status == HTTPStatus.UNAUTHORIZED and login is not None and login.renews(shown):
         answer, _ = await once()
     return answer
-
-
-def optional(block: str, module: str, *, extra: str) -> Any:  # noqa: ANN401 - whatever it holds
-    """A module of this package that needs optional dependencies. Raises ValueError where they are not there."""
-    try:
-        return import_module(f"{__name__}.{module}")
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "afdp_exporter":
-            raise  # our own mistake, which no package mends
-        raise ValueError(f"{block} needs the package {error.name}: pip install 'afdp-exporter[{extra}]'") from None
 
 
 def _seconds(value: object) -> float | None:

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from pydantic import FilePath
 
-from afdp_exporter.logins import Token, Tokens, bare, bearer, optional
-from afdp_exporter.settings import STRICT
+from afdp_exporter.logins import Token, Tokens, bare, bearer
+from afdp_exporter.settings import STRICT, optional
 
 _LOOKED_AT = 40.0  # seconds, of which half pass before the library, which knows when a token ends, is asked again
 
@@ -25,7 +25,7 @@ class GoogleIAM:
     _tokens: Tokens = field(default_factory=Tokens, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        optional("google_iam", "_google", extra="google")
+        optional("google_iam", "afdp_exporter.logins._google", extra="google")
 
     async def headers(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:  # noqa: ARG002 - as Login
         """As `Login.headers`."""
@@ -42,4 +42,6 @@ class GoogleIAM:
 
     @cached_property
     def _finder(self) -> Any:  # noqa: ANN401 - of a module that is loaded only where it is needed
-        return optional("google_iam", "_google", extra="google").Finder(self.credentials_file, self.scope)
+        return optional("google_iam", "afdp_exporter.logins._google", extra="google").Finder(
+            self.credentials_file, self.scope
+        )

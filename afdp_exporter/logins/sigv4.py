@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import SecretStr
 
-from afdp_exporter.logins import optional
-from afdp_exporter.settings import STRICT
+from afdp_exporter.settings import STRICT, optional
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class SigV4:
             raise ValueError("access_key and secret_key belong together")
         if self.access_key is not None and self.profile is not None:
             raise ValueError("at most one of access_key and profile can stand")
-        optional("sigv4", "_aws", extra="aws")
+        optional("sigv4", "afdp_exporter.logins._aws", extra="aws")
 
     async def headers(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:
         """As `Login.headers`."""
@@ -44,7 +43,7 @@ class SigV4:
 
     @cached_property
     def _signer(self) -> Any:  # noqa: ANN401 - of a module that is loaded only where it is needed
-        aws = optional("sigv4", "_aws", extra="aws")
+        aws = optional("sigv4", "afdp_exporter.logins._aws", extra="aws")
         return aws.Signer(
             aws.Identity(
                 region=self.region,

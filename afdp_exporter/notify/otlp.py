@@ -4,8 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from importlib import import_module
-from types import ModuleType
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -15,6 +13,7 @@ from afdp_exporter.http_client import Answer
 from afdp_exporter.model import Deployment, Notification, Status
 from afdp_exporter.notify._exchange import Exchange
 from afdp_exporter.notify._facts import attributes, failed, gauges
+from afdp_exporter.settings import optional
 
 _SCOPE = {"name": "afdp_exporter"}
 _INFO, _WARN = 9, 13  # severities
@@ -68,15 +67,9 @@ class OTLP(Exchange):
             _accepted(self.url, answer, partial(self._protobuf.decode, signal))
 
     @property
-    def _protobuf(self) -> ModuleType:
+    def _protobuf(self) -> Any:  # noqa: ANN401 - of a module that is loaded only where it is needed
         """What only who sends it has to have installed. Raises ValueError where it is not."""
-        try:
-            return import_module("afdp_exporter.notify._otlp_protobuf")
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "afdp_exporter":
-                raise  # our own mistake, which no package mends
-            words = f"encoding protobuf needs the package {error.name}: pip install 'afdp-exporter[otlp]'"
-            raise ValueError(words) from None
+        return optional("encoding protobuf", "afdp_exporter.notify._otlp_protobuf", extra="otlp")
 
 
 _RESOURCES = {"metrics": "resourceMetrics", "logs": "resourceLogs"}
