@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
@@ -179,6 +181,13 @@ def test_every_link_between_the_pages_leads_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_badges_say_what_the_project_says() -> None:
+    done = subprocess.run(
+        (sys.executable, ROOT / "scripts/badges.py", "--check"), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
 def test_unforeseen_errors_are_caught_where_the_architecture_page_says_and_nowhere_else() -> None:

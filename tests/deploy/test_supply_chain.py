@@ -4,7 +4,10 @@ import hashlib
 import json
 import re
 import shutil
+import tarfile
 import tomllib
+import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,14 @@ from deploy.conftest import DEPLOY, ROOT, run
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PURE = ("detectors", "impact", "patterns", "store/contract", "wording", "webhooks")
+BESIDE_THE_PACKAGE = ("pyproject.toml", "README.md", "LICENSE", "scripts/home.py")
 IN_THE_IMAGE = ("aws", "dask", "generic", "github", "google", "kubernetes", "new_relic", "otlp", "swarm")
+
+
+async def built(source: Path, target: str) -> list[Path]:
+    done = await run("python", "-m", "hatchling", "build", "-t", target, cwd=source)
+    assert done.code == 0, done.err
+    return list((source / "dist").glob({"wheel": "*.whl", "sdist": "*.tar.gz"}[target]))
 
 
 def locked(name: str) -> dict[str, tuple[str, int]]:
@@ -63,13 +73,49 @@ async def test_two_builds_make_the_same_wheel(tmp_path: Path) -> None:
         source.mkdir()
         for name in ("afdp_exporter", "grafana"):
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in BESIDE_THE_PACKAGE:
+            (source / name).parent.mkdir(exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
-        done = await run("python", "-m", "hatchling", "build", "-t", "wheel", cwd=source)
-        assert done.code == 0, done.err
-        (wheel,) = (source / "dist").glob("*.whl")
+        (wheel,) = await built(source, "wheel")
         digests.add(hashlib.sha256(wheel.read_bytes()).hexdigest())
     assert len(digests) == 1
+
+
+async def test_a_package_names_its_home_wherever_it_was_built(tmp_path: Path) -> None:
+    """The one line of pyproject.toml is enough, for the wheel, the source and a wheel that is built from that."""
+    settings = (ROOT / "pyproject.toml").read_text()
+    for home in ("", "https://git.example/team/afdp-exporter"):
+        source = tmp_path / f"at-{len(home)}"
+        for name in BESIDE_THE_PACKAGE:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+        (source / "afdp_exporter").mkdir()
+        (source / "afdp_exporter/__init__.py").touch()
+        (source / "pyproject.toml").write_text(settings.replace('\nhome = ""', f'\nhome = "{home}"'))
+        (archive,) = await built(source, "sdist")
+        with tarfile.open(archive) as content:
+            content.extractall(source / "again", filter="data")
+        (unpacked,) = (source / "again").iterdir()
+        texts = []
+        for (wheel,) in (await built(source, "wheel"), await built(unpacked, "wheel")):
+            with zipfile.ZipFile(wheel) as content:
+                (name,) = (each for each in content.namelist() if each.endswith(".dist-info/METADATA"))
+                texts.append(content.read(name).decode())
+        assert texts[0] == texts[1]
+        metadata = message_from_string(texts[0])
+        readme = (ROOT / "README.md").read_text()
+        addresses = re.findall(r'(?:\]\(|src="|srcset=")([^)"]+)', metadata.get_payload())
+        assert len(addresses) == len(re.findall(r'(?:\]\(|src="|srcset=")([^)"]+)', readme)) > 10
+        relative = [each for each in addresses if not each.startswith(("https://", "#"))]
+        if not home:
+            assert (metadata.get_payload(), metadata.get_all("Project-URL")) == (readme, None)
+            continue
+        assert relative == []
+        version = PROJECT["version"]
+        assert f"Source, {home}" in metadata.get_all("Project-URL")
+        for address in addresses:
+            place = address.removeprefix(f"{home}/").removeprefix(f"raw/v{version}/").removeprefix(f"blob/v{version}/")
+            assert place == address or (ROOT / place.partition("#")[0]).exists(), address
 
 
 async def test_the_bill_of_materials_names_every_dependency(tmp_path: Path) -> None:
