@@ -23,10 +23,11 @@ class _Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        gc.disable()  # what is imported stays: the collector would walk through all of it again and again
+        gc.disable()
         try:
             command = importlib.import_module(f"afdp_exporter.commands.{module}").COMMAND
         finally:
+            gc.freeze()  # what is imported stays: the collector would walk through all of it again and again
             gc.enable()
         assert isinstance(command, click.Command)  # noqa: S101 - every file of the folder ends in one
         return command

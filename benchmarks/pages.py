@@ -10,17 +10,16 @@ them the CPU time of the process, which other work on the machine does not lengt
 
 import argparse
 import asyncio
-import sqlite3
+import gc
 import statistics
 import tempfile
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter, process_time
 
 import numpy as np
 from aiohttp import ClientSession
-from reads import BATCH, deployment, impact
+from reads import BATCH, copy, deployment, impact
 
 from afdp_exporter.config import read
 from afdp_exporter.handlers.connections import listening
@@ -40,20 +39,6 @@ PAGES = {
     "a report": "/api/v1/deployments/{id}",
     "a prediction": "/api/v1/predictions",
 }
-COPIES = {
-    "deployments": {
-        "id": "id || '-' || :copy",
-        "started_us": "started_us - :apart",
-        "finished_us": "finished_us - :apart",
-    },
-    "looks": {"deployment_id": "deployment_id || '-' || :copy", "due_us": "due_us - :apart"},
-    "impacts": {
-        "deployment_id": "deployment_id || '-' || :copy",
-        "measured_us": "measured_us - :apart",
-        "document": "replace(document, deployment_id, deployment_id || '-' || :copy)",
-    },
-}
-"""What differs in a copy of each table's rows."""
 
 
 def courses(deployment: Deployment, chance: np.random.Generator) -> tuple[Trajectory, ...]:
@@ -86,22 +71,6 @@ async def fill(store: SQLiteStore, count: int) -> None:
         await asyncio.gather(
             *(answer(store, *pair, chance if drawn else None) for pair in zip(recorded, looks, strict=True))
         )
-
-
-def copy(file: Path, count: int, copies: int) -> None:
-    """All that was found once more, so many times, each as long before the last as it took."""
-    with closing(sqlite3.connect(file)) as connection, connection:
-        for number in range(1, copies + 1):
-            values = {"copy": number, "apart": number * count * 5 * 60_000_000}
-            for table, changed in COPIES.items():
-                known = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
-                columns = [name for _, name, *_, hidden in known if not hidden]
-                listed = ", ".join(f'"{name}"' for name in columns)
-                wanted = ", ".join(changed.get(name, f'"{name}"') for name in columns)
-                of = "deployment_id" if table != "deployments" else "id"
-                connection.execute(
-                    f"INSERT INTO {table} ({listed}) SELECT {wanted} FROM {table} WHERE {of} NOT LIKE '%-%'", values
-                )
 
 
 async def answer(store: SQLiteStore, deployment: Deployment, look: Look, chance: np.random.Generator | None) -> None:
@@ -167,4 +136,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as the command does
     asyncio.run(main())

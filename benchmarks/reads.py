@@ -1,20 +1,28 @@
 """How long the store's reads take with a long history in it.
 
-    python benchmarks/reads.py [--deployments 100000] [--services 50] [--metrics 12] [--file FILE]
+    python benchmarks/reads.py [--deployments 100000] [--services 50] [--metrics 12] [--copies 0] [--folder FOLDER]
 
-A file that is kept with --file is filled once. Times are of the whole operation, with every impact decoded, as a
-caller waits for it; of the history of a service the time within SQLite is given as well.
+A store that is kept with --folder is filled once. With --copies the whole of it lies there so many times more, each
+copy before the other: a million is there in minutes. Times are of the whole operation, with every impact decoded, as a
+caller waits for it; of the history of a service the time within SQLite is given as well. At the end `afdp serve` is
+started on the store, three times, until it says that it is ready.
 """
 
 import argparse
 import asyncio
 import random
+import re
+import sqlite3
 import statistics
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
+
+from aiohttp import ClientSession
 
 from afdp_exporter.model import (
     Attribution,
@@ -29,6 +37,7 @@ from afdp_exporter.model import (
     Outcome,
     Shift,
 )
+from afdp_exporter.server import DATABASE
 from afdp_exporter.store.sql.deployments import HISTORY_OF_SERVICE
 from afdp_exporter.store.sql.rows import to_us
 from afdp_exporter.store.sqlite import SQLiteStore
@@ -37,6 +46,24 @@ from afdp_exporter.store.sqlite.connection import open_reader
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 BATCH = 1000
 KINDS = tuple(ChangeType)
+CONFIG = """
+sources: [{name: none, kind: recording, path: .}]
+metrics: [{name: latency_0_seconds, layer: technical, query: latency}]
+"""
+COPIES = {
+    "deployments": {
+        "id": "id || '-' || :copy",
+        "started_us": "started_us - :apart",
+        "finished_us": "finished_us - :apart",
+    },
+    "looks": {"deployment_id": "deployment_id || '-' || :copy", "due_us": "due_us - :apart"},
+    "impacts": {
+        "deployment_id": "deployment_id || '-' || :copy",
+        "measured_us": "measured_us - :apart",
+        "document": "replace(document, deployment_id, deployment_id || '-' || :copy)",
+    },
+}
+"""What differs in a copy of each table's rows."""
 
 
 def deployment(number: int, services: int) -> Deployment:
@@ -105,6 +132,22 @@ async def fill(store: SQLiteStore, options: argparse.Namespace) -> None:
         await asyncio.gather(*(store.looks.finish(look, answer) for look, answer in zip(done, answers, strict=True)))
 
 
+def copy(file: Path, count: int, copies: int) -> None:
+    """All that was found once more, so many times, each as long before the last as it took."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for number in range(1, copies + 1):
+            values = {"copy": number, "apart": number * count * 5 * 60_000_000}
+            for table, changed in COPIES.items():
+                known = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
+                columns = [name for _, name, *_, hidden in known if not hidden]
+                listed = ", ".join(f'"{name}"' for name in columns)
+                wanted = ", ".join(changed.get(name, f'"{name}"') for name in columns)
+                of = "deployment_id" if table != "deployments" else "id"
+                connection.execute(
+                    f"INSERT INTO {table} ({listed}) SELECT {wanted} FROM {table} WHERE {of} NOT LIKE '%-%'", values
+                )
+
+
 async def timed(read: Callable[[], Awaitable[object]], times: int = 15) -> list[float]:
     """Milliseconds of each of so many reads."""
     taken = []
@@ -133,6 +176,7 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
     store = await SQLiteStore.open(path)
     if not (await store.deployments.page(limit=1)).deployments:
         await fill(store, options)
+        await asyncio.to_thread(copy, path, options.deployments, options.copies)
     begun = perf_counter()
     await store.close()
     store = await SQLiteStore.open(path)
@@ -150,13 +194,35 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
         "the newest 5 of each service and environment": lambda: store.history.recent(5),
         "the backlog": lambda: store.looks.backlog(end),
     }
-    print(f"{options.deployments} deployments, {await store.size_bytes() / 1e6:.0f} MB\n")
+    count = options.deployments * (1 + options.copies)
+    print(f"{count} deployments, {await store.size_bytes() / 1e6:.0f} MB\n")
     print("| read | median ms | longest of 15 |\n|---|---|---|")
     print(f"| closing and opening the file | {opened:.0f} | |")
     print(row("the last 1000 of a service, within SQLite", within_sqlite(path, middle.service, end)))
     for name, read in reads.items():
         print(row(name, await timed(read)))
     await store.close()
+    (path.parent / "afdp.yml").write_text(CONFIG)
+    print(row("`afdp serve` until it is ready, 3 times", [await ready(path.parent) for _ in range(3)]))
+
+
+async def ready(folder: Path) -> float:
+    """Milliseconds from the start of the exporter on a folder until it says that it is ready."""
+    flags = [f"--config.file={folder / 'afdp.yml'}", f"--storage.path={folder}", "--web.listen-address=127.0.0.1:0"]
+    command = [sys.executable, "-m", "afdp_exporter", "serve", *flags, "--log.format=json"]
+    begun = perf_counter()
+    server = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        assert server.stderr
+        while (found := re.search(rb"http://[\d.:]+", await server.stderr.readline())) is None:
+            pass
+        async with ClientSession(found[0].decode()) as session:
+            while (await session.get("/-/ready")).status != 200:  # noqa: ASYNC110 - another process gets ready
+                await asyncio.sleep(0.01)
+        return 1000 * (perf_counter() - begun)
+    finally:
+        server.terminate()
+        await server.communicate()
 
 
 def row(name: str, taken: list[float]) -> str:
@@ -170,10 +236,11 @@ def run(measure: Callable[[Path, argparse.Namespace], Coroutine[None, None, None
     parser.add_argument("--deployments", type=int, default=100_000)
     parser.add_argument("--services", type=int, default=50)
     parser.add_argument("--metrics", type=int, default=12)
-    parser.add_argument("--file", type=Path)
+    parser.add_argument("--copies", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(measure(options.file or Path(folder) / "store.db", options))
+        asyncio.run(measure((options.folder or Path(folder)) / DATABASE, options))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,20 @@ def test_who_asks_a_prometheus_alone_loads_nothing(packages: tuple[str, ...], tm
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
+COLLECTED = """
+import gc
+from afdp_exporter import cli
+cli._Commands().get_command(None, "serve")
+print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)
+"""
+
+
+def test_the_garbage_collector_walks_through_nothing_of_the_program() -> None:
+    """It did for a quarter of a second at a time, in which no request was answered."""
+    command = [sys.executable, "-c", COLLECTED]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True True True\n"
+
+
 LOGINS = {"sigv4": ("_aws", "botocore", "aws"), "google_iam": ("_google", "google.auth", "google")}
 
 

@@ -31,6 +31,7 @@ from afdp_exporter.patterns.features.extraction import TROUBLE, Features, Featur
 from afdp_exporter.patterns.mining.candidates import holds
 from afdp_exporter.patterns.mining.statements import COUNTED, number_words
 from afdp_exporter.patterns.models.hurdle import OutcomeMixture, expected_change, risk_estimate
+from afdp_exporter.patterns.models.ridge import single_threaded_blas
 from afdp_exporter.patterns.models.training import Model
 from afdp_exporter.wording.numbers import (
     format_money,
@@ -50,6 +51,7 @@ NOTABLE = 1.5
 """A risk this many times the service's usual one is worth a sentence."""
 
 
+@single_threaded_blas()
 def predict(model: Model, planned: Deployment, context: Context, patterns: Sequence[Pattern] = ()) -> Prediction:
     """What `planned` would do if it started in `context`, averaged over what is not known of it.
 

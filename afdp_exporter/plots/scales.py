@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil, floor, isfinite, log10
+from math import ceil, floor, isfinite, isnan, log10
+
+import numpy as np
 
 from afdp_exporter.wording.times import local
 
@@ -27,6 +29,13 @@ class Scale:
         span = self.high - self.low
         share = (value - self.low) / span if span else 0.5
         return round(self.begin + (self.end - self.begin) * share, 1)
+
+    def positions(self, values: Sequence[float | None]) -> list[float]:
+        """The positions of many values; NaN where one is missing."""
+        span, known = self.high - self.low, np.array(values, dtype=float)
+        share = (known - self.low) / span if span else 0.0 * known + 0.5
+        found: list[float] = np.round(self.begin + (self.end - self.begin) * share, 1).tolist()
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,14 +82,14 @@ def time_ticks(scale: Scale, *, most: int = 5) -> list[Tick]:
     return [Tick(at=scale(mark), label=local(datetime.fromtimestamp(mark, UTC)).strftime(form)) for mark in marks]
 
 
-Point = tuple[float, float | None]
+Point = tuple[float, float]
 
 
 def line(points: Iterable[Point]) -> str:
-    """A line through the points; where one is missing, the line is broken."""
+    """A line through the points; where a point has no number, the line is broken."""
     parts, pen = [], "M"
     for x, y in points:
-        if y is None:
+        if isnan(y):
             pen = "M"
             continue
         parts.append(f"{pen}{x:g} {y:g}")
@@ -88,7 +97,7 @@ def line(points: Iterable[Point]) -> str:
     return "".join(parts)
 
 
-def band(above: Sequence[tuple[float, float]], below: Sequence[tuple[float, float]]) -> str:
+def band(above: Sequence[Point], below: Sequence[Point]) -> str:
     """The area between two lines over the same positions."""
     if not above:
         return ""

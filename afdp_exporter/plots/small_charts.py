@@ -36,10 +36,11 @@ def sparkline(course: Trajectory) -> Sparkline:
     known = [value for value in course.measured if value is not None]
     y = covering([*known, *low, *high], begin=HEIGHT - 2, end=2, headroom=0.0)
     x = Scale(low=0, high=max(len(course.measured) - 1, 1), begin=1, end=WIDTH - 1)
-    after = [x(place) for place, _ in expected]
+    after = x.positions([place for place, _ in expected])
+    places, outlined = zip(*_outline(course), strict=True)
     return Sparkline(
-        measured=line((x(place), None if value is None else y(value)) for place, value in _outline(course)),
-        band=band(list(zip(after, map(y, high), strict=True)), list(zip(after, map(y, low), strict=True))),
+        measured=line(zip(x.positions(places), y.positions(outlined), strict=True)),
+        band=band(list(zip(after, y.positions(high), strict=True)), list(zip(after, y.positions(low), strict=True))),
         deployed=x(first),
     )
 

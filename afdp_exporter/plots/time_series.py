@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isnan, nan
 
 from afdp_exporter.model import Deployment, Shift, Trajectory
-from afdp_exporter.plots.scales import Scale, Tick, band, covering, line, time_ticks, value_ticks
+from afdp_exporter.plots.scales import Point, Scale, Tick, band, covering, line, time_ticks, value_ticks
 from afdp_exporter.wording.metrics import Axis, axis
 from afdp_exporter.wording.times import format_clock
 
@@ -41,7 +42,7 @@ class Plot:
     right: int = _RIGHT
     top: int = _TOP
     bottom: int = _BOTTOM
-    dots: list[tuple[float, float]] = field(default_factory=list)
+    dots: list[Point] = field(default_factory=list)
 
 
 def plot(course: Trajectory, deployment: Deployment, shift: Shift | None = None) -> Plot:
@@ -55,13 +56,14 @@ def plot(course: Trajectory, deployment: Deployment, shift: Shift | None = None)
     y = covering([*known, *low, *high], begin=_BOTTOM, end=_TOP)
     x = Scale(low=instants[0], high=max(instants[-1], instants[0] + step), begin=_LEFT, end=_RIGHT)
     unit = axis(course.metric, max((abs(value) for value in (y.low, y.high)), default=0.0))
-    after = [x(instant) for instant in instants[first:]]
-    points = [(x(at), None if value is None else y(value)) for at, value in zip(instants, course.measured, strict=True)]
+    across = x.positions(instants)
+    after = across[first:]
+    points = list(zip(across, y.positions(course.measured), strict=True))
     return Plot(
         axis=unit,
         measured=line(points),
-        expected=line(zip(after, map(y, course.expected), strict=True)),
-        band=band(list(zip(after, map(y, high), strict=True)), list(zip(after, map(y, low), strict=True))),
+        expected=line(zip(after, y.positions(course.expected), strict=True)),
+        band=band(list(zip(after, y.positions(high), strict=True)), list(zip(after, y.positions(low), strict=True))),
         values=value_ticks(y, factor=unit.factor),
         times=time_ticks(x),
         rollout=_rollout(deployment, x),
@@ -84,11 +86,12 @@ def _mark(instant: datetime | None, word: str, x: Scale) -> Mark | None:
     return Mark(at=at, label=f"{word} {format_clock(instant)}", leftwards=at > 0.75 * _RIGHT)
 
 
-def _alone(points: list[tuple[float, float | None]]) -> list[tuple[float, float]]:
+def _alone(points: list[Point]) -> list[Point]:
     """Points between two gaps, which no line goes through."""
-    padded = [(0.0, None), *points, (0.0, None)]
+    gap = (0.0, nan)
+    padded = [gap, *points, gap]
     return [
         (x, y)
         for (_, before), (x, y), (_, after) in zip(padded, padded[1:], padded[2:], strict=False)
-        if y is not None and before is None and after is None
+        if isnan(before) and isnan(after) and not isnan(y)
     ]

@@ -1,11 +1,14 @@
 """A planned deployment: what is said of it, and on what evidence."""
 
+import sys
 from dataclasses import replace
 from datetime import timedelta
+from types import FrameType
 
 import numpy as np
 import pytest
 from planted_worlds import LATENCY, START, World, world
+from threadpoolctl import ThreadpoolController
 
 from afdp_exporter.model import (
     ChangeType,
@@ -160,3 +163,23 @@ def test_no_cost_is_predicted_far_beyond_what_was_ever_seen() -> None:
     answer = predict(model, planned(dear), dear.cases[-1].context)
     assert answer.cost is not None
     assert answer.cost.per_hour.high <= 3 * 2400
+
+
+def test_a_prediction_wakes_no_threads_for_its_small_matrices(steady: World) -> None:
+    """Threads that wait for each other take ten times the CPU, in the process that answers."""
+    case = steady.cases[60]
+    model = fit(steady.cases[:60], service=case.deployment.service, team=case.deployment.team, now=AFTER)
+    libraries, threads = ThreadpoolController(), list[int]()
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "/patterns/models/" in frame.f_code.co_filename:
+            threads.extend(each["num_threads"] for each in libraries.info() if each["user_api"] == "blas")
+
+    with libraries.limit(limits=2, user_api="blas"):
+        sys.setprofile(count)
+        try:
+            predict(model, case.deployment, case.context)
+        finally:
+            sys.setprofile(None)
+    assert len(threads) > 20
+    assert set(threads[2:]) == {1}

@@ -1,8 +1,11 @@
 """Pictures as positions: everything has its place, nothing is drawn that is not known."""
 
 import re
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from math import isfinite, nan
+from types import FrameType
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -83,7 +86,7 @@ def test_times_are_reported_on_round_hours_or_days(minutes: int, first: str) -> 
 
 
 def test_a_gap_breaks_the_line_and_a_lonely_value_is_a_dot() -> None:
-    assert line([(0, 1.0), (1, None), (2, 2.0), (3, 3.0)]) == "M0 1M2 2L3 3"
+    assert line([(0, 1.0), (1, nan), (2, 2.0), (3, 3.0)]) == "M0 1M2 2L3 3"
     drawn = plot(course([1.0, 2.0, None, 3.0, None], [1.5, 1.5]), deployment())
     assert drawn.measured.count("M") == 2
     assert len(drawn.dots) == 1
@@ -100,6 +103,35 @@ def test_the_expected_course_begins_at_the_deployment_and_marks_are_where_they_h
     assert (drawn.onset.label, drawn.recovered.label) == ("onset 12:10 UTC", "back 12:40 UTC")
     innocent = plot(course([1.0] * 120, [1.0] * 60), deployment(), moved("m", 10, verdict=Attribution.NO_EFFECT))
     assert innocent.onset is None
+
+
+@given(low=FIGURES, high=FIGURES, values=st.lists(st.one_of(st.none(), FIGURES), min_size=1, max_size=20))
+def test_many_positions_are_those_of_each_value(low: float, high: float, values: list[float | None]) -> None:
+    scale = covering([low, high], begin=188, end=24)
+    one_by_one = [nan if value is None else scale(value) for value in values]
+    assert scale.positions(values) == pytest.approx(one_by_one, abs=0.1001, rel=1e-12, nan_ok=True)
+
+
+def test_drawing_calls_no_function_for_each_point() -> None:
+    """A story draws twelve courses of hundreds of points each."""
+    few, many = (calls_of(lambda n=n: plot(course([1.0] * n, [1.0] * n), deployment())) for n in (100, 1000))
+    assert many < few + 50
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many of our functions it calls."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and "afdp_exporter" in frame.f_code.co_filename and "<" not in frame.f_code.co_name
+
+    sys.setprofile(count)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return calls
 
 
 @given(

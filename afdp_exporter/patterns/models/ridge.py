@@ -5,8 +5,8 @@ with a weak hyperprior, so that a group without effect shrinks to zero and few e
 intervals are conformal, from leave-one-out errors, and valid from three examples on.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,7 +197,8 @@ def _order_statistics(ordered: Floats, shares: Floats) -> Floats:
 _LIBRARIES = ThreadpoolController()
 
 
-def single_threaded_blas() -> AbstractContextManager[object]:
-    """While it lasts, the process's linear algebra runs on the calling thread alone."""
-    limit: AbstractContextManager[object] = _LIBRARIES.limit(limits=1, user_api="blas")
-    return limit
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """While it lasts, the process's linear algebra runs on the calling thread alone; decorates a function, too."""
+    with _LIBRARIES.limit(limits=1, user_api="blas"):
+        yield
