@@ -21,6 +21,9 @@ from afdp_exporter.errors import CallFailed, SecretUnreadable
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers, is_link_local
 from afdp_exporter.settings import STRICT, Duration
 
+RESTS = 15.0
+"""Seconds for which a connection is kept after a call: less than servers and proxies on the way keep theirs."""
+
 _CHUNK = 65_536
 _ERROR_BYTES = 65_536  # of an answer that only reports an error
 _BUSY = {
@@ -72,8 +75,21 @@ class Answer:
         return max(float(number[0]) - sent, 1.0) if number and sent is not None else None
 
 
+class _Pool:
+    """The connections that were opened with one TLS context (None: without), and how many calls are under way."""
+
+    def __init__(self, session: aiohttp.ClientSession, context: ssl.SSLContext | None) -> None:
+        self.session = session
+        self.context = context
+        self.calls = 0
+        self.used_at = asyncio.get_running_loop().time()
+
+
 class Client:
-    """Calls to one server; connections are kept as long as calls are under way, and files are read anew after that."""
+    """Calls to one server. Connections are kept while calls are under way, and for `rest` seconds after the last.
+
+    A file of the TLS settings that has changed counts from the next call on.
+    """
 
     def __init__(
         self,
@@ -82,20 +98,27 @@ class Client:
         connections: int = 4,
         trust_env: bool = False,
         allow_link_local: bool = False,
+        rest: float = 0.0,
     ) -> None:
         self._tls = tls or TLSConfig()
         self._allow_link_local = allow_link_local
         self._connections = connections
         self._trust_env = trust_env  # proxies and passwords of the environment
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
-        self._users = 0
+        self._rest = rest
+        self._pool: _Pool | None = None
+        self._resting: asyncio.Task[None] | None = None
+        self._keepers = 0
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator["Client"]:
         """Keep the connections open meanwhile."""
-        async with self._opened():
+        self._keepers += 1
+        try:
             yield self
+        finally:
+            self._keepers -= 1
+            if self._pool is not None:
+                await self._release(self._pool)
 
     async def call(
         self,
@@ -116,7 +139,7 @@ class Client:
         try:
             async with (
                 asyncio.timeout(seconds),
-                self._opened() as session,
+                self._opened(url) as session,
                 session.request(
                     method,
                     url,
@@ -134,33 +157,64 @@ class Client:
             raise _explained(error) from None
 
     @asynccontextmanager
-    async def _opened(self) -> AsyncIterator[aiohttp.ClientSession]:
-        self._users += 1
+    async def _opened(self, url: str) -> AsyncIterator[aiohttp.ClientSession]:
+        pool = await self._open(url)
+        pool.calls += 1
         try:
-            try:
-                session = await self._open()
-            except SecretUnreadable as error:
-                raise CallFailed("tls", str(error)) from None
-            yield session
+            yield pool.session
         finally:
-            self._users -= 1
-            if not self._users and self._session is not None:
-                session, self._session = self._session, None
-                await session.close()
+            pool.calls -= 1
+            await self._release(pool)
 
-    async def _open(self) -> aiohttp.ClientSession:
-        async with self._opening:
-            if self._session is None:
-                context = await asyncio.to_thread(self._tls.context)  # reads files
-                opened = None if self._allow_link_local else _socket
-                connector = aiohttp.TCPConnector(ssl=context, limit=self._connections, socket_factory=opened)
-                self._session = aiohttp.ClientSession(
-                    connector=connector,
-                    auto_decompress=False,
-                    trust_env=self._trust_env,
-                    timeout=aiohttp.ClientTimeout(),
-                )
-            return self._session
+    async def _open(self, url: str) -> _Pool:
+        """The connections that are there, or new ones where the files of the TLS settings have changed."""
+        context = await self._context() if url.startswith("https:") else None
+        before = self._pool
+        if before is not None and before.context is context:
+            return before
+        connector = aiohttp.TCPConnector(
+            ssl=True if context is None else context,
+            limit=self._connections,
+            socket_factory=None if self._allow_link_local else _socket,
+        )
+        session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, trust_env=self._trust_env, timeout=aiohttp.ClientTimeout()
+        )
+        pool = self._pool = _Pool(session, context)
+        if self._rest:
+            self._resting = asyncio.create_task(self._close_rested(pool))
+        elif before is not None:
+            await self._release(before)
+        return pool
+
+    async def _context(self) -> ssl.SSLContext:
+        try:
+            return await asyncio.to_thread(self._tls.context)  # reads files
+        except SecretUnreadable as error:
+            raise CallFailed("tls", str(error)) from None
+
+    async def _release(self, pool: _Pool) -> None:
+        """Close connections that nobody uses, unless they are to be kept or rest."""
+        pool.used_at = asyncio.get_running_loop().time()
+        is_kept = pool is self._pool and self._keepers
+        if not self._rest and not pool.calls and not is_kept:
+            await self._close(pool)
+
+    async def _close_rested(self, pool: _Pool) -> None:
+        """Close connections that were not used for as long as they rest, or at the end of the program."""
+        left = self._rest
+        try:
+            while left > 0.0:
+                await asyncio.sleep(left)
+                rested = asyncio.get_running_loop().time() - pool.used_at
+                left = self._rest if pool.calls else self._rest - rested
+        finally:
+            await self._close(pool)
+
+    async def _close(self, pool: _Pool) -> None:
+        if self._pool is pool:
+            self._pool = None
+        await pool.session.close()
 
 
 class _LinkLocal(OSError):

@@ -67,7 +67,7 @@ class _Wrapping:
         """As the source."""
         await self._source.reach()
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
         """As the source."""
         return await self._source.freshness(asked, window, step)
 
@@ -87,9 +87,9 @@ class Breaker(_Wrapping):
         self._probed = float("-inf")  # when it last was asked whether it does
         self._probing = asyncio.Lock()
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
         """As the source; unknown while it is away."""
-        return None if self._away is not None else await super().freshness(asked, window, step)
+        return [None] * len(asked) if self._away is not None else await super().freshness(asked, window, step)
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`; without asking while the source is away."""
@@ -269,9 +269,9 @@ class PacedSource(_Wrapping):
         """One: what is remembered is a query's."""
         return 1
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - as the source
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:  # noqa: ARG002 - as the source
         """Unknown: in the past no sample is on its way."""
-        return None
+        return [None] * len(asked)
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`. It is unavailable only when the source was away for as long as patience allows."""

@@ -55,10 +55,14 @@ def made_up(port: int) -> None:
             return web.json_response({"status": "success", "data": {"resultType": "vector", "result": []}})
         start, end, step = (float(given[name][0]) for name in ("start", "end", "step"))
         points = [start + step * number for number in range(int((end - start) / step) + 1)]
-        stamp = query.startswith("max(timestamp")
-        values = [[at, str(at if stamp else _value(query, at))] for at in points]
-        found = {"metric": {"service": "s"}, "values": values}
-        content = {"status": "success", "data": {"resultType": "matrix", "result": [found]}}
+        if "timestamp(" in query:
+            places = range(max(query.count("label_replace("), 1))
+            found = [
+                {"metric": {"afdp_place": str(place)}, "values": [[at, str(at)] for at in points]} for place in places
+            ]
+        else:
+            found = [{"metric": {"service": "s"}, "values": [[at, str(_value(query, at))] for at in points]}]
+        content = {"status": "success", "data": {"resultType": "matrix", "result": found}}
         return web.Response(body=orjson.dumps(content), content_type="application/json")
 
     app = web.Application()

@@ -113,6 +113,26 @@ async def test_calls_at_once_share_connections_and_leave_none_behind(serve: Serv
     assert len(peers) == 2
 
 
+async def test_a_connection_rests_between_calls_and_is_closed_after_that(serve: Serve) -> None:
+    peers, closed = list[object](), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.append(request.transport.get_extra_info("peername"))
+        request.task.add_done_callback(lambda _: closed.set())
+        return web.Response()
+
+    client, url = Client(rest=0.2), await serve(answer)
+    for _ in range(3):
+        await get(url, client)
+    assert len(peers) == 3
+    assert len(set(peers)) == 1
+    async with asyncio.timeout(10):
+        await closed.wait()
+    await get(url, client)
+    assert len(set(peers)) == 2
+
+
 @pytest.mark.parametrize("url", ["localhost:9090", "ftp://localhost", "http://", "http://[::1", ""])
 async def test_what_is_no_address_is_an_error_of_its_own(url: str) -> None:
     with pytest.raises(CallFailed) as failed:

@@ -101,8 +101,11 @@ class Source(Protocol):
         """
         ...
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
-        """On how new samples the answer to a query rests; None where it repeats none, or where that cannot be known."""
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
+        """On how new samples the answer to each query rests; None where it repeats none, or that cannot be known.
+
+        All have the same `answered_at`.
+        """
         ...
 
     async def reach(self) -> None:
@@ -113,9 +116,9 @@ class Source(Protocol):
 class RepeatsNothing:
     """A source that never answers with an older sample where there is no newer one yet."""
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:  # noqa: ARG002 - for others
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:  # noqa: ARG002 - for others
         """As `Source.freshness`: it repeats none."""
-        return None
+        return [None] * len(asked)
 
 
 def values_of(deployment: Deployment) -> dict[str, str]:

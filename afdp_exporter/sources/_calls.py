@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from afdp_exporter.errors import CallFailed, SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
-from afdp_exporter.http_client import Answer, Client, tried
+from afdp_exporter.http_client import RESTS, Answer, Client, tried
 from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.logins import Login, called
 from afdp_exporter.sources import Fetched
@@ -98,7 +98,7 @@ class Calls:
         login: Login | None = None,
         heed: Callable[[Answer], Answer] = _as_it_comes,
     ) -> None:
-        self.client = Client(tls, connections=concurrency + 1)  # one for `reach`
+        self.client = Client(tls, connections=concurrency + 1, rest=RESTS)  # one for `reach`
         self.budget = budget
         self._seconds, self._most = seconds, most
         self._words, self._login, self._heed = words, login, heed

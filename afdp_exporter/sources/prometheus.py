@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from http import HTTPStatus
+from itertools import chain
 from typing import Annotated, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
@@ -17,7 +18,7 @@ from prometheus_api_client import PrometheusConnect
 from pydantic import Field
 
 from afdp_exporter.errors import CallFailed, SecretUnreadable, SourceError, SourceRefused, SourceUnavailable
-from afdp_exporter.http_client import Answer, Client, tried
+from afdp_exporter.http_client import RESTS, Answer, Client, tried
 from afdp_exporter.http_config import Address, Authorization, BasicAuth, Header, TLSConfig, headers
 from afdp_exporter.logins import Login, called
 from afdp_exporter.logins.azuread import AzureAD
@@ -37,6 +38,8 @@ _LONGEST_LOOKBACK = 3600.0  # seconds for which a server repeats a sample, at mo
 _FRESH = timedelta(minutes=45)  # at the end of a window, of which time stamps are asked for: each costs Prometheus
 _FRESH_POINTS = 240  # two milliseconds in releases before 2.45, a hundred times what a value costs
 _SELECTORS = 4  # of a query, whose time stamps are asked for
+_TOGETHER = 12  # selectors of which one question asks
+_PLACE = "afdp_place"  # the label that tells their answers apart
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _LOGINS = ("basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam")
@@ -96,22 +99,42 @@ class Prometheus(SpeaksPromQL):
         """
         return list(await asyncio.gather(*(self._fetched(each.text, window, step) for each in asked)))
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
-        """As `Source.freshness`: by the time stamps of the query's own selectors; the newest of them counts."""
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
+        """As `Source.freshness`: by the time stamps of each query's own selectors; the newest of them counts."""
         try:
             points = grid(window, step)[-min(math.ceil(_FRESH / step), _FRESH_POINTS) :]
-            newest, answered_at = np.full(len(points), np.nan), None
-            for selector in selectors(asked.text)[:_SELECTORS]:
-                answer = await self._in_turn(f"max(timestamp({selector}))", points, step.total_seconds())
-                for series in _series([_body(answer)], points, step.total_seconds()):
-                    newest = np.fmax(newest, series.values)
-                answered_at = answer.date
+        except SourceError:
+            return [None] * len(asked)  # whoever asks for the values themselves is informed why
+        wanted = [selectors(each.text)[:_SELECTORS] for each in asked]
+        each = list(dict.fromkeys(chain.from_iterable(wanted)))
+        most = 1 if self._is_azures else _TOGETHER
+        parts = [each[first : first + most] for first in range(0, len(each), most)]
+        found = await asyncio.gather(*(self._newest(part, points, step.total_seconds()) for part in parts))
+        newest = {selector: stamps for part, _ in found for selector, stamps in part.items()}
+        answered_at = max((at for _, at in found if at is not None), default=None)
+        return [_freshness([newest[selector] for selector in own], points, answered_at) for own in wanted]
+
+    async def _newest(
+        self, asked: Sequence[str], points: Floats, step: float
+    ) -> tuple[dict[str, Floats | None], datetime | None]:
+        """The time stamp of each selector's newest sample (n,), and when the server answered by its own clock.
+
+        None stands for what is not known; where several are refused together, each is asked for by itself.
+        """
+        try:
+            answer = await self._answered(_time_stamps(asked), points, step)
+            series = _series([_body(answer)], points, step)
         except (CallFailed, SourceError):
-            return None  # whoever asks for the values themselves is informed why
-        behind = points - newest
-        if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():
-            newest = np.full(len(points), np.nan)  # these are no time stamps: the server does not know the function
-        return None if answered_at is None and np.isnan(newest).all() else Freshness(points, newest, answered_at)
+            if len(asked) == 1:
+                return {asked[0]: None}, None
+            alone = await asyncio.gather(*(self._newest([each], points, step) for each in asked))
+            at = max((at for _, at in alone if at is not None), default=None)
+            return {selector: stamps for part, _ in alone for selector, stamps in part.items()}, at
+        found = dict[str, Floats | None]()
+        for number, selector in enumerate(asked):
+            own = (each.values for each in series if len(asked) == 1 or each.labels.get(_PLACE) == str(number))
+            found[selector] = reduce(np.fmax, own, np.full(len(points), np.nan))
+        return found, answer.date
 
     async def reach(self) -> None:
         """As `Source.reach`."""
@@ -127,8 +150,7 @@ class Prometheus(SpeaksPromQL):
         try:
             points = grid(window, step)
             pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
-            async with self._client.kept():
-                bodies = [await self._ask(query, piece, step.total_seconds()) for piece in pieces]
+            bodies = [await self._ask(query, piece, step.total_seconds()) for piece in pieces]
             found = await asyncio.to_thread(_series, bodies, points, step.total_seconds())
             advice = self._advice(query)
             return [replace(each, notes=each.notes + advice) for each in found] if advice else found
@@ -140,8 +162,11 @@ class Prometheus(SpeaksPromQL):
             return kind(error.reason, "; ".join([f"{self.url}: {error}", *advice]))
 
     async def _ask(self, query: str, points: Floats, step: float) -> bytes:
+        return _body(await self._answered(query, points, step))
+
+    async def _answered(self, query: str, points: Floats, step: float) -> Answer:
         """One answer, after a few tries where another try may help."""
-        return _body(await tried(lambda: self._in_turn(query, points, step), tries=_TRIES, again=_is_overloaded))
+        return await tried(lambda: self._in_turn(query, points, step), tries=_TRIES, again=_is_overloaded)
 
     async def _in_turn(self, query: str, points: Floats, step: float) -> Answer:
         """The answer to one call, once as many may be under way."""
@@ -210,6 +235,7 @@ class Prometheus(SpeaksPromQL):
             self.tls_config,
             connections=self.concurrency + 1,  # one for `reach`
             allow_link_local=self.allow_link_local,
+            rest=RESTS,
         )
 
 
@@ -242,6 +268,26 @@ def _question(
     client = PrometheusConnect(url, session=question, method="POST")
     client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
     return question.url, question.form
+
+
+def _time_stamps(asked: Sequence[str]) -> str:
+    """The query for the newest sample of each selector; of several each is marked by its place."""
+    stamps = [f"max(timestamp({selector}))" for selector in asked]
+    if len(stamps) == 1:
+        return stamps[0]
+    return " or ".join(f'label_replace({each}, "{_PLACE}", "{place}", "", "")' for place, each in enumerate(stamps))
+
+
+def _freshness(stamps: Sequence[Floats | None], points: Floats, answered_at: datetime | None) -> Freshness | None:
+    """That of a query with these selectors; None where it is not known of each of them."""
+    known = [each for each in stamps if each is not None]
+    if len(known) < len(stamps):
+        return None
+    newest = reduce(np.fmax, known, np.full(len(points), np.nan))
+    behind = points - newest
+    if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():
+        newest = np.full(len(points), np.nan)  # these are no time stamps: the server does not know the function
+    return None if answered_at is None and np.isnan(newest).all() else Freshness(points, newest, answered_at)
 
 
 def _is_overloaded(answer: Answer) -> bool:

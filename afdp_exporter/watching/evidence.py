@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -247,20 +248,24 @@ class _Fetch:
         window, values = Window(start=start, end=self.window.end + LARGEST_SKEW), values_of(self.deployment)
         clock = asyncio.get_running_loop().time
         began = clock()
+        asked: dict[str, list[tuple[str, Bound]]] = {}
+        for metric in metrics:
+            name, source = self.watched.source_of(metric)
+            with suppress(SourceRefused):  # whoever asks for the values themselves is informed why
+                asked.setdefault(name, []).append((metric.name, source.prepare(metric.query).bind(values)))
 
-        async def one(metric: Metric) -> Freshness | None:
-            source = self.watched.source_of(metric)[1]
-            try:
-                asked = source.prepare(metric.query).bind(values)
-            except SourceRefused:
-                return None  # whoever asks for the values themselves is informed why
-            known = await source.freshness(asked, window, self.watched.settings.step)
-            if known is None or known.answered_at is None:
-                return known
-            return replace(known, answered_at=known.answered_at - timedelta(seconds=clock() - began))
+        async def of_source(name: str, queries: Sequence[tuple[str, Bound]]) -> dict[str, Freshness]:
+            bound = [query for _, query in queries]
+            answers = await self.watched.sources[name].freshness(bound, window, self.watched.settings.step)
+            passed = timedelta(seconds=clock() - began)
+            return {
+                metric: known if known.answered_at is None else replace(known, answered_at=known.answered_at - passed)
+                for (metric, _), known in zip(queries, answers, strict=True)
+                if known is not None
+            }
 
-        found = await asyncio.gather(*map(one, metrics))
-        return {metric.name: known for metric, known in zip(metrics, found, strict=True) if known is not None}
+        found = await asyncio.gather(*(of_source(name, queries) for name, queries in asked.items()))
+        return {metric: known for each in found for metric, known in each.items()}
 
     def skew(self, known: Mapping[str, Freshness]) -> timedelta:
         """By how much the clocks of the sources are ahead of ours: the largest, as far as it can be one of a clock."""

@@ -80,12 +80,12 @@ class Metrics:
         unavailable = await self._answers()
         return [unavailable or self._series(each, window, step) for each in asked]
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
         if await self._answers() is not None or not self.is_honest:
-            return None
+            return [None] * len(asked)
         times = _grid(window, step)
         answered = START + timedelta(seconds=self.truth.conditions.clock())
-        return Freshness(times=times, newest=self.truth.newest(times), answered_at=answered)
+        return [Freshness(times=times, newest=self.truth.newest(times), answered_at=answered)] * len(asked)
 
     async def reach(self) -> None:
         """As the port has it."""

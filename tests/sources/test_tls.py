@@ -123,6 +123,19 @@ async def test_files_are_read_once_until_they_change_and_a_changed_one_counts_fr
     assert settings.context() is not first
 
 
+async def test_a_connection_that_rests_is_not_used_once_a_file_has_changed(
+    serve: Serve, authority: Authority, stranger: Authority
+) -> None:
+    url = await serve(answer, authority.server("127.0.0.1"))
+    source = build("sources", "prometheus", {"url": url, "tls_config": {"ca_file": str(authority.ca_file)}}, "")
+    window = Window(start=START, end=START)
+    assert len(await ask(source, "up", {}, window, timedelta(seconds=60))) == 1
+    stranger.ca.cert_pem.write_to_path(authority.folder / "next.pem")
+    (authority.folder / "next.pem").replace(authority.ca_file)
+    with pytest.raises(SourceUnavailable, match="no trusted connection"):
+        await ask(source, "up", {}, window, timedelta(seconds=60))
+
+
 async def test_a_certificate_that_is_broken_is_an_error_of_its_own(serve: Serve, authority: Authority) -> None:
     url = await serve(answer, authority.server("127.0.0.1"))
     broken = authority.folder / "broken.pem"

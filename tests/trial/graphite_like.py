@@ -104,9 +104,9 @@ class GraphiteLike:
                     found.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return found
 
-    async def freshness(self, asked: Bound, window: Window, step: timedelta) -> Freshness | None:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
         """As `Source.freshness`."""
-        return None
+        return [None] * len(asked)
 
     async def reach(self) -> None:
         """As `Source.reach`."""

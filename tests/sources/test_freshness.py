@@ -1,0 +1,120 @@
+"""On how new samples an answer rests: asked once for all metrics of a check, and never less honest for that."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+from aiohttp import web
+
+from afdp_exporter.model import Series, Window
+from afdp_exporter.settings import build
+from afdp_exporter.sources import Bound, Freshness, Source
+from loopback import Serve, matrix
+from real_parts.servers import Prometheus
+
+STEP = timedelta(seconds=15)
+END = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=30)
+WINDOW = Window(start=END - timedelta(minutes=15), end=END)
+QUERIES = (
+    "latency_seconds",
+    'sum(rate(errors_total{code="500"}[1m])) / sum(rate(requests_total[1m]))',
+    "nowhere",
+    "3600 * requests_total",
+    "vector(1)",
+)
+
+pytestmark = pytest.mark.usefixtures("no_waits")
+
+
+def every(seconds: int, until: timedelta) -> np.ndarray:
+    """Times from an hour before the end on."""
+    return END.timestamp() + np.arange(-3600, until.total_seconds() + 1, seconds)
+
+
+def bound(source: Source, *queries: str) -> list[Bound]:
+    return [source.prepare(each).bind({}) for each in queries]
+
+
+def stamps(known: Freshness | None) -> list[float] | None:
+    return None if known is None else np.nan_to_num(known.newest, nan=-1.0).tolist()
+
+
+async def test_what_is_asked_together_is_what_is_asked_alone(prometheus: Prometheus) -> None:
+    late = timedelta(minutes=-4)
+    written = (("latency_seconds", 60, late), ("errors_total", 15, timedelta(0)), ("requests_total", 30, late))
+    prometheus.remote_write(
+        Series(metric=name, labels={"code": "500"}, times=times, values=np.ones(len(times)))
+        for name, seconds, until in written
+        for times in [every(seconds, until)]
+    )
+    source = build("sources", "prometheus", {"url": prometheus.url}, "")
+    together = await source.freshness(bound(source, *QUERIES), WINDOW, STEP)
+    alone = [(await source.freshness(bound(source, each), WINDOW, STEP))[0] for each in QUERIES]
+    assert [stamps(each) for each in together[:4]] == [stamps(each) for each in alone[:4]]
+    assert together[0] is not None
+    assert together[0].newest[-1] == END.timestamp() - 240
+    assert together[1] is not None
+    assert together[1].newest[-1] == END.timestamp()  # the newer of its selectors
+
+
+class Counting:
+    """A server that counts what it is asked, and refuses what it does not know."""
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.asked = list[str]()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        query = str(form["query"])
+        self.asked.append(query)
+        if self.refused in query:
+            error = {"status": "error", "errorType": "bad_data", "error": "unknown function"}
+            return web.json_response(error, status=400)
+        times = np.arange(float(str(form["start"])), float(str(form["end"])) + 1, 15.0)
+        values = [[at, str(at)] for at in times]
+        places = range(max(query.count("label_replace("), 1))
+        return web.json_response(matrix(*({"metric": {"afdp_place": str(each)}, "values": values} for each in places)))
+
+
+async def test_one_question_is_asked_for_all_metrics_of_a_check(serve: Serve) -> None:
+    server = Counting(refused="nothing at all")
+    source = build("sources", "prometheus", {"url": await serve(server.answer)}, "")
+    found = await source.freshness(bound(source, "a", "b / a", "sum(rate(c[1m]))"), WINDOW, STEP)
+    (asked,) = server.asked
+    assert [asked.count(f"timestamp({each})") for each in "abc"] == [1, 1, 1]
+    assert all(each is not None and not np.isnan(each.newest).any() for each in found)
+
+
+async def test_one_selector_that_is_refused_leaves_the_others_known(serve: Serve) -> None:
+    server = Counting(refused="timestamp(b)")
+    source = build("sources", "prometheus", {"url": await serve(server.answer)}, "")
+    known, unknown, both = await source.freshness(bound(source, "a", "b", "a / b"), WINDOW, STEP)
+    assert known is not None
+    assert (unknown, both) == (None, None)
+    assert len(server.asked) == 3
+
+
+async def test_a_server_that_lacks_the_function_to_tell_answers_apart_is_asked_for_each(serve: Serve) -> None:
+    server = Counting(refused="label_replace")
+    source = build("sources", "prometheus", {"url": await serve(server.answer)}, "")
+    found = await source.freshness(bound(source, "a", "b"), WINDOW, STEP)
+    assert all(each is not None and not np.isnan(each.newest).any() for each in found)
+    assert len(server.asked) == 3
+
+
+async def test_a_check_opens_no_more_connections_than_it_has_questions_at_once(serve: Serve) -> None:
+    peers, server = set[object](), Counting(refused="nothing at all")
+
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        peers.add(request.transport.get_extra_info("peername"))
+        return await server.answer(request)
+
+    source = build("sources", "prometheus", {"url": await serve(answer), "concurrency": 2}, "")
+    for _ in range(3):
+        await source.freshness(bound(source, "a", "b"), WINDOW, STEP)
+        await asyncio.gather(*(source.fetch(bound(source, each), WINDOW, STEP) for each in "abc"))
+    assert len(server.asked) == 12
+    assert len(peers) == 2
