@@ -10,7 +10,7 @@ a failure reported days later, is an outage's: none of them changes it. What fai
 import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,7 +181,7 @@ def _value(deployment: Deployment | None, entry: Any) -> Any:  # noqa: ANN401 - 
 
 def _order(announcement: Announcement) -> tuple[datetime, int, str, str]:
     rank = -1 if announcement.status is None else _ORDER.index(announcement.status)
-    return announcement.at or _UNTIMED, rank, announcement.event, repr(asdict(announcement))
+    return announcement.at or _UNTIMED, rank, announcement.event, repr(announcement)
 
 
 def _followed(announced: Sequence[Announcement]) -> tuple[_Progress, list[Announcement]]:

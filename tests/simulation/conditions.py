@@ -2,7 +2,7 @@
 
 import random
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -74,13 +74,17 @@ class Conditions:
         ends = {*(each.begin for each in self.episodes), *(each.end for each in self.episodes)}
         self._edges = [0.0, *sorted(ends), float("inf")]
 
-    def now(self, fault: Fault) -> Episode | None:
-        """The episode of a fault that goes on."""
+    def active(self) -> Mapping[Fault, Episode]:
+        """What goes on."""
         at = self.clock()
         if at >= self._changes_at:
             self._changes_at = self._edges[bisect_right(self._edges, at)]
             self._active = {each.fault: each for each in reversed(self.episodes) if each.begin <= at < each.end}
-        return self._active.get(fault)
+        return self._active
+
+    def now(self, fault: Fault) -> Episode | None:
+        """The episode of a fault that goes on."""
+        return self.active().get(fault)
 
     def quiet_since(self, begin: float) -> bool:
         """Whether nothing has been wrong since then."""

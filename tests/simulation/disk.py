@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 
 from afdp_exporter.model import Deployment, Impact, Look
 from afdp_exporter.store import Store
@@ -74,7 +75,7 @@ class MemoryDisk(Disk):
         return self._data.impacts
 
     def looks(self) -> Iterable[Look]:
-        return self._data.looks.values()
+        return chain.from_iterable(known.values() for known in self._data.looks.values())
 
     def open_jobs(self) -> list[tuple[str, str]]:
         return list(self._data.jobs)

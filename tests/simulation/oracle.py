@@ -1,9 +1,10 @@
 """What must hold at every step, held against what a run does: it sees each operation as it reaches the disk."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState, Notification, Outcome, Status
@@ -84,11 +85,11 @@ class Oracle:
     ) -> None:
         """An operation is on disk."""
         if self.found is None:
-            self.recent.append((self.conditions.clock(), process.number, f"{port}.{operation}", arguments, answer))
-        watch = getattr(self, f"_{port}_{operation}", None)
+            self.recent.append((self.conditions.clock(), process.number, port, operation, arguments, answer))
+        watch = _watcher(port, operation)
         if watch is not None:
             args, words = arguments
-            watch(process, before, answer, *args, **words)
+            watch(self, process, before, answer, *args, **words)
 
     def acknowledged(self, deployment_id: str, status: Status) -> None:
         """A sender was answered."""
@@ -177,9 +178,11 @@ class Oracle:
         if known not in {None, *_BEGUN} and after.status in _BEGUN:
             self.breaks(f"{after.id} was {known} and is {after.status} again")
         self.changed[after.id] = self.conditions.clock()
-        looks = [look for look in self.disk.looks() if look.deployment_id == after.id]
-        due = {check_key(look): look.due_at for look in looks}
-        for key in [key for key in self.holds if key[0] == CHECK and key[1].startswith(f"{after.id}/")]:
+        held = [key for key in self.holds if key[0] == CHECK and key[1].startswith(f"{after.id}/")]
+        if not held:
+            return
+        due = {check_key(look): look.due_at for look in self.disk.looks() if look.deployment_id == after.id}
+        for key in held:
             if due.get(key[1]) != self.holds[key].due_at:
                 del self.holds[key]  # it was planned anew, and is another look
 
@@ -230,19 +233,21 @@ class Oracle:
             self.breaks(f"the look of {look.deployment_id} was answered {late} late, and nothing was wrong")
 
     def _looks_backlog(self, process: "Process", before: Any, answer: Any, now: datetime) -> None:
-        if answer.count != self.disk.overdue(now):
-            self.breaks(f"{answer.count} looks are said to be overdue, and {self.disk.overdue(now)} are")
+        overdue = self.disk.overdue(now)
+        if answer.count != overdue:
+            self.breaks(f"{answer.count} looks are said to be overdue, and {overdue} are")
 
     # notices
 
-    def heard(self, receiver: str, notice: Notification, shown: object) -> None:
-        """A notice has arrived."""
+    def heard(self, process: "Process", receiver: str, notice: Notification, shown: object) -> None:
+        """A notice of a process has arrived."""
         self.notices += 1
         key, stored = (receiver, notice.deployment.id), self.disk.deployments().get(notice.deployment.id)
         if stored is None:
             self.breaks(f"{receiver} heard of {notice.deployment.id}, which is not stored")
         held = self.holds.get((NOTICE, f"{receiver}/{notice.deployment.id}"))
-        if self.settled.get(key) == shown and held is not None:
+        is_sender = held is not None and held.owner == process.state.runner._owner  # else it stood still on its way
+        if self.settled.get(key) == shown and is_sender:
             self.breaks(f"{receiver} heard twice of {notice.deployment.id}, and the first time was kept")
         self.shown[key] = shown
         self.refused.discard(key)
@@ -279,3 +284,9 @@ class Oracle:
             key = (receiver, deployment_id)
             if self.shown.get(key) != shown and key not in self.refused:
                 self.breaks(f"{receiver} does not know the latest of {deployment_id}: {self.shown.get(key)}, {shown}")
+
+
+@cache
+def _watcher(port: str, operation: str) -> Callable[..., None] | None:
+    """What the oracle has to say of an operation."""
+    return getattr(Oracle, f"_{port}_{operation}", None)

@@ -54,8 +54,9 @@ class Truth:
         late = self.conditions.now(Fault.SOURCE_LATE)
         known = now - 900.0 * late.size if late is not None else now
         found = np.minimum(times, known) // 60.0 * 60.0
+        first, last = found[0] - START.timestamp(), found[-1] - START.timestamp()
         for each in self.conditions.episodes:
-            if each.fault is Fault.SAMPLES_MISSING:
+            if each.fault is Fault.SAMPLES_MISSING and each.begin <= last and each.end > first:
                 begin, end = START.timestamp() + each.begin, START.timestamp() + each.end
                 found = np.where((found >= begin) & (found < end), begin // 60.0 * 60.0, found)
         return np.where(times - found > _LOOKBACK, np.nan, found)

@@ -62,8 +62,8 @@ class Port:
         self._name = name
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        async def call(*args: Any, **words: Any) -> Any:
-            return await do(self._process, self._name, operation, args, words)
+        def call(*args: Any, **words: Any) -> Coroutine[Any, Any, Any]:
+            return do(self._process, self._name, operation, args, words)
 
         setattr(self, operation, call)
         return call
@@ -108,15 +108,15 @@ async def do(process: "Process", port: str, operation: str, args: Sequence[Any],
     def commit() -> Any:
         return process.committed(port, operation, args, words)
 
-    try:
-        latency = _latency(process)
-        if latency is not None:
+    latency = _latency(process)
+    if latency is not None:
+        try:
             await asyncio.sleep(latency)
             await process.gate()
-    except asyncio.CancelledError:
-        if writes and process.lives and chance.random() < 0.5:
-            commit()  # what was handed over is written, even where nobody waits for it any more
-        raise
+        except asyncio.CancelledError:
+            if writes and process.lives and chance.random() < 0.5:
+                commit()  # what was handed over is written, even where nobody waits for it any more
+            raise
     refusal = _refusal(process, writes)
     is_late = refusal is not None and writes and _is_flaky(process) and chance.random() < 0.4
     if refusal is not None and not is_late:
@@ -149,10 +149,12 @@ def _is_flaky(process: "Process") -> bool:
 
 
 def _refusal(process: "Process", writes: bool) -> StoreError | None:
-    conditions = process.conditions
-    if conditions.now(Fault.STORE_AWAY) is not None:
+    active = process.conditions.active()
+    if not active:
+        return None
+    if Fault.STORE_AWAY in active:
         return StoreError("the store cannot do its work: disk I/O error")
-    if writes and conditions.now(Fault.STORE_FULL) is not None:
+    if writes and Fault.STORE_FULL in active:
         return StoreFull("no space is left for the store; what was accepted before is kept")
     if _is_flaky(process) and process.chance.random() < 0.2:
         return StoreError("the store cannot do its work: disk I/O error")

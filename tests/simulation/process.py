@@ -44,7 +44,7 @@ class Process:
     builders: "Builders"
     config: Config = field(default_factory=lambda: Config(sources={}))
     lives: bool = True
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    tasks: dict[asyncio.Task[Any], None] = field(default_factory=dict)  # in the order in which they began
     under_way: dict[tuple[str, str, datetime], int] = field(default_factory=dict)
     steps_to_live: int | None = None
     began: float = 0.0
@@ -61,9 +61,8 @@ class Process:
 
     def clock(self) -> datetime:
         """The wall clock of its machine, which may be wrong."""
-        wrong = self.conditions.now(Fault.CLOCK)
-        ahead = 2 * HOURS * (wrong.size - 0.5) if wrong is not None else timedelta(0)
-        return START + timedelta(seconds=self.conditions.clock()) + ahead * self.builders.clock_error
+        now, wrong = START + timedelta(seconds=self.conditions.clock()), self.conditions.now(Fault.CLOCK)
+        return now if wrong is None else now + 2 * HOURS * (wrong.size - 0.5) * self.builders.clock_error
 
     async def gate(self) -> None:
         """Go on as long as it lives; while it stands still, so does whoever asks."""

@@ -4,8 +4,9 @@ import asyncio
 import random
 import selectors
 from collections.abc import Callable
-from contextvars import ContextVar
-from heapq import heappop
+from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 
@@ -35,7 +36,28 @@ class _NoFiles(selectors.BaseSelector):
 
 
 OWNER: ContextVar[Any] = ContextVar("owner", default=None)
-"""Whose task it is: anything with a set `tasks`; tasks that a task begins belong to the same one."""
+"""Whose task it is: anything with a dict `tasks`; tasks that a task begins belong to the same one."""
+
+
+class _Handle:
+    """A call to come, as asyncio's own without what is for debugging."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when")
+
+    def __init__(
+        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None, when: float
+    ) -> None:
+        self._callback, self._args, self._when, self._cancelled = callback, args, when, False
+        self._context = copy_context() if context is None else context
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -45,6 +67,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(_NoFiles())
         self._chance = chance
         self._at = 0.0
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._number = count()
         self.set_task_factory(_owned)
 
     def time(self) -> float:
@@ -60,32 +84,50 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             answer.set_exception(error)
         return answer
 
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """As asyncio's own."""
+        handle = _Handle(callback, args, context, self._at)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """As asyncio's own."""
+        return self.call_at(self._at + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
+        """As asyncio's own."""
+        handle = _Handle(callback, args, context, when)
+        heappush(self._timers, (when, next(self._number), handle))
+        return handle
+
     def _run_once(self) -> None:
-        """As asyncio's own, for a loop without files; what is ready at an instant runs in an order that is drawn."""
-        ready, timers = self._ready, self._scheduled  # type: ignore[attr-defined]
+        """What is ready at an instant runs in an order that is drawn."""
+        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
         if not ready:
-            while timers and timers[0]._cancelled:
+            while timers and timers[0][2]._cancelled:
                 heappop(timers)
             if not timers:
                 raise Stuck
-            self._at = timers[0]._when
-        while timers and timers[0]._when <= self._at:
-            ready.append(heappop(timers))
+            self._at = timers[0][0]
+        while timers and timers[0][0] <= self._at:
+            ready.append(heappop(timers)[2])
         if len(ready) > 1:
             self._chance.shuffle(ready)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle._cancelled:
-                handle._run()
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is left out when its time comes."""
+                try:
+                    handle._context.run(handle._callback, *handle._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as asyncio's own
+                    self.call_exception_handler({"message": "a callback failed", "exception": error})
 
 
 def _owned(loop: asyncio.AbstractEventLoop, coroutine: Any, **words: Any) -> asyncio.Task[Any]:
     task = asyncio.Task(coroutine, loop=loop, **words)
     owner = OWNER.get()
     if owner is not None:
-        owner.tasks.add(task)
-        task.add_done_callback(owner.tasks.discard)
+        owner.tasks[task] = None
+        task.add_done_callback(owner.tasks.pop)
     return task

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from afdp_exporter.config import Config, Policy
@@ -174,8 +175,8 @@ class World:
         for each in self.conditions.episodes:
             if each.begin <= now and each.end > now - DAY:
                 yield f"{each.fault} from {each.begin:.3f} to {each.end:.3f}, size {each.size:.2f}"
-        for at, number, operation, arguments, answer in self.oracle.recent:
-            yield f"{at:.3f} [{number}] {operation} {arguments} -> {answer}"
+        for at, number, port, operation, arguments, answer in self.oracle.recent:
+            yield f"{at:.3f} [{number}] {port}.{operation} {arguments} -> {answer}"
 
     def close(self) -> None:
         """Every process dies."""
@@ -213,7 +214,7 @@ class World:
 
     def _config(self, process: Process) -> Config:
         def listener(name: str, *, appends: bool) -> Listener:
-            return Listener(name, self.conditions, process.gate, self._heard, self._refused, appends)
+            return Listener(name, self.conditions, process.gate, partial(self._heard, process), self._refused, appends)
 
         names = {"latency": Layer.TECHNICAL, "errors": Layer.USER}
         return Config(
@@ -370,8 +371,8 @@ class World:
 
     # receivers
 
-    def _heard(self, receiver: str, notice: Notification) -> None:
-        self.oracle.heard(receiver, notice, shown(receiver, notice.measured))
+    def _heard(self, process: Process, receiver: str, notice: Notification) -> None:
+        self.oracle.heard(process, receiver, notice, shown(receiver, notice.measured))
 
     def _refused(self, receiver: str, notice: Notification) -> None:
         self.oracle.refused.add((receiver, notice.deployment.id))

@@ -44,7 +44,7 @@ class Data:
     keys: dict[str, str] = field(default_factory=dict)
     arrivals: dict[str, dict[str, Arrival]] = field(default_factory=dict)
     commits: dict[str, CommitChange] = field(default_factory=dict)
-    looks: dict[tuple[str, timedelta], Look] = field(default_factory=dict)
+    looks: dict[str, dict[timedelta, Look]] = field(default_factory=dict)
     impacts: dict[str, Impact] = field(default_factory=dict)
     courses: dict[str, tuple[Trajectory, ...]] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
@@ -104,18 +104,18 @@ class Data:
         """Keep looks; those that are open become jobs."""
         for look in looks:
             state = LookState.DUE if look.state is LookState.RUNNING else look.state
-            self.looks[look.deployment_id, look.after] = replace(look, state=state)
+            self.looks.setdefault(look.deployment_id, {})[look.after] = replace(look, state=state)
             if look.is_open:
                 self.enqueue((check(look, self.deployments[look.deployment_id].service),))
 
     def plan_anew(self, deployment_id: str, looks: Sequence[Look]) -> None:
         """Plan anew what has no answer; an answer stays unless its look is now due at another time."""
-        for key, look in [each for each in self.looks.items() if each[0][0] == deployment_id]:
-            if look.is_open:
-                del self.looks[key]
-                self.jobs.pop((CHECK, check_key(look)), None)
-        answered = {key: look.due_at for key, look in self.looks.items()}
-        self.plan(look for look in looks if answered.get((look.deployment_id, look.after)) != look.due_at)
+        known = self.looks.get(deployment_id, {})
+        for look in [each for each in known.values() if each.is_open]:
+            del known[look.after]
+            self.jobs.pop((CHECK, check_key(look)), None)
+        answered = {after: look.due_at for after, look in known.items()}
+        self.plan(look for look in looks if answered.get(look.after) != look.due_at)
 
     def keep(self, impact: Impact | None, drawn: Sequence[Trajectory]) -> None:
         """Keep an impact and its courses, unless a later one is known."""

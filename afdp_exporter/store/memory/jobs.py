@@ -1,17 +1,21 @@
 """What changed and what is to be done, in memory."""
 
 import itertools
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from afdp_exporter.model import Impact, Look, LookState, Trajectory
 from afdp_exporter.store import Backlog, Job, NewJob, StoredChange
 from afdp_exporter.store.exactness import refuse_unstorable
 from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key, look_of_key
 from afdp_exporter.store.memory.data import Data, Held, check_look
+
+_seq = attrgetter("seq")
 
 
 class MemoryChanges:
@@ -24,7 +28,9 @@ class MemoryChanges:
         return self._data.last
 
     async def since(self, seq: int, limit: int = 1000) -> list[StoredChange]:
-        return [each for each in self._data.changes if each.seq > seq][:limit]
+        changes = self._data.changes
+        first = bisect_right(changes, seq, key=_seq)
+        return changes[first : first + limit]
 
     async def follow(self, seq: int) -> AsyncIterator[list[StoredChange]]:
         while True:
@@ -38,7 +44,7 @@ class MemoryChanges:
 
     async def prune(self, keep: int) -> None:
         self._data.check_held()
-        self._data.changes = [each for each in self._data.changes if each.seq > self._data.last - keep]
+        del self._data.changes[: bisect_right(self._data.changes, self._data.last - keep, key=_seq)]
 
 
 class MemoryJobs:
@@ -140,11 +146,11 @@ class MemoryLooks:
         self._data = data
 
     async def of_deployment(self, deployment_id: str) -> tuple[Look, ...]:
-        found = (look for look in self._data.looks.values() if look.deployment_id == deployment_id)
-        return tuple(sorted(map(self._shown, found), key=lambda look: look.after))
+        found = self._data.looks.get(deployment_id, {})
+        return tuple(self._shown(found[after]) for after in sorted(found))
 
     async def of_job(self, job: Job) -> Look | None:
-        look = self._data.looks.get(look_of_key(job.key))
+        look = self._known(*look_of_key(job.key))
         return self._shown(look) if look is not None and look.due_at == job.due_at else None
 
     async def finish(
@@ -160,8 +166,8 @@ class MemoryLooks:
         if self._open(look, job) is None:
             return False
         del self._data.jobs[CHECK, check_key(look)]
-        self._data.looks[look.deployment_id, look.after] = look
-        self._data.plan(each for each in again if (each.deployment_id, each.after) not in self._data.looks)
+        self._data.looks[look.deployment_id][look.after] = look
+        self._data.plan(each for each in again if self._known(each.deployment_id, each.after) is None)
         self._data.keep(impact, drawn)
         return True
 
@@ -179,10 +185,9 @@ class MemoryLooks:
         held = self._open(look, job)
         if held is None:
             return False
-        known = self._data.looks[look.deployment_id, look.after]
-        self._data.looks[look.deployment_id, look.after] = replace(
-            known, state=LookState.WAITING, attempts=known.attempts + 1, reason=reason
-        )
+        looks = self._data.looks[look.deployment_id]
+        known = looks[look.after]
+        looks[look.after] = replace(known, state=LookState.WAITING, attempts=known.attempts + 1, reason=reason)
         _put_off(held, until, reason)
         self._data.keep(impact, drawn)
         return True
@@ -193,8 +198,11 @@ class MemoryLooks:
         due = [job.due_at for job in known if job.due_at <= now]
         return Backlog(count=len(due), oldest_due_at=min(due, default=None))
 
+    def _known(self, deployment_id: str, after: timedelta) -> Look | None:
+        return self._data.looks.get(deployment_id, {}).get(after)
+
     def _open(self, look: Look, job: Job | None) -> Held | None:
-        known = self._data.looks.get((look.deployment_id, look.after))
+        known = self._known(look.deployment_id, look.after)
         held = self._data.jobs.get((CHECK, check_key(look)))
         same = known is not None and known.due_at == look.due_at
         return held if same and held is not None and (job is None or held.job.token == job.token) else None
