@@ -5,13 +5,12 @@ the past.
 """
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, TypeAlias
-from weakref import WeakValueDictionary
 
 import numpy as np
 import stamina
@@ -28,17 +27,13 @@ _REMEMBERED = 128 * 1024**2  # bytes of values
 
 _SETTLED = 288 * 1024**2  # bytes: a week of two thousand series in steps of a minute
 _PIECE = 120  # points: two hours in steps of a minute
-_BESIDE = 600  # bytes of a piece of a series beside its values, about
+_SPARE = 1.25  # times its longest question are kept of a query: checks overlap, and the late ones begin earlier
+_BESIDE = 600  # bytes of a series beside its values, about
 
 _TRIES = 3  # of a query that fails where others are answered
 
-_Key: TypeAlias = tuple[Bound, timedelta, int]
-
-
-class _Asked:
-    """A query at a step, whose pieces are found by its identity: the hash of a query takes longer than all the rest."""
-
-    __slots__ = ("__weakref__",)
+_Key: TypeAlias = tuple[Bound, timedelta]
+_Name: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class _Wrapping:
@@ -130,19 +125,96 @@ def _failed(error: SourceError) -> QueryFailed:
     return QueryFailed(error.reason, str(error))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _History:
+    """What is known of a query from place `first` of its step's grid to before `end`, in one array a series.
+
+    `values` has those of each series, NaN where it has none; `like` has whatever else there is of it.
+    """
+
+    first: int
+    end: int
+    values: Mapping[_Name, Floats]
+    like: Mapping[_Name, Series]
+
+    @classmethod
+    def of(cls, answer: Sequence[Series], first: int, end: int) -> "_History":
+        """An answer, which may be empty."""
+        named = {_name(each): each for each in answer}
+        return cls(first, end, {name: each.values for name, each in named.items()}, named)
+
+    @property
+    def weight(self) -> int:
+        """Bytes, about."""
+        return _BESIDE + sum(each.nbytes + _BESIDE for each in self.values.values())
+
+    @property
+    def newest(self) -> int:
+        """The place of its newest value; the one before `first` where it has none."""
+        places = [np.flatnonzero(np.isfinite(each))[-1:] for each in self.values.values()]
+        return self.first + max((int(each.max(initial=-1)) for each in places), default=-1)
+
+    def lacks(self, begin: int, last: int) -> tuple[int, int] | None:
+        """The one stretch of places, both included, that it needs to reach from `begin` to `last`."""
+        if begin > self.end or last < self.first - 1:
+            return begin, last
+        if begin < self.first:
+            return begin, last if last >= self.end else self.first - 1
+        return (self.end, last) if last >= self.end else None
+
+    def joined(self, news: "_History") -> "_History":
+        """With what was answered beside it, or instead of it; alone what was answered where they do not touch."""
+        if news.first > self.end or news.end < self.first:
+            return news
+        first, end = min(self.first, news.first), max(self.end, news.end)
+        like = {**self.like}
+        for name, each in news.like.items():
+            before = like.setdefault(name, each)
+            like[name] = replace(each, notes=tuple(dict.fromkeys(before.notes + each.notes)))
+        values = {}
+        for name in like:
+            values[name] = np.full(end - first, np.nan)
+            for one in (self, news):
+                if name in one.values:
+                    values[name][one.first - first : one.end - first] = one.values[name]
+            _read_only(values[name])
+        return _History(first, end, values, like)
+
+    def owned(self) -> "_History":
+        """The same in arrays of its own, which hold nothing else in memory."""
+        values = {name: _read_only(each.copy()) for name, each in self.values.items()}
+        return replace(self, values=values, like={name: self.like[name] for name in values})
+
+    def part(self, first: int, end: int) -> "_History":
+        """From one place to before another, which lie inside; what has no value there is left out."""
+        cut = slice(first - self.first, end - self.first)
+        values = {name: each[cut] for name, each in self.values.items() if not np.isnan(each[cut]).all()}
+        return _History(first, end, values, self.like)
+
+
+def _read_only(values: Floats) -> Floats:
+    values.setflags(write=False)
+    return values
+
+
+def _name(series: Series) -> _Name:
+    return series.metric, tuple(sorted(series.labels.items()))
+
+
 class RecallingSource(_Wrapping):
     """Another source, of which no piece of time is asked twice that has settled: what is older does not change.
 
     A piece is kept once a sample has come that is LATEST younger, so that what a server repeats until it has a newer
     sample is not taken for the past, and once it ends `settles_after` before the question does, which is at most now.
-    What was an error, partial or empty is asked again. `most` bytes are kept.
+    What was an error, partial or empty is asked again. Of each query little more is kept than the longest question
+    spans, and `most` bytes of all: the query that was not asked for longest loses the older half first.
     """
 
     def __init__(self, source: Source, most: int = _SETTLED) -> None:
         super().__init__(source)
         self._most = most
-        self._asked: WeakValueDictionary[tuple[Bound, timedelta], _Asked] = WeakValueDictionary()
-        self._pieces: OrderedDict[tuple[_Asked, int], list[Series]] = OrderedDict()
+        self._histories: OrderedDict[_Key, _History] = OrderedDict()
+        self._longest: dict[timedelta, int] = {}  # question at each step, in points
         self._bytes = 0
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
@@ -152,80 +224,70 @@ class RecallingSource(_Wrapping):
         """
         points = grid(window, step)
         first, last = (round(float(at) / step.total_seconds()) for at in points[[0, -1]])
-        numbers = range(first // _PIECE, last // _PIECE + 1)  # the first piece is asked for as a whole
-        known_as = {query: self._asked.setdefault((query, step), _Asked()) for query in asked}
-        recalled = {query: self._recalled(key, numbers) for query, key in known_as.items()}
+        begin = first // _PIECE * _PIECE  # the first piece is asked for as a whole
+        self._longest[step] = max(self._longest.get(step, 0), last + 1 - begin)
+        known = {query: self._recalled((query, step)) for query in asked}
         lacking: dict[tuple[int, int], list[Bound]] = {}
-        for query, known in recalled.items():
-            missing = [number for number in numbers if number not in known]
-            if missing:
-                for number in range(missing[0], missing[-1]):
-                    known.pop(number, None)  # it is asked for again, with what lacks around it
-                stretch = missing[0] * _PIECE, min((missing[-1] + 1) * _PIECE - 1, last)
+        for query, history in known.items():
+            stretch = history.lacks(begin, last) if history else (begin, last)
+            if stretch:
                 lacking.setdefault(stretch, []).append(query)
-        found: dict[Bound, Fetched] = {}
+        settled = math.floor((window.end - self.settles_after).timestamp() / step.total_seconds())
+        failed: dict[Bound, SourceError] = {}
+        warnings: dict[Bound, tuple[str, ...]] = {}
 
         async def ask(stretch: tuple[int, int], queries: Sequence[Bound]) -> None:
             start, end = (datetime.fromtimestamp(at * step.total_seconds(), UTC) for at in stretch)
             answers = await self._source.fetch(queries, Window(start=start, end=end), step)
-            found.update(zip(queries, answers, strict=True))
+            for query, answer in zip(queries, answers, strict=True):
+                if isinstance(answer, SourceError):
+                    failed[query] = answer
+                    continue
+                before, news = known[query], _History.of(answer, stretch[0], stretch[1] + 1)
+                known[query] = whole = before.joined(news) if before else news
+                warnings[query] = tuple(dict.fromkeys(text for each in answer for text in each.warnings))
+                if answer and not warnings[query]:
+                    self._keep((query, step), before, whole, settled)
 
         await asyncio.gather(*(ask(stretch, queries) for stretch, queries in lacking.items()))
-        for query, answer in found.items():
-            self._keep(known_as[query], answer, step, window.end - self.settles_after)
-        return [_whole(recalled[query], found.get(query, []), points, step) for query in asked]
+        return [failed.get(query) or _cut(known[query], points, first, warnings.get(query, ())) for query in asked]
 
-    def _recalled(self, asked: _Asked, numbers: range) -> dict[int, list[Series]]:
-        """The pieces that are kept, by their number."""
-        found = dict[int, list[Series]]()
-        for number in numbers:
-            piece = self._pieces.get((asked, number))
-            if piece is not None:
-                found[number] = piece
-                self._pieces.move_to_end((asked, number))
-        return found
+    def _recalled(self, key: _Key) -> _History | None:
+        known = self._histories.get(key)
+        if known is not None:
+            self._histories.move_to_end(key)
+        return known
 
-    def _keep(self, asked: _Asked, answer: Fetched, step: timedelta, settled: datetime) -> None:
-        """Keep the pieces of an answer that have settled, and drop the oldest when there is too much."""
-        if isinstance(answer, SourceError) or not answer or any(each.warnings for each in answer):
+    def _keep(self, key: _Key, before: _History | None, whole: _History, settled: int) -> None:
+        """Keep the pieces that have settled, and drop the oldest when there is too much."""
+        ended = min(settled, whole.newest - math.ceil(LATEST / key[1])) + 1
+        end = max(ended // _PIECE * _PIECE, before.end if before and whole.first <= before.first else whole.first)
+        most = _SPARE * self._longest[key[1]] // _PIECE * _PIECE
+        first = max(whole.first, end - int(most))
+        present = self._histories.get(key)
+        if end == first or (present and (present.first, present.end) == (first, end)):
             return
-        points = answer[0].times
-        newest = max(points[np.flatnonzero(np.isfinite(each.values))[-1:]].max(initial=-np.inf) for each in answer)
-        ended = min(settled.timestamp(), newest - LATEST.total_seconds())
-        for first in range(0, points.size - _PIECE + 1, _PIECE):
-            place = slice(first, first + _PIECE)
-            if points[place][-1] > ended:
-                break
-            number = round(float(points[first]) / step.total_seconds()) // _PIECE
-            key, times = (asked, number), _times(number, step)
-            piece = [
-                replace(each, times=times, values=each.values[place].copy())
-                for each in answer
-                if not np.isnan(each.values[place]).all()
-            ]
-            self._bytes += _weight(piece) - _weight(self._pieces.pop(key, []))
-            self._pieces[key] = piece
+        self._bytes -= present.weight if present else 0
+        self._histories[key] = whole.part(first, end).owned()
+        self._bytes += self._histories[key].weight
         while self._bytes > self._most:
-            self._bytes -= _weight(self._pieces.popitem(last=False)[1])
+            oldest, history = self._histories.popitem(last=False)
+            self._bytes -= history.weight
+            middle = (history.first + history.end) // 2 // _PIECE * _PIECE
+            if middle > history.first:
+                self._histories[oldest] = half = history.part(middle, history.end).owned()
+                self._histories.move_to_end(oldest, last=False)
+                self._bytes += half.weight
 
 
-@lru_cache(maxsize=1000)
-def _times(number: int, step: timedelta) -> Floats:
-    """The instants of a piece (n,), one array for all queries, Unix seconds."""
-    return step.total_seconds() * np.arange(number * _PIECE, (number + 1) * _PIECE, dtype=float)
-
-
-def _weight(piece: Sequence[Series]) -> int:
-    return _BESIDE + sum(each.values.nbytes + _BESIDE for each in piece)
-
-
-def _whole(recalled: Mapping[int, list[Series]], answer: Fetched, points: Floats, step: timedelta) -> Fetched:
-    """What was kept, by number, and what was answered as one; an error where the answer is."""
-    if isinstance(answer, SourceError):
-        return answer
-    answered = round(float(answer[0].times[0]) / step.total_seconds()) // _PIECE if answer else 0
-    parts = sorted({**recalled, answered: answer}.items()) if answer else sorted(recalled.items())
-    return list(_joined([piece for _, piece in parts], points, step))
+def _cut(whole: _History | None, points: Floats, first: int, warnings: tuple[str, ...]) -> list[Series]:
+    """An answer at these points, of which the one at `first` is the first."""
+    part = whole.part(first, first + points.size) if whole else None
+    if part is None:
+        return []
+    return [
+        replace(part.like[name], times=points, values=values, warnings=warnings) for name, values in part.values.items()
+    ]
 
 
 def guarded(source: Source) -> Source:
@@ -261,7 +323,7 @@ class PacedSource(_Wrapping):
         self._pace = pace
         self._slots = asyncio.Semaphore(pace.queries_at_once)
         self._next = 0.0
-        self._pieces: OrderedDict[_Key, asyncio.Task[list[Series]]] = OrderedDict()
+        self._pieces: OrderedDict[tuple[_Key, int], asyncio.Task[list[Series]]] = OrderedDict()
         self._bytes = 0
 
     @property
@@ -298,7 +360,7 @@ class PacedSource(_Wrapping):
         return max(self._piece // step, 1) * step.total_seconds()
 
     async def _remembered(self, query: Bound, number: int, step: timedelta) -> list[Series]:
-        key = (query, step, number)
+        key = (query, step), number
         task = self._pieces.get(key)
         if task is None:
             start = number * self._seconds(step)
@@ -309,7 +371,7 @@ class PacedSource(_Wrapping):
         self._pieces.move_to_end(key)
         return await asyncio.shield(task)  # others may wait for it, too
 
-    def _keep(self, key: _Key, done: asyncio.Task[list[Series]]) -> None:
+    def _keep(self, key: tuple[_Key, int], done: asyncio.Task[list[Series]]) -> None:
         """Forget what may be answered another time, and the oldest when there is too much."""
         if done.cancelled() or isinstance(done.exception(), SourceUnavailable):
             self._pieces.pop(key, None)

@@ -1,9 +1,11 @@
 """A source whose settled past is recalled: the same answers, and no piece of it asked twice."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -160,6 +162,38 @@ async def test_no_more_is_kept_than_was_allowed() -> None:
     source = RecallingSource(server, 10_000)
     await ask(source, "m", {}, window(0, 2900), STEP)
     assert 0 < source._bytes <= 10_000
+
+
+async def test_little_more_is_kept_than_the_longest_question_spans() -> None:
+    server = Server()
+    source = RecallingSource(server)
+    for server.now in range(400, 3000, 50):
+        await ask(source, "m", {}, window(server.now - 370, server.now - 10), STEP)
+    (kept,) = source._histories.values()
+    assert kept.end - kept.first <= 1.25 * (360 + 2 * 120)
+
+
+async def test_what_is_recalled_takes_no_more_calls_the_longer_it_is() -> None:
+    """A week was put together of 85 pieces, which took longer than all the rest of a check's question."""
+
+    async def calls(length: int) -> int:
+        server = Server()
+        source = RecallingSource(server)
+        await ask(source, "m", {}, window(2900 - length, 2900), STEP)
+        counted = 0
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            nonlocal counted
+            counted += event == "call" and frame.f_code.co_filename.endswith("source_access.py")
+
+        sys.setprofile(count)
+        try:
+            await ask(source, "m", {}, window(2900 - length, 2901), STEP)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert await calls(2800) == await calls(400)
 
 
 def test_every_server_is_recalled_and_what_is_only_ours_needs_neither_memory_nor_breaker() -> None:
