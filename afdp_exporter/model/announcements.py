@@ -31,6 +31,7 @@ class Recurrence(StrEnum):
     ONCE = "once"  # a run, an attempt, a revision number: the same rollout
     RETURNS = "returns"  # a version: another rollout where a different key came in between
     RESTARTS = "restarts"  # a version or a name: another rollout where it starts again after its end, too
+    REPEATS = "repeats"  # a run that may be run again without a word: another rollout where it ends again, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,7 @@ async def ingest(
     def change(stored: Stored, kept: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]) -> Assembled:
         old = {name: life for name, (life, _) in _lives(before).items()}
         new = _lives(after)
-        own = next((name for name, (_, announced) in new.items() if kept in announced), None)
+        own = {each.event: name for name, (_, announced) in new.items() for each in announced}.get(kept.event)
         amended = [
             _amendment(stored(name), old.get(name), life, schedule, now)
             for name, (life, _) in new.items()

@@ -29,6 +29,7 @@ _ORDER = (
     Status.ROLLED_BACK,
 )  # of what comes at the same instant
 _AHEAD = {Status.PLANNED, Status.STARTED}
+_RUN_AGAIN = {Recurrence.RESTARTS, Recurrence.REPEATS}
 _NO_ROLLOUT = {Status.PLANNED, Status.CANCELLED}
 _UNTIMED = datetime.min.replace(tzinfo=UTC)
 _STRAGGLES = timedelta(minutes=1)
@@ -92,13 +93,23 @@ def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announce
         elif each.key != each.thread:
             found.append([each])
             by_key[each.key] = found[-1]
-    counts: dict[str, int] = {}
     by_id: dict[str, list[Announcement]] = {}
+    runs: dict[str, list[list[Announcement]]] = {}
     for rollout in found:
         plain = deployment_id(rollout[0])
-        counts[plain] = counts.get(plain, 0) + 1
-        by_id[plain if counts[plain] == 1 else f"{plain[: _LONGEST_ID - 8]}:{counts[plain]}"] = rollout
+        before = runs.setdefault(plain, [])
+        name = f"{plain[: _LONGEST_ID - 8]}:{len(before) + 1}" if before else plain
+        by_id[name] = _anew(rollout, before[-1]) if before else rollout
+        before.append(rollout)
     return by_id
+
+
+def _anew(rollout: Sequence[Announcement], before: Sequence[Announcement]) -> list[Announcement]:
+    """A rollout whose key comes back; a start from before the end of its last one, which senders go on naming, is not
+    this one's."""
+    end = _followed(before)[0].end
+    stale = (end is not None and each.started_at is not None and each.started_at < end for each in rollout)
+    return [replace(each, started_at=None) if old else each for each, old in zip(rollout, stale, strict=True)]
 
 
 def _continued(
@@ -108,10 +119,13 @@ def _continued(
     recurrence = announcement.recurrence
     if same is None or (recurrence is not Recurrence.ONCE and same is not newest):
         return None
-    if recurrence is Recurrence.RESTARTS and announcement.status in _AHEAD:
-        end = _followed(same)[0].end
-        return same if end is None or announcement.at is None or announcement.at - end <= _STRAGGLES else None
-    return same
+    if recurrence not in _RUN_AGAIN or announcement.at is None:
+        return same
+    before, _ = _followed(same)
+    if before.end is None or announcement.at - before.end <= _STRAGGLES:
+        return same
+    ends_again = recurrence is Recurrence.REPEATS and before.status is Status.SUCCEEDED
+    return None if announcement.status in _AHEAD or (announcement.status is not None and ends_again) else same
 
 
 def merge_announcements(
@@ -225,7 +239,7 @@ def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at
     """Whether a state that comes after the end of a rollout is still about it."""
     succeeded = before.status is Status.SUCCEEDED
     if step.status in _AHEAD:
-        return not succeeded and step.recurrence is not Recurrence.RESTARTS
+        return not succeeded and step.recurrence not in _RUN_AGAIN
     if step.status is Status.SUCCEEDED:
         return not succeeded
     if step.observed:

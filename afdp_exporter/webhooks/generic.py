@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from jsonpath_ng import JSONPath
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse as parse_path
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import State, read_status, read_time
@@ -22,6 +22,11 @@ _WORDS = ("version", "previous_version", "commit", "actor", "team", "url", "desc
 _TIMES = ("at", "started_at", "finished_at")
 _FIELDS = ("id", "event", "status", *_TIMES, *_ORIGIN, *_WORDS)
 _MOST = 64
+_RECURRENCES: Mapping[bool | str, Recurrence] = {
+    False: Recurrence.ONCE,
+    True: Recurrence.RESTARTS,
+    "unannounced": Recurrence.REPEATS,
+}
 
 
 def _path(text: object) -> JSONPath:
@@ -34,32 +39,38 @@ def _path(text: object) -> JSONPath:
 
 
 Path: TypeAlias = Annotated[JSONPath, BeforeValidator(_path)]
+Paths: TypeAlias = Annotated[
+    tuple[Path, ...],
+    BeforeValidator(lambda said: said if isinstance(said, list) else [said]),
+    WithJsonSchema({"type": ["string", "array"], "items": {"type": "string"}}),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generic:
-    """`fields`, `traits` and `labels` are JSON paths by name; `states` translates the sender's words for its states.
+    """`fields`, `traits` and `labels` are JSON paths by name, or lists of them of which the first that finds something
+    counts; `states` translates the sender's words for its states.
 
     A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by a signature in
     `signature_header`: the HMAC of what `signed` says, or with the encoding `jws` a JSON Web Signature. `name` tells
     several such senders apart. With `restarts` an id that starts again after its end is another rollout: a pipeline
-    that is run once more under its own number.
+    that is run once more under its own number; `unannounced` where the sender may tell nothing but its end.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "generic"
-    fields: Mapping[str, Path]
+    fields: Mapping[str, Paths]
     states: Mapping[str, State] = field(default_factory=dict)
-    traits: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
-    labels: Annotated[Mapping[str, Path], Field(max_length=_MOST)] = field(default_factory=dict)
+    traits: Annotated[Mapping[str, Paths], Field(max_length=_MOST)] = field(default_factory=dict)
+    labels: Annotated[Mapping[str, Paths], Field(max_length=_MOST)] = field(default_factory=dict)
     token_header: str | None = None
     signature_header: str | None = None
     signature_algorithm: Literal["sha1", "sha256", "sha512"] = "sha256"
     signature_encoding: Literal["hex", "base64", "jws"] = "hex"
     signed: str = "{body}"
     timestamp_header: str | None = None
-    restarts: bool = False
+    restarts: bool | Literal["unannounced"] = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.fields if name not in _FIELDS]
@@ -92,9 +103,9 @@ class Generic:
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What the paths find in one delivery."""
         content = read_json(body)
-        found = {name: text for name, path in self.fields.items() if (text := _first(path, content)) is not None}
+        found = {name: text for name, paths in self.fields.items() if (text := _found(paths, content)) is not None}
         if "id" not in found:
-            return [Ignored(reason=f"nothing is at fields.id, {self.fields['id']}: this event reports no deployment")]
+            return [Ignored(reason=f"nothing is at fields.id, {_listed(self.fields['id'])}: it reports no deployment")]
         word = str(found.get("status", ""))
         status = self.states.get(word) or _status(word)
         if status is None:
@@ -106,7 +117,7 @@ class Generic:
                 sender=self.name,
                 key=key,
                 thread=f"{key}:runs" if self.restarts else None,
-                recurrence=Recurrence.RESTARTS if self.restarts else Recurrence.ONCE,
+                recurrence=_RECURRENCES[self.restarts],
                 event=str(found["event"]) if "event" in found else digest(status, times.get("at")),
                 status=status,
                 origin=Origin(**_texts(found, _ORIGIN), labels=_texts(_all(self.labels, content), self.labels)),
@@ -118,6 +129,15 @@ class Generic:
         ]
 
 
+def _found(paths: Iterable[JSONPath], content: object) -> Any:  # noqa: ANN401 - whatever is there
+    values = (_first(path, content) for path in paths)
+    return next((value for value in values if value is not None), None)
+
+
+def _listed(paths: Iterable[JSONPath]) -> str:
+    return " or ".join(map(str, paths))
+
+
 def _first(path: JSONPath, content: object) -> Any:  # noqa: ANN401 - whatever is there
     try:
         values = [match.value for match in path.find(content)]
@@ -126,8 +146,8 @@ def _first(path: JSONPath, content: object) -> Any:  # noqa: ANN401 - whatever i
     return next((value for value in values if isinstance(value, str | int | float)), None)
 
 
-def _all(paths: Mapping[str, JSONPath], content: object) -> dict[str, Any]:
-    values = {name: _first(path, content) for name, path in paths.items()}
+def _all(paths: Mapping[str, Iterable[JSONPath]], content: object) -> dict[str, Any]:
+    values = {name: _found(each, content) for name, each in paths.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

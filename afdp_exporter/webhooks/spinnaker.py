@@ -1,12 +1,13 @@
 """Spinnaker Echo: the pipelines of Orca, whole, wrapped or flattened."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, read_json
@@ -30,6 +31,18 @@ class _Trigger(Payload):
     user: str | None = None
 
 
+class _Restart(Payload):
+    restartTime: Time | None = None  # noqa: N815
+
+
+class _Context(Payload):
+    restartDetails: _Restart | None = None  # noqa: N815
+
+
+class _Stage(Payload):
+    context: _Context | None = None
+
+
 class _Execution(Payload):
     id: str | None = None
     name: str | None = None
@@ -38,6 +51,7 @@ class _Execution(Payload):
     startTime: Time | None = None  # noqa: N815 - as it is sent
     endTime: Time | None = None  # noqa: N815
     trigger: _Trigger | None = None
+    stages: tuple[_Stage, ...] | None = None
 
 
 class _Content(Payload):
@@ -79,19 +93,32 @@ class Spinnaker:
         status = _TYPES[kind]
         if status is not Status.STARTED:
             status = _STATES.get(run.status or "", status)
-        return [
-            Announcement(
-                sender="spinnaker",
-                key=execution,
-                event=f"{kind}:{payload.details.created.isoformat()}",
-                at=payload.details.created,
-                status=status,
-                started_at=run.startTime,
-                finished_at=run.endTime if status is not Status.STARTED else None,
-                origin=Origin(application=payload.details.application or run.application, pipeline=run.name),
-                actor=run.trigger.user if run.trigger else None,
-            )
-        ]
+        told = Announcement(
+            sender="spinnaker",
+            key=execution,
+            thread=f"{execution}:runs",
+            recurrence=Recurrence.REPEATS,
+            event=f"{kind}:{payload.details.created.isoformat()}",
+            at=payload.details.created,
+            status=status,
+            started_at=run.startTime,
+            finished_at=run.endTime if status is not Status.STARTED else None,
+            origin=Origin(application=payload.details.application or run.application, pipeline=run.name),
+            actor=run.trigger.user if run.trigger else None,
+        )
+        return [*(_restarted(told, at) for at in _restarts(run)), told]
+
+
+def _restarts(run: _Execution) -> list[datetime]:
+    """When stages of an execution were started again, after which nothing but another end is told."""
+    details = (stage.context.restartDetails for stage in run.stages or () if stage.context is not None)
+    return sorted({each.restartTime for each in details if each is not None and each.restartTime is not None})
+
+
+def _restarted(told: Announcement, at: datetime) -> Announcement:
+    return replace(
+        told, event=f"restarted:{at.isoformat()}", at=at, status=Status.STARTED, started_at=None, finished_at=None
+    )
 
 
 def _unwrapped(content: object) -> dict[str, object]:

@@ -135,6 +135,14 @@ def test_a_start_after_the_end_is_another_rollout_where_its_sender_says_so() -> 
     assert threaded(Recurrence.RESTARTS, ("a", S, 0), ("a", BAD, 5), ("a", S, 5.5)) == [("github:a", 3)]
 
 
+def test_a_run_that_succeeded_and_ends_again_is_another_rollout_where_its_sender_tells_no_start() -> None:
+    events = ("a", S, 0), ("a", OK, 5), ("a", OK, 90)
+    assert threaded(Recurrence.REPEATS, *events) == [("github:a", 2), ("github:a:2", 1)]
+    assert threaded(Recurrence.RESTARTS, *events) == [("github:a", 3)]
+    assert threaded(Recurrence.REPEATS, ("a", OK, 0), ("a", BAD, 90)) == [("github:a", 1), ("github:a:2", 1)]
+    assert threaded(Recurrence.REPEATS, ("a", BAD, 0), ("a", OK, 90), ("a", OK, 90.5)) == [("github:a", 3)]
+
+
 def test_what_is_said_of_the_newest_rollout_makes_none() -> None:
     assert threaded(Recurrence.RETURNS, ("t", BACK, 0)) == []
     assert threaded(Recurrence.RETURNS, ("a", OK, 0), ("b", BAD, 10), ("t", BACK, 11)) == [
