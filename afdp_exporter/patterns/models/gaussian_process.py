@@ -24,7 +24,8 @@ from afdp_exporter.model import Floats
 from afdp_exporter.patterns.models.logistic import LogOdds, moderated
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
-"""The standard deviations of the log odds that traits may account for; the larger, the less likely beforehand."""
+"""The standard deviations of the log odds that traits may account for; one twice as large is a quarter as likely
+beforehand."""
 SHARED = 0.9
 """How much of what traits do holds for other services, too."""
 LEAST_SHARE = 0.001
@@ -199,7 +200,7 @@ def fit_gaussian_process(
             assumed = _Hypothesis(strength, directed)
             sites, posterior = _expectation_propagation(covariance.under(assumed), data, level.mean, sites)
             found.append((assumed, posterior))
-    chances = np.array([1.0 / assumed.strength for assumed, _ in found])
+    chances = np.array([assumed.strength**-2 for assumed, _ in found])
     scores = np.array([posterior.left_out for _, posterior in found]) + np.log(chances / chances.sum())
     left_out = float(logsumexp(scores))
     shares = np.exp(scores - left_out)

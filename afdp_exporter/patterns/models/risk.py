@@ -38,7 +38,7 @@ from afdp_exporter.patterns.models.targets import Labels
 DOUBT = 1.4
 """The standard deviation of the prior's log odds where nothing is said of it: the 90 % range of 15 % goes from 1 % to
 50 %."""
-FEW_MATTER = 0.2
+FEW_MATTER = 0.1
 """How likely it is beforehand that the regression is the better learner. It is so where cases are many, and many cases
 say so themselves."""
 DIRECTION_SPREAD = 0.5
@@ -154,7 +154,7 @@ def fit_risk(
         service=data.service[rows],
         team=data.team[rows],
     )
-    level = MeanPrior(prior.mean_log_odds, prior.doubt, LEVEL_SPREAD, LEVEL_SPREAD)
+    level = MeanPrior(prior.mean_log_odds, _doubt_of_all(prior), LEVEL_SPREAD, LEVEL_SPREAD)
     happened, sample_weight = labels.happened[rows], counted.sample_weight[rows]
     weights = np.array([severity.weights for severity in severities]).reshape(-1, data.table.shape[1] + 1)
     process = fit_gaussian_process(inputs, happened, sample_weight, level)
@@ -166,6 +166,11 @@ def fit_risk(
         scales=data.scales,
         directions=share * weights.T,
     )
+
+
+def _doubt_of_all(prior: RatePrior) -> float:
+    """What the levels of a team and a service leave of the doubt about a rate."""
+    return float(np.sqrt(max(prior.doubt**2 - 2.0 * LEVEL_SPREAD**2, 0.0)))
 
 
 def _left_out_score(

@@ -55,7 +55,7 @@ def test_a_few_cases_of_chance_are_not_taken_for_a_strong_law() -> None:
 
     rng = np.random.default_rng(11)
     few = [rng.normal(size=(15, 12)) / np.sqrt(12) for _ in range(10)]
-    assert np.mean([strong(traits, (rng.random(15) < 0.2).astype(float)) for traits in few]) < 0.3
+    assert np.mean([strong(traits, (rng.random(15) < 0.2).astype(float)) for traits in few]) < 0.1
     many = rng.normal(size=(60, 12)) / np.sqrt(12)
     assert strong(many, (many[:, 0] + many[:, 1] > 0).astype(float)) > 0.9
 
