@@ -22,9 +22,11 @@ from afdp_exporter.model import ChangeType, Status, Strategy, Trait
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND = ((1e11, 1), (1e14, 10**3), (1e17, 10**6), (1e20, 10**9))  # Unix s, ms, us, ns by their magnitude
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?\s?(?:([Zz]|UTC)|([+ -])(\d\d):?(\d\d))", re.ASCII
-)
-_NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,9})?", re.ASCII)
+    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
+    r"\s?(?:([Zz]|UTC)|([+ -])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5})?)",
+    re.ASCII,
+)  # and what Java, PostgreSQL and Go print: no seconds, hours alone as offset, the zone's name behind its offset
+_NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,19}(?:[eE]\+?\d\d?)?)?", re.ASCII)  # Go prints floats as 1.7908416e+09
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _CONTROL_IN_TEXT = re.compile(CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
@@ -33,9 +35,9 @@ _STATUS = {
     Status.PLANNED: "planned pending queued waiting created scheduled blocked",
     Status.STARTED: "started running in_progress progressing",
     Status.SUCCEEDED: "succeeded success successful ok passed completed complete finished done deployed",
-    Status.FAILED: "failed failure error degraded",
+    Status.FAILED: "failed failure error errored degraded timed_out timeout",
     Status.ROLLED_BACK: "rolled_back rolledback rollback reverted",
-    Status.CANCELLED: "cancelled canceled aborted terminated skipped",
+    Status.CANCELLED: "cancelled canceled aborted terminated skipped stopped superseded",
 }
 _SPELLINGS = {word: status for status, words in _STATUS.items() for word in words.split()}
 
@@ -57,7 +59,7 @@ def _from_text(text: str) -> datetime:
     match = _RFC3339.fullmatch(text)
     if match is None:
         raise ValueError("a time with its offset is expected, such as 2026-03-01T14:00:00Z")
-    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
     fraction = int((match[7] or "0").ljust(6, "0")[:6])
     offset = timedelta(hours=int(match[10] or 0), minutes=int(match[11] or 0)) * (-1 if match[9] == "-" else 1)
     leap = second == 60

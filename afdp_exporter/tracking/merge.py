@@ -240,7 +240,7 @@ def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at
     succeeded = before.status is Status.SUCCEEDED
     if step.status in _AHEAD:
         return not succeeded and step.recurrence not in _RUN_AGAIN
-    if step.status is Status.SUCCEEDED:
+    if step.status in {Status.SUCCEEDED, Status.CANCELLED}:
         return not succeeded
     if step.observed:
         return at - end <= _SETTLES

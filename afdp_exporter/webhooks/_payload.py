@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import BadInput, Fault, Malformed
@@ -17,17 +17,28 @@ _MOST = 20  # faults reported at once
 
 
 class Payload(BaseModel):
-    """What we take from a body, or from an object in it."""
+    """What we take from a body, or from an object in it; null is as good as nothing."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content: object) -> object:
+        if not isinstance(content, Mapping):
+            return content
+        return {name: value for name, value in content.items() if value is not None}
 
-def _nothing(value: object) -> object:
-    return None if value == "" else value
+
+def unless_unset(value: object) -> object:
+    """A time as it was sent; None for what templates and languages write where there is none."""
+    is_zero = isinstance(value, str) and value.startswith("0001-01-01")  # Go's
+    return None if is_zero or value in _UNSET else value
 
 
-Moment: TypeAlias = Annotated[Time | None, BeforeValidator(_nothing)]
-"""A time that a template leaves empty where it is not known yet."""
+_UNSET = ("", "0", 0, "<no value>", "<nil>", "null", "None")
+
+Moment: TypeAlias = Annotated[Time | None, BeforeValidator(unless_unset)]
+"""A time that may not be known yet."""
 
 _Model = TypeVar("_Model", bound=Payload)
 

@@ -187,7 +187,7 @@ def _attempt(resource: _ReleaseResource) -> int | None:
 def _attempted(name: str, attempt: int | None) -> dict[str, Any]:
     """The key of an attempt; older versions of the resource do not number them."""
     if attempt is None:
-        return {"key": name, "thread": f"{name}:attempts", "recurrence": Recurrence.RESTARTS}
+        return {"key": name, "thread": f"{name}:attempts", "recurrence": Recurrence.REPEATS}
     return {"key": name if attempt == 1 else f"{name}:{attempt}"}
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, digest, read_json
@@ -111,6 +111,7 @@ def _deployed(event: _Event) -> Announcement:
         sender="cdevents",
         key=f"{subject.id}:{environment or ''}:{digest(chain)[:16]}",
         thread=f"{subject.id}:{environment or ''}",
+        recurrence=Recurrence.RETURNS,
         event=digest(context.source, context.id),
         at=context.timestamp,
         status=Status.SUCCEEDED,

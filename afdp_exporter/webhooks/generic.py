@@ -14,7 +14,7 @@ from afdp_exporter.fields import State, read_status, read_time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import digest, read_json
+from afdp_exporter.webhooks._payload import digest, read_json, unless_unset
 from afdp_exporter.webhooks._verification import Credential, HMACSignature, SignedDigest, Token, Verifier
 
 _ORIGIN = ("service", "environment", "repository", "application", "namespace", "cluster", "image", "pipeline", "ref")
@@ -110,7 +110,8 @@ class Generic:
         status = self.states.get(word) or _status(word)
         if status is None:
             return [Ignored(reason=f"the state {word[:100]!a} is none that states or the usual words know")]
-        times = {name: _time(name, found[name]) for name in _TIMES if name in found}
+        given = {name: unless_unset(found[name]) for name in _TIMES if name in found}
+        times = {name: _time(name, value) for name, value in given.items() if value is not None}
         key = str(found["id"])
         return [
             Announcement(
@@ -143,7 +144,7 @@ def _first(path: JSONPath, content: object) -> Any:  # noqa: ANN401 - whatever i
         values = [match.value for match in path.find(content)]
     except (TypeError, ValueError, AttributeError, KeyError, IndexError, RecursionError, ArithmeticError):
         return None  # the library fails on content of other types than the path expects
-    return next((value for value in values if isinstance(value, str | int | float)), None)
+    return next((value for value in values if isinstance(value, str | int | float) and value != ""), None)
 
 
 def _all(paths: Mapping[str, Iterable[JSONPath]], content: object) -> dict[str, Any]:

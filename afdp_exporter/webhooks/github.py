@@ -31,6 +31,7 @@ _CONCLUSIONS = {
     "timed_out": Status.FAILED,
     "startup_failure": Status.FAILED,
     "cancelled": Status.CANCELLED,
+    "skipped": Status.CANCELLED,
     "stale": Status.CANCELLED,
 }
 

@@ -21,6 +21,8 @@ _STATES = {
     "pending": Status.PLANNED,
     "scheduled": Status.PLANNED,
     "waiting_for_resource": Status.PLANNED,
+    "waiting_for_callback": Status.PLANNED,
+    "preparing": Status.PLANNED,
     "running": Status.STARTED,
     "success": Status.SUCCEEDED,
     "failed": Status.FAILED,

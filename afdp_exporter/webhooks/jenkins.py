@@ -104,7 +104,7 @@ def _variables(given: object) -> Mapping[Any, Sequence[object]]:
 
 def _only(values: Sequence[object] | None) -> str | None:
     value = values[0] if values else None
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value not in {"", "null"} else None  # Java prints null so
 
 
 PLUGIN = Jenkins

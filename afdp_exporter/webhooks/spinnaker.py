@@ -10,7 +10,7 @@ from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Payload, check, read_json
+from afdp_exporter.webhooks._payload import Moment, Payload, check, read_json
 from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _TYPES = {
@@ -32,7 +32,7 @@ class _Trigger(Payload):
 
 
 class _Restart(Payload):
-    restartTime: Time | None = None  # noqa: N815
+    restartTime: Moment = None  # noqa: N815
 
 
 class _Context(Payload):
@@ -48,8 +48,8 @@ class _Execution(Payload):
     name: str | None = None
     application: str | None = None
     status: str | None = None
-    startTime: Time | None = None  # noqa: N815 - as it is sent
-    endTime: Time | None = None  # noqa: N815
+    startTime: Moment = None  # noqa: N815 - as it is sent
+    endTime: Moment = None  # noqa: N815
     trigger: _Trigger | None = None
     stages: tuple[_Stage, ...] | None = None
 

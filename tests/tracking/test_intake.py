@@ -49,6 +49,14 @@ def test_a_leap_second_is_the_second_after() -> None:
     assert read_time("2016-12-31T23:59:60Z") == datetime(2017, 1, 1, tzinfo=UTC)
 
 
+def test_times_are_read_as_java_postgresql_ruby_and_go_print_them() -> None:
+    printed = (
+        "2026-10-01T08:00Z", "2026-10-01 10:00:00+02", "2026-10-01 08:00:00 +0000 UTC",
+        "2026-10-01 10:00:00 +0200 CEST", "2026-10-01T08:00:00,000Z", "1.7908416e+09", "1.7908416E12",
+    )  # fmt: skip
+    assert {read_time(text) for text in printed} == {datetime(2026, 10, 1, 8, tzinfo=UTC)}
+
+
 @given(value=st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.lists(st.integers()))
 def test_anything_is_a_time_after_1970_or_a_value_error(value: object) -> None:
     try:

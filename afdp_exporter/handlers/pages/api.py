@@ -38,7 +38,7 @@ async def description(request: web.Request) -> web.Response:
     "operation",
     "openapi",
     "This description",
-    answers={200: Answer(says="The description.", content={"application/yaml": str})},
+    answers={200: Answer(says="The description.", content={"application/yaml": dict[str, object]})},
 )
 async def description_file(request: web.Request) -> web.Response:  # noqa: ARG001 - aiohttp's signature
     """The same as the file that comes with the exporter."""
