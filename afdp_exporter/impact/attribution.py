@@ -13,6 +13,7 @@ from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.level_shifts import remove_level_shifts
 from afdp_exporter.detectors.panel import Panel, by_panel
 from afdp_exporter.detectors.regular_series import REACH_SECONDS, RegularSeries, regularize
+from afdp_exporter.detectors.robust import median
 from afdp_exporter.detectors.sampling import drop_stale_samples
 from afdp_exporter.detectors.transient import Transient
 from afdp_exporter.detectors.variance import VarianceChange, variance_changes
@@ -56,6 +57,7 @@ from afdp_exporter.model import Attribution, Floats, Worse
 LEAST_AFTER = 3  # points after the deployment
 _FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))  # what a date can say
 _LARGEST, _SMALLEST = 1e30, 1e-30  # sizes of what can be measured, whatever its unit
+_ROUNDING = 1e-12  # of a value that sums in another order may differ by
 TRANSIENT_RARITY = 1.3  # rarity of an excursion from which on it is reported
 VARIANCE_P_VALUE = 0.17  # p-value of a grown spread
 _SHARE_OF_RATE_WINDOW = 0.75  # of the query's window that an excursion shows at least
@@ -273,7 +275,7 @@ def _in_order(
         order = np.argsort(at, kind="stable")
         at, raw = at[order], raw[order]
         other, counted_in = (None if each is None else each[order] for each in (other, counted_in))
-    return at, drop_stale_samples(at, raw), other, counted_in
+    return at, _without_rounding(drop_stale_samples(at, raw)), other, counted_in
 
 
 def _array(data: ArrayLike, name: str) -> Floats:
@@ -292,6 +294,18 @@ def _measurable(values: Floats) -> Floats:
     if not ((sizes > _LARGEST) | ((sizes < _SMALLEST) & (sizes > 0.0))).any():
         return values
     return np.where(sizes > _LARGEST, np.nan, np.where(sizes < _SMALLEST, 0.0, values))
+
+
+def _without_rounding(values: Floats) -> Floats:
+    """The values, those that floating-point arithmetic alone tells apart from their median equal to it.
+
+    New instances are summed up in another order, so that a ratio that was always 1 goes on as 0.9999999999999998.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return values
+    level = median(finite)
+    return np.where(np.abs(values - level) <= _ROUNDING * abs(level), level, values)
 
 
 def _ratio(values: Floats, control: Floats) -> Floats:

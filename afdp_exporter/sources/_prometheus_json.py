@@ -46,8 +46,9 @@ def read(body: bytes) -> Answer:
     data = document.get("data")
     if not isinstance(data, dict):
         raise _malformed("its answer holds no data")
-    result = data.get("result")
-    if result is not None and (data.get("resultType") != "matrix" or not isinstance(result, list)):
+    result, kind = data.get("result"), data.get("resultType")
+    is_nothing = result is None or (result == [] and kind in {None, ""})
+    if not is_nothing and (kind != "matrix" or not isinstance(result, list)):
         raise _malformed("its answer holds no series over time")
     words = [*_words(document.get("warnings")), *_words(document.get("infos"))]
     warnings = tuple(text for text in words if not _of_the_query(text))
@@ -91,7 +92,7 @@ def to_series(answer: Answer, points: Floats, step: float) -> list[Series]:
     pieces: dict[tuple[tuple[str, str], ...], list[tuple[Floats, Floats]]] = {}
     for entry in answer.result:
         labels = _labels(entry)
-        if "histograms" in entry:
+        if entry.get("histograms"):
             name = labels.get("__name__", "the answer")
             words = f"{name} is a native histogram; ask for a number, such as histogram_quantile(0.95, ...)"
             raise SourceRefused("native_histogram", words)
@@ -127,11 +128,13 @@ def _words(texts: object) -> list[str]:
     """Warnings as a list, whatever holds them; most servers leave out or write null where there are none."""
     if texts is None:
         return []
-    return [plain(text) for text in (texts if isinstance(texts, list) else [texts]) if text is not None]
+    words = (plain(text) for text in (texts if isinstance(texts, list) else [texts]) if text is not None)
+    return [text for text in words if text]
 
 
 def _labels(entry: object) -> dict[str, str]:
-    labels = entry.get("metric") if isinstance(entry, dict) else None
+    labels = entry.get("metric", ()) if isinstance(entry, dict) else ()
+    labels = {} if labels is None else labels  # as Go writes a map that is not there
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise _malformed("its answer has a series without labels")
     return labels

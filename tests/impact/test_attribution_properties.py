@@ -40,6 +40,14 @@ def test_another_unit_changes_the_figures_and_nothing_else(seed: int, factor: fl
     assert scaled.change == pytest.approx(plain.change * factor, rel=1e-6)
 
 
+@pytest.mark.parametrize("level", [1.0, 0.3, -7.0, 4e7])
+def test_a_constant_that_is_summed_in_another_order_has_not_moved(level: float) -> None:
+    values = np.full(400, level)
+    values[370:] *= 1.0 - 2e-16
+    assert (values[370:] != level).all()
+    assert found(values).verdict is Attribution.NO_EFFECT
+
+
 @calm
 @given(seed=seeds, offset=st.sampled_from([-1000.0, -50.0, 7.0, 500.0]), shift=st.sampled_from([0.0, 3.0, 8.0]))
 def test_another_zero_changes_the_levels_and_nothing_else(seed: int, offset: float, shift: float) -> None:

@@ -80,9 +80,11 @@ NOTHING = {
     "an empty list": answer(),
     "null": orjson.dumps({"status": "success", "data": {"resultType": "matrix", "result": None}}),
     "null of no type": orjson.dumps({"status": "success", "data": {"resultType": "", "result": None}}),
+    "a list of no type": orjson.dumps({"status": "success", "data": {"resultType": "", "result": []}}),
     "left out": orjson.dumps({"status": "success", "data": {"resultType": "matrix"}}),
     "warnings that are null": answer(warnings=None, infos=None),
     "empty warnings": answer(warnings=[]),
+    "a warning without words": answer(warnings=[" "], infos=""),
     "a warning on the query": answer(warnings=['PromQL warning: bucket label "le" is missing (1:5)']),
     "a remark on the query": answer(infos=["PromQL info: metric might not be a counter (1:6)"]),
 }
@@ -102,6 +104,11 @@ def test_words_on_the_query_itself_are_notes_and_nothing_is_missing() -> None:
 def test_numbers_that_are_written_as_numbers_and_times_as_texts_are_read() -> None:
     (series,) = series_of(answer(entry(("0", 1), (60.0, 2.5), (120, "3"))))
     np.testing.assert_array_equal(series.values, [1, 2.5, 3, NAN, NAN, NAN])
+
+
+def test_labels_and_histograms_that_are_null_are_none() -> None:
+    (series,) = series_of(answer({"metric": None, "values": [[0, "1"]], "histograms": None}))
+    assert (series.labels, series.values[0]) == ({}, 1.0)
 
 
 def test_a_native_histogram_is_refused_by_its_name() -> None:
