@@ -1,18 +1,29 @@
 """What all worker processes share: imported once, by the process that they are forked from.
 
 The garbage collector writes to all that it looks at, and with that gives each worker a copy of its own: what is here
-now stays out of its reach.
+now stays out of its reach. One thread does the linear algebra of each: there are as many workers as cores. And the
+arrays of a check, of megabytes each, are taken from memory that was used before, where the C library would give each of
+them back to the system and have it cleared anew.
 """
 
+import ctypes
 import gc
 
 gc.disable()
 
 import ruptures  # noqa: E402, F401 - a judgement imports it when it needs it
+from threadpoolctl import threadpool_limits  # noqa: E402
 
 import afdp_exporter.planning.learning  # noqa: E402
 import afdp_exporter.watching.analysis  # noqa: E402, F401
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_KEPT = 16 * 1024**2  # bytes
+_libc = ctypes.CDLL(None)
+if hasattr(_libc, "mallopt"):
+    _libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
+    _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+threadpool_limits(limits=1, user_api="blas")
 gc.collect()
 gc.freeze()
 gc.enable()

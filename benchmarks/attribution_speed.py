@@ -23,6 +23,7 @@ import numpy as np
 import ruptures
 from attribution_cases import DAY, Case, cases, generate
 
+import afdp_exporter.worker_preload  # noqa: F401 - as in a worker
 from afdp_exporter.impact import ObservedSeries, Rollout, judge, judge_together
 from afdp_exporter.model import Deployment, Layer, Metric, Series, Window
 from afdp_exporter.sources import grid

@@ -7,6 +7,7 @@ deployment time runs continuously: a clock change within the hours before it is 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -64,6 +65,7 @@ def changed_elsewhere(zone: tzinfo, first: float, at: float) -> bool:
     return any(_changes(other, first, at) for other in _ELSEWHERE)
 
 
+@lru_cache(maxsize=256)  # asked for each metric of a check
 def _changes(zone: tzinfo, first: float, at: float) -> Sequence[tuple[float, float]]:
     """Each change of the clock, in order: when, and the offset before it."""
     days = [*np.arange(first, at, 7.0 * DAY), at]

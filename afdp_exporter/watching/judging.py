@@ -26,6 +26,7 @@ class CaseJudge:
             time_zone=case.zone,
         )
         self._step = case.step
+        self._controls: dict[int, tuple[MetricData, Floats | None]] = {}  # by identity, with what keeps it theirs
 
     def judged(self, evidence: MetricData, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric with a series, by itself; it may respond within so many seconds where it may follow others."""
@@ -59,13 +60,22 @@ class CaseJudge:
         return ObservedSeries(
             times=series.times,
             values=series.values,
-            control=_control(evidence),
+            control=self._control(evidence),
             of=series.of,
             worse=evidence.metric.worse,
             step=(evidence.step or self._step).total_seconds(),
             respond_within=within,
             rate_window=None if window is None else window.total_seconds(),
         )
+
+    def _control(self, evidence: MetricData) -> Floats | None:
+        """What the deployment cannot have touched."""
+        if evidence.control is not None:
+            return evidence.control.values
+        if id(evidence) not in self._controls:
+            series = control_series([peer.values for peer in evidence.peers.values()])
+            self._controls[id(evidence)] = evidence, series
+        return self._controls[id(evidence)][1]
 
     def drawn(
         self, gathered: Sequence[MetricData], answers: Mapping[str, tuple[Finding, float | None]]
@@ -103,10 +113,3 @@ class CaseJudge:
             for each in peers
             if each.series is not None
         }
-
-
-def _control(evidence: MetricData) -> Floats | None:
-    """What the deployment cannot have touched."""
-    if evidence.control is not None:
-        return evidence.control.values
-    return control_series([peer.values for peer in evidence.peers.values()])

@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
@@ -39,6 +42,20 @@ def begin_and_hang(begun: Path) -> None:
     time.sleep(3600)
 
 
+def threads_of_linear_algebra() -> set[int]:
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def pages_cleared() -> int:
+    """How many pages of memory the system has to clear while arrays of 2 MB come and go."""
+    np.ones(250_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        np.ones(250_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 def put_together(first: int, *, second: int) -> tuple[int, int]:
     return first, second
 
@@ -53,6 +70,15 @@ async def test_arguments_arrive_by_place_and_by_name(compute: ComputePool) -> No
 
 async def test_work_gives_way_to_the_server(compute: ComputePool) -> None:
     assert await compute.run(os.nice, 0, deadline=LATE) > os.nice(0)
+
+
+async def test_one_thread_does_the_linear_algebra_of_a_call(compute: ComputePool) -> None:
+    assert await compute.run(threads_of_linear_algebra, deadline=LATE) == {1}
+
+
+async def test_the_arrays_of_a_check_lie_in_memory_that_was_used_before(compute: ComputePool) -> None:
+    """An array of 2 MB has 500 pages."""
+    assert await compute.run(pages_cleared, deadline=LATE) < 500
 
 
 async def test_what_is_late_is_ended_and_the_next_work_is_done(compute: ComputePool) -> None:
