@@ -70,6 +70,8 @@ async def show_all(state: AppContext) -> None:
 async def _show_predictions(state: AppContext, deployments: Sequence[Deployment]) -> None:
     """Show what is expected of those that are planned or running, whichever process has predicted it."""
     ahead = {each.id: each for each in deployments if is_ahead(each)}
+    if not ahead:
+        return
     for deployment_id, prediction in (await state.store.results.predictions(tuple(ahead))).items():
         state.instruments.outlook.predicted(ahead[deployment_id], prediction)
 

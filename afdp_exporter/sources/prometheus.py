@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from http import HTTPStatus
 from itertools import chain
 from typing import Annotated, Any, ClassVar
@@ -34,6 +34,7 @@ from afdp_exporter.sources._promql import PromQL, SpeaksPromQL, filled, metric_n
 _POINTS = 11_000  # a series in one answer; Prometheus refuses more
 _TRIES = 3
 _PROBE = 10.0  # seconds
+_SMALL = 65_536  # bytes of an answer that is read in less time than a thread takes to begin
 _LONGEST_LOOKBACK = 3600.0  # seconds for which a server repeats a sample, at most
 _FRESH = timedelta(minutes=45)  # at the end of a window, of which time stamps are asked for: each costs Prometheus
 _FRESH_POINTS = 240  # two milliseconds in releases before 2.45, a hundred times what a value costs
@@ -151,7 +152,9 @@ class Prometheus(SpeaksPromQL):
             points = grid(window, step)
             pieces = [points[first : first + _POINTS] for first in range(0, len(points), _POINTS)]
             bodies = [await self._ask(query, piece, step.total_seconds()) for piece in pieces]
-            found = await asyncio.to_thread(_series, bodies, points, step.total_seconds())
+            read = partial(_series, bodies, points, step.total_seconds())
+            small = sum(map(len, bodies)) <= _SMALL
+            found = read() if small else await asyncio.to_thread(read)
             advice = self._advice(query)
             return [replace(each, notes=each.notes + advice) for each in found] if advice else found
         except CallFailed as error:
@@ -175,7 +178,7 @@ class Prometheus(SpeaksPromQL):
 
     async def _call(self, query: str, points: Floats, step: float, seconds: float) -> Answer:
         params = {"nocache": "1", **self.params, "timeout": f"{seconds:g}"}  # VictoriaMetrics shifts what it caches
-        url, form = _question(self.url, query, points, step, params)
+        url, form = self._question.laid_out(query, points, step, params)
         encoding = "identity" if self._near else "gzip"  # compressing costs a server more than sending next door
         try:
             sent = (
@@ -226,6 +229,10 @@ class Prometheus(SpeaksPromQL):
             return host == "localhost"
 
     @cached_property
+    def _question(self) -> "_Question":
+        return _Question(self.url)
+
+    @cached_property
     def _slots(self) -> AdaptiveConcurrency:
         return AdaptiveConcurrency(self.concurrency)
 
@@ -240,7 +247,19 @@ class Prometheus(SpeaksPromQL):
 
 
 class _Question(requests.Session):
-    """The session in which prometheus-api-client lays out a question; it is sent by our own client."""
+    """The session in which prometheus-api-client lays out questions; they are sent by our own client."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._client = PrometheusConnect(url, session=self, method="POST")
+
+    def laid_out(
+        self, query: str, points: Floats, step: float, params: Mapping[str, Any]
+    ) -> tuple[str, dict[str, Any]]:
+        """Where a question goes, and its form: an address has its limits, and stands in every proxy's log."""
+        start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
+        self._client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
+        return self.url, self.form
 
     def request(self, method: str, url: str, params: Mapping[str, Any], **_: Any) -> requests.Response:  # type: ignore[override]  # noqa: ANN401, ARG002
         """Keep what would be sent."""
@@ -257,17 +276,6 @@ class _Unasked(requests.Response):
 
     def json(self, **_: Any) -> Any:  # noqa: ANN401 - as in requests
         return {"data": {"result": None}}
-
-
-def _question(
-    url: str, query: str, points: Floats, step: float, params: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """Where a question goes, and its form: an address has its limits, and stands in every proxy's log."""
-    question = _Question()
-    start, end = (datetime.fromtimestamp(float(point), UTC) for point in (points[0], points[-1]))
-    client = PrometheusConnect(url, session=question, method="POST")
-    client.custom_query_range(query, start, end, f"{step:.0f}", params=dict(params))
-    return question.url, question.form
 
 
 def _time_stamps(asked: Sequence[str]) -> str:

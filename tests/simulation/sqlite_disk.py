@@ -60,6 +60,10 @@ class _Reader:
         except SQLError as error:
             raise translate(error) from error
 
+    async def look_up(self, query: Callable[[Any], T]) -> T:
+        """As `Readers.look_up`."""
+        return await self.read(query)
+
 
 class SQLiteDisk(Disk):
     """One file; the episodes of a run say when its disk is in trouble."""

@@ -58,6 +58,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
+_FEW = 4  # reports that are looked up where they are asked for
+
+
 class Adapter:
     """Runs functions of a connection: writes in the writer's transaction, reads beside it."""
 
@@ -70,6 +73,9 @@ class Adapter:
 
     async def _read(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **words: P.kwargs) -> T:
         return await self._readers.read(lambda connection: query(connection, *args, **words))
+
+    async def _look_up(self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **words: P.kwargs) -> T:
+        return await self._readers.look_up(lambda connection: query(connection, *args, **words))
 
 
 class FencedWriter:
@@ -118,7 +124,7 @@ class SQLDeployments(Adapter):
         return await self._write(commit_changes.save, change)
 
     async def find(self, deployment_id: str) -> Deployment:
-        return await self._read(deployments.find, deployment_id)
+        return await self._look_up(deployments.find, deployment_id)
 
     async def page(
         self,
@@ -170,7 +176,8 @@ class SQLHistory(Adapter):
         return await self._read(deployments.history_index, before, limit)
 
     async def of(self, deployment_ids: Sequence[str]) -> list[MeasuredDeployment]:
-        return await self._read(deployments.of, deployment_ids)
+        ask = self._look_up if len(deployment_ids) <= _FEW else self._read
+        return await ask(deployments.of, deployment_ids)
 
     async def recent(self, per_service: int) -> list[MeasuredDeployment]:
         return await self._read(deployments.recent, per_service)
@@ -183,7 +190,7 @@ class SQLResults(Adapter):
     """A `ResultStore`."""
 
     async def impact(self, deployment_id: str) -> Impact | None:
-        return await self._read(impacts.find, deployment_id)
+        return await self._look_up(impacts.find, deployment_id)
 
     async def impacts(self, deployment_ids: Sequence[str]) -> dict[str, Impact]:
         return await self._read(impacts.of_several, deployment_ids)
@@ -306,7 +313,7 @@ class SQLJobs(Adapter):
         self, kinds: Collection[str], lanes: Mapping[str, Collection[str]] | None = None
     ) -> dict[str, datetime]:
         ahead = await self._ahead()
-        return {kind: at - ahead for kind, at in (await self._read(jobs.next_at, kinds, lanes or {})).items()}
+        return {kind: at - ahead for kind, at in (await self._look_up(jobs.next_at, kinds, lanes or {})).items()}
 
     async def _ahead(self) -> timedelta:
         """By how much the store's clock is ahead of ours: what one process alone keeps goes by ours."""
@@ -320,7 +327,7 @@ class SQLLooks(Adapter):
         return await self._read(looks.of_deployment, deployment_id)
 
     async def of_job(self, job: Job) -> Look | None:
-        return await self._read(looks.of_job, job)
+        return await self._look_up(looks.of_job, job)
 
     async def finish(
         self,
@@ -426,7 +433,7 @@ class SQLCursors(Adapter):
     """A `CursorStore`."""
 
     async def find(self, feed: str) -> str | None:
-        return await self._read(cursors.find, feed)
+        return await self._look_up(cursors.find, feed)
 
     async def save(self, feed: str, cursor: str) -> None:
         await self._write(cursors.save, feed, cursor)

@@ -56,7 +56,7 @@ class SQLRollouts(Adapter):
         await self._write(rollouts.keep, service, rollout)
 
     async def find(self, deployment_id: str) -> Rollout | None:
-        return await self._read(rollouts.find, deployment_id)
+        return await self._look_up(rollouts.find, deployment_id)
 
     async def newest(self, service: str | None, *, before: datetime, limit: int = 20) -> list[Rollout]:
         return await self._read(rollouts.newest, service, before, limit)

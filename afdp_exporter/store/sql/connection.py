@@ -96,3 +96,6 @@ class Reading(Protocol):
     """Runs what reads."""
 
     async def read(self, query: Callable[[Connection], T], /) -> T: ...
+
+    async def look_up(self, query: Callable[[Connection], T], /) -> T:
+        """As `read`, for what finds a few small rows by an index: where a file is at hand no thread is asked."""

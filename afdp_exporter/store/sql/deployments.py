@@ -10,7 +10,6 @@ from afdp_exporter.errors import NotFound
 from afdp_exporter.model import Deployment, Look, MeasuredDeployment, MeasuredSummary, Outcome
 from afdp_exporter.store import Amendment, Overview, Page, Recorded
 from afdp_exporter.store.follow_ups import DEPLOYMENT, check
-from afdp_exporter.store.nearness import nearest_to
 from afdp_exporter.store.paging import read_cursor, write_cursor
 from afdp_exporter.store.sql import changes, looks
 from afdp_exporter.store.sql.connection import Connection, Row
@@ -85,20 +84,23 @@ _TOUCHES = "ended_us >= :start AND ended_us - started_us <= {long_us} AND status
 
 _NEAREST = f"""
 SELECT * FROM (
-    SELECT * FROM deployments
-    WHERE started_us BETWEEN :start - {{long_us}} AND CASE WHEN :at < :end THEN :at ELSE :end END AND {_TOUCHES}
-    ORDER BY started_us DESC, id DESC LIMIT :limit
-) AS earlier
-UNION ALL
-SELECT * FROM (
-    SELECT * FROM deployments
-    WHERE started_us > :at AND started_us <= :end AND {_TOUCHES}
-    ORDER BY started_us, id LIMIT :limit
-) AS later
-UNION ALL
-SELECT * FROM deployments {{long}}
-WHERE ended_us >= :start AND ended_us - started_us > {{long_us}} AND started_us <= :end AND status <> 'planned'
-    AND {{target}}
+    SELECT * FROM (
+        SELECT * FROM deployments
+        WHERE started_us BETWEEN :start - {{long_us}} AND CASE WHEN :at < :end THEN :at ELSE :end END AND {_TOUCHES}
+        ORDER BY started_us DESC, id DESC LIMIT :limit
+    ) AS earlier
+    UNION ALL
+    SELECT * FROM (
+        SELECT * FROM deployments
+        WHERE started_us > :at AND started_us <= :end AND {_TOUCHES}
+        ORDER BY started_us, id LIMIT :limit
+    ) AS later
+    UNION ALL
+    SELECT * FROM deployments {{long}}
+    WHERE ended_us >= :start AND ended_us - started_us > {{long_us}} AND started_us <= :end AND status <> 'planned'
+        AND {{target}}
+) AS around
+ORDER BY abs(started_us - :at), id LIMIT :limit
 """  # noqa: S608 - every part of it is ours
 _OF_TARGET = "service = :service AND environment = :environment"
 
@@ -330,9 +332,8 @@ def nearest(
         long_us=LONG_ROLLOUT_US,
         target="TRUE" if target is None else _OF_TARGET,
     )
-    rows = connection.execute(statement, values)
-    chosen = nearest_to(rows, to_us(at), limit, lambda row: (row["started_us"], row["id"]))
-    return [near_deployment_of(row) for row in chosen]
+    chosen = connection.execute(statement, values).fetchall()
+    return [near_deployment_of(row) for row in sorted(chosen, key=lambda row: (row["started_us"], row["id"]))]
 
 
 def history(connection: Connection, before: datetime, service: str | None, limit: int) -> list[MeasuredDeployment]:

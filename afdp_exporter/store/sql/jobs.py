@@ -110,7 +110,12 @@ UPDATE jobs SET ready_us = :until WHERE kind = :kind AND lane = :lane AND owner 
 
 _OF_KNOWN = "AND {} IN ({})"
 
-_NEXT_OF_LANES = "SELECT min(ready_us) AS ready_us FROM jobs WHERE kind = :kind {known}"
+_NEXT_OF_LANES = """
+SELECT min(ready_us) AS ready_us FROM (
+    SELECT (SELECT min(ready_us) FROM jobs WHERE kind = :kind AND lane = value) AS ready_us
+    FROM ({listed}) AS wanted
+) AS first
+"""
 
 _NEXT = """
 SELECT value AS kind, (SELECT min(ready_us) FROM jobs WHERE kind = value) AS ready_us FROM ({listed}) AS wanted
@@ -222,7 +227,7 @@ def next_at(
     of_all = [kind for kind in kinds if kind not in lanes]
     rows = connection.execute(_NEXT.format(listed=listed.format("kinds")), {"kinds": _array(of_all)})
     found = {row["kind"]: row["ready_us"] for row in rows}
-    statement = _NEXT_OF_LANES.format(known=_OF_KNOWN.format("lane", listed.format("lanes")))
+    statement = _NEXT_OF_LANES.format(listed=listed.format("lanes"))
     for kind in kinds:
         if kind in lanes:
             values = {"kind": kind, "lanes": _array(lanes[kind])}
