@@ -2,14 +2,15 @@
 
 Rules enter one after the other, the most significant first, each tested conditionally on those accepted before, so that
 nothing is reported twice and a feature that only accompanies another is not blamed: a rule that is insignificant given
-one other rule, which stays significant given it, is confounded and skipped. After each step Benjamini and Hochberg's
-procedure over all remaining candidates decides whether there is a next one. Hour and weekday are held against trouble
-and cost only where these say anything about the clock at all, as the models do.
+one other rule, which stays significant given it and is to be reported itself, is confounded and skipped. After each
+step Benjamini and Hochberg's procedure over all remaining candidates decides whether there is a next one. Hour and
+weekday are held against trouble and cost only where these say anything about the clock at all, as the models do.
 """
 
 from collections.abc import Sequence, Set
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.model import Floats, Pattern, PatternKind, TrainingExample
 from afdp_exporter.patterns.features.extraction import example_features
@@ -83,12 +84,13 @@ class _ForwardSelection:
             self.figures(candidate), self.members[:, candidate], others, self.services, rate=self.target.rate
         )
 
-    def is_confounded(self, candidate: int) -> bool:
-        """Whether it is confounded: insignificant given one other rule, which stays significant given it."""
+    def is_confounded(self, candidate: int, reportable: NDArray[np.bool_]) -> bool:
+        """Whether it is confounded: insignificant given one other rule, which stays significant given it and is
+        `reportable` (m,) itself."""
         own = {one.trait for one in self.rules.conditions[candidate]}
         column, known = self.members[:, [candidate]], self._background(self.others(candidate))
         for other, conditions in enumerate(self.rules.conditions):
-            if self._alone[other] >= SUSPECT or own & {one.trait for one in conditions}:
+            if not reportable[other] or own & {one.trait for one in conditions}:
                 continue
             rival = self.members[:, [other]]
             if score_test(self._scores_of(candidate), column, known.extended(rival)).p[0] <= NOTHING:
@@ -96,6 +98,19 @@ class _ForwardSelection:
             if score_test(self._scores_of(other), rival, known.extended(column)).p[0] < SUSPECT:
                 return True
         return False
+
+    def wider(self, candidate: int, reportable: NDArray[np.bool_]) -> list[int]:
+        """Of a candidate with too few cases for a pattern, the `reportable` ones (m,) about the same traits that have
+        enough and hold wherever it does: a smaller size, in place of the one that says most."""
+        inside = self.members[:, candidate] > 0
+        if int(inside.sum()) >= SUPPORT:
+            return []
+        traits = [one.trait for one in self.rules.conditions[candidate]]
+        return [
+            other
+            for other in np.flatnonzero(reportable & (self.members.sum(axis=0) >= SUPPORT)).tolist()
+            if [one.trait for one in self.rules.conditions[other]] == traits and self.members[inside, other].all()
+        ]
 
     def unexplained(self, candidate: int, accepted: Sequence[int]) -> Floats:
         """A candidate's scores as residuals given the services and the accepted rules (n,)."""
@@ -177,13 +192,21 @@ def _search(
         best = int(np.argmin(q))
         if q[best] > DISCOVERY_RATE:
             break
-        search, candidate = searches[best // len(rules.conditions)], best % len(rules.conditions)
-        counts = _large_enough(search, candidate) and _is_significant(search.measure(candidate))
-        counts = counts and not search.is_confounded(candidate)
-        if counts:
-            found.append((search, candidate, float(q[best])))
-        search.settle(candidate, accept=counts)
+        place, candidate = divmod(best, len(rules.conditions))
+        search, q = searches[place], q.reshape(len(searches), -1)[place]
+        reportable = q <= DISCOVERY_RATE
+        wider = sorted(search.wider(candidate, reportable), key=q.__getitem__)
+        chosen = next((one for one in (*wider, candidate) if _counts(search, one, reportable)), None)
+        if chosen is not None:
+            found.append((search, chosen, float(q[chosen])))
+        search.settle(candidate if chosen is None else chosen, accept=chosen is not None)
     return found
+
+
+def _counts(search: _ForwardSelection, candidate: int, reportable: NDArray[np.bool_]) -> bool:
+    """Whether a significant candidate is large, and not confounded by another one that is `reportable` (m,)."""
+    large = _large_enough(search, candidate) and _is_significant(search.measure(candidate))
+    return large and not search.is_confounded(candidate, reportable)
 
 
 def _weights(aims: Sequence[Target], rules: RuleSpace) -> Floats:

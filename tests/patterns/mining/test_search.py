@@ -229,6 +229,19 @@ def test_what_only_travels_with_a_recorded_cause_is_not_reported(steady: World) 
     assert "traits.ticket" not in named
 
 
+def test_a_rival_that_cannot_be_reported_silences_nothing() -> None:
+    """What migrations do is said by the size of their tables still better, but that is not significant beside them."""
+    found = mine(world(679, 260).cases)
+    assert any(each.conditions == (DATABASE,) for each in found)
+
+
+def test_where_the_clearest_size_has_few_cases_a_smaller_one_with_enough_makes_the_pattern() -> None:
+    found = mine(world(528, 285).cases)
+    rows = [each for each in found if each.conditions[0].trait == "traits.table_rows"]
+    assert rows[0].kind is PatternKind.PATTERN
+    assert SUPPORT <= rows[0].n < 2 * SUPPORT
+
+
 def test_the_laws_of_the_shop_are_found_from_few_strong_cases() -> None:
     found = mine(shop_cases(41))
     conditions = [{(one.trait, str(one.value)) for one in each.conditions} for each in found]
