@@ -8,7 +8,9 @@ them back to the system and have it cleared anew.
 
 import ctypes
 import gc
+import signal
 
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it asks the exporter to reload, and may reach all of its processes
 gc.disable()
 
 import ruptures  # noqa: E402, F401 - a judgement imports it when it needs it

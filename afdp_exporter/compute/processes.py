@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -11,12 +12,15 @@ from multiprocessing.context import BaseContext
 from multiprocessing.util import get_temp_dir
 from typing import Any, TypeVar
 
-from pebble import ProcessExpired, ProcessPool
+import structlog
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.calls import call
 from afdp_exporter.errors import AnalysisError
 from afdp_exporter.wording.times import time_zone
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -34,6 +38,8 @@ class ProcessComputePool:
         _check(self._context)
         self._workers = workers
         self._pool = self._open(workers)
+        self._changing = threading.Lock()
+        self._ended = False
 
     def _open(self, workers: int) -> ProcessPool:
         return ProcessPool(max_workers=workers, initializer=os.nice, initargs=[_NICENESS], context=self._context)
@@ -55,14 +61,14 @@ class ProcessComputePool:
         seconds = deadline.total_seconds()
         # the first call starts the processes, and waits for their imports: not in the event loop
         scheduled = asyncio.ensure_future(
-            asyncio.to_thread(
-                self._pool.schedule, call, args=(time_zone(), function, *arguments), kwargs=words, timeout=seconds
-            )
+            asyncio.to_thread(self._schedule, (time_zone(), function, *arguments), words, seconds)
         )
         try:
             future = await asyncio.shield(scheduled)
         except OSError as error:
             raise AnalysisError(f"no worker process can be started: {error.strerror}") from error
+        except RuntimeError as error:
+            raise AnalysisError("the worker processes have ended") from error
         except asyncio.CancelledError:
             scheduled.add_done_callback(_drop)
             raise
@@ -75,11 +81,30 @@ class ProcessComputePool:
         except BrokenProcessPool as error:
             raise AnalysisError("the analysis was ended") from error
 
+    def _schedule(self, arguments: tuple[Any, ...], words: dict[str, Any], seconds: float) -> ProcessFuture[Any]:
+        """Hand a call over: to new processes where the system has ended those that there were, or what starts them.
+
+        Raises RuntimeError where these cannot work either, and after the end.
+        """
+        pool = self._pool
+        try:
+            return pool.schedule(call, args=arguments, kwargs=words, timeout=seconds)
+        except RuntimeError:
+            with self._changing:
+                if self._ended:
+                    raise
+                if pool is self._pool:
+                    log.error("the worker processes have ended, others are started")
+                    pool.stop()
+                    self._pool = self._open(self._workers)
+            return self._pool.schedule(call, args=arguments, kwargs=words, timeout=seconds)
+
     def resize(self, workers: int) -> None:
         """As the port says: work under way is finished by the processes that there were."""
-        if workers != self._workers:
-            earlier, self._pool, self._workers = self._pool, self._open(workers), workers
-            earlier.close()
+        with self._changing:
+            if workers != self._workers:
+                earlier, self._pool, self._workers = self._pool, self._open(workers), workers
+                earlier.close()
 
     async def close(self) -> None:
         """As the port says: what has not ended in time ends with this process."""
@@ -88,6 +113,8 @@ class ProcessComputePool:
                 await asyncio.to_thread(self._end)
 
     def _end(self) -> None:
+        with self._changing:
+            self._ended = True
         self._pool.stop()
         self._pool.join()
 
