@@ -19,6 +19,7 @@ from afdp_exporter.store.sqlite.connection import (
     make_private,
     open_reader,
     open_writer,
+    read_ahead,
     size_on_disk,
     translated,
     url_of_file,
@@ -112,6 +113,7 @@ def _open(path: Path, folder: bool) -> tuple[int, Connection | StoreError, Reade
     with ExitStack() as undo:
         held = lock(path)
         undo.callback(os.close, held)
+        read_ahead(path)
         try:
             connection: Connection | StoreError = _open_writer(path)
         except StoreError as error:

@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -29,6 +29,7 @@ SQLError: TypeAlias = sqlite3.Error
 _APPLICATION_ID = 0x41464450  # "AFDP" in the file's header
 _LITTLE = 256 * 1024  # bytes; SQLite's own files beside a store take that much
 _BUSY_SECONDS = 5.0
+_AHEAD = 1024**2  # bytes asked for in one call: a system reads no more ahead at once
 _SQLITE = Dialect(
     listed="SELECT value FROM json_each(:{})",
     has_tags="""
@@ -278,6 +279,18 @@ def _verify(connection: Connection, path: Path) -> None:
         raise StoreDamaged(f"{path} is damaged: {' '.join(str(verdict).split())}")
     if _applied(connection) - set(steps.names):
         raise StoreError(f"{path} was written by a newer version of this program")
+
+
+def read_ahead(path: Path) -> None:
+    """Have the system read the file from its beginning to its end, where memory holds that: the check jumps about.
+
+    To be called before SQLite opens it: who closes a file gives back all locks that the process has on it.
+    """
+    with suppress(OSError), path.open("rb") as file:  # whoever opens it says what is wrong with it
+        size = os.fstat(file.fileno()).st_size
+        if hasattr(os, "posix_fadvise") and 2 * size <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+            for begin in range(0, size, _AHEAD):
+                os.posix_fadvise(file.fileno(), begin, _AHEAD, os.POSIX_FADV_WILLNEED)
 
 
 def size_on_disk(path: Path) -> int:

@@ -1,6 +1,8 @@
 """The file: who may open it, which SQLite may touch it, and what is said of one that is broken or not ours."""
 
 import asyncio
+import math
+import os
 import random
 import re
 import shutil
@@ -14,7 +16,7 @@ from sqlite_utils import Database
 
 from afdp_exporter.errors import StoreDamaged, StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState
-from afdp_exporter.store.sqlite import SQLiteStore
+from afdp_exporter.store.sqlite import SQLiteStore, _open
 from afdp_exporter.store.sqlite.connection import check_version, open_writer
 from afdp_exporter.store.sqlite.schema import steps
 
@@ -122,6 +124,27 @@ async def test_a_database_of_another_program_is_refused_and_left_as_it_was(path:
     with pytest.raises(StoreDamaged, match="not written by this program"):
         await SQLiteStore.open(path)
     assert contents(path) == before
+
+
+async def test_the_system_is_asked_for_the_whole_file_in_its_order_before_it_is_checked(filled: Path) -> None:
+    """The check of a file of gigabytes that no memory holds took half a minute, since it jumps about."""
+    called: list[str] = []
+
+    def count(_: object, event: str, function: object) -> None:
+        if event == "c_call":
+            called.append(getattr(function, "__name__", ""))
+
+    sys.setprofile(count)
+    try:
+        held, connection, readers = _open(filled, folder=False)
+    finally:
+        sys.setprofile(None)
+    readers.close()
+    assert not isinstance(connection, StoreError)
+    connection.close()
+    os.close(held)
+    assert called.count("posix_fadvise") == math.ceil(len(contents(filled)) / 1024**2)
+    assert called.index("posix_fadvise") < called.index("connect")
 
 
 async def test_a_file_of_a_newer_version_is_refused(filled: Path) -> None:
