@@ -22,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from afdp_exporter.model import Deployment, Impact, MeasuredSummary, Outcome, TrainingExample
 from afdp_exporter.patterns import deployment_context, fit, predict
 
-SIZES, AHEAD = (15, 30, 100), 60
+SIZES, AHEAD = (15, 40, 150, 1000), 60
 OTHER = {"project", "buggy", "author_date"}
 
 
