@@ -33,6 +33,7 @@ OWN = frozenset({BILL, LEARN, REFRESH, STABILITY})
 store."""
 
 _MANY = 100  # notices and feeds under way, each of another receiver or feed
+_PREDICTIONS = 4  # under way, so that those of a burst are taken and kept by few commits
 _HOUR = timedelta(hours=1)
 _BILL_EVERY = timedelta(days=1)
 _RESTS = 9  # times as long as it took to learn, before it is done anew
@@ -64,7 +65,7 @@ def kinds(state: AppContext) -> tuple[Kind, ...]:
         Kind(name=BOOK, run=recurring.book),
         Kind(name=FOLLOW, run=recurring.follow),
         Kind(name=FEED, run=_feeding(state).poll, slots=lambda: _MANY, lanes=lambda: set(state.rules.feeds)),
-        Kind(name=PREDICT, run=recurring.predict),
+        Kind(name=PREDICT, run=recurring.predict, slots=lambda: _PREDICTIONS),
         Kind(name=PLACEBO, run=recurring.placebo),
         Kind(name=HOUSEKEEPING, run=recurring.housekeeping),
     )

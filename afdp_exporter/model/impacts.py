@@ -296,6 +296,9 @@ class LookState(StrEnum):
     SKIPPED = "skipped"
 
 
+_OPEN = (LookState.DUE, LookState.WAITING, LookState.RUNNING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """One planned measurement of a deployment, `after` its end; `account` is its audit record."""
@@ -313,7 +316,7 @@ class Look:
     @property
     def is_open(self) -> bool:
         """Whether it has no answer yet, and may have one."""
-        return self.state in {LookState.DUE, LookState.WAITING, LookState.RUNNING}
+        return self.state in _OPEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,9 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, (tuple, list)):
         return all(map(_is_plain, value))
     names = _fields(kind)  # type: ignore[arg-type] # a class can be hashed
-    return bool(names) and all(_is_plain(getattr(value, name)) for name in names)
+    parts = [getattr(value, name) for name in names]
+    closer = [part for part in parts if part is not None and type(part) not in _HARMLESS]
+    return bool(names) and all(map(_is_plain, closer))
 
 
 def _unstorable(value: object, place: str) -> Iterator[tuple[str, str]]:

@@ -17,6 +17,7 @@ FALSE_ALARMS = "false_alarms"
 """The kinds of changes."""
 
 AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _HISTORY = timedelta(days=1)  # what was longer past when it came in is history, from which nothing follows
 
 
@@ -27,7 +28,7 @@ def check(look: Look, service: str) -> NewJob:
 
 def check_key(look: Look) -> str:
     """What the job of a look is known by."""
-    return f"{look.deployment_id}/{look.after // timedelta(microseconds=1)}"
+    return f"{look.deployment_id}/{look.after // _MICROSECOND}"
 
 
 def look_of_key(key: str) -> tuple[str, timedelta]:

@@ -1,6 +1,7 @@
 """What is reported of a deployment -> a `Deployment`; every fault of a body is found at once, by field."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
@@ -163,18 +164,19 @@ def _encodable(key: object) -> bool:
 
 
 def _times(body: object) -> dict[str, datetime]:
+    given = {name: body.get(name) for name in ("started_at", "finished_at")} if isinstance(body, Mapping) else {}
     found = {}
-    for name in ("started_at", "finished_at"):
-        try:
-            found[name] = read_time(body.get(name) if isinstance(body, Mapping) else None)
-        except ValueError:
-            continue
+    for name, text in given.items():
+        if text is not None:
+            with suppress(ValueError):
+                found[name] = read_time(text)
     return found
 
 
 def _is_planned(body: object) -> bool:
+    status = body.get("status") if isinstance(body, Mapping) else None
     try:
-        return isinstance(body, Mapping) and read_status(body.get("status")) is Status.PLANNED
+        return status is not None and read_status(status) is Status.PLANNED
     except ValueError:
         return False
 
