@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from math import ceil, floor, isfinite, isnan, log10
 
 import numpy as np
@@ -92,9 +93,16 @@ def line(points: Iterable[Point]) -> str:
         if isnan(y):
             pen = "M"
             continue
-        parts.append(f"{pen}{x:g} {y:g}")
+        parts.append(f"{pen}{_text(x)} {_text(y)}")
         pen = "L"
     return "".join(parts)
+
+
+@lru_cache(
+    maxsize=8192
+)  # tenths of a picture some hundreds wide: the same again and again, and writing a number is slow
+def _text(position: float) -> str:
+    return f"{position:g}"
 
 
 def band(above: Sequence[Point], below: Sequence[Point]) -> str:
