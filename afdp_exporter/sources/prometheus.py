@@ -120,14 +120,15 @@ class Prometheus(SpeaksPromQL):
     ) -> tuple[dict[str, Floats | None], datetime | None]:
         """The time stamp of each selector's newest sample (n,), and when the server answered by its own clock.
 
-        None stands for what is not known; where several are refused together, each is asked for by itself.
+        None stands for what is not known. Where several are refused or take too long together, each is asked for by
+        itself.
         """
         try:
             answer = await self._answered(_time_stamps(asked), points, step)
             series = _series([_body(answer)], points, step)
-        except (CallFailed, SourceError):
-            if len(asked) == 1:
-                return {asked[0]: None}, None
+        except (CallFailed, SourceError) as error:
+            if len(asked) == 1 or (isinstance(error, CallFailed) and error.again):  # no connection, for none of them
+                return dict.fromkeys(asked), None
             alone = await asyncio.gather(*(self._newest([each], points, step) for each in asked))
             at = max((at for _, at in alone if at is not None), default=None)
             return {selector: stamps for part, _ in alone for selector, stamps in part.items()}, at

@@ -104,6 +104,21 @@ async def test_a_server_that_lacks_the_function_to_tell_answers_apart_is_asked_f
     assert len(server.asked) == 3
 
 
+async def test_a_server_that_breaks_every_connection_is_not_asked_for_each(serve: Serve) -> None:
+    asked = list[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(str((await request.post())["query"]))
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    source = build("sources", "prometheus", {"url": await serve(answer)}, "")
+    assert await source.freshness(bound(source, "a", "b", "c"), WINDOW, STEP) == [None, None, None]
+    assert len(asked) == 3
+    assert len(set(asked)) == 1
+
+
 async def test_a_check_opens_no_more_connections_than_it_has_questions_at_once(serve: Serve) -> None:
     peers, server = set[object](), Counting(refused="nothing at all")
 
