@@ -106,6 +106,10 @@ class LookObserver(Protocol):
         """A look at a deployment has its answer; `failed` when it never will."""
 
 
+class _TooEarly(Exception):
+    """A look is not due."""
+
+
 class AnalysisWorker:
     """Answers the looks that are jobs, and keeps the answers."""
 
@@ -133,7 +137,9 @@ class AnalysisWorker:
             return None
         started = asyncio.get_running_loop().time()
         try:
+            self._check_due(look)
             answer = await self._analyse(look, self._clock())
+            self._check_due(look)
             wait = _what_to_wait_for(answer, look.attempts)
             if wait is not None:
                 await self._keep_waiting(job, look, answer, wait)
@@ -143,18 +149,27 @@ class AnalysisWorker:
             await record_answer(
                 look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside, job=job
             )
+        except _TooEarly:
+            return look.due_at
         except (SourceUnavailable, EngineUnavailable) as error:
             log.warning("what a look needs is away, it waits", deployment=look.deployment_id, error=str(error))
-            await self._store.looks.postpone(look, self._clock() + backoff(look.attempts), str(error), job=job)
+            until = max(self._clock() + backoff(look.attempts), look.due_at)
+            await self._store.looks.postpone(look, until, str(error), job=job)
             return Settled.SETTLED
         except Exception as error:  # noqa: BLE001 - one look that fails has to end, or to be tried again
             now = self._clock()
-            if not await record_failure(look, error, self._store, now=now, retry_at=now + backoff(0), job=job):
+            retry_at = max(now + backoff(0), look.due_at)
+            if not await record_failure(look, error, self._store, now=now, retry_at=retry_at, job=job):
                 self._observer.looked(look.deployment_id, "failed", asyncio.get_running_loop().time() - started)
             return Settled.SETTLED
         seconds = asyncio.get_running_loop().time() - started
         self._observer.looked(look.deployment_id, answer.impact.verdict, seconds)
         return Settled.SETTLED
+
+    def _check_due(self, look: Look) -> None:
+        """Raise _TooEarly where the clock was set back since the look was taken."""
+        if self._clock() < look.due_at:
+            raise _TooEarly
 
     async def _keep_waiting(self, job: Job, look: Look, answer: AnalysisResult, wait: str) -> None:
         """Let a look wait for what is missing. Its answer so far is kept unless it knows less than the last."""
@@ -166,7 +181,7 @@ class AnalysisWorker:
         kept = known.isdisjoint(unknown & {each.metric for each in answer.missing})
         found, drawn = (answer.impact, answer.courses) if kept else (None, ())
         late = [each.late for each in answer.missing if each.late is not None and not each.away]
-        until = self._clock() + (max(late) if late else backoff(look.attempts))
+        until = max(self._clock() + (max(late) if late else backoff(look.attempts)), look.due_at)
         await self._store.looks.postpone(look, until, wait, found, drawn, job=job)
 
 
@@ -214,7 +229,7 @@ async def record_failure(
     expected = isinstance(error, AFDPError)
     log.error("look failed", deployment=look.deployment_id, error=str(error), exc_info=None if expected else error)
     reason = str(error) if expected else f"internal error: {type(error).__name__}"
-    if look.attempts + 1 < _TRIES:
+    if look.attempts + 1 < _TRIES or now < look.due_at:
         await store.looks.postpone(look, retry_at, reason, job=job)
         return True
     await store.looks.finish(replace(look, state=LookState.FAILED, done_at=now, reason=reason), None, job=job)

@@ -221,7 +221,7 @@ DEFECTS: dict[str, tuple[Callable[[Builders], None], frozenset[Fault]]] = {
     for each, faults in (
         (lease_is_forgotten, frozenset({Fault.SOURCE_HANGS, Fault.STORE_SLOW})),
         (standing_still_is_forgotten, frozenset({Fault.PAUSE})),
-        (finish_asks_for_no_token, _TAKEN_OVER),
+        (finish_asks_for_no_token, _TAKEN_OVER | {Fault.RECEIVER_HANGS}),
         (answered_before_the_commit, frozenset({Fault.CRASH})),
         (commits_are_not_synced, frozenset({Fault.CRASH})),
         (wake_up_is_missed, frozenset({Fault.STOP})),

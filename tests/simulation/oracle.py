@@ -58,6 +58,7 @@ class Oracle:
     shown: dict[tuple[str, str], object] = field(default_factory=dict)
     settled: dict[tuple[str, str], object] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
+    overtaken: set[tuple[str, str]] = field(default_factory=set)  # heard last of one that stood still meanwhile
     attempts: dict[tuple[Any, ...], deque[float]] = field(default_factory=dict)
     changed: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=300))
@@ -145,6 +146,7 @@ class Oracle:
 
     def _jobs_finish(self, process: "Process", before: Any, answer: bool, job: Job, again: Any = None) -> None:
         self._settled(job, answer)
+        self._over(job)
 
     def _jobs_postpone(self, process: "Process", before: Any, answer: bool, job: Job, *_: Any, **__: Any) -> None:
         self._settled(job, answer)
@@ -153,6 +155,10 @@ class Oracle:
         self.holds = {
             key: held for key, held in self.holds.items() if held.owner != owner or kind not in {None, key[0]}
         }
+
+    def _over(self, job: Job) -> None:
+        """It was done; one of the same key that comes later is another."""
+        self.attempts.pop((*job_key(job), job.version), None)
 
     def _is_held(self, job: Job) -> bool:
         held = self.holds.get((job.kind, job.key))
@@ -251,6 +257,10 @@ class Oracle:
             self.breaks(f"{receiver} heard twice of {notice.deployment.id}, and the first time was kept")
         self.shown[key] = shown
         self.refused.discard(key)
+        if self.several and not is_sender:
+            self.overtaken.add(key)
+        else:
+            self.overtaken.discard(key)
 
     def _notices_finish(
         self, process: "Process", before: Any, answer: Any, job: Job, *, sent: str | None, reason: str | None = None
@@ -258,6 +268,7 @@ class Oracle:
         if not self._is_held(job):
             return
         self.holds.pop((job.kind, job.key), None)
+        self._over(job)
         key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
         if reason is None:
             self.settled[key] = self.shown.get(key)
@@ -282,7 +293,7 @@ class Oracle:
                 self.breaks(f"{deployment_id} is over and is stored as {stored.status}")
         for (receiver, deployment_id), shown in content.items():
             key = (receiver, deployment_id)
-            if self.shown.get(key) != shown and key not in self.refused:
+            if self.shown.get(key) != shown and key not in self.refused | self.overtaken:
                 self.breaks(f"{receiver} does not know the latest of {deployment_id}: {self.shown.get(key)}, {shown}")
 
 

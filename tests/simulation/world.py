@@ -385,6 +385,7 @@ class World:
             (receiver, name): shown(receiver, MeasuredDeployment(deployment=each, impact=impacts.get(name)))
             for receiver in ("chat", "log")
             for name, each in known.items()
+            if each.received_at - each.started_at < timedelta(days=1)  # else it is history, of which nobody hears
         }
         self.oracle.drained(self._now(), content)
         for event in self.feed.events:

@@ -153,6 +153,30 @@ async def test_a_source_that_is_away_for_a_day_leaves_the_look_waiting_and_never
     assert (await store.looks.of_deployment("d1"))[0].state is LookState.DONE
 
 
+@pytest.mark.parametrize(
+    "failure", [None, SourceUnavailable("connection", "no connection"), AnalysisError("took longer than 30 s")]
+)
+async def test_a_look_that_a_clock_takes_too_early_waits_until_it_is_due_once_that_is_set_back(
+    store: SQLiteStore, failure: Exception | None
+) -> None:
+    clock, notes, recorded = Clock(), Notes(), deployment()
+    analysis = Analysis(*[failure] * 3 if failure is not None else [])
+
+    async def set_back(look: Look, now: datetime) -> AnalysisResult:
+        clock.now = START + timedelta(seconds=30)
+        return await analysis(look, now)
+
+    await store.deployments.record(recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START))
+    watching = watcher(store, set_back, clock, notes)
+    for _ in range(3):
+        clock.now += timedelta(minutes=2)
+        assert await watching.drain()
+        assert await next_look_at(store) == START + timedelta(minutes=2)
+    watching, clock.now = watcher(store, analysis, clock, notes), START + timedelta(minutes=2)
+    assert await watching.drain()
+    assert notes.verdicts == ["no_effect"]
+
+
 async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(store: SQLiteStore) -> None:
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(AnalysisError("took longer than 30 s") for _ in range(9)))
