@@ -152,4 +152,5 @@ def _evidence(watch: Watch, now: datetime) -> MetricData:
     return MetricData(
         metric=watch.metric, series=replace(series(watch.values), of=watch.of), peers=peers,
         rate_window=watch.rate_window,
+        smoothed_over=watch.rate_window,
     ).until(now)  # fmt: skip

@@ -98,6 +98,38 @@ def ordinary(rng: np.random.Generator) -> Mapping[str, float | None]:
     return _measured(_Planted(at=at, times=times, values=values, change=change, minutes=minutes))
 
 
+def over_a_window(minutes: float, before: float = 0.0) -> Once:
+    """The mean of single values of the last minutes, at 15 s, which a deployment raises at once by 6 to 20 deviations.
+
+    Or something else does, so many minutes `before` it.
+    """
+
+    def once(rng: np.random.Generator) -> Mapping[str, float | None]:
+        step, each, after = 15.0, 15, int(rng.choice([8, 20, 60, 240]))
+        window, history = round(60.0 * minutes / step), int(rng.choice([60, 240, 1000]))
+        raw = rng.normal(20.0, 1.0, (window + history + after) * each)
+        raw += 0.5 * np.repeat(alike(rng, window + history + after, 0.8), each)
+        totals = np.concatenate([[0.0], np.cumsum(raw)])
+        ends = np.arange(window * each, len(totals), each)
+        values = (totals[ends] - totals[ends - window * each]) / (window * each)
+        within = float(rng.uniform(0.0, 1.0))
+        times = _at(rng).timestamp() + step * np.arange(len(values))
+        at = float(times[history]) - within * step
+        change = float(rng.uniform(6.0, 20.0) * values[:history].std())
+        values = values + change * np.clip((times - at + 60.0 * before) / (60.0 * minutes), 0.0, 1.0)
+        found = judge(times, values, at, step=step, looks_back=60.0 * minutes)
+        if before:
+            return {"attributed": float(found.attributed)}
+        if not found.attributed or found.low is None or found.onset_low is None or found.onset_high is None:
+            return {"range holds": None, "start holds": None}
+        return {
+            "range holds": float(found.low <= change <= (found.high or 0.0)),
+            "start holds": float(found.onset_low - step <= at <= found.onset_high + step),
+        }
+
+    return once
+
+
 def slowest(rng: np.random.Generator) -> Mapping[str, float | None]:
     """p99 over [5m] of a service with one request in two seconds, at 15 seconds, innocent."""
     at = _at(rng)
@@ -186,6 +218,18 @@ ROWS = (
     Row(name="error ratio of .05 %, unchanged", figures=(MOVED,), once=unchanged(0.0005)),
     Row(name="error ratio of .3 %, unchanged, in bursts", figures=(MOVED,), once=unchanged(0.003, bursts=True)),
     Row(name="constant or nearly so, then scatter", figures=HOLDS, once=constant),
+    *(
+        Row(
+            name=f"a step in a mean over [{minutes}m] at 15 s",
+            figures=(Figure(name="range holds", least=0.85), Figure(name="start holds", least=0.85)),
+            once=over_a_window(minutes),
+        )
+        for minutes in (1, 5)
+    ),
+    Row(
+        name="a step in a mean over [5m], 4 minutes before", figures=(Figure(name="attributed", most=0.1),),
+        once=over_a_window(5, before=4.0),
+    ),
     Row(name="a step in ordinary noise", figures=(Figure(name="range holds", least=0.85),), once=ordinary),
     Row(name="p99 over [5m] at .5 requests a second", figures=(MOVED,), once=slowest),
     Row(name="heap of a JVM", figures=(MOVED,), once=heap),

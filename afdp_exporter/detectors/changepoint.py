@@ -1,9 +1,10 @@
 """When the level moved: the posterior of a single changepoint, a kernel changepoint, and a ramp against a step.
 
 `changepoint_posteriors` gives the posterior of the position of one mean shift in autocorrelated noise (Smith 1975),
-after the seasonal profile of the days before and the control have been subtracted. `kernel_changepoints` segments the
-same values independently (KernelCPD with a Gaussian kernel: Celisse et al. 2018, Arlot, Celisse and Harchaoui 2019, as
-in ruptures). `ramp_preferred_to_step` compares a linear ramp with a step by least squares.
+after the seasonal profile of the days before and the control have been subtracted. Where each value is taken over a
+window, such as a rate, a shift shows as a ramp of that length: then such a ramp is fitted. `kernel_changepoints`
+segments the same values independently (KernelCPD with a Gaussian kernel: Celisse et al. 2018, Arlot, Celisse and
+Harchaoui 2019, as in ruptures). `ramp_preferred_to_step` compares a linear ramp with a step by least squares.
 """
 
 from dataclasses import dataclass
@@ -48,12 +49,13 @@ class KernelChangepoint:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Segment:
     """The values (k, m) of k series around the deployment, from position `begin` on; `first` to `last` are the possible
-    onsets."""
+    onsets. Each value is taken over the last `looks_back` steps."""
 
     begin: int
     values: Floats
     first: int
     last: int
+    looks_back: int = 0
 
     @property
     def window_share(self) -> float:
@@ -74,7 +76,10 @@ def extract(panel: Panel) -> Segment:
         values -= shape
     if panel.control is not None:
         values -= _explained_by_control(values, panel.control[:, begin:end], before)
-    return Segment(begin=begin, values=values, first=grid.deployed - 1 - begin, last=grid.last_onset - begin)
+    return Segment(
+        begin=begin, values=values, first=grid.first_onset - begin, last=grid.last_onset - begin,
+        looks_back=grid.looks_back,
+    )  # fmt: skip
 
 
 def extract_raw(panel: Panel) -> Segment:
@@ -85,8 +90,9 @@ def extract_raw(panel: Panel) -> Segment:
     return Segment(
         begin=begin,
         values=despike(panel.values)[:, begin:end],
-        first=grid.deployed - 1 - begin,
+        first=grid.first_onset - begin,
         last=grid.last_onset - begin,
+        looks_back=grid.looks_back,
     )
 
 
@@ -96,9 +102,9 @@ def changepoint_posteriors(segment: Segment) -> list[Onset | None]:
     first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
     if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
         return [None] * k
-    gain = sse_reduction(segment.values)[:, SHORTEST_SEGMENT - 1 : m - SHORTEST_SEGMENT]
+    gain = sse_reduction(segment.values, segment.looks_back)[:, SHORTEST_SEGMENT - 1 : m - SHORTEST_SEGMENT]
     best = SHORTEST_SEGMENT + np.argmax(gain, axis=1)
-    log_odds = (gain - gain.max(axis=1, keepdims=True)) / (2.0 * _noise(segment.values, best))[:, None]
+    log_odds = (gain - gain.max(axis=1, keepdims=True)) / (2.0 * _noise(segment, best))[:, None]
     weight = np.exp(np.maximum(log_odds, -700.0))
     within = weight[:, first - SHORTEST_SEGMENT : last - SHORTEST_SEGMENT + 1]
     inside = within.sum(axis=1)
@@ -122,24 +128,38 @@ def best_splits(segment: Segment) -> NDArray[np.int64] | None:
     first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
     if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
         return None
-    splits: NDArray[np.int64] = np.argmax(sse_reduction(segment.values)[:, first - 1 : last], axis=1)
+    splits: NDArray[np.int64] = np.argmax(
+        sse_reduction(segment.values, segment.looks_back)[:, first - 1 : last], axis=1
+    )
     return splits + (segment.begin + first)
 
 
-def sse_reduction(values: Floats) -> Floats:
-    """How much a step at split k = 1 ... m-1 lowers the sum of squares of (..., m) values, (..., m - 1)."""
+def sse_reduction(values: Floats, looks_back: int = 0) -> Floats:
+    """How much a step at split k = 1 ... m-1 lowers the sum of squares of (..., m) values, (..., m - 1).
+
+    Seen in values over the last `looks_back` steps, it is the mean of as many steps, one after the other.
+    """
     m = values.shape[-1]
     k = np.arange(1, m)
     left = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., :-1]
-    gain: Floats = left**2 * m / (k * (m - k))
-    return gain
+    if looks_back < 2:
+        gain: Floats = left**2 * m / (k * (m - k))
+        return gain
+    padded = np.concatenate([np.zeros_like(left[..., :1]), np.cumsum(left, axis=-1)], axis=-1)
+    ends = np.minimum(np.arange(m - 1) + looks_back, m - 1)
+    left = (padded[..., ends] - padded[..., : m - 1]) / looks_back
+    ramp = np.minimum(np.arange(1, m) / looks_back, 1.0)
+    total, squares = np.cumsum(ramp)[::-1], np.cumsum(ramp**2)[::-1]
+    by_ramp: Floats = left**2 / (squares - total**2 / m)
+    return by_ramp
 
 
-def _noise(values: Floats, splits: NDArray[np.int64]) -> Floats:
-    """Variance (k,) around the two levels, widened for values that resemble their neighbours."""
-    levels = np.array([(row[:at].mean(), row[at:].mean()) for row, at in zip(values, splits, strict=True)])
-    before = np.arange(values.shape[1]) < splits[:, None]
-    rest = values - np.where(before, levels[:, :1], levels[:, 1:])
+def _noise(segment: Segment, splits: NDArray[np.int64]) -> Floats:
+    """Variance (k,) around the fitted step or ramp, widened for values that resemble their neighbours."""
+    shape = np.clip((np.arange(segment.values.shape[1]) - splits[:, None] + 1) / max(segment.looks_back, 1), 0.0, 1.0)
+    shape -= shape.mean(axis=1, keepdims=True)
+    rest = segment.values - segment.values.mean(axis=1, keepdims=True)
+    rest -= (np.vecdot(rest, shape) / np.vecdot(shape, shape))[:, None] * shape
     variance = np.maximum(np.maximum((MAD_SCALE * row_medians(np.abs(rest))) ** 2, 0.1 * rest.var(axis=1)), 1e-12)
     energy = np.vecdot(rest, rest)
     autocorrelation = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
@@ -186,7 +206,8 @@ def _kernel_changepoint(values: Floats, segment: Segment) -> KernelChangepoint |
 
     kernel = ruptures.KernelCPD(kernel="rbf", min_size=3, params={"gamma": 1.0 / typical}).fit(values[:, None])
     edges = np.array([0, *(int(b) for b in kernel.predict(pen=float(np.log(m))))])
-    inside = np.flatnonzero((edges[1:-1] >= segment.first) & (edges[1:-1] <= segment.last)) + 1
+    middles = edges[1:-1] - segment.looks_back // 2  # of a ramp
+    inside = np.flatnonzero((middles >= segment.first) & (middles <= segment.last)) + 1
     if not len(inside):
         return None
     table = np.zeros((len(edges), m + 1))

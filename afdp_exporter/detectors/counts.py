@@ -127,12 +127,15 @@ def count_shift(grid: RegularSeries) -> CountShift | None:
     if known is None:
         return None
     onset = _onset(grid, known)
-    if onset is None or known.between(onset.position, grid.n)[1] <= 0.0:
+    if onset is None:
+        return None
+    settled = max(min(onset.position + grid.looks_back, grid.n - _PER_PART), onset.position)
+    if known.between(settled, grid.n)[1] <= 0.0:
         return None
     sign = (-1.0 if flipped else 1.0) / grid.scale
     return CountShift(
         level=_level(grid, known, begin, sign),
-        step=_level(grid, known, onset.position, sign),
+        step=_level(grid, known, settled, sign),
         onset=onset,
         lasting=_lasting(known, onset.position, grid.n),
     )
@@ -194,6 +197,7 @@ def _onset(grid: RegularSeries, known: _Counted) -> Onset | None:
     weight = np.exp(np.maximum(likelihood - likelihood.max(), -700.0))
     within, at = weight[inside], places[inside]
     order = np.cumsum(within) / within.sum()
+    at = np.maximum(at - grid.looks_back // 2, at[0])  # the middle of a ramp is found
     return Onset(
         position=int(at[np.argmax(within)]),
         low=int(at[np.searchsorted(order, 0.05)]),
@@ -221,6 +225,7 @@ def _level(grid: RegularSeries, known: _Counted, begin: int, sign: float) -> Lev
         degrees_of_freedom=degrees,
         p_value=max(unlikely, float((known.strayed >= AS_FAR * abs(apart)).mean())),
         independent=degrees / 0.6,
+        at=grid.deployed,
         forward=grid.n - grid.deployed,
         back=min(known.back or grid.deployed, grid.deployed),
         gap=max(min(begin - grid.deployed, grid.n_after - 1), 0),

@@ -49,9 +49,9 @@ class LevelShift:
     `p_value` is two-sided, from a t distribution, and never less than the share of placebos that moved as far: what
     moves in rare steps has no scale. `error` is that scale: the robust deviation of the same statistic at the placebo
     instants, and what the values after the deployment scatter more than any before.
-    The mean of `forward` steps, of which the first `gap` are left out, is compared with the mean of `back` steps before
-    the deployment. `base` and `bounds` are the level before and the 90 % interval of the change where events are
-    counted; else the mean of those steps, and an interval that is the same to both sides.
+    The mean of `forward` steps from position `at` on, of which the first `gap` are left out, is compared with the mean
+    of `back` steps before. `base` and `bounds` are the level before and the 90 % interval of the change where events
+    are counted; else the mean of those steps, and an interval that is the same to both sides.
     """
 
     change: float
@@ -59,6 +59,7 @@ class LevelShift:
     degrees_of_freedom: float
     p_value: float
     independent: float
+    at: int
     forward: int
     back: int
     gap: int
@@ -91,9 +92,12 @@ def level_shifts(panel: Panel) -> list[LevelShift | None]:
 
 
 def steps_at_onsets(grids: Sequence[RegularSeries], onsets: Sequence[int]) -> list[LevelShift | None]:
-    """Measure each change again, from a known onset on: nothing is left out, and later drift is separated."""
+    """Measure each change again, from a known onset on: only its ramp is left out, and later drift is separated."""
     skewed = [bool(are_skewed(grid.values[None, : grid.deployed])[0]) for grid in grids]
-    at_onset = [replace(grid, deployed=at, finished=at) for grid, at in zip(grids, onsets, strict=True)]
+    at_onset = [
+        replace(grid, deployed=at, finished=min(at + grid.looks_back, grid.n))
+        for grid, at in zip(grids, onsets, strict=True)
+    ]
     found: dict[int, LevelShift | None] = {}
     for rare in (False, True):
         places = [place for place, each in enumerate(skewed) if each is rare]
@@ -108,7 +112,7 @@ def _steps_at_onset(panel: Panel, *, rare: bool) -> list[LevelShift | None]:
     if forward[0, 0] < 3:
         return [None] * panel.k
     back = forward if rare else np.full_like(forward, 3)  # three values hold none of what is rare
-    once = _Windows(forward=forward, back=back, gap=np.zeros_like(forward))
+    once = _Windows(forward=forward, back=back, gap=np.minimum(grid.finished - grid.deployed, forward - 3))
     return _measure(panel, once, onset_known=True)
 
 
@@ -155,12 +159,16 @@ def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[L
         columns += _drift_after(totals, windows, at)
     predictors = np.stack(columns, axis=-2)
     independent = (last - first)[:, 0] / windows.forward[:, 0] + 2.0
-    found = _select_windows(windows, change, predictors, independent)
+    found = _select_windows(windows, at, change, predictors, independent)
     if not onset_known:
         return [*found]  # a step or a drift in it would pass for scatter
-    return [
-        _with_long_run_error(each, long_run_error(values, grid.deployed, grid.deployed, grid.deployed + each.forward))
+    errors = [
+        long_run_error(values, each.at, each.at + each.gap, each.at + each.forward)
         for each, values in zip(found, calm, strict=True)
+    ]
+    return [
+        _with_rest_of_window(_with_long_run_error(each, more), grid.looks_back)
+        for each, more in zip(found, errors, strict=True)
     ]
 
 
@@ -206,9 +214,10 @@ def _predictors(panel: Panel, totals: Floats, windows: _Windows, at: Ints, looks
 
 def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     """How the values after move among themselves: a step leaves these differences alone, a drift does not."""
-    whole = _mean(totals, at, windows.forward)
-    parts = (np.minimum(windows.forward, 3), np.maximum(windows.forward // 4, 3), np.maximum(windows.forward // 2, 3))
-    return [whole - _mean(totals, at, part) for part in parts]
+    begin, length = at + windows.gap, windows.forward - windows.gap
+    whole = _mean(totals, begin, length)
+    parts = (np.minimum(length, 3), np.maximum(length // 4, 3), np.maximum(length // 2, 3))
+    return [whole - _mean(totals, begin, part) for part in parts]
 
 
 def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Ints, base: Floats) -> list[Floats]:
@@ -223,7 +232,9 @@ def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Int
     return [same, np.where(count > 0, average, same), base - before]
 
 
-def _select_windows(windows: _Windows, change: Floats, predictors: Floats, independent: Floats) -> list[LevelShift]:
+def _select_windows(
+    windows: _Windows, at: Ints, change: Floats, predictors: Floats, independent: Floats
+) -> list[LevelShift]:
     """Forecast with every way, keep the one whose placebo errors are smallest for a series, and measure with it.
 
     `change` (k, ways, m + 1), `predictors` (k, ways, p, m + 1); the last instant is the deployment.
@@ -250,8 +261,8 @@ def _select_windows(windows: _Windows, change: Floats, predictors: Floats, indep
     return [
         LevelShift(
             change=float(moved[k]), error=float(scale[k]), degrees_of_freedom=float(degrees_of_freedom[k]),
-            independent=float(independent[way]), p_value=float(p_value[k]), forward=int(windows.forward[way, 0]),
-            back=int(windows.back[way, 0]), gap=int(windows.gap[way, 0]),
+            independent=float(independent[way]), p_value=float(p_value[k]), at=int(at[way, -1]),
+            forward=int(windows.forward[way, 0]), back=int(windows.back[way, 0]), gap=int(windows.gap[way, 0]),
         )
         for k, way in enumerate(best)
     ]  # fmt: skip
@@ -272,6 +283,18 @@ def _with_long_run_error(found: LevelShift, more: LongRunError) -> LevelShift:
         degrees_of_freedom=degrees_of_freedom,
         p_value=float(2.0 * stdtr(degrees_of_freedom, -abs(found.change) / error)),
     )
+
+
+def _with_rest_of_window(found: LevelShift, looks_back: int) -> LevelShift:
+    """The level with an interval that reaches to where it is going as long as values still look back beyond the onset.
+
+    A mean gets there in proportion to what its window holds of the time after, a quantile sooner.
+    """
+    reached = float(np.minimum(np.arange(found.gap + 1, found.forward + 1) / max(looks_back, 1), 1.0).mean())
+    if reached == 1.0:
+        return found
+    low, high = found.interval()
+    return replace(found, bounds=(low, high / reached) if found.change > 0.0 else (low / reached, high))
 
 
 def _robust_scale(predictors: Floats) -> Floats:

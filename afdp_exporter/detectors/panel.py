@@ -49,7 +49,8 @@ def by_panel(
     """What a detector finds in each series, asked about panels of them; it is also given what is `beside` each."""
     groups: dict[object, list[int]] = {}
     for place, each in enumerate(series):
-        layout = each.n, each.start, each.step, each.deployed, each.finished, each.reach, each.control is None
+        when = each.deployed, each.finished, each.reach, each.looks_back
+        layout = each.n, each.start, each.step, when, each.control is None
         groups.setdefault(layout, []).append(place)
     found: dict[int, T] = {}
     for places in groups.values():

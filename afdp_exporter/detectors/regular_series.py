@@ -29,6 +29,7 @@ class RegularSeries:
     The grid is that of the `clock` on the wall. The deployment starts before position `deployed` and is over before
     position `finished`; its effect may begin up to `reach` steps later. A value in the metric's own unit is
     `centre + scale * value`. Times `exposure` (n,) it counts events, where they are sparse; 0 where none were counted.
+    Each value is taken over the last `looks_back` steps, so that a step shows as a ramp of that length.
     """
 
     start: float
@@ -43,6 +44,7 @@ class RegularSeries:
     scale: float
     clock: Clock
     exposure: Floats | None = None
+    looks_back: int = 0
 
     @property
     def n(self) -> int:
@@ -63,6 +65,11 @@ class RegularSeries:
     def has_daily_history(self) -> bool:
         """Whether there is enough history to compare with the days before."""
         return self.day > 1 and self.deployed >= 1.9 * self.day
+
+    @property
+    def first_onset(self) -> int:
+        """The first position at which an onset still belongs to the deployment; that of a ramp is less sure."""
+        return self.deployed - 1 - min(self.looks_back // 4, self.reach // 3)
 
     @property
     def last_onset(self) -> int:
@@ -89,10 +96,11 @@ def regularize(
     respond_within: float | None,
     zone: tzinfo = UTC,
     exposure: Floats | None = None,
+    looks_back: float = 0.0,
 ) -> RegularSeries | None:
     """Sort, put on a grid, fill and standardise; None when there are not two distinct usable points.
 
-    Of several values in one step the last one counts; what is not finite counts as missing.
+    Of several values in one step the last one counts; what is not finite counts as missing; `looks_back` in seconds.
     """
     order = np.flatnonzero((np.abs(times) < LAST_TIME) & np.isfinite(values))
     if len(order) < 2 or not abs(deployed_at) < LAST_TIME:
@@ -113,7 +121,7 @@ def regularize(
     deployed = min(max(ceil((deployed_at - start) / step - 1e-6), 0), len(filled))
     end = deployed_at if finished_at is None or not abs(finished_at) < LAST_TIME else max(finished_at, deployed_at)
     finished = min(max(ceil((end - start) / step - 1e-6), deployed), len(filled))
-    reach = round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step)
+    reach = max(round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step), 1)
     standard, centre, scale = standardise(filled, deployed)
     other = None
     if control is not None and np.isfinite(control[order]).mean() > 0.7:
@@ -125,7 +133,7 @@ def regularize(
         counted[position] = exposure[order]
     return RegularSeries(
         start=start, step=step, values=standard, measured=measured, control=other, deployed=deployed, finished=finished,
-        reach=max(reach, 1), centre=centre, scale=scale, clock=wall, exposure=counted,
+        reach=reach, centre=centre, scale=scale, clock=wall, exposure=counted, looks_back=round(looks_back / step),
     )  # fmt: skip
 
 

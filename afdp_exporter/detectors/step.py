@@ -53,7 +53,8 @@ def _relative_sizes(grid: RegularSeries, totals: Floats, length: int) -> Floats 
     steps += totals[:, : -2 * length]
     np.abs(steps, out=steps)
     steps /= length
-    first, last = max(grid.deployed - 1 - length, 0), min(grid.last_onset - length, steps.shape[1] - 1)
+    first, last = (middle - length + grid.looks_back // 2 for middle in (grid.first_onset, grid.last_onset))
+    first, last = max(first, 0), min(last, steps.shape[1] - 1)
     past = steps[:, : grid.deployed - 2 * length + 1]
     window = last - first + 1
     if window < 1 or past.shape[1] < max(LEAST, window):

@@ -86,6 +86,7 @@ class ObservedSeries:
     step: float | None = None
     respond_within: float | None = None
     rate_window: float | None = None
+    looks_back: float | None = None
 
 
 def judge(
@@ -101,6 +102,7 @@ def judge(
     step: float | None = None,
     respond_within: float | None = None,
     rate_window: float | None = None,
+    looks_back: float | None = None,
     time_zone: tzinfo = UTC,
 ) -> Finding:
     """Judge whether a deployment shifted a metric; pure. Insufficient data is a verdict, never an error.
@@ -110,16 +112,18 @@ def judge(
     events, which are judged by their number where they are sparse (as if all denominators were alike without it).
     `worse` (up, down, either) decides on `harmful` alone. `respond_within` is how many seconds after the rollout the
     onset may come (default: the longer of 15 minutes and 4 steps), `rate_window` over how many the query takes a rate:
-    a dip no longer than that, while instances are replaced, is no loss. What follows the `earlier_deployments` alike is
-    usual, and only what goes beyond it is judged; so is what the same minutes of earlier days did, by the clock of the
-    `time_zone`. Raises ValueError only where shapes do not fit together.
+    a dip no longer than that, while instances are replaced, is no loss. `looks_back` is over how many seconds each
+    value is taken (default: `rate_window`): a step shows as a ramp of that length, which is no part of its size. What
+    follows the `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same
+    minutes of earlier days did, by the clock of the `time_zone`. Raises ValueError only where shapes do not fit
+    together.
     """
     rollout = Rollout(
         deployed_at=deployed_at, finished_at=finished_at, earlier=earlier_deployments, time_zone=time_zone
     )
     observed = ObservedSeries(
         times=times, values=values, control=control, of=of, worse=worse, step=step, respond_within=respond_within,
-        rate_window=rate_window,
+        rate_window=rate_window, looks_back=looks_back,
     )  # fmt: skip
     (finding,) = judge_together(rollout, [observed])
     return finding
@@ -181,7 +185,7 @@ class _Case:
         return regularize(
             self.at, values, float(self.rollout.deployed_at), finished_at=self.rollout.finished_at, control=control,
             step=self.observed.step, respond_within=self.observed.respond_within, zone=self.rollout.time_zone,
-            exposure=self.exposure,
+            exposure=self.exposure, looks_back=self.observed.looks_back or self.observed.rate_window or 0.0,
         )  # fmt: skip
 
     def as_observed(self, finding: Finding) -> Finding:

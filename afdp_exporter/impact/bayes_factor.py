@@ -98,7 +98,7 @@ def _weighed(panel: Panel) -> list[DetectorResults | None]:
         if measured is None or onset is None:
             results.append(None)
             continue
-        shares = _shares(path, onset.position - segment.begin, measured)
+        shares = _shares(path, onset.position - segment.begin, grid.looks_back, measured)
         weight = sum(
             (
                 SCORE_INTERCEPT,
@@ -185,8 +185,8 @@ def _weight_of_agreement(measured: LevelShift, step: LevelShift | None) -> float
     return 0.5 * log(min(max(step.change / measured.change, 0.25), 1.0))
 
 
-def _shares(path: Floats, at: int, measured: LevelShift) -> list[float]:
-    """The medians of three parts of (m,) values from the onset `at` on, as shares of the change.
+def _shares(path: Floats, at: int, ramp: int, measured: LevelShift) -> list[float]:
+    """The medians of three parts of (m,) values from the onset `at` on, without its ramp, as shares of the change.
 
     A lasting shift has a good part of each. Season and control are taken out of the path: else the slope of the day
     hides a shift, or passes for one.
@@ -194,7 +194,7 @@ def _shares(path: Floats, at: int, measured: LevelShift) -> list[float]:
     if measured.change == 0.0:
         return [0.0]
     base = median(path[max(0, at - measured.back) : at])
-    parts = np.array_split(path[at:], 3)
+    parts = np.array_split(path[max(min(at + ramp, len(path) - 3), at) :], 3)
     return [(median(part) - base) / measured.change for part in parts if len(part)]
 
 
@@ -212,7 +212,8 @@ def control_moved_along(results: DetectorResults, control: RegularSeries | None)
 def _step_share(grid: RegularSeries, position: int, near: int) -> float:
     """The step at a position, as a share of the level before it; so many steps are compared on either side."""
     before = median(grid.values[max(0, position - near) : position])
-    after = median(grid.values[position : position + near])
+    begin = max(min(position + grid.looks_back, grid.n - near), position)
+    after = median(grid.values[begin : begin + near])
     level_before = abs(grid.centre + grid.scale * before)
     return (after - before) * grid.scale / level_before if level_before > 0 else 0.0
 

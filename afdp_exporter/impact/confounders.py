@@ -262,16 +262,17 @@ def _owners(name: str, context: AnalysisContext) -> set[str]:
 def _likelihood(shift: Shift, candidate: Deployment, context: AnalysisContext) -> float:
     """How well the onset fits a reaction to this deployment: the reaction's density, averaged over where it may be.
 
-    Values that look back, such as rates, show a step as a ramp, of which the onset is found half-way or later.
-    The onset was looked for from this deployment on, or from the first of those judged together; the rest of the
-    possibility, `1 - onset_ratio`, lies before that and speaks for those that were there.
+    Values that look back, such as rates, show a step as a ramp, of which the middle is found. An onset counts from the
+    own deployment on, that of another may lie before. The onset was looked for from this deployment on, or from the
+    first of those judged together; the rest of the possibility, `1 - onset_ratio`, lies before that and speaks for
+    those that were there.
     """
     if shift.onset is None:
         return 1.0  # uninformative: the same for all candidates
     step = context.step.total_seconds()
     low, high = (end.timestamp() for end in onset_range(shift, context.step))
     looks_back = context.rate_windows.get(shift.metric, timedelta(0)).total_seconds()
-    low, middle = low - looks_back, shift.onset.timestamp() - looks_back / 2
+    low, middle = min(low, high - looks_back), min(shift.onset.timestamp(), high - looks_back / 2)
     ends = np.where(_ONSET_POINTS < 0, max(middle - low, step / 4), max(high - middle, step / 4))
     known = float(
         np.average(

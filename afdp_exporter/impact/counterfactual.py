@@ -190,16 +190,15 @@ def _shown_after(grid: RegularSeries) -> int:
 
 
 def _effect_span(finding: Finding, grid: RegularSeries, shown: int) -> _EffectSpan | None:
-    """The stretch whose mean the finding speaks of: from the onset on, where it has one."""
+    """The stretch whose mean the finding speaks of."""
     figures = (finding.change, finding.low, finding.high)
     if finding.compared is None or any(figure is None for figure in figures):
         return None
-    begin, end = finding.compared.gap, finding.compared.forward
-    if finding.onset is not None:
+    begin, end = finding.compared.begin, finding.compared.end
+    passed = finding.verdict == Attribution.TRANSIENT and finding.duration_seconds is not None
+    if passed and finding.onset is not None:
         begin = round((finding.onset - grid.start) / grid.step) - grid.deployed
-        end = begin + finding.compared.forward
-        if finding.verdict == Attribution.TRANSIENT and finding.duration_seconds is not None:
-            end = begin + round(finding.duration_seconds / grid.step)
+        end = begin + round((finding.duration_seconds or 0.0) / grid.step)
     begin, end = max(begin, 0), min(end, grid.n_after)
     return _EffectSpan(begin, end, shown) if begin < end else None
 

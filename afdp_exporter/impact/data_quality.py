@@ -128,7 +128,8 @@ def counter_increments(times: Floats, values: Floats, deployed_at: float, until:
 
 def rescale_to_counter(finding: Finding) -> Finding:
     """A finding on increments, as one on the counter: its mean over the stretch that was compared moved so far."""
-    factor = (finding.compared.forward + 1) / 2.0 if finding.compared is not None else 1.0
+    compared = finding.compared
+    factor = 1.0 if compared is None else (compared.end - compared.begin + 1) / 2.0
 
     def on_counter(figure: float | None) -> float | None:
         return None if figure is None else figure * factor

@@ -17,10 +17,10 @@ from afdp_exporter.wording.numbers import format_factor, format_number, short_hi
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The steps after the deployment that are compared with those before: `gap` are left out, `forward` count."""
+    """The steps after the deployment whose mean is compared with those before: from `begin` to before `end`."""
 
-    gap: int
-    forward: int
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,11 +162,12 @@ def _measurements(results: DetectorResults) -> dict[str, Any]:
     grid, measured, onset = results.grid, results.level, results.onset
     base = measured.base
     if base is None:
-        base = float(grid.values[grid.deployed - measured.back : grid.deployed].mean())
+        base = float(grid.values[measured.at - measured.back : measured.at].mean())
     before = grid.centre + grid.scale * base
     visible = minimum_detectable_effect(measured, grid)
     level = grid.centre + grid.scale * float(grid.values[: grid.deployed].mean())
     change, (low, high) = measured.change * grid.scale, measured.interval()
+    later = measured.at - grid.deployed
     return {
         "p_value": results.p_value,
         "score": results.score,
@@ -179,7 +180,7 @@ def _measurements(results: DetectorResults) -> dict[str, Any]:
         "minimum_detectable_effect": visible,
         "minimum_detectable_ratio": visible / abs(level) if visible is not None and level else None,
         "n_history": grid.deployed,
-        "compared": Compared(gap=measured.gap, forward=measured.forward),
+        "compared": Compared(begin=later + measured.gap, end=later + measured.forward),
         "account": {
             "step_seconds": grid.step,
             "placebo_error": measured.error * grid.scale,
@@ -196,8 +197,8 @@ def _measurements(results: DetectorResults) -> dict[str, Any]:
 def _timing(results: DetectorResults) -> dict[str, Any]:
     grid, onset = results.grid, results.onset
     return {
-        "onset": grid.time(onset.position),
-        "onset_low": grid.time(onset.low),
+        "onset": grid.time(max(onset.position, grid.deployed - 1)),
+        "onset_low": grid.time(max(onset.low, grid.deployed - 1)),
         "onset_high": grid.time(onset.high),
         "onset_share": onset.share,
     }

@@ -66,6 +66,7 @@ class CaseJudge:
             step=(evidence.step or self._step).total_seconds(),
             respond_within=within,
             rate_window=None if window is None else window.total_seconds(),
+            looks_back=None if evidence.smoothed_over is None else evidence.smoothed_over.total_seconds(),
         )
 
     def _control(self, evidence: MetricData) -> Floats | None:
