@@ -51,6 +51,11 @@ class Query(Protocol):
         """Over how long each value is a rate of counters, so that new instances lower it; None where it is none."""
         ...
 
+    @property
+    def averages_over(self) -> timedelta | None:
+        """Over how long each value is a rate, sum or mean, so that a step shows as a ramp; None for its own time."""
+        ...
+
     def bind(self, values: Mapping[str, str]) -> Bound:
         """The query about one deployment, of which no value changes what it asks. Raises SourceRefused."""
         ...

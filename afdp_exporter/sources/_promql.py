@@ -20,6 +20,10 @@ _TOKEN = re.compile(
 )
 _ELSEWHEN = re.compile(r"(?: offset -?\w+| @ \S+)+$")
 _RATES = frozenset({"rate", "irate", "increase"})
+_OVER_A_RANGE = (promql_parser.MatrixSelector, promql_parser.SubqueryExpr)
+_MEANS = frozenset(
+    {"rate", "increase", "delta", "avg_over_time", "sum_over_time", "count_over_time", "changes", "resets", "deriv"}
+)  # each value of a window counts; `irate` takes the last two, a maximum is there at once
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
@@ -64,6 +68,11 @@ class PromQL:
         A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced.
         """
         return _rate_window(promql_parser.parse(filled(self.text)))
+
+    @property
+    def averages_over(self) -> timedelta | None:
+        """The longest window over which a part of the value is a rate, a sum or a mean."""
+        return _averages_over(promql_parser.parse(filled(self.text)))
 
     def bind(self, values: Mapping[str, str]) -> BoundQuery:
         """As `Query.bind`: inside a string a value is escaped, outside of strings it has to be a plain name."""
@@ -173,6 +182,26 @@ def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
         case _:
             return None
     return max((found for part in parts if (found := _rate_window(part))), default=None)
+
+
+def _averages_over(expression: promql_parser.Expr) -> timedelta | None:
+    match expression:
+        case promql_parser.Call(func=function, args=arguments):
+            taken = [each.range for each in arguments if isinstance(each, _OVER_A_RANGE) and each.range is not None]
+            inside = max(filter(None, map(_averages_over, arguments)), default=None)
+            return max(taken) + (inside or timedelta(0)) if taken and function.name in _MEANS else inside
+        case promql_parser.BinaryExpr(lhs=left, rhs=right):
+            parts = [left, right]
+        case (
+            promql_parser.AggregateExpr()
+            | promql_parser.ParenExpr()
+            | promql_parser.UnaryExpr()
+            | promql_parser.SubqueryExpr()
+        ):
+            parts = [expression.expr]
+        case _:
+            return None
+    return max(filter(None, map(_averages_over, parts)), default=None)
 
 
 def _fill(literal: str, values: Mapping[str, str], *, regex: bool) -> str:

@@ -71,6 +71,7 @@ class AzureQuery:
 
     asked: Asked
     rate_window: ClassVar[timedelta | None] = None
+    averages_over: ClassVar[timedelta | None] = None
 
     @property
     def variables(self) -> frozenset[str]:

@@ -99,6 +99,7 @@ class CloudWatchQuery:
 
     asked: Asked
     rate_window: ClassVar[timedelta | None] = None
+    averages_over: ClassVar[timedelta | None] = None
 
     @property
     def variables(self) -> frozenset[str]:

@@ -72,6 +72,7 @@ class DatadogQuery:
 
     asked: Asked
     rate_window: ClassVar[timedelta | None] = None
+    averages_over: ClassVar[timedelta | None] = None
 
     @property
     def variables(self) -> frozenset[str]:

@@ -58,6 +58,7 @@ class NRQLQuery:
 
     text: str
     rate_window: ClassVar[timedelta | None] = None
+    averages_over: ClassVar[timedelta | None] = None
 
     @property
     def variables(self) -> frozenset[str]:

@@ -140,8 +140,8 @@ class MetricData:
     """What was fetched for one metric, or why nothing could be; `peers` are other services' series of the same.
 
     `per_service` says that its query asks for the deployment's own service, `rate_window` over how long its values are
-    rates of counters, `smoothed_over` over how long each of them looks back. `step` is that of the series, where their
-    source has samples less often than it was asked for. `late` is how long to wait for the samples
+    rates of counters, `smoothed_over` over how long each of them is a rate, a sum or a mean. `step` is that of the
+    series, where their source has samples less often than it was asked for. `late` is how long to wait for the samples
     that are still on their way, `skew` by how much the clock of the source is ahead of ours: a deployment may be of
     either.
     """
@@ -319,7 +319,7 @@ class _Fetch:
             control=control if isinstance(control, Series) else None,
             per_service="service" in query.variables,
             rate_window=query.rate_window if metric.query_of is None else None,  # both sides of a ratio dip alike
-            smoothed_over=max((each for _, each in query.bind(values_of(self.deployment)).ranges), default=None),
+            smoothed_over=query.averages_over,
         )
 
     async def _beside_peers(self, found: Sequence[MetricData], values: Mapping[str, str]) -> list[MetricData]:

@@ -35,6 +35,7 @@ class Question:
 
     variables: frozenset[str] = frozenset({"service"})
     rate_window: timedelta | None = None
+    averages_over: timedelta | None = None
     ranges: tuple[tuple[str, timedelta], ...] = ()
 
     def bind(self, values: Mapping[str, str]) -> "Question":

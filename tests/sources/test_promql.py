@@ -80,6 +80,23 @@ def test_the_window_of_a_rate_is_known_where_the_value_follows_it(query: str, wi
     assert prepared(query).rate_window == window
 
 
+MEANS = {
+    'sum(rate(revenue_usd_total{service="$service"}[2m])) or vector(0)': timedelta(minutes=2),
+    "sum(rate(errors_total[2m])) / sum(rate(requests_total[5m]))": timedelta(minutes=5),
+    "histogram_quantile(0.95, sum by (le) (rate(latency_bucket[2m])))": timedelta(minutes=2),
+    "-(clamp_min(sum by (job) (irate(requests_total[1m])), 0)) / 60": None,
+    "avg_over_time(rate(requests_total[5m])[30m:1m])": timedelta(minutes=35),
+    "max_over_time(rate(requests_total[5m])[30m:1m])": timedelta(minutes=5),
+    "max_over_time(queue_jobs[30m])": None,
+    "count($service)": None,
+}
+
+
+@pytest.mark.parametrize(("query", "window"), MEANS.items())
+def test_the_window_over_which_a_value_is_a_mean_is_known(query: str, window: timedelta | None) -> None:
+    assert prepared(query).averages_over == window
+
+
 @given(value=st.text(st.sampled_from("ab\ufffd\u2028\U0001f600\x00"), max_size=6))
 def test_a_character_that_a_parser_may_refuse_is_escaped(value: str) -> None:
     bound = prepared('up{a="$service"}').bind({"service": value}).text

@@ -41,6 +41,7 @@ class TagQuery:
     target: str
     where: tuple[tuple[str, str], ...]
     rate_window: ClassVar[timedelta | None] = None
+    averages_over: ClassVar[timedelta | None] = None
 
     @property
     def variables(self) -> frozenset[str]:
