@@ -261,7 +261,8 @@ class RecallingSource(_Wrapping):
     def _keep(self, key: _Key, before: _History | None, whole: _History, settled: int) -> None:
         """Keep the pieces that have settled, and drop the oldest when there is too much."""
         ended = min(settled, whole.newest - math.ceil(LATEST / key[1])) + 1
-        end = max(ended // _PIECE * _PIECE, before.end if before and whole.first <= before.first else whole.first)
+        held = before is not None and whole.first <= before.first and before.end <= whole.end
+        end = max(ended // _PIECE * _PIECE, before.end if before and held else whole.first)
         most = _SPARE * self._longest[key[1]] // _PIECE * _PIECE
         first = max(whole.first, end - int(most))
         present = self._histories.get(key)

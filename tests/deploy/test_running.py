@@ -78,7 +78,8 @@ async def test_the_image_takes_all_that_the_build_needs(tmp_path: Path) -> None:
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(source, tmp_path)
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, tmp_path / name)
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DEPLOY / "docker/Dockerfile").read_text(), re.MULTILINE)
     assert {name for line in copied for name in line.split()} == set(taken)
     done = await run("python", "-c", "import hatchling.build as b; print(b.build_wheel('.'))", cwd=tmp_path)

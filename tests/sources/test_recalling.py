@@ -92,6 +92,22 @@ def test_its_answers_are_those_of_the_source_while_time_goes_on(asked: list[tupl
     asyncio.run(compare())
 
 
+@given(asked=st.lists(st.tuples(st.integers(30, 2900), st.integers(0, 1500)), min_size=2, max_size=6))
+def test_its_answers_are_those_of_the_source_whatever_was_asked_before(asked: list[tuple[int, int]]) -> None:
+    """Deployments are not checked in the order of their times, and their histories may not touch."""
+
+    async def compare() -> None:
+        server = Server()
+        source = RecallingSource(server)
+        for end, back in asked:
+            reach = window(max(end - back, 0), end)
+            assert plain(await ask(source, "m", {}, reach, STEP)) == plain(
+                await ask(server.tape(), "m", {}, reach, STEP)
+            )
+
+    asyncio.run(compare())
+
+
 async def test_seven_checks_of_a_deployment_ask_for_its_history_once() -> None:
     server, plainly = Server(), Server()
     source = RecallingSource(server)
