@@ -135,12 +135,12 @@ def _windows(grid: RegularSeries) -> _Windows | None:
 
 def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[LevelShift | None]:
     grid = panel.layout
-    looks_back = np.concatenate(
+    pasts = np.concatenate(
         [candidates.back * 2, candidates.back * 4, candidates.forward, candidates.forward * 2, candidates.forward * 4],
         axis=1,
     )
-    used = (looks_back > candidates.back) & (looks_back <= SHARE_OF_HISTORY * grid.deployed)
-    first = np.maximum(np.where(used, looks_back, 0).max(axis=1, keepdims=True), candidates.back)
+    used = (pasts > candidates.back) & (pasts <= SHARE_OF_HISTORY * grid.deployed)
+    first = np.maximum(np.where(used, pasts, 0).max(axis=1, keepdims=True), candidates.back)
     first += grid.day if grid.has_daily_history else 0
     last = grid.deployed - candidates.forward
     enough = (last - first >= 8)[:, 0]
@@ -154,7 +154,7 @@ def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[L
     calm[skewed] = panel.values[skewed]
     totals = cumulative_sums(calm)
     change = _change(totals, windows, at)
-    columns = _predictors(panel, totals, windows, at, np.where(used[enough], looks_back[enough], 0))
+    columns = _predictors(panel, totals, windows, at, np.where(used[enough], pasts[enough], 0))
     if onset_known:
         columns += _drift_after(totals, windows, at)
     predictors = np.stack(columns, axis=-2)
@@ -190,13 +190,13 @@ def _change(totals: Floats, windows: _Windows, at: Ints) -> Floats:
     return after - _mean(totals, at - windows.back, windows.back)
 
 
-def _predictors(panel: Panel, totals: Floats, windows: _Windows, at: Ints, looks_back: Ints) -> list[Floats]:
+def _predictors(panel: Panel, totals: Floats, windows: _Windows, at: Ints, pasts: Ints) -> list[Floats]:
     """What is known before, each (k, ways, instants): longer pasts, the days before, the control."""
     grid = panel.layout
     base = _mean(totals, at - windows.back, windows.back)
     columns = []
-    for k in range(looks_back.shape[1]):
-        length = looks_back[:, k : k + 1]
+    for k in range(pasts.shape[1]):
+        length = pasts[:, k : k + 1]
         known = np.maximum(length, 1)
         columns.append(np.where(length > 0, _mean(totals, at - known, known) - base, 0.0))
     if grid.has_daily_history:
