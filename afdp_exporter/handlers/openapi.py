@@ -53,6 +53,7 @@ _PROBLEMS = {
     401: ("Unauthorised", "No known token came with the call."),
     403: ("Forbidden", "The token lacks the scope, or a page of another origin calls."),
     404: ("NotFound", "Nothing has this id."),
+    405: ("NotAllowed", "Without an id this is another path, which has no such method."),
     408: ("TooSlow", "The body did not arrive within 30 seconds."),
     409: ("Conflict", "It is in the way of what is there already, which stays as it is."),
     413: ("TooLarge", "The body has more bytes than are read here."),
@@ -219,6 +220,8 @@ def _refusals(route: Route, described: Operation) -> Iterator[int]:
         yield 422
     if "{" in route.path or described.missing:
         yield 404
+    if "}/" in route.path:
+        yield 405
     if described.conflicts:
         yield 409
 
