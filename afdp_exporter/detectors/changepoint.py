@@ -154,10 +154,16 @@ def sse_reduction(values: Floats, looks_back: int = 0) -> Floats:
     return by_ramp
 
 
+def _ramps(m: int, begins: NDArray[np.number], lengths: NDArray[np.number]) -> Floats:
+    """Rises from 0 to 1 that begin at positions (k,) and are so many steps long (k,), less their means: (k, m)."""
+    ramps: Floats = np.clip((np.arange(m) - begins[:, None] + 1) / lengths[:, None], 0.0, 1.0)
+    ramps -= ramps.mean(axis=1, keepdims=True)
+    return ramps
+
+
 def _noise(segment: Segment, splits: NDArray[np.int64]) -> Floats:
     """Variance (k,) around the fitted step or ramp, widened for values that resemble their neighbours."""
-    shape = np.clip((np.arange(segment.values.shape[1]) - splits[:, None] + 1) / max(segment.looks_back, 1), 0.0, 1.0)
-    shape -= shape.mean(axis=1, keepdims=True)
+    shape = _ramps(segment.values.shape[1], splits, np.full(len(splits), max(segment.looks_back, 1)))
     rest = segment.values - segment.values.mean(axis=1, keepdims=True)
     rest -= (np.vecdot(rest, shape) / np.vecdot(shape, shape))[:, None] * shape
     variance = np.maximum(np.maximum((MAD_SCALE * row_medians(np.abs(rest))) ** 2, 0.1 * rest.var(axis=1)), 1e-12)
@@ -252,8 +258,7 @@ def ramp_preferred_to_step(segment: Segment) -> bool:
     begins = np.arange(max(segment.first, 1), min(segment.last, m - 4) + 1, _RAMP_STRIDE)
     lengths = np.unique(np.geomspace(2, m - segment.first, _RAMP_LENGTHS).round())
     begin, length = (grid.ravel() for grid in np.meshgrid(begins, lengths))
-    ramps = np.clip((np.arange(m) - begin[:, None] + 1) / length[:, None], 0.0, 1.0)
-    ramps -= ramps.mean(axis=1, keepdims=True)
+    ramps = _ramps(m, begin, length)
     energy = np.maximum((ramps**2).sum(axis=1), 1e-12)
     fits = (ramps @ (values - values.mean())) ** 2 / energy
     return bool(len(fits)) and float(fits.max()) >= float(outside.max(initial=0.0))

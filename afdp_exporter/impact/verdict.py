@@ -90,10 +90,10 @@ def level_shift_finding(results: DetectorResults) -> Finding:
     far = f"{format_number(times, 2)} times" if times <= FURTHEST else f"more than {FURTHEST} times"
     alone = "" if results.grid.control is not None else "; without a control a common cause cannot be excluded"
     reason = f"its level moved when the deployment came and stayed, {far} as far as it usually moves by itself{alone}"
-    lasting = results.grid.time(results.grid.n) - results.grid.time(results.onset.position)
+    timing = _timing(results)
     return Finding(
         attributed=True, verdict=Attribution.ATTRIBUTED, reason=reason, shape="level",
-        duration_seconds=lasting, **_timing(results), **figures,
+        duration_seconds=results.grid.time(results.grid.n) - timing["onset"], **timing, **figures,
     )  # fmt: skip
 
 
@@ -195,13 +195,10 @@ def _measurements(results: DetectorResults) -> dict[str, Any]:
 
 
 def _timing(results: DetectorResults) -> dict[str, Any]:
+    """When it began: never before the deployment, where a ramp may seem to."""
     grid, onset = results.grid, results.onset
-    return {
-        "onset": grid.time(max(onset.position, grid.deployed - 1)),
-        "onset_low": grid.time(max(onset.low, grid.deployed - 1)),
-        "onset_high": grid.time(onset.high),
-        "onset_share": onset.share,
-    }
+    at, low, high = (grid.time(max(each, grid.deployed - 1)) for each in (onset.position, onset.low, onset.high))
+    return {"onset": at, "onset_low": low, "onset_high": high, "onset_share": onset.share}
 
 
 def shift_of(finding: Finding, metric: Metric, warnings: tuple[str, ...] = ()) -> Shift:

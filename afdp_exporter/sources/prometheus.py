@@ -40,7 +40,7 @@ _FRESH = timedelta(minutes=45)  # at the end of a window, of which time stamps a
 _FRESH_POINTS = 240  # two milliseconds in releases before 2.45, a hundred times what a value costs
 _SELECTORS = 4  # of a query, whose time stamps are asked for
 _TOGETHER = 12  # selectors of which one question asks
-_PLACE = "afdp_place"  # the label that tells their answers apart
+_PLACE = "afdp_place"  # the label by which their answers are known
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _LOGINS = ("basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam")

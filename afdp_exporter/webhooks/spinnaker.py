@@ -87,13 +87,13 @@ class Spinnaker:
         run = payload.content.execution
         name, execution = run.name or "", payload.content.executionId or run.id
         if execution is None:
-            return [Ignored(reason="a pipeline without the id of its execution cannot be told apart from others")]
+            return [Ignored(reason="a pipeline without the id of its execution cannot be announced apart from others")]
         if not any(fnmatchcase(name.lower(), pattern.lower()) for pattern in self.pipelines):
             return [Ignored(reason=f"the pipeline {name!a} is none of those that deploy: see the setting pipelines")]
         status = _TYPES[kind]
         if status is not Status.STARTED:
             status = _STATES.get(run.status or "", status)
-        told = Announcement(
+        announced = Announcement(
             sender="spinnaker",
             key=execution,
             thread=f"{execution}:runs",
@@ -106,18 +106,18 @@ class Spinnaker:
             origin=Origin(application=payload.details.application or run.application, pipeline=run.name),
             actor=run.trigger.user if run.trigger else None,
         )
-        return [*(_restarted(told, at) for at in _restarts(run)), told]
+        return [*(_restarted(announced, at) for at in _restarts(run)), announced]
 
 
 def _restarts(run: _Execution) -> list[datetime]:
-    """When stages of an execution were started again, after which nothing but another end is told."""
+    """When stages of an execution were started again, after which nothing but another end is reported."""
     details = (stage.context.restartDetails for stage in run.stages or () if stage.context is not None)
     return sorted({each.restartTime for each in details if each is not None and each.restartTime is not None})
 
 
-def _restarted(told: Announcement, at: datetime) -> Announcement:
+def _restarted(announced: Announcement, at: datetime) -> Announcement:
     return replace(
-        told, event=f"restarted:{at.isoformat()}", at=at, status=Status.STARTED, started_at=None, finished_at=None
+        announced, event=f"restarted:{at.isoformat()}", at=at, status=Status.STARTED, started_at=None, finished_at=None
     )
 
 

@@ -79,3 +79,13 @@ def test_a_shift_that_came_before_the_deployment_is_not_its_own_since_the_ramp_r
         times, values, at, _ = world(seed, 20, 240, 40, sigmas=6.0)
         blamed.append(judge(times, values, at + 12 * STEP, step=STEP, looks_back=20 * STEP).attributed)
     assert np.mean(blamed) <= 0.15
+
+
+def test_an_onset_lies_in_its_range_and_lasts_until_the_end_of_what_is_known() -> None:
+    """Also where the ramp seems to begin before the deployment."""
+    for seed in range(100):
+        times, values, at, _ = world(seed, 20, 240, 60, sigmas=8.0)
+        found = judge(times, values, at + 4 * STEP, step=STEP, looks_back=20 * STEP)
+        if found.attributed and found.onset and found.onset_low and found.onset_high:
+            assert at + 3 * STEP - 1e-6 <= found.onset_low <= found.onset <= found.onset_high
+            assert found.duration_seconds == pytest.approx(times[-1] + STEP - found.onset)
