@@ -1,5 +1,6 @@
 """What every test shares."""
 
+import faulthandler
 import os
 from collections.abc import Iterator
 from datetime import UTC
@@ -56,6 +57,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = [item for item in items if item.get_closest_marker("slow")]
     items[:] = [item for item in items if item not in slow]
     config.hook.pytest_deselected(items=slow)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow"):
+        faulthandler.cancel_dump_traceback_later()  # it takes its time
 
 
 @pytest.fixture

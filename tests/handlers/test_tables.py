@@ -1,7 +1,9 @@
 """Rows for Grafana's JSON data sources."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from aiohttp import ClientSession
 from jsonschema import Draft202012Validator
@@ -113,10 +115,11 @@ async def test_what_is_over_costs_nothing_an_hour_and_keeps_its_total(
 
 
 async def test_similar_deployments_come_as_rows_without_the_one_that_is_asked_for(
-    client: ClientSession, store: SQLiteStore
+    store: SQLiteStore, start: Callable[[], Any]
 ) -> None:
     for number in range(4):
         await slower(store, f"d{number}", 30 + 20 * number)
+    client = await start()  # after all of them: what is learned of one holds for a while
     answer = await (await client.get("/api/v1/tables/similar", params={"deployment_id": "d0"})).json()
     as_described(answer, "SimilarRows")
     found = {row["deployment_id"] for row in answer["rows"]}

@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import psutil
 import pytest
 from aiodocker import Docker
 from playwright.async_api import Browser, async_playwright
@@ -29,6 +30,8 @@ _FIXTURES = {
     "swarm",
     "browser",
 }
+
+_PATIENCE = 180.0  # seconds with a browser
 
 _QUIET = [
     f"--{flag}"
@@ -140,13 +143,29 @@ async def swarm(docker_engine: engine.Engine) -> AsyncIterator[engine.Swarm]:
 
 @asynccontextmanager
 async def browsing(*flags: str) -> AsyncIterator[Browser]:
-    """A real Chromium with these flags that goes nowhere but where a test leads it."""
+    """A real Chromium with these flags that goes nowhere but where a test leads it.
+
+    Where it or what drives it hangs both are killed, so that nothing waits for them for ever.
+    """
     with _skipped_when_missing():
         program = chromium()
-    async with async_playwright() as playwright:
-        launched = await playwright.chromium.launch(executable_path=program, args=[*_QUIET, *flags])
-        yield launched
-        await launched.close()
+    others = set(psutil.Process().children())
+    watch = asyncio.get_running_loop().call_later(_PATIENCE, _kill_but, others)
+    try:
+        async with async_playwright() as playwright:
+            launched = await playwright.chromium.launch(executable_path=program, args=[*_QUIET, *flags])
+            yield launched
+            await launched.close()
+    finally:
+        watch.cancel()
+
+
+def _kill_but(others: set[psutil.Process]) -> None:
+    """Kill the processes that this one has started, but for these, with all that they have started."""
+    for child in set(psutil.Process().children()) - others:
+        for process in (*child.children(recursive=True), child):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 @pytest.fixture
