@@ -14,6 +14,7 @@ from afdp_exporter.model import Announcement, Look
 from afdp_exporter.planning.billing import compare
 from afdp_exporter.store import Job, NewJob
 from afdp_exporter.store.follow_ups import AT_ONCE, CHECK, DECIDE, NOTICE, PREDICT
+from afdp_exporter.store.reading import read_by_a_worker
 from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst
 from afdp_exporter.watching.notifier import Notifier
@@ -217,7 +218,8 @@ class Recurring:
         state, now = self.state, self.state.clock()
         if now - self._judged_at < _STABILITY_AT_MOST_EVERY:
             return self._judged_at + _STABILITY_AT_MOST_EVERY
-        state.instruments.stability.show(await stabilities(state.store, now))
+        deadline = state.rules.plans.settings.deadline
+        state.instruments.stability.show(await read_by_a_worker(state.compute, deadline, stabilities, state.store, now))
         levels = state.gatekeeper.levels
         await levels.refresh(now)
         state.instruments.gate.show_levels({place: found.level for place, found in levels.all().items()})

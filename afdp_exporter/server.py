@@ -27,6 +27,7 @@ from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.greens import Greens
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import analysing, follow, run_jobs, serve_metrics, show_all
+from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config
 from afdp_exporter.errors import AFDPError, ConfigError, StoreError, last_words
@@ -104,7 +105,7 @@ def make_app(
         compute=compute,
         planner=planner,
         refresher=_refresher(app, instruments, planner=planner, store=store, clock=clock),
-        **_automation(app, store=store, planner=planner, clock=clock, external=external),
+        **_automation(app, store=store, compute=compute, planner=planner, clock=clock, external=external),
         reloading=Reloading(load or (lambda: config), _appliers(app), reloaded),
         runner=Runner(store, clock=clock),
         **_own_work(clock),
@@ -162,7 +163,13 @@ class _Automation(TypedDict):
 
 
 def _automation(
-    app: web.Application, *, store: Store, planner: Planner, clock: Callable[[], datetime], external: External
+    app: web.Application,
+    *,
+    store: Store,
+    compute: ComputePool,
+    planner: Planner,
+    clock: Callable[[], datetime],
+    external: External,
 ) -> _Automation:
     """What decides and acts; its settings are those of the configuration at the moment of a question."""
 
@@ -172,7 +179,12 @@ def _automation(
     gatekeeper = Gatekeeper(
         store=store,
         planner=planner,
-        levels=Levels(store=store, teams=lambda: app[STATE].rules.plans.teams),
+        levels=Levels(
+            store=store,
+            compute=compute,
+            deadline=lambda: app[STATE].rules.plans.settings.deadline,
+            teams=lambda: app[STATE].rules.plans.teams,
+        ),
         plans=lambda: app[STATE].rules.plans,
         settings=settings,
         clock=clock,

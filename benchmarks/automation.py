@@ -123,9 +123,12 @@ class World:
 
     def __post_init__(self) -> None:
         settings = GateSettings(severe_per_hour=SEVERE, rollback_cost=50.0)
-        self.levels = Levels(store=self.store, false_alarms={LATENCY: (1, 200)})
+        compute = open_compute(workers=1)
+        self.levels = Levels(
+            store=self.store, compute=compute, deadline=lambda: timedelta(minutes=1), false_alarms={LATENCY: (1, 200)}
+        )
         self.gatekeeper = Gatekeeper(
-            store=self.store, planner=Planner(store=self.store, compute=open_compute(workers=1)),
+            store=self.store, planner=Planner(store=self.store, compute=compute),
             levels=self.levels, plans=Plans, settings=lambda _: settings, clock=lambda: self.now,
         )  # fmt: skip
         way = Way(name="cluster", kind="x", executor=self.target, scope=Scope(services=SERVICES, dry_run=False))

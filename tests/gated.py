@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
+from afdp_exporter.automation.levels import Levels
+from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.model import (
     Attribution,
     Cost,
@@ -16,6 +18,9 @@ from afdp_exporter.model import (
     ShiftState,
     Worse,
 )
+from afdp_exporter.store import Store
+
+L = TypeVar("L", bound=Levels)
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -45,3 +50,7 @@ def impact(outcome: Outcome, *, deployment_id: str = "d1", worse: float = 0.3, c
         deployment_id=deployment_id, measured_at=NOON - 3 * MINUTE, shifts=(shift,), outcome=outcome,
         outcome_reason="as planted", costs=costs,
     )  # fmt: skip
+
+
+def levels_of(store: Store, kind: type[L] = Levels, **words: Any) -> L:  # noqa: ANN401
+    return kind(store=store, compute=open_compute(workers=1), deadline=lambda: MINUTE, **words)

@@ -3,8 +3,9 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from afdp_exporter.compute import ComputePool
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.gate.experience import Experience, learned
 from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, overrides, standing, tally
@@ -21,6 +22,7 @@ from afdp_exporter.model import (
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
 from afdp_exporter.store import Store
+from afdp_exporter.store.reading import read_by_a_worker
 
 _MOST = 5000  # measured deployments and decisions, the newest
 _SCORED = 200  # predictions of a service
@@ -48,6 +50,8 @@ class Levels:
     """Where each service and environment stands, and what its harm has taught, as of the last `refresh`."""
 
     store: Store
+    compute: ComputePool
+    deadline: Callable[[], timedelta]  # of a worker that counts
     teams: Callable[[], Mapping[str, str]] = dict  # of services whose deployments do not name theirs
     false_alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # metric -> blamed, judged placebos
     _standings: dict[Place, Standing] = field(default_factory=dict)
@@ -70,9 +74,12 @@ class Levels:
         return {place: found.level for place, found in self._standings.items()}
 
     async def refresh(self, now: datetime) -> None:
-        """Count anew, and write what has changed into the trail."""
-        trail = await self._trail()
-        for place, record in (await self._records(now, trail)).items():
+        """Count anew, and write what has changed into the trail. Raises AnalysisError where no worker can count."""
+        known = self.teams(), self.false_alarms
+        counted = await read_by_a_worker(self.compute, self.deadline(), count, self.store, *known, now)
+        trail = await _trail(self.store)
+        for place, (record, experience) in counted.items():
+            self._learned[place] = experience
             before = trail.levels.get(place, 0)
             found = self._standings[place] = standing(record, trail.allowed[place], before)
             if found.level != before:
@@ -88,67 +95,88 @@ class Levels:
         await self.store.levels.record(change)
         await self.refresh(now)
 
-    async def _trail(self) -> _Trail:
-        trail = _Trail()
-        for change in await self.store.levels.trail():
-            place = change.service, change.environment
-            if change.kind == "allowed":
-                trail.allowed[place] = trail.allowed[place].after(change)
-                trail.allowed_at[place] = change.at
-            elif change.kind == "level":
-                trail.levels[place] = change.level
-        return trail
 
-    async def _records(self, now: datetime, trail: _Trail) -> dict[Place, Record]:
-        since = now - WINDOW
-        history: dict[Place, list[MeasuredDeployment]] = defaultdict(list)
-        for each in await self.store.history.measured(before=now, limit=_MOST):
-            if each.deployment.started_at >= since:
-                history[each.deployment.service, each.deployment.environment].append(each)
-        actions: dict[Place, list[Action]] = defaultdict(list)
-        for action in await self.store.actions.search(since=since, limit=_MOST):
-            if action.kind == ROLLBACK:
-                actions[action.service, action.environment].append(action)
-        of_team, of_all = self._pooled(history)
-        return {
-            place: replace(
-                await self._record(place, measured, actions, since, trail.allowed_at.get(place, since)),
+async def count(
+    store: Store, teams: Mapping[str, str], false_alarms: Mapping[str, tuple[int, int]], now: datetime
+) -> dict[Place, tuple[Record, Experience]]:
+    """What has become of the decisions and deployments of each place, and what its harm has taught."""
+    since = now - WINDOW
+    history: dict[Place, list[MeasuredDeployment]] = defaultdict(list)
+    for each in await store.history.measured(before=now, limit=_MOST):
+        if each.deployment.started_at >= since:
+            history[each.deployment.service, each.deployment.environment].append(each)
+    actions: dict[Place, list[Action]] = defaultdict(list)
+    for action in await store.actions.search(since=since, limit=_MOST):
+        if action.kind == ROLLBACK:
+            actions[action.service, action.environment].append(action)
+    past = _Past(
+        history=history,
+        actions=actions,
+        since=since,
+        allowed_at=(await _trail(store)).allowed_at,
+        false_alarms=false_alarms,
+    )
+    of_team, of_all = past.pooled(teams)
+    return {
+        place: (
+            replace(
+                await past.record(store, place),
                 measured_of_team=of_team[place],
                 measured_of_all=of_all[place],
-            )
-            for place, measured in history.items()
-        }
+            ),
+            past.experience(place),
+        )
+        for place in history
+    }
 
-    def _pooled(self, history: Mapping[Place, list[MeasuredDeployment]]) -> tuple[dict[Place, int], dict[Place, int]]:
+
+async def _trail(store: Store) -> _Trail:
+    trail = _Trail()
+    for change in await store.levels.trail():
+        place = change.service, change.environment
+        if change.kind == "allowed":
+            trail.allowed[place] = trail.allowed[place].after(change)
+            trail.allowed_at[place] = change.at
+        elif change.kind == "level":
+            trail.levels[place] = change.level
+    return trail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Past:
+    """What was deployed and rolled back since then, when people last said how much they allow, and false alarms."""
+
+    history: Mapping[Place, list[MeasuredDeployment]]
+    actions: Mapping[Place, list[Action]]
+    since: datetime
+    allowed_at: Mapping[Place, datetime]
+    false_alarms: Mapping[str, tuple[int, int]]
+
+    def pooled(self, teams: Mapping[str, str]) -> tuple[dict[Place, int], dict[Place, int]]:
         """How many deployments of each place's team, and of all services, were measured in its environment."""
-        teams = self.teams()
         of_all, by_team = Counter[str](), Counter[tuple[str | None, str]]()
-        team_of = {place: measured[-1].deployment.team or teams.get(place[0]) for place, measured in history.items()}
-        for place, measured in history.items():
+        team_of = {place: found[-1].deployment.team or teams.get(place[0]) for place, found in self.history.items()}
+        for place, measured in self.history.items():
             of_all[place[1]] += len(measured)
             by_team[team_of[place], place[1]] += len(measured)
         return (
             {place: by_team[team, place[1]] if team is not None else 0 for place, team in team_of.items()},
-            {place: of_all[place[1]] for place in history},
+            {place: of_all[place[1]] for place in self.history},
         )
 
-    async def _record(
-        self,
-        place: Place,
-        measured: list[MeasuredDeployment],
-        all_actions: Mapping[Place, list[Action]],
-        since: datetime,
-        allowed_at: datetime,
-    ) -> Record:
-        service, environment = place
-        actions = all_actions.get(place, [])
-        begun = {action.deployment_id for action in actions if action.begun}
-        self._learned[place] = learned(measured, begun)
-        decisions = await self.store.decisions.search(
-            since=since, service=service, environment=environment, limit=_MOST
+    def experience(self, place: Place) -> Experience:
+        """What its harm has taught."""
+        begun = {action.deployment_id for action in self.actions.get(place, ()) if action.begun}
+        return learned(self.history[place], begun)
+
+    async def record(self, store: Store, place: Place) -> Record:
+        """What is known of the gate there by itself."""
+        (service, environment), measured, actions = place, self.history[place], self.actions.get(place, [])
+        decisions = await store.decisions.search(
+            since=self.since, service=service, environment=environment, limit=_MOST
         )
         outcomes = {each.deployment.id: each.decision.outcome for each in measured}
-        predictions = await self.store.history.scored_predictions(service, _SCORED)
+        predictions = await store.history.scored_predictions(service, _SCORED)
         held = [inside for found in interval_coverage(predictions).values() for inside in found]
         scored = risks(predictions, TROUBLE, lambda prediction: prediction.risk)
         wrong = _wrong(actions, measured)
@@ -165,11 +193,11 @@ class Levels:
                 decisions,
                 [each.deployment for each in measured],
                 {action.deployment_id for action in actions if _is_refused_by_a_person(action)},
-                since=max(since, allowed_at),
+                since=max(self.since, self.allowed_at.get(place, self.since)),
             ),
             executed=sum(action.state in _EXECUTED and not action.dry_run for action in actions),
-            proven=_proven(place, all_actions),
-            **tally(decisions, outcomes, since=since),
+            proven=_proven(place, self.actions),
+            **tally(decisions, outcomes, since=self.since),
         )
 
 

@@ -207,8 +207,8 @@ class HistoryStore(Protocol):
     async def of(self, deployment_ids: Sequence[str]) -> list[MeasuredDeployment]:
         """These deployments, as far as they are known, in any order."""
 
-    async def recent(self, per_service: int) -> list[MeasuredDeployment]:
-        """The newest deployments of each service and environment."""
+    async def recent(self, per_service: int, outcomes: Collection[Outcome] | None = None) -> list[MeasuredDeployment]:
+        """The newest deployments of each service and environment; of them those with one of these outcomes."""
 
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         """The newest predictions of a service beside what was measured."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from afdp_exporter.automation.actions import Actions
@@ -34,9 +34,11 @@ async def act(path: Path, url: str, deployment_id: str) -> None:
     def now() -> datetime:
         return datetime.now(UTC)
 
+    compute = open_compute(workers=1)
     gatekeeper = Gatekeeper(
-        store=store, planner=Planner(store=store, compute=open_compute(workers=1)),
-        levels=Trusted(store=store), plans=Plans, settings=lambda _: settings, clock=now,
+        store=store, planner=Planner(store=store, compute=compute),
+        levels=Trusted(store=store, compute=compute, deadline=lambda: timedelta(minutes=1)), plans=Plans,
+        settings=lambda _: settings, clock=now,
     )  # fmt: skip
     way = Way(
         name="hook", kind="webhook", executor=build("executors", "webhook", {"url": url}, ""),

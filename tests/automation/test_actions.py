@@ -38,6 +38,7 @@ from afdp_exporter.settings import build
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.watch import Schedule
+from gated import levels_of
 from looking import claim_looks
 from real_parts.engine import Swarm, ended
 from remembering import remember
@@ -100,7 +101,7 @@ def acting(store: SQLiteStore) -> Callable[..., Actions]:
     """Makes the part of the exporter that acts, as a start does."""
 
     def made(target: Executor, *, level: int = 5, dry_run: bool = False, now: datetime = NOON) -> Actions:
-        levels = At(store=store)
+        levels = levels_of(store, At)
         levels.level = level
         gatekeeper = Gatekeeper(
             store=store, planner=Planner(store=store, compute=open_compute(workers=1)), levels=levels, plans=Plans,

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from afdp_exporter.automation.books import Books
-from afdp_exporter.automation.levels import Levels
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     Action,
@@ -32,7 +31,7 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.memory import MemoryStore
-from gated import MINUTE, NOON, deployment, impact
+from gated import MINUTE, NOON, deployment, impact, levels_of
 from remembering import remember
 from stored import decision
 
@@ -50,7 +49,7 @@ class Held:
     def books(self, **settings: Any) -> Books:  # noqa: ANN401
         known = GateSettings(**{"delay_cost_per_hour": 30.0, "repair_time": HOUR, **settings})
         return Books(
-            store=self.store, levels=Levels(store=self.store), settings=lambda _: known, clock=lambda: NOON,
+            store=self.store, levels=levels_of(self.store), settings=lambda _: known, clock=lambda: NOON,
             booked=self.told.append,
         )  # fmt: skip
 

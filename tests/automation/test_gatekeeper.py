@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from afdp_exporter.automation.gatekeeper import Gatekeeper
-from afdp_exporter.automation.levels import Levels
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import NotFound
 from afdp_exporter.gate.settings import Enforcement, GateSettings
@@ -21,7 +20,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
-from gated import MINUTE, NOON, deployment, impact
+from gated import MINUTE, NOON, deployment, impact, levels_of
 from remembering import remember
 
 
@@ -62,7 +61,7 @@ def gatekeeper(store: SQLiteStore, slow: SlowLooks) -> Gatekeeper:
         looks=slow,
     )  # fmt: skip
     return Gatekeeper(
-        store=seen, planner=Planner(store=store, compute=open_compute(workers=1)), levels=Levels(store=store),
+        store=seen, planner=Planner(store=store, compute=open_compute(workers=1)), levels=levels_of(store),
         plans=Plans, settings=lambda _: GateSettings(mode=Enforcement.ENFORCED), clock=lambda: NOON,
     )  # fmt: skip
 
@@ -126,7 +125,7 @@ class Polled:
         )  # fmt: skip
         return Gatekeeper(
             store=seen, planner=Planner(store=self.store, compute=open_compute(workers=1)),
-            levels=Levels(store=self.store), plans=lambda: self.plans,
+            levels=levels_of(self.store), plans=lambda: self.plans,
             settings=lambda _: GateSettings(mode=Enforcement.ENFORCED), clock=lambda: self.now,
         )  # fmt: skip
 

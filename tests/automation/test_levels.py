@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from afdp_exporter.automation.levels import Levels
+from afdp_exporter.automation.levels import count
+from afdp_exporter.gate.ladder import Record
 from afdp_exporter.model import (
     AUTOMATION,
     Action,
@@ -22,7 +23,7 @@ from afdp_exporter.model import (
     TrailEntry,
 )
 from afdp_exporter.store.memory import MemoryStore
-from gated import NOON, deployment, impact
+from gated import NOON, deployment, impact, levels_of
 from remembering import remember
 from stored import decision
 
@@ -34,12 +35,17 @@ def taken_back(of: Deployment, state: ActionState) -> Action:
     )  # fmt: skip
 
 
+async def record_of(store: MemoryStore) -> Record:
+    counted = await count(store, {}, {}, NOON + timedelta(hours=1))
+    return counted["checkout", "production"][0]
+
+
 async def test_that_somebody_stopped_all_executors_changes_no_level() -> None:
     store = MemoryStore()
     await remember(store, deployment(), impact(Outcome.SUCCESS))
     paused = LevelChange(service="*", environment="*", kind="paused", level=1, by="ada", reason="", at=NOON)
     await store.levels.record(paused)
-    levels = Levels(store=store)
+    levels = levels_of(store)
     await levels.refresh(NOON)
     assert set(levels.in_force()) == {("checkout", "production")}
 
@@ -59,8 +65,7 @@ async def test_a_rollback_is_wrong_where_it_did_not_help_or_a_person_says_that_n
     bad = replace(deployment(status=Status.ROLLED_BACK), labelled_outcome=label)
     await remember(store, bad, impact(Outcome.FAILURE))
     await store.actions.propose(taken_back(bad, state))
-    levels = Levels(store=store)
-    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
+    record = await record_of(store)
     assert (record.since_wrong == 0) is wrong
 
 
@@ -77,7 +82,7 @@ async def test_what_automation_took_back_is_no_example_of_how_long_people_take()
     begun = replace(taken_back(deployment("d3"), ActionState.VERIFIED), decided_at=NOON - timedelta(hours=20))
     trail = TrailEntry(at=begun.decided_at, state=ActionState.STARTED, by="afdp", reason="back")
     await store.actions.propose(replace(begun, trail=(trail,)))
-    levels = Levels(store=store)
+    levels = levels_of(store)
     await levels.refresh(NOON)
     known = levels.experience("checkout", "production")
     assert (known.repair_time, known.repairs) == (timedelta(hours=2), 3)
@@ -100,7 +105,7 @@ async def test_a_young_service_rests_on_its_team_else_on_all_services_of_its_env
     store = MemoryStore()
     await _measured(store, "search", range(7), team="shop")
     await _measured(store, "checkout", range(3))
-    levels = Levels(store=store, false_alarms={"latency_seconds": (1, 400)})
+    levels = levels_of(store, false_alarms={"latency_seconds": (1, 400)})
     await levels.refresh(NOON)
     known = levels.of("checkout", "production")
     assert (known.level, known.basis) == (2, PoolingLevel.GLOBAL)
@@ -115,7 +120,7 @@ async def test_a_young_service_rests_on_its_team_else_on_all_services_of_its_env
 
 async def test_two_overrides_of_five_take_the_gate_back_until_a_person_allows_it_anew() -> None:
     store = MemoryStore()
-    levels = Levels(store=store, false_alarms={"latency_seconds": (1, 400)})
+    levels = levels_of(store, false_alarms={"latency_seconds": (1, 400)})
     await _measured(store, "checkout", range(23), status=Status.SUCCEEDED)
     await _measured(store, "checkout", range(23, 25), Outcome.FAILURE, status=Status.SUCCEEDED)
 
@@ -152,8 +157,7 @@ async def test_who_refuses_a_rollback_overrides_the_verdict_and_a_target_that_re
     )
     refused = TrailEntry(at=NOON, state=ActionState.REFUSED, by=by, reason="no")
     await store.actions.propose(replace(taken_back(deployment(), ActionState.REFUSED), trail=(refused,)))
-    levels = Levels(store=store)
-    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
+    record = await record_of(store)
     assert record.overrides == (overridden, 1)
 
 
@@ -173,6 +177,5 @@ async def test_an_executor_is_proven_by_a_request_here_and_a_rollback_elsewhere_
     await remember(store, here, impact(Outcome.FAILURE))
     await store.actions.propose(replace(taken_back(here, dry), dry_run=True, request={"sentence": "back"}))
     await store.actions.propose(taken_back(elsewhere, real))
-    levels = Levels(store=store)
-    record = (await levels._records(NOON + timedelta(hours=1), await levels._trail()))["checkout", "production"]
+    record = await record_of(store)
     assert record.proven is proven

@@ -113,9 +113,9 @@ async def _active(state: AppContext, wanted: _Filter) -> list[MeasuredDeployment
     Only the last deployment of a service can be one, since the next one ends what is put down to it; the newest may
     be planned or under way.
     """
-    newest = await state.store.history.recent(_NEWEST)
+    newest = await state.store.history.recent(_NEWEST, _BAD)
     found = [each for each in newest if each.impact is not None and each.impact.harm and each.impact.harm.active]
-    shown = [each for each in found if wanted.fits(each) and each.decision.outcome in _BAD]
+    shown = [each for each in found if wanted.fits(each)]
     return sorted(shown, key=lambda each: (each.decision.outcome is not Outcome.FAILURE, -_loss(each)))
 
 

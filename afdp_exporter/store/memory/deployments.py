@@ -1,6 +1,6 @@
 """Deployments, their history and what was found of them, in memory."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -203,11 +203,12 @@ class MemoryHistory:
         known = self._data.deployments
         return [self._data.measured(known[each]) for each in deployment_ids if each in known]
 
-    async def recent(self, per_service: int) -> list[MeasuredDeployment]:
+    async def recent(self, per_service: int, outcomes: Collection[Outcome] | None = None) -> list[MeasuredDeployment]:
         places: dict[tuple[str, str], list[Deployment]] = {}
         for each in sorted(self._data.deployments.values(), key=place, reverse=True):
             places.setdefault((each.service, each.environment), []).append(each)
-        return [self._data.measured(each) for place in sorted(places) for each in places[place][:per_service]]
+        newest = (each for place in sorted(places) for each in places[place][:per_service])
+        return [self._data.measured(each) for each in newest if not outcomes or self._data.outcome(each) in outcomes]
 
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         found = [

@@ -179,8 +179,8 @@ class SQLHistory(Adapter):
         ask = self._look_up if len(deployment_ids) <= _FEW else self._read
         return await ask(deployments.of, deployment_ids)
 
-    async def recent(self, per_service: int) -> list[MeasuredDeployment]:
-        return await self._read(deployments.recent, per_service)
+    async def recent(self, per_service: int, outcomes: Collection[Outcome] | None = None) -> list[MeasuredDeployment]:
+        return await self._read(deployments.recent, per_service, outcomes)
 
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         return await self._read(predictions.scored, service, limit)

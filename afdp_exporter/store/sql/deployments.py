@@ -1,6 +1,6 @@
 """The SQL of deployments and their idempotency keys: functions of a connection, run by the writer or a reader."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -173,13 +173,13 @@ _PLACES = "SELECT service, environment FROM places"
 
 _NEWEST_OF_PLACES = {
     False: """
-SELECT deployments.*, impacts.document
-FROM places JOIN deployments ON deployments.rowid IN (
-    SELECT rowid FROM deployments AS newest
-    WHERE newest.service = places.service AND newest.environment = places.environment
-    ORDER BY newest.started_us DESC, newest.id DESC LIMIT :per_service
+SELECT newest.*, impacts.document
+FROM places JOIN deployments AS newest ON newest.rowid IN (
+    SELECT rowid FROM deployments
+    WHERE deployments.service = places.service AND deployments.environment = places.environment
+    ORDER BY started_us DESC, id DESC LIMIT :per_service
 )
-LEFT JOIN impacts ON impacts.deployment_id = deployments.id
+LEFT JOIN impacts ON impacts.deployment_id = newest.id
 """,
     True: """
 SELECT newest.*, impacts.document
@@ -363,11 +363,17 @@ def of(connection: Connection, deployment_ids: Sequence[str]) -> list[MeasuredDe
     return [_measured(row) for row in _of_texts(connection, _OF, deployment_ids)]
 
 
-def recent(connection: Connection, per_service: int) -> list[MeasuredDeployment]:
-    """The newest of each service and environment."""
+def recent(
+    connection: Connection, per_service: int, outcomes: Collection[Outcome] | None = None
+) -> list[MeasuredDeployment]:
+    """The newest of each service and environment; of them those with one of these outcomes."""
     lateral = connection.dialect.lateral
+    values: dict[str, object] = {"per_service": per_service}
     statement = _EACH_PLACE[lateral] + _NEWEST_OF_PLACES[lateral]
-    return [_measured(row) for row in connection.execute(statement, {"per_service": per_service})]
+    if outcomes:
+        statement += f"WHERE newest.outcome IN ({connection.dialect.listed.format('outcomes')})"
+        values["outcomes"] = orjson.dumps(sorted(outcomes)).decode()
+    return [_measured(row) for row in connection.execute(statement, values)]
 
 
 def _newest(

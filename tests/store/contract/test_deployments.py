@@ -278,6 +278,23 @@ async def test_recent_gives_the_newest_of_each_service_and_environment(
     assert [one.deployment.id for one in found if one.impact is not None] == ["search-production-4"]
 
 
+async def test_the_newest_of_each_place_are_found_by_what_became_of_them(
+    store: Store,
+    deployment: Callable[..., Deployment],
+    look: Callable[..., Look],
+    impact: Callable[..., Impact],
+    noon: datetime,
+) -> None:
+    for number, outcome in enumerate((Outcome.FAILURE, Outcome.DEGRADATION, Outcome.SUCCESS)):
+        name = f"d{number}"
+        await store.deployments.record(deployment(name, started_at=noon + timedelta(minutes=number)), (look(name),))
+        await store.looks.finish(look(name), replace(impact(name), outcome=outcome))
+    labelled = deployment("d3", started_at=noon + timedelta(minutes=3), labelled_outcome=Outcome.FAILURE)
+    await store.deployments.record(labelled, ())
+    bad = await store.history.recent(3, {Outcome.DEGRADATION, Outcome.FAILURE})
+    assert {each.deployment.id for each in bad} == {"d1", "d3"}
+
+
 async def test_an_overview_holds_what_was_measured_and_finds_it_by_its_outcome(
     store: Store,
     deployment: Callable[..., Deployment],

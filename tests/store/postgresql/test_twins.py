@@ -214,6 +214,12 @@ class Twins(RuleBasedStateMachine):
 
         self.both(recent)
 
+        async def bad(store: Store) -> list[Any]:
+            found = await store.history.recent(3, {Outcome.DEGRADATION, Outcome.FAILURE})
+            return sorted(found, key=lambda each: each.deployment.id)
+
+        self.both(bad)
+
         async def places(store: Store) -> list[tuple[str, str]]:
             return sorted(await store.deployments.service_environments())
 
