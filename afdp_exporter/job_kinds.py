@@ -34,7 +34,7 @@ OWN = frozenset({BILL, LEARN, REFRESH, STABILITY})
 store."""
 
 _MANY = 100  # notices and feeds under way, each of another receiver or feed
-_PREDICTIONS = 4  # under way, so that those of a burst are taken and kept by few commits
+_DECISIONS = _PREDICTIONS = 4  # under way, so that those of a burst are taken and kept by few commits
 _HOUR = timedelta(hours=1)
 _BILL_EVERY = timedelta(days=1)
 _RESTS = 9  # times as long as it took to learn, before it is done anew
@@ -60,7 +60,7 @@ def kinds(state: AppContext) -> tuple[Kind, ...]:
             per_lane=1,
             lanes=lambda: set(state.rules.receivers),
         ),
-        Kind(name=DECIDE, run=recurring.decide),
+        Kind(name=DECIDE, run=recurring.decide, slots=lambda: _DECISIONS),
         Kind(name=ACT, run=recurring.act),
         Kind(name=APPROVE, run=recurring.approve),
         Kind(name=BOOK, run=recurring.book),

@@ -22,6 +22,7 @@ REST = timedelta(seconds=15)
 
 _BEATS = 3  # in a lease
 _SHORTEST_REST = timedelta(milliseconds=50)
+_TOGETHER = 0.1  # seconds in which what becomes due is taken together, by few questions and commits
 
 
 class Runner:
@@ -43,7 +44,8 @@ class Runner:
         self._owner = uuid.uuid4().hex
         self._running: dict[asyncio.Task[None], Job] = {}
         self._held_until: dict[asyncio.Task[None], datetime] = {}
-        self._claiming: asyncio.Future[list[Job]] | None = None
+        self._claiming: asyncio.Future[list[list[Job] | BaseException]] | None = None
+        self._full = False  # more is due than there were slots for
         self._begun = 0
         self._called = asyncio.Event()
         self._busy = asyncio.Event()
@@ -71,6 +73,8 @@ class Runner:
                 except Exception:  # the outermost loop: one unforeseen error must not end the work
                     log.exception("work goes on after an unforeseen error")
                 await self._rest(rest)
+                if not self._full:
+                    await asyncio.sleep(_TOGETHER)
         finally:
             beating.cancel()
             await self._end(tuple(self._running))
@@ -99,39 +103,53 @@ class Runner:
     async def _take(self) -> timedelta:
         """Begin what is due, as far as slots are free; how long nothing else will be."""
         exhausted = set[str]()
+        self._full = False
         while True:
             now = self._clock()
             if any(until <= now for until in self._held_until.values()):
                 await self._hold()  # it stood still, or the clock was set: its own work is not to be begun anew
             next_at = await self._store.jobs.next_at(tuple(self._kinds), self._lanes())
-            due = [name for name, at in next_at.items() if at <= now and name not in exhausted and self._free(name)]
+            waiting = [name for name, at in next_at.items() if at <= now and name not in exhausted]
+            free = {name: self._free(name) for name in waiting}
+            due = [name for name in waiting if free[name]]
+            self._full |= len(due) < len(waiting)
             if not due:
                 later = [at for name, at in next_at.items() if at > now and self._free(name)]
                 return min(max(min(later, default=now + self._longest_rest) - now, _SHORTEST_REST), self._longest_rest)
-            for name in due:
-                kind, free = self._kinds[name], self._free(name)
-                self._claiming = asyncio.ensure_future(
-                    self._store.jobs.claim(
-                        name,
-                        now,
-                        owner=self._owner,
-                        limit=free,
-                        lease=self._lease,
-                        per_lane=kind.per_lane,
-                        in_turns=True,
-                        lanes=kind.lanes(),
-                    )
-                )
-                jobs = await asyncio.shield(self._claiming)
+            claims = (self._claim(name, now, free[name]) for name in due)
+            self._claiming = asyncio.gather(*claims, return_exceptions=True)
+            failed: BaseException | None = None
+            for name, jobs in zip(due, await asyncio.shield(self._claiming), strict=True):
+                if isinstance(jobs, BaseException):
+                    failed = jobs
+                    continue
                 for job in jobs:
-                    task = asyncio.create_task(self._work(kind, job))
-                    self._begun += 1
-                    self._running[task] = job
-                    self._busy.set()
-                    self._held_until[task] = now + self._lease
-                    task.add_done_callback(self._ended)
-                if len(jobs) < free:
+                    self._begin(self._kinds[name], job, now)
+                if len(jobs) < free[name]:
                     exhausted.add(name)
+            if failed is not None:
+                raise failed
+
+    async def _claim(self, name: str, now: datetime, limit: int) -> list[Job]:
+        kind = self._kinds[name]
+        return await self._store.jobs.claim(
+            name,
+            now,
+            owner=self._owner,
+            limit=limit,
+            lease=self._lease,
+            per_lane=kind.per_lane,
+            in_turns=True,
+            lanes=kind.lanes(),
+        )
+
+    def _begin(self, kind: Kind, job: Job, now: datetime) -> None:
+        task = asyncio.create_task(self._work(kind, job))
+        self._begun += 1
+        self._running[task] = job
+        self._busy.set()
+        self._held_until[task] = now + self._lease
+        task.add_done_callback(self._ended)
 
     def _lanes(self) -> dict[str, Collection[str]]:
         known = {name: kind.lanes() for name, kind in self._kinds.items()}

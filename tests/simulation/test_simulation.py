@@ -46,6 +46,6 @@ def test_the_same_seed_is_the_same_run() -> None:
 
 
 def test_each_planted_defect_is_found() -> None:
-    lines = simulated("--defects", "--seeds", "40", "--days", "3").splitlines()
+    lines = simulated("--defects", "--seeds", "80", "--days", "3").splitlines()
     assert [line.split(": ")[0] for line in lines] == list(DEFECTS)
     assert not [line for line in lines if "not found" in line]

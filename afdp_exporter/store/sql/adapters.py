@@ -145,7 +145,7 @@ class SQLDeployments(Adapter):
     async def nearest(
         self, start: datetime, end: datetime, *, at: datetime, limit: int, target: tuple[str, str] | None = None
     ) -> list[Deployment]:
-        return await self._read(deployments.nearest, start, end, at=at, limit=limit, target=target)
+        return await self._look_up(deployments.nearest, start, end, at=at, limit=limit, target=target)
 
     async def service_environments(self) -> list[tuple[str, str]]:
         return await self._read(deployments.service_environments)

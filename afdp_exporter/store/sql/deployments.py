@@ -83,24 +83,26 @@ ORDER BY started_us, id
 _TOUCHES = "ended_us >= :start AND ended_us - started_us <= {long_us} AND status <> 'planned' AND {target}"
 
 _NEAREST = f"""
-SELECT * FROM (
-    SELECT * FROM (
-        SELECT * FROM deployments
-        WHERE started_us BETWEEN :start - {{long_us}} AND CASE WHEN :at < :end THEN :at ELSE :end END AND {_TOUCHES}
-        ORDER BY started_us DESC, id DESC LIMIT :limit
-    ) AS earlier
-    UNION ALL
-    SELECT * FROM (
-        SELECT * FROM deployments
-        WHERE started_us > :at AND started_us <= :end AND {_TOUCHES}
-        ORDER BY started_us, id LIMIT :limit
-    ) AS later
-    UNION ALL
-    SELECT * FROM deployments {{long}}
-    WHERE ended_us >= :start AND ended_us - started_us > {{long_us}} AND started_us <= :end AND status <> 'planned'
-        AND {{target}}
-) AS around
-ORDER BY abs(started_us - :at), id LIMIT :limit
+SELECT deployments.* FROM (
+    SELECT id FROM (
+        SELECT * FROM (
+            SELECT id, started_us FROM deployments {{newest}}
+            WHERE started_us BETWEEN :start - {{long_us}} AND CASE WHEN :at < :end THEN :at ELSE :end END AND {_TOUCHES}
+            ORDER BY started_us DESC, id DESC LIMIT :limit
+        ) AS earlier
+        UNION ALL
+        SELECT * FROM (
+            SELECT id, started_us FROM deployments {{newest}}
+            WHERE started_us > :at AND started_us <= :end AND {_TOUCHES}
+            ORDER BY started_us, id LIMIT :limit
+        ) AS later
+        UNION ALL
+        SELECT id, started_us FROM deployments {{long}}
+        WHERE ended_us >= :start AND ended_us - started_us > {{long_us}} AND started_us <= :end AND status <> 'planned'
+            AND {{target}}
+    ) AS around
+    ORDER BY abs(started_us - :at), id LIMIT :limit
+) AS chosen JOIN deployments ON deployments.id = chosen.id
 """  # noqa: S608 - every part of it is ours
 _OF_TARGET = "service = :service AND environment = :environment"
 
@@ -327,8 +329,10 @@ def nearest(
     service, environment = target or (None, None)
     values = {"service": service, "environment": environment, "limit": limit}
     values |= {"start": to_us(start), "end": to_us(end), "at": to_us(at)}
+    walk = connection.dialect.walk
     statement = _NEAREST.format(
-        long=connection.dialect.walk.format("deployments_long"),
+        newest=walk.format("deployments_newest" if target is None else "deployments_newest_of_both"),
+        long=walk.format("deployments_long"),
         long_us=LONG_ROLLOUT_US,
         target="TRUE" if target is None else _OF_TARGET,
     )

@@ -39,7 +39,8 @@ Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REMEMBERED = 1000  # impacts, and deployments that are near: as many as a history holds
+_REMEMBERED = 1000  # impacts: as many as a history holds
+_NEARBY = 4000  # deployments: those of an hour where one comes in each second
 
 _impact = TypeAdapter(Impact)
 _prediction = TypeAdapter(Prediction)
@@ -130,7 +131,7 @@ def deployment_of(row: Row | Values) -> Deployment:
     )
 
 
-@cached(LRUCache(_REMEMBERED), key=tuple, lock=Lock())
+@cached(LRUCache(_NEARBY), key=tuple, lock=Lock())
 def near_deployment_of(row: Row) -> Deployment:
     """The same of a row that has nothing else; those around a moment are read again for each that comes in."""
     return deployment_of(row)

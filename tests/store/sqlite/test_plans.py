@@ -101,6 +101,13 @@ def test_a_read_finds_its_rows_by_an_index(connection: Connection, query: Callab
     ]
 
 
+def test_the_nearest_of_a_target_are_found_among_its_own(connection: Connection) -> None:
+    plan = steps(connection, QUERIES["the nearest of a target"])
+    walks = [step for step in plan if "INDEX deployments_newest" in step]
+    assert len(walks) == 2
+    assert all("service=? AND environment=?" in step for step in walks)
+
+
 @pytest.mark.parametrize("query", [name for name in QUERIES if name.startswith(("a page", "the history"))])
 def test_a_read_in_order_needs_no_sorting(connection: Connection, query: str) -> None:
     assert not [step for step in steps(connection, QUERIES[query]) if "TEMP B-TREE" in step]
