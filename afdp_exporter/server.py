@@ -19,6 +19,7 @@ from aiohttp import web
 
 from afdp_exporter import __version__
 from afdp_exporter import config as configuration
+from afdp_exporter.allocator import reuse_memory_below
 from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.approvals import Approvals
 from afdp_exporter.automation.canaries import Canaries
@@ -61,6 +62,7 @@ from afdp_exporter.wording.times import use_time_zone
 log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
+_LARGE = 64 * 1024  # bytes: the arrays of what was learned are larger, and are replaced again and again
 DATABASE = "afdp.db"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -328,6 +330,7 @@ class ServeOptions:
 def run(serving: ServeOptions) -> NoReturn:
     """Serve as `serve`, and end the process at once after it: no thread that hangs in a system call is waited for."""
     status = 0
+    reuse_memory_below(_LARGE)
     try:
         asyncio.Runner().run(serve(serving))
     except AFDPError as error:

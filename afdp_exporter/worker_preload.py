@@ -6,7 +6,6 @@ arrays of a check, of megabytes each, are taken from memory that was used before
 them back to the system and have it cleared anew.
 """
 
-import ctypes
 import gc
 import signal
 
@@ -18,13 +17,9 @@ from threadpoolctl import threadpool_limits  # noqa: E402
 
 import afdp_exporter.planning.learning  # noqa: E402
 import afdp_exporter.watching.analysis  # noqa: E402, F401
+from afdp_exporter.allocator import reuse_memory_below  # noqa: E402
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT = 16 * 1024**2  # bytes
-_libc = ctypes.CDLL(None)
-if hasattr(_libc, "mallopt"):
-    _libc.mallopt(_M_MMAP_THRESHOLD, _KEPT)
-    _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+reuse_memory_below(16 * 1024**2)
 threadpool_limits(limits=1, user_api="blas")
 gc.collect()
 gc.freeze()

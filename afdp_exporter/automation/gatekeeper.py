@@ -37,6 +37,7 @@ from afdp_exporter.store import Store
 from afdp_exporter.wording.metrics import display_name
 
 _REMEMBERED = 10_000  # answers
+_KEPT = 1000  # decisions that are known to be in the store; of others it is asked again
 _NEWEST = 20  # deployments among which a version is looked for
 _EARLIER = 200  # measured deployments that what is seen now is compared with
 _TOGETHER = timedelta(minutes=15)  # harms of several services that begin within it may have a common cause
@@ -83,7 +84,7 @@ class Gatekeeper:
     settings: Callable[[str], GateSettings]
     clock: Callable[[], datetime]
     _answers: LRUCache[GateQuestion, _Answer] = field(default_factory=lambda: LRUCache(_REMEMBERED))
-    _kept: LRUCache[tuple[str, ...], GateDecision] = field(default_factory=lambda: LRUCache(_REMEMBERED))
+    _kept: LRUCache[tuple[str, ...], GateDecision] = field(default_factory=lambda: LRUCache(_KEPT))
     _deciding: dict[GateQuestion, asyncio.Task[_Answer]] = field(default_factory=dict)
     _known: LRUCache[str, GateQuestion] = field(default_factory=lambda: LRUCache(_REMEMBERED))
     _changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import click
 import numpy as np
@@ -16,10 +17,19 @@ from rich.table import Table
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.compute.settings import Dask
 from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.noise import noise_level
-from afdp_exporter.errors import AFDPError, BillError, ConfigError, DeliveryError, FeedError, SourceError
+from afdp_exporter.errors import (
+    AFDPError,
+    AnalysisError,
+    BillError,
+    ConfigError,
+    DeliveryError,
+    FeedError,
+    SourceError,
+)
 from afdp_exporter.feeds import Feed
 from afdp_exporter.impact.context import ImpactSettings
 from afdp_exporter.impact.placebo_test import LEAST_INSTANTS
@@ -105,6 +115,23 @@ class Comparison:
         return f"bill {self.bill}: {self.problem or f'{share} of list prices over {self.days} days'}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """Another executor of analyses than the processes of this machine, and why it does none."""
+
+    executor: str
+    address: str
+    problem: str | None = None
+
+    def line(self) -> str:
+        """As people read it."""
+        well = f"a worker of {self.address} does what it is given, and has our versions"
+        return f"executor {self.executor}: {self.problem or well}"
+
+
+_Tried: TypeAlias = Reachability | Readable | Comparison | Working
+
+
 @click.command(
     "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
 )
@@ -140,7 +167,7 @@ def check(
 
     Each query is asked once: its last day, its false alarms, the smallest change it would show. Receivers under
     notify are asked whether they accept our credentials; nothing is sent to them. Feeds are read once; nothing of
-    them is kept. Bills are compared with their list prices; AWS charges a cent for that.
+    them is kept. Bills are compared with their list prices; AWS charges a cent for that. A Dask cluster does a little.
 
     With --event nothing is asked: it shows what a sender's delivery would become, which facts rules may use to name
     its service, or why it would be ignored. The file holds the body, or headers, an empty line and the body.
@@ -174,7 +201,7 @@ def check(
 
 def _next(
     config_file: Path,
-    tried: Sequence[QueryResult | Reachability | Readable | Comparison],
+    tried: Sequence[QueryResult | _Tried],
     answers: Iterable[QueryResult],
 ) -> str:
     """What to do now."""
@@ -192,13 +219,26 @@ def _next(
 
 async def _try_all(
     loaded: Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
-) -> tuple[list[QueryResult], list[Reachability | Readable | Comparison]]:
-    """What each query returns, and how receivers, feeds and bills answer."""
+) -> tuple[list[QueryResult], list[_Tried]]:
+    """What each query returns, and how receivers, feeds, bills and the executor of analyses answer."""
     answers = await _ask(loaded, questions, now, quick=quick)
     receivers = (_try_receiver(name, receiver) for name, receiver in loaded.notify.items())
     feeds = (_try_feed(name, feed) for name, feed in loaded.feeds.items())
     bills = (_try_bill(loaded, name, now) for name in loaded.bills)
-    return answers, list(await asyncio.gather(*receivers, *feeds, *bills))
+    engine = loaded.policy.analysis.executor
+    executors = [_try_executor(engine)] if isinstance(engine, Dask) else []
+    return answers, list(await asyncio.gather(*receivers, *feeds, *bills, *executors))
+
+
+async def _try_executor(engine: Dask) -> Working:
+    compute = open_compute(workers=1, engine=engine)
+    try:
+        await compute.run(noise_level, np.zeros(2), deadline=timedelta(seconds=_PATIENCE))
+    except AnalysisError as error:
+        return Working(executor=engine.kind, address=engine.address, problem=str(error))
+    finally:
+        await compute.close()
+    return Working(executor=engine.kind, address=engine.address)
 
 
 async def _try_bill(loaded: Config, name: str, now: datetime) -> Comparison:
