@@ -14,6 +14,7 @@ import structlog
 
 from afdp_exporter.automation.books import Books
 from afdp_exporter.automation.gatekeeper import Gatekeeper, GateQuestion
+from afdp_exporter.automation.harm import in_harm
 from afdp_exporter.errors import ActionError, ActionRefused, Conflict
 from afdp_exporter.executors import Order, Plan, Way, way_for
 from afdp_exporter.gate.decision import GUARD_RAIL
@@ -306,9 +307,8 @@ class Actions:
         return None
 
     async def _services_in_harm(self, now: datetime) -> set[str]:
-        around = {each.id: each.service for each in await self.store.deployments.overlapping(now - _EFFECT, now)}
-        impacts = await self.store.results.impacts(tuple(around))
-        return {around[each] for each, impact in impacts.items() if impact.harm is not None and impact.harm.active}
+        deployed = (each.deployment for each in await in_harm(self.store))
+        return {each.service for each in deployed if each.ended_at >= now - _EFFECT}
 
     async def _look_up(self, action: Action) -> None:
         """What became of a call whose end nobody saw."""

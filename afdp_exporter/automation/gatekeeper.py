@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from cachetools import LRUCache
 
+from afdp_exporter.automation.harm import in_harm
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.gate.decision import GateInput, decide
@@ -312,10 +313,9 @@ class Gatekeeper:
         if impact.harm is None or impact.harm.since is None:
             return ()
         since = impact.harm.since
-        around = await self.store.deployments.overlapping(since - 4 * _TOGETHER, given.now)
-        others = {each.id: each.service for each in around if each.service != given.deployment.service}
-        impacts = await self.store.results.impacts(tuple(others))
-        return tuple(sorted({others[each] for each, theirs in impacts.items() if _began_near(theirs, since)}))
+        lately = [each for each in await in_harm(self.store) if each.deployment.ended_at >= since - 4 * _TOGETHER]
+        near = {each.deployment.service for each in lately if _began_near(each.impact, since)}
+        return tuple(sorted(near - {given.deployment.service}))
 
     def _freeze(self, deployment: Deployment, now: datetime) -> CalendarEntry | None:
         at = max(deployment.started_at, now)
@@ -337,9 +337,9 @@ def _trouble(looks: Sequence[Look], now: datetime) -> str | None:
     return f"A check that is due has no data: {late[-1].reason}." if late else None
 
 
-def _began_near(impact: Impact, since: datetime) -> bool:
-    harm = impact.harm
-    return harm is not None and harm.active and harm.since is not None and abs(harm.since - since) <= _TOGETHER
+def _began_near(impact: Impact | None, since: datetime) -> bool:
+    harm = impact.harm if impact is not None else None
+    return harm is not None and harm.since is not None and abs(harm.since - since) <= _TOGETHER
 
 
 def _asked_about(question: GateQuestion, now: datetime) -> Deployment:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from afdp_exporter.automation.harm import in_harm
 from afdp_exporter.fields import Name
 from afdp_exporter.handlers.context import STATE, AppContext
 from afdp_exporter.handlers.operations import page_operation
@@ -21,9 +22,7 @@ from afdp_exporter.plots.small_charts import Sparkline, sparkline
 from afdp_exporter.store.follow_ups import CHECK
 
 _PER_PAGE = 25
-_NEWEST = 5  # deployments of each service that may hold its last measured one
 _LONGEST_ROLLOUT = timedelta(hours=6)
-_BAD = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 
 
 def _none_where_empty(text: object) -> object:
@@ -108,14 +107,8 @@ def _is_under_way(deployment: Deployment, now: datetime) -> bool:
 
 
 async def _active(state: AppContext, wanted: _Filter) -> list[MeasuredDeployment]:
-    """The deployments whose harm goes on, the worst first: a failure before a degradation, then by what they cost.
-
-    Only the last deployment of a service can be one, since the next one ends what is put down to it; the newest may
-    be planned or under way.
-    """
-    newest = await state.store.history.recent(_NEWEST, _BAD)
-    found = [each for each in newest if each.impact is not None and each.impact.harm and each.impact.harm.active]
-    shown = [each for each in found if wanted.fits(each)]
+    """The deployments whose harm goes on, the worst first: a failure before a degradation, then by what they cost."""
+    shown = filter(wanted.fits, await in_harm(state.store))
     return sorted(shown, key=lambda each: (each.decision.outcome is not Outcome.FAILURE, -_loss(each)))
 
 
