@@ -59,6 +59,10 @@ class Row(tuple[Any, ...]):
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 - a tuple's, and that of its columns
         return tuple.__getitem__(self, self._places[key] if isinstance(key, str) else key)
 
+    def keys(self) -> list[str]:
+        """Of its columns, in order."""
+        return list(self._places)
+
 
 @lru_cache(256)
 def _rows_of(names: tuple[str, ...]) -> type[Row]:

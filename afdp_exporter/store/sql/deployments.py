@@ -19,7 +19,7 @@ from afdp_exporter.store.sql.rows import (
     deployment_of,
     deployment_values,
     impact_of,
-    near_deployment_of,
+    near_deployments_of,
     to_time,
     to_us,
 )
@@ -313,7 +313,7 @@ def overlapping(connection: Connection, start: datetime, end: datetime) -> list[
         newest=walk.format("deployments_newest"), long=walk.format("deployments_long"), long_us=LONG_ROLLOUT_US
     )
     rows = connection.execute(statement, {"start": to_us(start), "end": to_us(end)})
-    return [near_deployment_of(row) for row in rows]
+    return near_deployments_of(rows.fetchall())
 
 
 def nearest(
@@ -337,7 +337,7 @@ def nearest(
         target="TRUE" if target is None else _OF_TARGET,
     )
     chosen = connection.execute(statement, values).fetchall()
-    return [near_deployment_of(row) for row in sorted(chosen, key=lambda row: (row["started_us"], row["id"]))]
+    return near_deployments_of(sorted(chosen, key=lambda row: (row["started_us"], row["id"])))
 
 
 def history(connection: Connection, before: datetime, service: str | None, limit: int) -> list[MeasuredDeployment]:

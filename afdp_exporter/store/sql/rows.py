@@ -1,11 +1,11 @@
 """Domain to row and back; what a row cannot hold exactly is refused."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import wraps
+from functools import lru_cache, wraps
 from hashlib import blake2b
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar
@@ -131,10 +131,15 @@ def deployment_of(row: Row | Values) -> Deployment:
     )
 
 
-@cached(LRUCache(_NEARBY), key=tuple, lock=Lock())
-def near_deployment_of(row: Row) -> Deployment:
-    """The same of a row that has nothing else; those around a moment are read again for each that comes in."""
-    return deployment_of(row)
+def near_deployments_of(rows: Sequence[Row]) -> list[Deployment]:
+    """The same of rows that have nothing else; those around a moment are read again for each that comes in."""
+    columns = tuple(rows[0].keys()) if rows else ()
+    return [_near_deployment_of(columns, tuple(row)) for row in rows]
+
+
+@lru_cache(_NEARBY)
+def _near_deployment_of(columns: tuple[str, ...], row: tuple[Any, ...]) -> Deployment:
+    return deployment_of(dict(zip(columns, row, strict=True)))
 
 
 def announcement_values(thread: str, announcement: Announcement, received_at: datetime) -> Values:
