@@ -76,7 +76,9 @@ class Levels:
     async def refresh(self, now: datetime) -> None:
         """Count anew, and write what has changed into the trail. Raises AnalysisError where no worker can count."""
         known = self.teams(), self.false_alarms
-        counted = await read_by_a_worker(self.compute, self.deadline(), count, self.store, *known, now)
+        await self._weigh(await read_by_a_worker(self.compute, self.deadline(), count, self.store, *known, now), now)
+
+    async def _weigh(self, counted: Mapping[Place, tuple[Record, Experience]], now: datetime) -> None:
         trail = await _trail(self.store)
         for place, (record, experience) in counted.items():
             self._learned[place] = experience
@@ -93,7 +95,8 @@ class Levels:
             raise BadInput(Fault("level", f"a level from 0 to {HIGHEST} is expected"))
         change = _change((service, environment), "allowed", level, by=by, reason=reason, at=now)
         await self.store.levels.record(change)
-        await self.refresh(now)
+        # it counts at once, however busy the workers are
+        await self._weigh(await count(self.store, self.teams(), self.false_alarms, now), now)
 
 
 async def count(

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from afdp_exporter.automation.levels import count
+from afdp_exporter.automation.levels import Levels, count
+from afdp_exporter.compute.opening import open_compute
+from afdp_exporter.errors import AnalysisError
 from afdp_exporter.gate.ladder import Record
 from afdp_exporter.model import (
     AUTOMATION,
@@ -23,7 +26,8 @@ from afdp_exporter.model import (
     TrailEntry,
 )
 from afdp_exporter.store.memory import MemoryStore
-from gated import NOON, deployment, impact, levels_of
+from afdp_exporter.store.sqlite import SQLiteStore
+from gated import MINUTE, NOON, deployment, impact, levels_of
 from remembering import remember
 from stored import decision
 
@@ -144,6 +148,19 @@ async def test_two_overrides_of_five_take_the_gate_back_until_a_person_allows_it
     assert "a person has to allow level 3 anew, since people overrode 2 of the last 5 enforced decisions" in missing
     await allow(NOON)
     assert not [each for each in levels.of("checkout", "production").missing if "anew" in each]
+
+
+async def test_what_a_person_allows_counts_at_once_without_a_worker(tmp_path: Path) -> None:
+    store = await SQLiteStore.open(tmp_path / "afdp.db")
+    compute = open_compute(workers=1)
+    await compute.close()
+    levels = Levels(store=store, compute=compute, deadline=lambda: MINUTE)
+    await _measured(store, "checkout", range(25), status=Status.SUCCEEDED)
+    with pytest.raises(AnalysisError):
+        await levels.refresh(NOON)
+    await levels.allow("checkout", "production", 0, by="ada", reason="it took back the wrong one", now=NOON)
+    assert levels.of("checkout", "production").permission.level == 0
+    await store.close()
 
 
 @pytest.mark.parametrize(("by", "overridden"), [("ada", 1), (AUTOMATION, 0)])
