@@ -32,7 +32,7 @@ DROP SCHEMA IF EXISTS audit CASCADE;
 CREATE SCHEMA audit;
 CREATE TABLE audit.claims (kind text, key text, owner text, process text DEFAULT current_setting('application_name'));
 CREATE TABLE audit.answers (
-    deployment_id text, after_us bigint, state text, owner text,
+    deployment_id text, after_us bigint, due_us bigint, state text, owner text,
     process text DEFAULT current_setting('application_name')
 );
 CREATE TABLE audit.leaders (epoch bigint, process text DEFAULT current_setting('application_name'));
@@ -45,8 +45,8 @@ CREATE TRIGGER claim AFTER UPDATE ON jobs FOR EACH ROW
 WHEN (NEW.token IS NOT NULL AND NEW.token IS DISTINCT FROM OLD.token) EXECUTE FUNCTION audit.claim();
 
 CREATE FUNCTION audit.answer() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-    INSERT INTO audit.answers (deployment_id, after_us, state, owner) VALUES (
-        NEW.deployment_id, NEW.after_us, NEW.state,
+    INSERT INTO audit.answers (deployment_id, after_us, due_us, state, owner) VALUES (
+        NEW.deployment_id, NEW.after_us, NEW.due_us, NEW.state,
         (SELECT owner FROM jobs WHERE kind = 'check' AND key = NEW.deployment_id || '/' || NEW.after_us)
     );
     RETURN NEW;
@@ -160,8 +160,12 @@ class Audit:
         return self.count("SELECT count(*) FROM jobs WHERE kind IN ('check', 'notice', 'predict', 'decide')")
 
     def faults(self) -> list[object]:
-        """Answers that were given twice, or by who did not hold the check; epochs with two leaders."""
-        twice = self.ask("SELECT deployment_id, after_us FROM audit.answers GROUP BY 1, 2 HAVING count(*) > 1")
+        """Answers that were given twice, or by who did not hold the check; epochs with two leaders.
+
+        A check whose time changed, since the end of its deployment was reported after it was made, is another one.
+        """
+        same = "deployment_id, after_us, due_us"
+        twice = self.ask(f"SELECT {same} FROM audit.answers GROUP BY {same} HAVING count(*) > 1")
         leaders = self.ask("SELECT epoch FROM audit.leaders GROUP BY 1 HAVING count(DISTINCT process) > 1")
         return [*twice, *self.ask(_FOREIGN), *leaders]
 
@@ -301,7 +305,8 @@ def hold_to_the_promises(serving: Sequence[Replica], audit: Audit, traffic: Traf
     assert audit.faults() == []
     looks = audit.ask("SELECT deployment_id, state FROM looks")
     assert {state for _, state in looks} == {"done"}
-    assert audit.count("SELECT count(*) FROM audit.answers") == len(looks)
+    answered = "SELECT DISTINCT deployment_id, after_us FROM audit.answers"
+    assert audit.count(f"SELECT count(*) FROM ({answered}) AS answered") == len(looks)
     assert {deployment_id for deployment_id, _ in looks} == kept
 
     notices: dict[str, list[dict[str, Any]]] = {each: [] for each in kept}
