@@ -137,18 +137,15 @@ class AnalysisWorker:
             return None
         started = asyncio.get_running_loop().time()
         try:
-            self._check_due(look)
-            answer = await self._analyse(look, self._clock())
-            self._check_due(look)
+            answer = await self._analyse(look, self._due(look))
+            now = self._due(look)
             wait = _what_to_wait_for(answer, look.attempts)
             if wait is not None:
                 await self._keep_waiting(job, look, answer, wait)
                 return Settled.SETTLED
             rivals = await rivals_again(look, answer.impact, self._store)
-            beside = (*rivals, *await self._follow_up(look, self._clock()))
-            await record_answer(
-                look, answer, self._store, schedule=self._schedule(), now=self._clock(), beside=beside, job=job
-            )
+            beside = (*rivals, *await self._follow_up(look, now))
+            await record_answer(look, answer, self._store, schedule=self._schedule(), now=now, beside=beside, job=job)
         except _TooEarly:
             return look.due_at
         except (SourceUnavailable, EngineUnavailable) as error:
@@ -166,10 +163,12 @@ class AnalysisWorker:
         self._observer.looked(look.deployment_id, answer.impact.verdict, seconds)
         return Settled.SETTLED
 
-    def _check_due(self, look: Look) -> None:
-        """Raise _TooEarly where the clock was set back since the look was taken."""
-        if self._clock() < look.due_at:
+    def _due(self, look: Look) -> datetime:
+        """The time by now. Raises _TooEarly where the clock was set back to before the look is due."""
+        now = self._clock()
+        if now < look.due_at:
             raise _TooEarly
+        return now
 
     async def _keep_waiting(self, job: Job, look: Look, answer: AnalysisResult, wait: str) -> None:
         """Let a look wait for what is missing. Its answer so far is kept unless it knows less than the last."""

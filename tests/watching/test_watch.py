@@ -177,6 +177,25 @@ async def test_a_look_that_a_clock_takes_too_early_waits_until_it_is_due_once_th
     assert notes.verdicts == ["no_effect"]
 
 
+async def test_an_answer_is_of_the_time_at_which_its_look_was_due_wherever_the_clock_is_set_meanwhile(
+    store: SQLiteStore,
+) -> None:
+    clock, recorded = Clock(), deployment()
+
+    async def set_back(look: Look, now: datetime) -> tuple[Look, ...]:
+        clock.now = START
+        return ()
+
+    await store.deployments.record(recorded, schedule_looks(recorded, Schedule(looks=(timedelta(minutes=2),)), START))
+    answering = AnalysisWorker(
+        store=store, analyse=Analysis(), schedule=lambda: SCHEDULE, observer=Notes(), clock=clock, follow_up=set_back
+    )
+    clock.now += timedelta(minutes=3)
+    assert await Runner(store, Kind(name=CHECK, run=answering.answer), clock=clock).drain()
+    (look,) = await store.looks.of_deployment("d1")
+    assert (look.state, look.done_at) == (LookState.DONE, START + timedelta(minutes=3))
+
+
 async def test_a_look_that_fails_again_and_again_is_given_up_with_its_reason(store: SQLiteStore) -> None:
     clock, notes = Clock(), Notes()
     analysis = Analysis(*(AnalysisError("took longer than 30 s") for _ in range(9)))
