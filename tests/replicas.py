@@ -313,7 +313,7 @@ def hold_to_the_promises(serving: Sequence[Replica], audit: Audit, traffic: Traf
     sent = Counter[str]()
     for (_, body), headers in zip(receiver.posts, receiver.headers, strict=True):
         notices[body["data"]["id"]].append(body)
-        sent[f"sent/{body['data']['id']}"] += 1
+        sent[f"receiver/{body['data']['id']}"] += 1
         assert headers["webhook-id"]
     claims = audit.claims()
     unclaimed = {key: (number, claims[key]) for key, number in sent.items() if number > claims[key]}
