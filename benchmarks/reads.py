@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import random
 import re
-import sqlite3
 import statistics
 import sys
 import tempfile
@@ -41,7 +40,7 @@ from afdp_exporter.server import DATABASE
 from afdp_exporter.store.sql.deployments import HISTORY_OF_SERVICE
 from afdp_exporter.store.sql.rows import to_us
 from afdp_exporter.store.sqlite import SQLiteStore
-from afdp_exporter.store.sqlite.connection import open_reader
+from afdp_exporter.store.sqlite.connection import open_reader, sqlite3
 
 BEGIN = datetime(2025, 1, 1, tzinfo=UTC)
 BATCH = 1000
