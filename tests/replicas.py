@@ -317,7 +317,7 @@ def hold_to_the_promises(serving: Sequence[Replica], audit: Audit, traffic: Traf
         assert headers["webhook-id"]
     claims = audit.claims()
     unclaimed = {key: (number, claims[key]) for key, number in sent.items() if number > claims[key]}
-    assert unclaimed == {}  # nobody sends what it has not claimed
+    assert unclaimed == {}  # no notice is sent that was not claimed
     expected = dict(audit.ask("SELECT id, status FROM deployments"))
     assert {each: bodies[-1]["data"]["status"] for each, bodies in notices.items()} == expected
     newest = {each: max(body["timestamp"] for body in bodies) for each, bodies in notices.items()}
