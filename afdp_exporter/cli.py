@@ -1,7 +1,5 @@
 """The command `afdp`: each command is a file in `commands/`, imported only when it is asked for."""
 
-import gc
-import importlib
 import pkgutil
 import sys
 from difflib import get_close_matches
@@ -12,6 +10,7 @@ import stamina.instrumentation
 
 from afdp_exporter import __version__, commands
 from afdp_exporter.errors import AFDPError, last_words
+from afdp_exporter.importing import import_for_good
 
 
 class _Commands(click.Group):
@@ -23,12 +22,7 @@ class _Commands(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        gc.disable()
-        try:
-            command = importlib.import_module(f"afdp_exporter.commands.{module}").COMMAND
-        finally:
-            gc.freeze()  # what is imported stays: the collector would walk through all of it again and again
-            gc.enable()
+        command = import_for_good(f"afdp_exporter.commands.{module}").COMMAND
         assert isinstance(command, click.Command)  # noqa: S101 - every file of the folder ends in one
         return command
 

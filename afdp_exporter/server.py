@@ -54,7 +54,7 @@ from afdp_exporter.reloading import Applier, Reloading
 from afdp_exporter.store import JobStore, Store
 from afdp_exporter.store.follow_ups import CHECK
 from afdp_exporter.store.memory import MemoryStore
-from afdp_exporter.store.opening import open_store
+from afdp_exporter.store.opening import Opening
 from afdp_exporter.tracking.annotation_ingestion import AnnotationIngest
 from afdp_exporter.watching.evidence import MonitoringConfig
 from afdp_exporter.wording.times import use_time_zone
@@ -63,7 +63,6 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _LARGE = 64 * 1024  # bytes: the arrays of what was learned are larger, and are replaced again and again
-DATABASE = "afdp.db"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -316,11 +315,11 @@ def _appliers(app: web.Application) -> tuple[Applier, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeOptions:
-    """How an exporter is served: the flags of `afdp serve`; `storage` is the URL of its store."""
+    """How an exporter is served: the flags of `afdp serve`; `storage` is its store."""
 
     config_file: Path
     addresses: Sequence[Place]
-    storage: str
+    storage: Opening
     web_config: ReloadingWebConfig | None = None
     external: External = External()
     connections_of_address: int = 50
@@ -343,13 +342,17 @@ def run(serving: ServeOptions) -> NoReturn:
 async def serve(serving: ServeOptions) -> None:
     """Serve until SIGTERM or SIGINT; whatever was accepted by then is on disk. Raises AFDPError where it cannot."""
     signals = install_signal_handlers()
-    config = configuration.load(serving.config_file)
-    web_config = serving.web_config or ReloadingWebConfig()
-    block = web_config.now().tls_server_config
+    try:
+        config = configuration.load(serving.config_file)
+        web_config = serving.web_config or ReloadingWebConfig()
+        block = web_config.now().tls_server_config
+    except BaseException:
+        serving.storage.give_up()
+        raise
     public = [host for host in map(host_of, serving.addresses) if host not in _LOOPBACK]
     if public and not config.tokens and not web_config.now().basic_auth_users:
         log.warning("only this machine may record deployments: configure tokens", host=", ".join(public))
-    store = await open_store(serving.storage, make=True)
+    store = await serving.storage.store()
     try:
         app = make_app(
             config,

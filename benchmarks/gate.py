@@ -28,7 +28,7 @@ import yaml
 from reads import deployment, impact
 
 from afdp_exporter.model import Deployment, Look, LookState
-from afdp_exporter.server import DATABASE
+from afdp_exporter.store.opening import DATABASE
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.store.sqlite.connection import open_reader
 

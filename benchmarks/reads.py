@@ -36,7 +36,7 @@ from afdp_exporter.model import (
     Outcome,
     Shift,
 )
-from afdp_exporter.server import DATABASE
+from afdp_exporter.store.opening import DATABASE
 from afdp_exporter.store.sql.deployments import HISTORY_OF_SERVICE
 from afdp_exporter.store.sql.rows import to_us
 from afdp_exporter.store.sqlite import SQLiteStore

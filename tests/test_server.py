@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from afdp_exporter.commands.serve import COMMAND
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.server import ServeOptions, serve
-from afdp_exporter.store.opening import url_of_file
+from afdp_exporter.store.opening import Opening, url_of_file
 from afdp_exporter.store.sqlite import SQLiteStore
 from real_parts.waiting import until
 
@@ -121,9 +121,8 @@ def start(folder: Path) -> Iterator[Callable[..., Exporter]]:
 
 
 def serving(folder: Path, port: int = 0) -> ServeOptions:
-    return ServeOptions(
-        config_file=folder / "afdp.yml", addresses=[("127.0.0.1", port)], storage=url_of_file(folder / "data/afdp.db")
-    )
+    store = Opening(url_of_file(folder / "data/afdp.db"))
+    return ServeOptions(config_file=folder / "afdp.yml", addresses=[("127.0.0.1", port)], storage=store)
 
 
 def test_every_listen_address_is_served(start: Callable[..., Exporter]) -> None:

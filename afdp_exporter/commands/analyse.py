@@ -8,6 +8,7 @@ import click
 from afdp_exporter import logs, server
 from afdp_exporter.commands.serve import Address, option, storage_of, storage_options
 from afdp_exporter.server import ServeOptions
+from afdp_exporter.store.opening import Opening
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -46,7 +47,7 @@ def analyse(
         ServeOptions(
             config_file=config_file,
             addresses=addresses,
-            storage=storage_of(storage, storage_url),
+            storage=Opening(storage_of(storage, storage_url)),
             analyses_only=True,
         )
     )

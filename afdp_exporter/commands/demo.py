@@ -39,7 +39,7 @@ from afdp_exporter.planning.forecast import predict_as_of_start
 from afdp_exporter.planning.plans import Calendar
 from afdp_exporter.sources.recording import InMemorySource
 from afdp_exporter.store import Store
-from afdp_exporter.store.opening import open_store, url_of_file
+from afdp_exporter.store.opening import DATABASE, open_store, url_of_file
 from afdp_exporter.watching.watch import schedule_looks
 from afdp_exporter.wording.numbers import format_forecast, format_money, format_share_range
 from afdp_exporter.wording.times import format_day_and_time
@@ -102,7 +102,7 @@ def demo(
     clock = server.now if end is None else _clock_from(end)
     with _kept_in(storage) as path:
         try:
-            asyncio.run(_live(world, clock, path / server.DATABASE, None if exits else address, console))
+            asyncio.run(_live(world, clock, path / DATABASE, None if exits else address, console))
         except asyncio.CancelledError:
             raise click.Abort from None
 

@@ -18,7 +18,7 @@ from afdp_exporter.model import Window
 from afdp_exporter.planning.training import FORMATS, lay_out, write
 from afdp_exporter.settings import read_yaml
 from afdp_exporter.sources import parquet
-from afdp_exporter.store.opening import open_store
+from afdp_exporter.store.opening import DATABASE, open_store
 from afdp_exporter.training_data.dataset import Dataset
 from afdp_exporter.watching.backfill import rate_limited
 from afdp_exporter.watching.recording import configuration, record
@@ -65,7 +65,7 @@ def export(
     While the exporter runs on a folder, use GET /api/v1/dataset for training data instead.
     """
     logs.set_up("warn", "logfmt")
-    file = storage / server.DATABASE
+    file = storage / DATABASE
     if storage_url is None and not file.is_file():
         raise ConfigError("storage.path", f"{file} does not exist")
     store = storage_of(storage, storage_url)

@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 
 import click
 
-from afdp_exporter import logs, server
+from afdp_exporter import logs
 from afdp_exporter.external import External, check_address
-from afdp_exporter.handlers.connections import passed_on
-from afdp_exporter.handlers.web_config import ReloadingWebConfig
-from afdp_exporter.server import ServeOptions
-from afdp_exporter.store.opening import url_of_file
+from afdp_exporter.importing import import_for_good
+from afdp_exporter.store.opening import DATABASE, Opening, url_of_file
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -76,7 +74,7 @@ def storage_options(command: _F) -> _F:
 
 def storage_of(folder: Path, url: str | None) -> str:
     """The URL of the store."""
-    return url or url_of_file(folder / server.DATABASE)
+    return url or url_of_file(folder / DATABASE)
 
 
 @click.command("serve", epilog="Example: afdp serve --config.file=afdp.yml --storage.path=data/")
@@ -144,18 +142,18 @@ def serve(
     It takes in deployments, watches what they do, and serves pages, an API and /metrics.
     """
     logs.set_up(level, form)
-    serving = ServeOptions(
+    os.umask(0o077)  # what is kept is nobody else's
+    store = Opening(storage_of(storage, storage_url))
+    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # for connections; nothing here uses select()
+    import_for_good("afdp_exporter.commands._serving").run(  # it takes a second, in which a large file is checked
         config_file=config_file,
-        addresses=passed_on(os.environ) if inherited else addresses,
-        storage=storage_of(storage, storage_url),
-        web_config=ReloadingWebConfig(web_config_file),
+        addresses=None if inherited else addresses,
+        storage=store,
+        web_config_file=web_config_file,
         external=External(external_url, route_prefix),
         connections_of_address=connections_of_address,
     )
-    os.umask(0o077)  # what is kept is nobody else's
-    _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # for connections; nothing here uses select()
-    server.run(serving)
 
 
 COMMAND = serve

@@ -9,9 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
-from afdp_exporter import logs, server
+from afdp_exporter import logs
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.store.copying import copy_store
+from afdp_exporter.store.opening import DATABASE
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -48,7 +49,7 @@ def copy(folder: Path, url: str, output: str) -> None:
                 tasks[table] = bar.add_task(table, total=None)
             bar.advance(tasks[table], rows)
 
-        counts = asyncio.run(copy_store(folder / server.DATABASE, url, copied))
+        counts = asyncio.run(copy_store(folder / DATABASE, url, copied))
     if output == "json":
         click.echo(json.dumps(counts))
         return

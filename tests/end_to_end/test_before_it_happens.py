@@ -23,7 +23,7 @@ from afdp_exporter.model import (
     Shift,
     Worse,
 )
-from afdp_exporter.server import DATABASE
+from afdp_exporter.store.opening import DATABASE
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.wording.numbers import format_share_range
 from real_parts.exporter import Exporter

@@ -11,7 +11,8 @@ from aiohttp import ClientSession
 
 from afdp_exporter.config import read
 from afdp_exporter.handlers.connections import listening
-from afdp_exporter.server import DATABASE, make_app
+from afdp_exporter.server import make_app
+from afdp_exporter.store.opening import DATABASE
 from afdp_exporter.store.sqlite import SQLiteStore
 
 DOCUMENTED = Path(__file__).parents[2] / "docs/store.md"

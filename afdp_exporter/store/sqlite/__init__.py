@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -13,12 +15,13 @@ from afdp_exporter.store.sql import jobs
 from afdp_exporter.store.sql.ports import SQLPorts
 from afdp_exporter.store.sqlite.connection import (
     Connection,
+    bring_up_to_date,
     check_version,
     is_current,
     lock,
     make_private,
+    open_checked,
     open_reader,
-    open_writer,
     read_ahead,
     size_on_disk,
     translated,
@@ -30,6 +33,23 @@ from afdp_exporter.store.sqlite.readers import Readers
 from afdp_exporter.store.sqlite.writer import LateWriter, Writer
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A file that no other process can open: its lock, and a connection to it as it is, once it is checked."""
+
+    lock: int
+    checked: "Future[Connection]"
+
+    def let_go(self) -> None:
+        """Leave the file as it was, once it is checked."""
+        self.checked.add_done_callback(self._let_go)
+
+    def _let_go(self, checked: "Future[Connection]") -> None:
+        if checked.exception() is None:
+            checked.result().close()
+        os.close(self.lock)
 
 
 class SQLiteStore(SQLPorts):
@@ -55,12 +75,33 @@ class SQLiteStore(SQLPorts):
         until it can be. Raises StoreError where the file cannot be used or is in use, StoreDamaged where it is broken
         or not ours.
         """
-        held, connection, readers = await asyncio.to_thread(_open, path, folder)
+        return await cls.finish(path, await asyncio.to_thread(cls.begin, path, folder=folder))
+
+    @staticmethod
+    def begin(path: Path, *, folder: bool = False) -> Held:
+        """Hold the file and have it checked by a thread: a gigabyte takes a second. `finish` does the rest of `open`.
+
+        Raises StoreError where it cannot be held.
+        """
+        check_version()
+        make_private(path, folder=folder)
+        held = lock(path)
+        read_ahead(path)
+        thread = ThreadPoolExecutor(1, thread_name_prefix="check")
+        try:
+            return Held(held, thread.submit(open_checked, path))
+        finally:
+            thread.shutdown(wait=False)
+
+    @classmethod
+    async def finish(cls, path: Path, held: Held) -> "SQLiteStore":
+        """The store, once its file is checked. Raises as `open`."""
+        connection, readers = await asyncio.to_thread(_finish, path, held)
         if isinstance(connection, StoreError):
             log.error("the store is only read", error=str(connection))
             late = LateWriter(connection, lambda: _open_writer(path), readers.renew)
-            return cls(path, held, late, readers)
-        return cls(path, held, Writer(connection), readers)
+            return cls(path, held.lock, late, readers)
+        return cls(path, held.lock, Writer(connection), readers)
 
     @classmethod
     def to_read(cls, path: Path) -> "SQLiteStore":
@@ -107,36 +148,35 @@ class SQLiteStore(SQLPorts):
             os.close(self._lock)
 
 
-def _open(path: Path, folder: bool) -> tuple[int, Connection | StoreError, Readers]:
-    check_version()
-    make_private(path, folder=folder)
+def _finish(path: Path, held: Held) -> tuple[Connection | StoreError, Readers]:
     with ExitStack() as undo:
-        held = lock(path)
-        undo.callback(os.close, held)
-        read_ahead(path)
+        undo.callback(held.let_go)
         try:
-            connection: Connection | StoreError = _open_writer(path)
+            connection: Connection | StoreError = _made_ready(held.checked.result(), path)
         except StoreError as error:
             refusal = why_not_written(path, error)
             if refusal is None or not _readable(path):
                 raise
             connection = refusal
-        if not isinstance(connection, StoreError):
-            undo.callback(connection.close)
         readers = Readers(path)
         undo.pop_all()
-    return held, connection, readers
+    return connection, readers
+
+
+def _made_ready(checked: Connection, path: Path) -> Connection:
+    """The connection, over a file with today's schema and jobs that nobody holds. It is closed where this raises."""
+    bring_up_to_date(checked, path)
+    try:
+        with translated(path):
+            jobs.release(checked, None, None)  # nobody but this process holds the file
+    except BaseException:
+        checked.close()
+        raise
+    return checked
 
 
 def _open_writer(path: Path) -> Connection:
-    connection = open_writer(path)
-    try:
-        with translated(path):
-            jobs.release(connection, None, None)  # nobody but this process holds the file
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    return _made_ready(open_checked(path), path)
 
 
 def _readable(path: Path) -> bool:

@@ -149,20 +149,36 @@ def make_private(path: Path, *, folder: bool) -> None:
 
 def open_writer(path: Path) -> Connection:
     """The one connection that writes, over a checked file with today's schema. Raises StoreError."""
+    connection = open_checked(path)
+    bring_up_to_date(connection, path)
+    return connection
+
+
+def open_checked(path: Path) -> Connection:
+    """A connection that may write, over a file that is whole and ours, as it is. Raises StoreError."""
     with translated(path):
         connection = _connect(path.absolute().as_uri())
         try:
             _verify(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def bring_up_to_date(connection: Connection, path: Path) -> None:
+    """Give the file today's schema, and have what is written be on disk; the connection is closed where it raises."""
+    try:
+        with translated(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             if not _application(connection):
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
             _migrate(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def open_reader(path: Path) -> Connection:
