@@ -39,37 +39,35 @@ OWNER: ContextVar[Any] = ContextVar("owner", default=None)
 """Whose task it is: anything with a dict `tasks`; tasks that a task begins belong to the same one."""
 
 
-class _Handle:
-    """A call to come, as asyncio's own without what is for debugging."""
+class _Handle(list[Any]):
+    """A call to come: when, in which order of those at one time, what, with what, and its context. None once it is off.
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_when")
+    A list, which is made and compared without a call of Python: a run makes millions of them.
+    """
 
-    def __init__(
-        self, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None, when: float
-    ) -> None:
-        self._callback, self._args, self._when, self._cancelled = callback, args, when, False
-        self._context = copy_context() if context is None else context
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self[2] = None
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self[2] is None
 
     def when(self) -> float:
-        return self._when
+        return self[0]  # type: ignore[no-any-return]
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs until nothing is left to do at an instant, then goes to the next timer. Threads run in place."""
 
+    get_debug = staticmethod(bool)  # asked for each future
+
     def __init__(self, chance: random.Random) -> None:
         super().__init__(_NoFiles())
         self._chance = chance
         self._at = 0.0
-        self._timers: list[tuple[float, int, _Handle]] = []
+        self._timers: list[_Handle] = []
         self._number = count()
-        self.set_task_factory(_owned)
 
     def time(self) -> float:
         """Virtual seconds since the beginning."""
@@ -84,11 +82,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             answer.set_exception(error)
         return answer
 
+    def create_task(self, coroutine: Any, **words: Any) -> asyncio.Task[Any]:
+        """As asyncio's own; it is one of its owner's."""
+        task = asyncio.Task(coroutine, loop=self, **words)
+        owner = OWNER.get()
+        if owner is not None:
+            owner.tasks[task] = None
+            task.add_done_callback(owner.tasks.pop)
+        return task
+
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """As asyncio's own."""
-        handle = _Handle(callback, args, context, self._at)
+        handle = _Handle((0.0, 0, callback, args, copy_context() if context is None else context))
         self._ready.append(handle)  # type: ignore[attr-defined]
         return handle
+
+    call_soon_threadsafe = call_soon
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """As asyncio's own."""
@@ -96,38 +105,34 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:
         """As asyncio's own."""
-        handle = _Handle(callback, args, context, when)
-        heappush(self._timers, (when, next(self._number), handle))
+        handle = _Handle((when, next(self._number), callback, args, copy_context() if context is None else context))
+        heappush(self._timers, handle)
         return handle
 
+    def _go_on(self) -> None:
+        """To the time of the next timer."""
+        while self._timers and self._timers[0][2] is None:
+            heappop(self._timers)
+        if not self._timers:
+            raise Stuck
+        self._at = self._timers[0][0]
+
     def _run_once(self) -> None:
-        """What is ready at an instant runs in an order that is drawn."""
-        ready, timers = self._ready, self._timers  # type: ignore[attr-defined]
-        if not ready:
-            while timers and timers[0][2]._cancelled:
-                heappop(timers)
-            if not timers:
-                raise Stuck
-            self._at = timers[0][0]
-        while timers and timers[0][0] <= self._at:
-            ready.append(heappop(timers)[2])
-        if len(ready) > 1:
-            self._chance.shuffle(ready)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle._cancelled:
-                try:
-                    handle._context.run(handle._callback, *handle._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:  # noqa: BLE001 - as asyncio's own
-                    self.call_exception_handler({"message": "a callback failed", "exception": error})
-
-
-def _owned(loop: asyncio.AbstractEventLoop, coroutine: Any, **words: Any) -> asyncio.Task[Any]:
-    task = asyncio.Task(coroutine, loop=loop, **words)
-    owner = OWNER.get()
-    if owner is not None:
-        owner.tasks[task] = None
-        task.add_done_callback(owner.tasks.pop)
-    return task
+        """Until the loop is stopped, what is ready at an instant runs in an order that is drawn."""
+        ready, timers, shuffle = self._ready, self._timers, self._chance.shuffle  # type: ignore[attr-defined]
+        while not self._stopping:  # type: ignore[attr-defined]
+            if not ready:
+                self._go_on()
+            while timers and timers[0][0] <= self._at:
+                ready.append(heappop(timers))
+            if len(ready) > 1:
+                shuffle(ready)
+            for _ in range(len(ready)):
+                _, _, callback, args, context = ready.popleft()
+                if callback is not None:
+                    try:
+                        context.run(callback, *args)
+                    except (SystemExit, KeyboardInterrupt):
+                        raise
+                    except BaseException as error:  # noqa: BLE001 - as asyncio's own
+                        self.call_exception_handler({"message": "a callback failed", "exception": error})
