@@ -67,12 +67,14 @@ class Conditions:
     until: float
     episodes: tuple[Episode, ...] = ()
     _edges: list[float] = field(default_factory=list)
+    _of: dict[Fault, tuple[Episode, ...]] = field(default_factory=dict)
     _active: dict[Fault, Episode] = field(default_factory=dict)
     _changes_at: float = 0.0
 
     def __post_init__(self) -> None:
         ends = {*(each.begin for each in self.episodes), *(each.end for each in self.episodes)}
         self._edges = [0.0, *sorted(ends), float("inf")]
+        self._of = {fault: tuple(each for each in self.episodes if each.fault is fault) for fault in Fault}
 
     def active(self) -> Mapping[Fault, Episode]:
         """What goes on."""
@@ -84,7 +86,12 @@ class Conditions:
 
     def now(self, fault: Fault) -> Episode | None:
         """The episode of a fault that goes on."""
-        return self.active().get(fault)
+        active = self.active()
+        return active.get(fault) if active else None
+
+    def of(self, fault: Fault) -> tuple[Episode, ...]:
+        """All episodes of a fault."""
+        return self._of[fault]
 
     def quiet_since(self, begin: float) -> bool:
         """Whether nothing has been wrong since then."""
@@ -94,7 +101,7 @@ class Conditions:
     def lately(self, fault: Fault, begin: float) -> bool:
         """Whether a fault has been there since then."""
         now = self.clock()
-        return any(each.fault is fault and each.begin <= now and each.end > begin for each in self.episodes)
+        return any(each.begin <= now and each.end > begin for each in self._of[fault])
 
 
 def drawn(chance: random.Random, clock: Callable[[], float], days: float, faults: frozenset[Fault]) -> Conditions:

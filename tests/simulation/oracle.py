@@ -71,9 +71,9 @@ class Oracle:
             self.found = f"day {self.conditions.clock() / 86400.0:.3f}: {what}"
         raise Violation(self.found)
 
-    def before(self, port: str, operation: str, args: Sequence[Any]) -> Deployment | None:
-        """What is remembered until an operation is done: the deployment that it may change."""
-        return self.disk.deployments().get(args[0]) if operation == "amend" else None
+    def before(self, deployment_id: str) -> Deployment | None:
+        """What is remembered until a deployment is amended."""
+        return self.disk.deployments().get(deployment_id)
 
     def committed(
         self,

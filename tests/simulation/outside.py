@@ -56,8 +56,8 @@ class Truth:
         known = now - 900.0 * late.size if late is not None else now
         found = np.minimum(times, known) // 60.0 * 60.0
         first, last = found[0] - START.timestamp(), found[-1] - START.timestamp()
-        for each in self.conditions.episodes:
-            if each.fault is Fault.SAMPLES_MISSING and each.begin <= last and each.end > first:
+        for each in self.conditions.of(Fault.SAMPLES_MISSING):
+            if each.begin <= last and each.end > first:
                 begin, end = START.timestamp() + each.begin, START.timestamp() + each.end
                 found = np.where((found >= begin) & (found < end), begin // 60.0 * 60.0, found)
         return np.where(times - found > _LOOKBACK, np.nan, found)
@@ -80,7 +80,14 @@ class Metrics:
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         unavailable = await self._answers()
-        return [unavailable or self._series(each, window, step) for each in asked]
+        if unavailable is not None:
+            return [unavailable] * len(asked)
+        times = _grid(window, step)
+        newest = self.truth.newest(times)
+        known = np.isfinite(newest)
+        values = np.where(known, 100.0 + (newest / 60.0 * 7919.0) % 13.0, np.nan)
+        latest = float(newest[known].max(initial=0.0))
+        return [self._series(each, times, values, latest) for each in asked]
 
     async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
         if await self._answers() is not None or not self.is_honest:
@@ -102,14 +109,10 @@ class Metrics:
             return SourceUnavailable("away", "no answer")
         return None
 
-    def _series(self, asked: Bound, window: Window, step: timedelta) -> Fetched:
+    def _series(self, asked: Bound, times: Floats, values: Floats, latest: float) -> Fetched:
         if asked.text == "errors" and self.truth.conditions.now(Fault.SOURCE_PARTIAL) is not None:
             return QueryFailed("failed", "this query fails")
-        times = _grid(window, step)
-        newest = self.truth.newest(times)
-        values = np.where(np.isfinite(newest), 100.0 + (newest / 60.0 * 7919.0) % 13.0, np.nan)
-        if np.isfinite(newest).any() and isinstance(asked, Question):
-            latest = float(np.nanmax(newest))
+        if isinstance(asked, Question):
             self.truth.shown[asked.service] = max(latest, self.truth.shown.get(asked.service, 0.0))
         return [Series(metric=asked.text, labels={}, times=times, values=values)]
 

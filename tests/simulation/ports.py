@@ -1,8 +1,9 @@
 """A store as one process sees it: its operations take time, fail, or are kept while their answer is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from afdp_exporter.errors import StoreError, StoreFull
@@ -62,9 +63,7 @@ class Port:
         self._name = name
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        def call(*args: Any, **words: Any) -> Coroutine[Any, Any, Any]:
-            return do(self._process, self._name, operation, args, words)
-
+        call = partial(do, self._process, self._name, operation)
         setattr(self, operation, call)
         return call
 
@@ -90,7 +89,7 @@ class Changes(Port):
         """As the port has it."""
         while True:
             news = self._process.disk.news()
-            found = await do(self._process, "changes", "since", (seq,), {})
+            found = await do(self._process, "changes", "since", seq)
             if found:
                 seq = found[-1].seq
                 yield found
@@ -99,15 +98,13 @@ class Changes(Port):
                 await self._process.gate()
 
 
-async def do(process: "Process", port: str, operation: str, args: Sequence[Any], words: dict[str, Any]) -> Any:
+async def do(process: "Process", port: str, operation: str, *args: Any, **words: Any) -> Any:
     """One operation: some time before it, on disk at once, some time until its answer."""
-    await process.gate()
+    if not process.goes_on:
+        await process.gate()
     writes = operation in _WRITES
     chance = process.chance
-
-    def commit() -> Any:
-        return process.committed(port, operation, args, words)
-
+    commit = partial(process.committed, port, operation, args, words)
     latency = _latency(process)
     if latency is not None:
         try:

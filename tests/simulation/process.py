@@ -51,11 +51,11 @@ class Process:
     ready: bool = False
     busy: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    _goes_on: asyncio.Event = field(default_factory=asyncio.Event)
+    goes_on: bool = True  # it lives, and does not stand still
+    _resumed: asyncio.Event = field(default_factory=asyncio.Event)
     _main: tuple[asyncio.Task[None], ...] = ()
 
     def __post_init__(self) -> None:
-        self._goes_on.set()
         self.began = self.conditions.clock()
         self.app: web.Application | None = None
 
@@ -66,15 +66,15 @@ class Process:
 
     async def gate(self) -> None:
         """Go on as long as it lives; while it stands still, so does whoever asks."""
-        while self.lives and not self._goes_on.is_set():
-            await self._goes_on.wait()
+        while self.lives and not self.goes_on:
+            await self._resumed.wait()
         if not self.lives:
             raise asyncio.CancelledError
 
     def committed(self, port: str, operation: str, args: Sequence[Any], words: dict[str, Any]) -> Any:
         """Do an operation on disk, before the eyes of the oracle."""
         method = getattr(getattr(self.disk.store, port), operation)
-        before = self.oracle.before(port, operation, args)
+        before = self.oracle.before(args[0]) if operation == "amend" else None
         answer = at_once(method(*args, **words))
         self.oracle.committed(self, port, operation, (args, words), before, answer)
         return answer
@@ -177,8 +177,8 @@ class Process:
         """As by SIGKILL: nothing that it does from now on reaches anybody."""
         if not self.lives:
             return
-        self.lives = self.ready = False
-        self._goes_on.set()
+        self.lives = self.ready = self.goes_on = False
+        self._resumed.set()
         for task in tuple(self.tasks):
             task.cancel()
         self.ended.set()
@@ -194,11 +194,13 @@ class Process:
 
     def pause(self) -> None:
         """It stands still, as by SIGSTOP."""
-        self._goes_on.clear()
+        self.goes_on = False
+        self._resumed.clear()
 
     def resume(self) -> None:
         """It goes on."""
-        self._goes_on.set()
+        self.goes_on = self.lives
+        self._resumed.set()
 
 
 HOURS = timedelta(hours=1)
