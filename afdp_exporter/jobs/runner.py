@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -43,6 +44,7 @@ class Runner:
         self._longest_rest = rest
         self._owner = uuid.uuid4().hex
         self._running: dict[asyncio.Task[None], Job] = {}
+        self._under_way = Counter[str]()  # of each kind
         self._held_until: dict[asyncio.Task[None], datetime] = {}
         self._claiming: asyncio.Future[list[list[Job] | BaseException]] | None = None
         self._full = False  # more is due than there were slots for
@@ -106,15 +108,15 @@ class Runner:
         self._full = False
         while True:
             now = self._clock()
-            if any(until <= now for until in self._held_until.values()):
+            if min(self._held_until.values(), default=now + self._lease) <= now:
                 await self._hold()  # it stood still, or the clock was set: its own work is not to be begun anew
             next_at = await self._store.jobs.next_at(tuple(self._kinds), self._lanes())
             waiting = [name for name, at in next_at.items() if at <= now and name not in exhausted]
-            free = {name: self._free(name) for name in waiting}
+            free = {name: self._free(name) for name in next_at}
             due = [name for name in waiting if free[name]]
             self._full |= len(due) < len(waiting)
             if not due:
-                later = [at for name, at in next_at.items() if at > now and self._free(name)]
+                later = [at for name, at in next_at.items() if at > now and free[name]]
                 return min(max(min(later, default=now + self._longest_rest) - now, _SHORTEST_REST), self._longest_rest)
             claims = (self._claim(name, now, free[name]) for name in due)
             self._claiming = asyncio.gather(*claims, return_exceptions=True)
@@ -147,19 +149,20 @@ class Runner:
         task = asyncio.create_task(self._work(kind, job))
         self._begun += 1
         self._running[task] = job
+        self._under_way[job.kind] += 1
         self._busy.set()
         self._held_until[task] = now + self._lease
         task.add_done_callback(self._ended)
 
     def _lanes(self) -> dict[str, Collection[str]]:
-        known = {name: kind.lanes() for name, kind in self._kinds.items()}
-        return {name: lanes for name, lanes in known.items() if lanes is not None}
+        return {name: lanes for name, kind in self._kinds.items() if (lanes := kind.lanes()) is not None}
 
     def _free(self, kind: str) -> int:
-        return max(self._kinds[kind].slots() - sum(job.kind == kind for job in self._running.values()), 0)
+        return max(self._kinds[kind].slots() - self._under_way[kind], 0)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._running[task], self._held_until[task]
+        self._under_way[self._running.pop(task).kind] -= 1
+        del self._held_until[task]
         if not self._running:
             self._busy.clear()
         self.wake()
