@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from afdp_exporter.compute.settings import Engine, Processes
+from afdp_exporter.detectors.robust import median
 from afdp_exporter.detectors.sampling import EVERY_STEP, SamplingInterval, sampling_interval
 from afdp_exporter.errors import QueryFailed, SourceError, SourceRefused, SourceUnavailable
 from afdp_exporter.impact.common_cause import control_services
@@ -287,8 +288,10 @@ class _Fetch:
         late = max(settled_in, LEAST_WAIT) if settled_in > timedelta(0) else None
         if known is None or evidence.series is None or np.isnan(known.newest).all():
             return replace(evidence, late=late, skew=skew)
-        newest = np.unique(known.newest[np.isfinite(known.newest)])
-        spacing = float(np.median(np.diff(newest))) if len(newest) > 2 else 0.0
+        newest = np.sort(known.newest[np.isfinite(known.newest)])
+        apart = newest[1:] - newest[:-1]
+        apart = apart[apart > 0.0]
+        spacing = median(apart) if len(apart) > 1 else 0.0
         reach = 1.1 * max(self.watched.settings.step.total_seconds(), spacing)
         behind = self.window.end.timestamp() - float(newest[-1])
         answered = (known.answered_at or self.now).timestamp()
@@ -333,7 +336,7 @@ class _Fetch:
         for (metric, service), answer in zip(asked, answers, strict=True):
             if isinstance(answer, Series):
                 peers.setdefault(metric.name, {})[service] = answer
-        return [replace(each, peers=peers.get(each.metric.name, {})) for each in found]
+        return [replace(each, peers=peers[each.metric.name]) if each.metric.name in peers else each for each in found]
 
     async def _measured(
         self, metrics: Sequence[tuple[Metric, Mapping[str, str]]], others: Sequence[_Asked] = ()
@@ -396,8 +399,9 @@ def _without_repeats(series: Series, known: Freshness, reach: float) -> Series:
     A series that has samples less often than it is asked for repeats each of them in its own rhythm, which is taken
     out later.
     """
-    each = reach <= 1.1 * float(np.median(np.diff(known.times)))
-    repeated = np.concatenate([[False], (np.diff(known.newest) == 0) & each])
+    repeated = np.zeros(len(known.times), dtype=np.bool_)
+    if len(known.times) > 1 and reach <= 1.1 * median(known.times[1:] - known.times[:-1]):
+        repeated[1:] = known.newest[1:] == known.newest[:-1]
     place = np.minimum(np.searchsorted(known.times, series.times), len(known.times) - 1)
     inside = known.times[place] == series.times
     fresh = ~inside | ((series.times - known.newest[place] < reach) & ~repeated[place])
