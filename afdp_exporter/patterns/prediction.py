@@ -1,9 +1,10 @@
 """Prediction of a planned deployment: risk, change of each metric and cost, with intervals, evidence and warnings.
 
-Unknown features are imputed from the service's newest deployments (hot-deck multiple imputation: Rubin 1987): each
-donor in turn and whole, so that what goes together stays together, weighted by its agreement with the known features. A
-feature that fewer than half of the donors have counts as absent where anything of the change is known, since a sender
-that reports features reports those that apply. Similar earlier deployments are shown as evidence.
+Unknown features are imputed from the service's newest deployments (hot-deck multiple imputation: Rubin 1987), of the
+same kind of change where there are a few: each donor in turn and whole, so that what goes together stays together,
+weighted by its agreement with the known features. A feature that fewer than half of the donors have counts as absent
+where anything of the change is known, since a sender that reports features reports those that apply. Similar earlier
+deployments are shown as evidence.
 """
 
 import math
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.model import (
     Context,
@@ -245,6 +247,9 @@ def _similar(model: Model, case: int, score: float, why: tuple[str, ...]) -> Sim
 
 TYPICAL = 20
 """How many of the service's newest deployments stand for what it usually deploys."""
+FEW = 3
+"""From so many deployments of the same kind of change on they alone stand for it."""
+_KIND = "change_types"
 FOCUS = 2.0
 """How fast the weight of a deployment falls with each trait in which it differs from what is known."""
 
@@ -263,7 +268,7 @@ class Imputations:
 
 def impute(model: Model, known: Features) -> Imputations:
     """The possible full features of a planned deployment of which only `known` is reported."""
-    columns, donors = model.cases.traits, model.cases.of(model.home.service)[-TYPICAL:]
+    columns, donors = model.cases.traits, _donors(model, known)
     if not donors.size:
         return Imputations((known,), np.ones(1))
     apart = np.zeros(donors.size)
@@ -278,6 +283,17 @@ def impute(model: Model, known: Features) -> Imputations:
         return Imputations((known,), np.ones(1))
     filled = tuple({**model.cases.features(donor, names), **known} for donor in donors.tolist())
     return Imputations(filled, weights, _imputed_share(model, names))
+
+
+def _donors(model: Model, known: Features) -> NDArray[np.intp]:
+    """The service's newest cases (n,); those of the same kind of change alone where there are a few: what is reported
+    of a change, such as the rows of a migrated table, goes with its kind.
+    """
+    own, kind = model.cases.of(model.home.service), model.cases.traits.get(_KIND)
+    if kind is not None and _KIND in known:
+        alike = own[kind.agreement(_KIND, known[_KIND], None)[own] == 1.0]
+        own = alike if alike.size >= FEW else own
+    return own[-TYPICAL:]
 
 
 def _imputed_share(model: Model, names: Set[str]) -> float:
