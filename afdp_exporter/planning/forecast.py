@@ -103,10 +103,15 @@ def predict_deployment(
     around: Sequence[MeasuredDeployment],
     known: Calendar,
     patterns: Sequence[Pattern],
+    *,
+    in_flight: int | None = None,
 ) -> Prediction:
-    """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure."""
+    """What a planned deployment is expected to do; `around` are the newest deployments before it. Pure.
+
+    `in_flight` is how many others are under way where these are not all in `around`.
+    """
     past = {each.deployment.id: each for each in _outlines(around)}
-    context = _context(planned, [each.deployment for each in around], past, known)
+    context = _context(planned, [each.deployment for each in around], past, known, in_flight)
     return predict(model, planned, context, patterns)
 
 
@@ -131,8 +136,9 @@ def rank(
     around: Sequence[MeasuredDeployment],
     *,
     delay_cost_per_hour: float = 0.0,
+    in_flight: int | None = None,
 ) -> Windows:
-    """The coming hours for the service that a model knows; `around` are the newest deployments by now. Pure."""
+    """The coming hours for the service that a model knows; `around` and `in_flight` as for a prediction. Pure."""
     usual = usual_of(model.home.service, around, now)
     past = {each.deployment.id: each for each in _outlines(around)}
     return rank_windows(
@@ -142,7 +148,7 @@ def rank(
         hours=hours,
         calendar=known.occasions,
         holidays=known.holidays,
-        state=_context(usual, [each.deployment for each in around], past, known),
+        state=_context(usual, [each.deployment for each in around], past, known, in_flight),
         delay_cost_per_hour=delay_cost_per_hour,
     )
 
@@ -165,7 +171,13 @@ def _impacts(history: Sequence[MeasuredDeployment]) -> dict[str, Impact]:
     return {each.deployment.id: each.impact for each in history if each.impact}
 
 
-def _context(deployment: Deployment, earlier: Iterable[Deployment], impacts: KnownOutcomes, known: Calendar) -> Context:
+def _context(
+    deployment: Deployment,
+    earlier: Iterable[Deployment],
+    impacts: KnownOutcomes,
+    known: Calendar,
+    in_flight: int | None = None,
+) -> Context:
     return deployment_context(
         deployment,
         earlier=list(earlier),
@@ -173,4 +185,5 @@ def _context(deployment: Deployment, earlier: Iterable[Deployment], impacts: Kno
         zone=known.zone,
         calendar=known.occasions,
         holidays=known.holidays,
+        in_flight=in_flight,
     )

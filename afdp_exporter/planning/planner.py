@@ -5,8 +5,8 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
 from cachetools import LRUCache
@@ -25,7 +25,7 @@ from afdp_exporter.patterns import Model
 from afdp_exporter.patterns.features.extraction import RECENT, STILL_UNDER_WAY
 from afdp_exporter.patterns.models.training import GroupKey
 from afdp_exporter.planning.cloud_cost import cloud_cost
-from afdp_exporter.planning.forecast import MOST_NEARBY, predict_deployment, rank, recent, usual_of
+from afdp_exporter.planning.forecast import MOST_NEARBY, predict_deployment, rank, usual_of
 from afdp_exporter.planning.learning import Pool, learn_models, mine_patterns, score_services
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
@@ -39,16 +39,27 @@ SCORED = 15
 """From so many scored predictions on it is said that they are no better than the service's rate."""
 _MODELS = 200
 """The most models that are kept, of one megabyte each; the one that was not asked for longest goes first."""
+_LONG = timedelta(days=3650)  # as far back as a service may have rested
 _AT_ONCE = 8  # models that a worker learns from one reading of the store
 
 
-async def surroundings(store: Store, planned: Deployment) -> list[MeasuredDeployment]:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What makes the moment of a planned deployment: the newest of its service, and how many are under way of all."""
+
+    own: Sequence[MeasuredDeployment]
+    in_flight: int
+
+
+async def surroundings(store: Store, planned: Deployment) -> Surroundings:
     """The deployments that make the moment of a planned one: the service's newest, and whatever is under way."""
-    start = planned.started_at
+    start, target = planned.started_at, (planned.service, planned.environment)
     own = await store.history.measured(before=start, service=planned.service, limit=4 * RECENT)
+    last = await store.deployments.nearest(start - _LONG, start, at=start, limit=2, target=target)
     known = {planned.id, *(each.deployment.id for each in own)}
-    nearby = recent(await store.deployments.nearest(start - STILL_UNDER_WAY, start, at=start, limit=MOST_NEARBY), start)
-    return [*own, *(MeasuredDeployment(deployment=each) for each in nearby if each.id not in known)]
+    newest = [MeasuredDeployment(deployment=each) for each in last if each.id not in known]
+    under_way = await store.history.under_way(start, start - STILL_UNDER_WAY, limit=MOST_NEARBY)
+    return Surroundings([*own, *newest], under_way)
 
 
 def with_skill(prediction: Prediction, score: Score | None) -> Prediction:
@@ -96,7 +107,10 @@ class Planner:
         model = await self._model(planned.service, planned.team, plans, now)
         found = await self.patterns(plans, now)
         around = await surroundings(self._store, planned)
-        prediction = await self._think(predict_deployment, model, planned, around, plans.calendar(now), found)
+        known = plans.calendar(now)
+        prediction = await self._think(
+            predict_deployment, model, planned, around.own, known, found, in_flight=around.in_flight
+        )
         bill = cloud_cost(planned.traits, plans.settings.cloud_rates, plans.billed_rates)
         return with_skill(replace(prediction, cloud_cost=bill), self._scores.get(planned.service))
 
@@ -104,8 +118,10 @@ class Planner:
         """The coming hours for a service, ranked."""
         model = await self._model(service, None, plans, now)
         around = await surroundings(self._store, usual_of(service, (), now))
-        delay = plans.settings.delay_cost_per_hour
-        return await self._think(rank, model, hours, plans.calendar(now), now, around, delay_cost_per_hour=delay)
+        known, delay = plans.calendar(now), plans.settings.delay_cost_per_hour
+        return await self._think(
+            rank, model, hours, known, now, around.own, delay_cost_per_hour=delay, in_flight=around.in_flight
+        )
 
     async def patterns(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
         """What was learned about all services."""

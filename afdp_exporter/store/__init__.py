@@ -210,6 +210,12 @@ class HistoryStore(Protocol):
     async def recent(self, per_service: int, outcomes: Collection[Outcome] | None = None) -> list[MeasuredDeployment]:
         """The newest deployments of each service and environment; of them those with one of these outcomes."""
 
+    async def under_way(self, at: datetime, since: datetime, *, limit: int) -> int:
+        """Of the `limit` deployments that started last before an instant, how many had not ended then.
+
+        One without an end counts if it started after `since`; what is only planned does not.
+        """
+
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         """The newest predictions of a service beside what was measured."""
 

@@ -1,5 +1,6 @@
 """What was learned stays in use, and is learned anew where something was measured."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from afdp_exporter.compute import ComputePool
@@ -16,7 +17,7 @@ from afdp_exporter.model import (
     Shift,
     Status,
 )
-from afdp_exporter.planning.planner import Planner
+from afdp_exporter.planning.planner import Planner, surroundings
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store.sqlite import SQLiteStore
 
@@ -80,3 +81,16 @@ async def test_a_service_is_learned_anew_once_it_was_measured_and_others_once_th
     planner.measured("api-5")
     await planner.renew(Plans(), NOW)
     assert [(await ask(service)).n for service in ("api", "web", "new")] == [5, 4, 10]
+
+
+async def test_the_last_deployment_of_a_service_counts_also_before_it_is_measured(store: SQLiteStore) -> None:
+    for number in range(3):
+        await measure(store, "api", number)
+    recent = replace(deployment("api", 4), started_at=NOW - timedelta(hours=2), finished_at=NOW - timedelta(hours=1))
+    running = deployment("web", 5)
+    for each in (recent, replace(running, started_at=NOW - timedelta(minutes=1))):
+        await store.deployments.record(each, ())
+    planned = replace(deployment("api", 9, Status.PLANNED), started_at=NOW)
+    around = await surroundings(store, planned)
+    assert [each.deployment.id for each in around.own] == ["api-0", "api-1", "api-2", "api-4"]
+    assert around.in_flight == 1

@@ -128,10 +128,12 @@ def deployment_context(
     load_ratio: float | None = None,
     load_season_ratio: float | None = None,
     levels: Mapping[str, float] | None = None,
+    in_flight: int | None = None,
 ) -> Context:
     """The state that `deployment` meets. `impacts` are by deployment id; those measured after its start do not count.
 
-    `earlier` may hold anything in any order: what starts later is left out. `holidays` is what the library
+    `earlier` may hold anything in any order: what starts later is left out. `in_flight` is how many of all deployments
+    are under way, where that is not to be counted among `earlier`. `holidays` is what the library
     `holidays` gives for a country, or any mapping from date to name.
     """
     start = deployment.started_at
@@ -145,7 +147,7 @@ def deployment_context(
         load_ratio=load_ratio,
         load_season_ratio=load_season_ratio,
         since_last=start - same[-1].started_at if same else None,
-        in_flight=sum(_under_way(other, start) for other in before),
+        in_flight=sum(_under_way(other, start) for other in before) if in_flight is None else in_flight,
         recent=_recent(same, impacts, start),
         levels=dict(levels or {}),
     )

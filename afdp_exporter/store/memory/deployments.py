@@ -210,6 +210,13 @@ class MemoryHistory:
         newest = (each for place in sorted(places) for each in places[place][:per_service])
         return [self._data.measured(each) for each in newest if not outcomes or self._data.outcome(each) in outcomes]
 
+    async def under_way(self, at: datetime, since: datetime, *, limit: int) -> int:
+        before = [each for each in self._data.deployments.values() if each.started_at < at and not each.planned]
+        newest = sorted(before, key=place)[-limit:]
+        return sum(
+            (each.finished_at or at) > at or (each.finished_at is None and each.started_at > since) for each in newest
+        )
+
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         found = [
             ScoredPrediction(

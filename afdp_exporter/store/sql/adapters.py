@@ -182,6 +182,9 @@ class SQLHistory(Adapter):
     async def recent(self, per_service: int, outcomes: Collection[Outcome] | None = None) -> list[MeasuredDeployment]:
         return await self._read(deployments.recent, per_service, outcomes)
 
+    async def under_way(self, at: datetime, since: datetime, *, limit: int) -> int:
+        return await self._look_up(deployments.under_way, at, since, limit)
+
     async def scored_predictions(self, service: str, limit: int = 200) -> list[ScoredPrediction]:
         return await self._read(predictions.scored, service, limit)
 

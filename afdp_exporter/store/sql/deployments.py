@@ -106,6 +106,14 @@ SELECT deployments.* FROM (
 """  # noqa: S608 - every part of it is ours
 _OF_TARGET = "service = :service AND environment = :environment"
 
+_UNDER_WAY = """
+SELECT count(*) AS found FROM (
+    SELECT started_us, finished_us FROM deployments {newest}
+    WHERE started_us < :at AND status <> 'planned' ORDER BY started_us DESC, id DESC LIMIT :limit
+) AS latest
+WHERE finished_us > :at OR (finished_us IS NULL AND started_us > :since)
+"""
+
 _HISTORY = """
 SELECT deployments.*, impacts.document
 FROM deployments JOIN impacts ON impacts.deployment_id = deployments.id
@@ -338,6 +346,13 @@ def nearest(
     )
     chosen = connection.execute(statement, values).fetchall()
     return near_deployments_of(sorted(chosen, key=lambda row: (row["started_us"], row["id"])))
+
+
+def under_way(connection: Connection, at: datetime, since: datetime, limit: int) -> int:
+    """Of those that started last before an instant, how many had not ended then."""
+    statement = _UNDER_WAY.format(newest=connection.dialect.walk.format("deployments_newest"))
+    values = {"at": to_us(at), "since": to_us(since), "limit": limit}
+    return int(connection.execute(statement, values).fetchone()["found"])
 
 
 def history(connection: Connection, before: datetime, service: str | None, limit: int) -> list[MeasuredDeployment]:

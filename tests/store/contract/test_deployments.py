@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from afdp_exporter.errors import BadInput, Fault, NotFound, StoreError
 from afdp_exporter.model import Deployment, Impact, Look, LookState, Outcome, Status
+from afdp_exporter.patterns import deployment_context
 from afdp_exporter.store import Amendment, Store
 
 
@@ -198,6 +199,31 @@ async def test_the_nearest_of_a_window_are_those_that_started_closest(
     assert await nearest(100) == ["long", "-20", "-5", "other", "4", "10"]
     assert await nearest(100, ("web", "production")) == ["other"]
     assert await nearest(100, ("web", "staging")) == []
+
+
+async def test_what_is_under_way_is_counted_among_those_that_started_last(
+    store: Store, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    def minutes(count: float) -> datetime:
+        return noon + timedelta(minutes=count)
+
+    begun = {
+        "over": (-30, -20),
+        "long": (-600, 5),
+        "ends now": (-20, 0),
+        "forgotten": (-15, None),
+        "no end yet": (-14, None),
+        "later": (0, 10),
+    }
+    for name, (start, end) in begun.items():
+        finished = None if end is None else minutes(end)
+        await store.deployments.record(deployment(name, started_at=minutes(start), finished_at=finished), ())
+    planned = deployment("planned", started_at=minutes(-1), finished_at=None, status=Status.PLANNED)
+    await store.deployments.record(planned, ())
+    assert await store.history.under_way(noon, minutes(-15), limit=100) == 2
+    assert await store.history.under_way(noon, minutes(-15), limit=4) == 1
+    kept = [await store.deployments.find(name) for name in begun]
+    assert deployment_context(replace(planned, started_at=noon), earlier=kept, impacts={}, zone=UTC).in_flight == 2
 
 
 async def test_an_amendment_is_read_changed_and_kept_at_once(

@@ -40,6 +40,7 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "the nearest of a target": lambda connection: deployments.nearest(
         connection, NOON, NOON, **NEAREST, target=("checkout", "production")
     ),
+    "what is under way": lambda connection: deployments.under_way(connection, NOON, NOON, 200),
     "the history": lambda connection: deployments.history(connection, NOON, None, 1000),
     "the history of a service": lambda connection: deployments.history(connection, NOON, "checkout", 1000),
     "the history in short": lambda connection: deployments.history_index(connection, NOON, 1000),
