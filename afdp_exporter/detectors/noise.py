@@ -88,4 +88,4 @@ def noise_level(history: Floats) -> float | None:
     if len(known) < _LEAST_VALUES:
         return None
     apart = np.abs(known - uniform_filter1d(known, _MOVING_MEAN_STEPS, mode="nearest"))
-    return float(np.quantile(apart, 0.9))
+    return quantile(apart, 0.9)

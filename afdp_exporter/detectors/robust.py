@@ -7,7 +7,7 @@ from afdp_exporter.model import Floats
 
 MAD_SCALE = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 
-_MANY = 1000  # values of which two are selected faster than all are sorted; numpy sorts few with vector instructions
+_MANY = 1000  # values of which a few are selected faster than all are sorted; numpy sorts few with vector instructions
 
 
 def median(values: Floats) -> float:
@@ -44,7 +44,7 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
     at = shares * (n - 1)
     low = at.astype(np.int64)
     high = np.minimum(low + 1, n - 1)
-    ordered = np.sort(values, axis=-1)
+    ordered = _ordered(values, *low, *high)
     below, above = ordered[..., low], ordered[..., high]
     found: Floats = (below + (at - low) * (above - below)).transpose(-1, *range(values.ndim - 1))
     return found

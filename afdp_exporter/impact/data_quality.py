@@ -162,10 +162,8 @@ def missing_after(times: Floats, values: Floats, deployed_at: datetime, until: d
     before, after = known[known < start], known[known >= start]
     if not len(after):
         return "it was not measured after the deployment"
-    apart = np.diff(before) / seconds
-    usual = quantile(apart, _GAP_QUANTILE) if len(apart) else 1.0
     behind = end - float(after[-1])
-    if behind / seconds > max(float(_TAIL_STEPS), usual) + 1.0:
+    if behind / seconds > _TAIL_STEPS + 1.0 and behind / seconds > _usual_gap(before, seconds) + 1.0:
         last = datetime.fromtimestamp(float(after[-1]), UTC)
         before_end = format_duration(timedelta(seconds=behind))
         return f"its data ends at {format_time(last)}, {before_end} before the end of the check"
@@ -174,3 +172,9 @@ def missing_after(times: Floats, values: Floats, deployed_at: datetime, until: d
     if lacking > max(_MISSING_SHARE, _MISSING_FACTOR * lacked):
         return f"{format_share(lacking)} of its data after the deployment is missing"
     return None
+
+
+def _usual_gap(times: Floats, step: float) -> float:
+    """How many steps lie at most between two of (n,) times in order, but for the longest gaps."""
+    apart = np.diff(times) / step
+    return quantile(apart, _GAP_QUANTILE) if len(apart) else 1.0

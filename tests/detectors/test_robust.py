@@ -26,6 +26,7 @@ def test_of_many_values_the_same_ones_are_selected_as_of_sorted_ones(n: int) -> 
     low = int(0.9 * (n - 1))
     expected = ordered[:, low] + (0.9 * (n - 1) - low) * (ordered[:, low + 1] - ordered[:, low])
     assert [quantile(row, 0.9) for row in values] == expected.tolist()
+    assert quantiles(values, np.array([0.3, 0.9]))[1].tolist() == expected.tolist()
 
 
 @given(arrays(np.float64, (3, 17), elements=st.floats(-1e6, 1e6)))
