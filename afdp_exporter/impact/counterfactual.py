@@ -17,6 +17,7 @@ from scipy.ndimage import uniform_filter1d
 from afdp_exporter.detectors.level_shifts import remove_level_shifts
 from afdp_exporter.detectors.panel import Panel, by_panel
 from afdp_exporter.detectors.regular_series import RegularSeries, regularize
+from afdp_exporter.detectors.robust import median, quantiles
 from afdp_exporter.impact.attribution import ObservedSeries, Rollout
 from afdp_exporter.impact.event_study import UsualEffect, subtract_usual, usual_effects
 from afdp_exporter.impact.verdict import Finding
@@ -30,6 +31,7 @@ _PLACEBOS = 16  # stretches of the history that give the residuals of single val
 _LEARN_FROM = 150  # steps before a stretch, at least, on which the regression on the control is fitted
 _DAYS = 3  # days before that make the seasonal profile
 _SMOOTH = 31  # steps, of the days before
+_OUTER = np.array([0.05, 0.95])  # quantiles of single values, between which nine of ten lie
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ class _Expectation:
             apart = apart[:, : self.span.shown]
         else:
             before = grid.values[: grid.deployed]
-            apart = before - np.median(before)
-        low, high = np.quantile(apart, [0.05, 0.95])
-        return max(-float(low), 0.0), max(float(high), 0.0)
+            apart = before - median(before)
+        low, high = (float(each) for each in quantiles(apart.ravel(), _OUTER))
+        return max(-low, 0.0), max(high, 0.0)
 
 
 def counterfactual(
@@ -96,8 +98,9 @@ def counterfactuals(rollout: Rollout, found: Sequence[tuple[str, Finding, Observ
     plain, usual, grids = dict[int, Trajectory](), dict[int, UsualEffect | None](), dict[int, RegularSeries]()
     shown = dict[int, int]()
     for place, (metric, finding, observed) in enumerate(found):
-        measured = _laid_out(rollout, observed, UTC)
-        on_the_wall = measured if rollout.time_zone is UTC else _laid_out(rollout, observed, rollout.time_zone)
+        on_the_wall = _laid_out(rollout, observed, rollout.time_zone)
+        was_changed = on_the_wall is not None and bool(on_the_wall.clock.until)
+        measured = _laid_out(rollout, observed, UTC) if was_changed else on_the_wall
         if measured is None or on_the_wall is None:
             continue
         shown[place] = _shown_after(measured)
@@ -133,7 +136,8 @@ def _laid_out(rollout: Rollout, observed: ObservedSeries, zone: tzinfo) -> Regul
 
 
 def _as_measured(metric: str, grid: RegularSeries, shown: int) -> Trajectory:
-    begin = grid.deployed - min(grid.deployed, int(np.clip(grid.n_after, *_SHOWN_BEFORE)))
+    least, most = _SHOWN_BEFORE
+    begin = max(grid.deployed - min(max(grid.n_after, least), most), 0)
     seen = slice(begin, grid.deployed + shown)
     values = _rounded(grid.centre + grid.scale * grid.values[seen], grid)
     real = grid.measured[seen] & np.isfinite(values)
@@ -264,7 +268,7 @@ def _profiles(panel: Panel, places: NDArray[np.int64], back: NDArray[np.int64], 
 
 def _rounded(values: Floats, grid: RegularSeries) -> Floats:
     """Four digits beyond the usual spread: more are noise, and take space where they are kept."""
-    decimals = int(np.clip(4 - np.floor(np.log10(grid.scale)), -300, 300))
+    decimals = int(min(max(4 - np.floor(np.log10(grid.scale)), -300), 300))
     return np.round(values, decimals)
 
 
