@@ -119,10 +119,12 @@ def usual_responses(panel: Panel, earlier: Sequence[float]) -> list[UsualRespons
     means = (sums[..., stretches.sum(axis=1)] - sums[..., stretches[:, 0]]) / stretches[:, 1]
     up, down = (means > 0.0).sum(axis=1), (means < 0.0).sum(axis=1)
     one_way = np.maximum(up, down) >= np.maximum(LEAST, ALIKE * (up + down))
+    elsewhere = {length: _elsewhere(panel.layout, known.places, length) for length in LENGTHS if one_way.any()}
     return [
         _usual_response(
             grid,
             replace(known, after=known.after[row], before=known.before[row]),
+            elsewhere,
             dict(zip(map(tuple, stretches[alike].tolist()), means[row].T[alike], strict=True)),
         )
         if (alike := one_way[row]).any()
@@ -132,11 +134,17 @@ def usual_responses(panel: Panel, earlier: Sequence[float]) -> list[UsualRespons
 
 
 def _usual_response(
-    grid: RegularSeries, known: Epochs, means: Mapping[tuple[int, int], Floats]
+    grid: RegularSeries,
+    known: Epochs,
+    elsewhere: Mapping[int, Ints | None],
+    means: Mapping[tuple[int, int], Floats],
 ) -> UsualResponse | None:
-    """The same of one series; `means` (e,) are those of each stretch, by its begin and length, that went one way."""
+    """The same of one series; `means` (e,) are those of each stretch, by its begin and length, that went one way.
+
+    `elsewhere` is where stretches of each length lie that have nothing to do with a deployment.
+    """
     distances = known.after - known.before[:, None]
-    shown = _clearest_stretch(grid, known.places, means)
+    shown = _clearest_stretch(grid, elsewhere, means)
     if shown is None:
         return None
     begin, stretch, alike, compared, height, natural = shown
@@ -146,7 +154,7 @@ def _usual_response(
     relative, absolute = _nan_medians(distances), _nan_medians(values)
     apart = float(np.nanmedian(np.abs(distances - relative)))
     themselves = float(np.nanmedian(np.abs(values - absolute)))
-    at = _elsewhere(grid, known.places, 1)
+    at = elsewhere[1]
     single = natural if at is None else _natural_contrast(cumulative_sums(grid.values), at, 1)
     length = _response_length(relative, np.sqrt(np.nanmean(distances**2, axis=0)), natural, single)
     restarts = themselves < (STEADIER if length is not None else AS_STEADY) * apart
@@ -169,7 +177,7 @@ def _usual_response(
 
 
 def _clearest_stretch(
-    grid: RegularSeries, places: Sequence[int], means: Mapping[tuple[int, int], Floats]
+    grid: RegularSeries, elsewhere: Mapping[int, Ints | None], means: Mapping[tuple[int, int], Floats]
 ) -> tuple[int, int, int, int, float, float] | None:
     """The stretch after the deployments that shows the response best.
 
@@ -185,7 +193,7 @@ def _clearest_stretch(
         needed = ceil(max(LEAST, ALIKE * len(finite)))
         if length not in by_itself:
             furthest = float(np.sort(away)[len(away) - needed])
-            at = _elsewhere(grid, places, length)
+            at = elsewhere[length]
             if at is not None and _is_further(totals, at, length, furthest):
                 continue
             by_itself[length] = None if at is None else _natural_contrast(totals, at, length)

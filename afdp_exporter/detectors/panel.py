@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
-from afdp_exporter.detectors.regular_series import RegularSeries
+from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
 from afdp_exporter.model import Floats
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ T = TypeVar("T")
 MOST = 20  # series in a panel: more save no time, and take memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
     """Series that have all but their values, centre and scale in common: `values` (k, n), `control` (k, n) or None."""
 
@@ -36,6 +37,11 @@ class Panel:
     def layout(self) -> RegularSeries:
         """One of them, for what they have in common."""
         return self.series[0]
+
+    @cached_property
+    def totals(self) -> Floats:
+        """The sum of the first values of each series at each position: (k, n + 1)."""
+        return cumulative_sums(self.values)
 
     @property
     def k(self) -> int:

@@ -193,8 +193,9 @@ class _Changes:
         if shortfall and forecast < SAME * self.apart:
             return None
         asked, side = (forecast, -1.0) if shortfall else (self.change, 1.0)
+        shortest = self.length + int(self.shifts[-1])
         longest = self.begin - self.lead - self.back if shortfall else self.begin
-        lags = np.array([k for k in comparison.lags if self.length + self.shifts[-1] < k <= longest], dtype=np.int64)
+        lags = np.array([k for k in comparison.lags if shortest < k <= longest], dtype=np.int64)
         if asked <= 0.0 or len(lags) < comparison.least:
             return None
         moved = self._moved(self.begin - lags)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from afdp_exporter.detectors.panel import Panel
-from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
+from afdp_exporter.detectors.regular_series import RegularSeries
 from afdp_exporter.detectors.robust import row_quantiles, window_maxima
 from afdp_exporter.model import Floats
 
@@ -30,7 +30,7 @@ class LocalStep:
 
 def local_steps(panel: Panel) -> list[LocalStep | None]:
     """The largest step that the deployment may answer for; None where too little is seen before or after it."""
-    grid, totals = panel.layout, cumulative_sums(panel.values)
+    grid, totals = panel.layout, panel.totals
     longest = min(grid.n_after - 1, grid.deployed // SHARE_OF_HISTORY)
     sizes = [_relative_sizes(grid, totals, length) for length in LENGTHS if length <= longest]
     found = [size for size in sizes if size is not None]

@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 
 from afdp_exporter.detectors.noise import long_run_error
 from afdp_exporter.detectors.panel import Panel
-from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
+from afdp_exporter.detectors.regular_series import RegularSeries
 from afdp_exporter.detectors.robust import mad, median, quantile, row_quantiles, window_maxima
 from afdp_exporter.model import Floats
 
@@ -72,7 +72,7 @@ def find_transients(panel: Panel) -> list[Transient | None]:
     grid = panel.layout
     if grid.deployed < 20 or grid.n_after < 2 * SIDE:
         return [None] * panel.k
-    totals = cumulative_sums(panel.values)
+    totals = panel.totals
     sides, jitter = _means_of_sides(totals), _jitter(panel.values[:, : grid.deployed])
     candidates = [
         found
@@ -191,10 +191,10 @@ def _rarest_of_length(
 
 def _means_of_sides(totals: Floats) -> Floats:
     """The means of the values from each position on that a stretch before it is compared with: fewer at the end."""
-    n = totals.shape[1] - 1
-    stop = np.minimum(np.arange(n - 1) + SIDE, n)
-    means: Floats = (totals[:, stop] - totals[:, : n - 1]) / (stop - np.arange(n - 1))
-    return means
+    whole = totals[:, SIDE:] - totals[:, :-SIDE]
+    whole /= SIDE
+    cut = (totals[:, -1:] - totals[:, -SIDE:-2]) / np.arange(SIDE - 1, 1, -1)
+    return np.concatenate([whole, cut], axis=1)
 
 
 def _contrasts(totals: Floats, sides: Floats, length: int) -> Floats:
