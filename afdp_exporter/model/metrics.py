@@ -151,7 +151,7 @@ class Series:
     def until(self, end: datetime) -> "Series":
         """Its points up to and with an instant."""
         count = int(np.searchsorted(self.times, end.timestamp(), side="right"))
-        return self._part(slice(count))
+        return self if count == len(self.times) else self._part(slice(count))
 
     def every(self, stride: int, first: int) -> "Series":
         """Every so many-th of its points, from one on."""
