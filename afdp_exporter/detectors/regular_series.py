@@ -1,9 +1,10 @@
 """A raw series on a regular grid: sorted, resampled, gap-filled, standardised, with the deployment as a position."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, tzinfo
-from math import ceil
+from math import ceil, frexp, ldexp
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +85,10 @@ class RegularSeries:
         """Where on the grid Unix times (k,) lie."""
         return (self.clock.to_wall(np.asarray(instants, dtype=np.float64)) - self.start) / self.step
 
+    def responding_within(self, seconds: float) -> "RegularSeries":
+        """The same, whose onset may come within so many seconds after the rollout."""
+        return replace(self, reach=_reach(seconds, self.step))
+
 
 def regularize(
     times: Floats,
@@ -102,17 +107,14 @@ def regularize(
 
     Of several values in one step the last one counts; what is not finite counts as missing; `looks_back` in seconds.
     """
-    order = np.flatnonzero((np.abs(times) < LAST_TIME) & np.isfinite(values))
-    if len(order) < 2 or not abs(deployed_at) < LAST_TIME:
+    at, raw, control, exposure = _usable((times, values, control, exposure))
+    if len(at) < 2 or not abs(deployed_at) < LAST_TIME:
         return None
-    if (times[order[1:]] < times[order[:-1]]).any():
-        order = order[np.argsort(times[order], kind="stable")]
-    at, raw = times[order], values[order]
     step = step or _usual_step(at)
     if not SHORTEST_STEP <= step < LAST_TIME:
         return None
     newest = int(np.searchsorted(at, at[-1] - LONGEST * step, side="right"))
-    at, raw, order = at[newest:], raw[newest:], order[newest:]
+    at, raw, control, exposure = _picked((at, raw, control, exposure), slice(newest, None))
     wall = wall_clock(zone, float(at[0]), deployed_at)
     shown = wall.to_wall(at)
     start = float(shown.min())
@@ -121,20 +123,47 @@ def regularize(
     deployed = min(max(ceil((deployed_at - start) / step - 1e-6), 0), len(filled))
     end = deployed_at if finished_at is None or not abs(finished_at) < LAST_TIME else max(finished_at, deployed_at)
     finished = min(max(ceil((end - start) / step - 1e-6), deployed), len(filled))
-    reach = max(round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step), 1)
     standard, centre, scale = standardise(filled, deployed)
     other = None
-    if control is not None and np.isfinite(control[order]).mean() > 0.7:
-        known = np.isfinite(control[order])
-        other = standardise(_fill(position[known], control[order][known], len(filled))[0], deployed)[0]
+    if control is not None and (finite := np.isfinite(control)).mean() > 0.7:
+        other = standardise(_fill(position[finite], control[finite], len(filled))[0], deployed)[0]
     counted = None
     if exposure is not None:
         counted = np.zeros(len(filled))
-        counted[position] = exposure[order]
+        counted[position] = exposure
     return RegularSeries(
         start=start, step=step, values=standard, measured=measured, control=other, deployed=deployed, finished=finished,
-        reach=reach, centre=centre, scale=scale, clock=wall, exposure=counted, looks_back=round(looks_back / step),
+        reach=_reach(respond_within, step), centre=centre, scale=scale, clock=wall, exposure=counted,
+        looks_back=round(looks_back / step),
     )  # fmt: skip
+
+
+def _reach(respond_within: float | None, step: float) -> int:
+    """Steps after the rollout in which an onset may come, within so many seconds or the usual time."""
+    return max(round((respond_within or max(REACH_SECONDS, REACH_STEPS * step)) / step), 1)
+
+
+_Points: TypeAlias = tuple[Floats, Floats, Floats | None, Floats | None]
+"""Times, values, control and exposure, (n,) each."""
+
+
+def _usable(points: _Points) -> _Points:
+    """Those that have a time and a value, in order of time."""
+    at, raw, *_ = points
+    usable = (np.abs(at) < LAST_TIME) & np.isfinite(raw)
+    points = points if usable.all() else _picked(points, usable)
+    at, *_ = points
+    return _picked(points, np.argsort(at, kind="stable")) if (at[1:] < at[:-1]).any() else points
+
+
+def _picked(points: _Points, some: NDArray[np.bool_] | NDArray[np.intp] | slice) -> _Points:
+    at, raw, control, exposure = points
+    return (
+        at[some],
+        raw[some],
+        None if control is None else control[some],
+        None if exposure is None else exposure[some],
+    )
 
 
 def standardise(values: Floats, deployed: int) -> tuple[Floats, float, float]:
@@ -142,14 +171,13 @@ def standardise(values: Floats, deployed: int) -> tuple[Floats, float, float]:
 
     Returns the standardised values and the centre and the scale that lead back. Powers of two keep 1e200 finite.
     """
-    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
-    small = np.ldexp(values, -exponent)
+    unit = ldexp(1.0, frexp(np.abs(values).max(initial=0.0))[1] - 1)
+    small = values / unit
     past = small[:deployed] if deployed else small
     centre = median(past)
-    spread = mad(past - centre) or float(past.std()) or float(small.std()) or 1.0
-    standard = (small - centre) / spread
-    with np.errstate(over="ignore"):
-        return standard, float(np.ldexp(centre, exponent)), float(np.ldexp(spread, exponent))
+    apart = small - centre
+    spread = mad(apart[: len(past)]) or float(past.std()) or float(small.std()) or 1.0
+    return apart / spread, centre * unit, spread * unit
 
 
 def despike(values: Floats) -> Floats:

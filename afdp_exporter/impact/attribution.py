@@ -131,7 +131,11 @@ def judge(
 
 def judge_together(rollout: Rollout, observed: Sequence[ObservedSeries]) -> list[Finding]:
     """`judge` for many series: the same findings, in a fraction of the time where they lie on one grid."""
-    cases = [_Case.of(rollout, each) for each in observed]
+    return judge_cases(rollout, [Case.of(rollout, each) for each in observed])
+
+
+def judge_cases(rollout: Rollout, cases: Sequence["Case"]) -> list[Finding]:
+    """`judge_together` for series that were prepared for that rollout."""
     return [
         _with_harm(case.as_observed(finding), Worse(case.observed.worse))
         for case, finding in zip(cases, _judge_cases(rollout, cases), strict=True)
@@ -146,41 +150,52 @@ def _with_harm(finding: Finding, worse: Worse) -> Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Case:
-    """One series in order of time: `raw` is what is judged of it, its growth where it `counts` up from zero again."""
+class Case:
+    """One series as it is judged, prepared once however often it is asked about.
+
+    It was `measured` at times `at` (n,), in order. `raw` is what is judged of it, its growth where it `counts` up from
+    zero again, and `grid` that around the rollout; None where it cannot be laid out.
+    """
 
     rollout: Rollout
     observed: ObservedSeries
     at: Floats
+    measured: Floats
     raw: Floats
     control: Floats | None
     exposure: Floats | None
     counts: bool
     dip: RateDip | None
+    grid: RegularSeries | None
 
     @classmethod
-    def of(cls, rollout: Rollout, observed: ObservedSeries) -> "_Case":
-        at, raw, control, counted_in = _in_order(observed.times, observed.values, observed.control, observed.of)
-        deployed_at, finished_at, window = float(rollout.deployed_at), rollout.finished_at, observed.rate_window
-        exposure = exposure_in_events(raw, counted_in, at < deployed_at)
-        ended = deployed_at if finished_at is None else max(finished_at, deployed_at)
-        last_onset = ended + (observed.respond_within or REACH_SECONDS)  # at which a restart belongs to the rollout
-        dip = None
-        with np.errstate(all="ignore"):
-            growth = counter_increments(at, raw, deployed_at, last_onset)
-            if growth is None and window is not None:
-                raw, dip = bridge_rate_dip(at, raw, deployed_at, finished_at, window)
-        return cls(
-            rollout=rollout, observed=observed, at=at, raw=raw if growth is None else growth, control=control,
-            exposure=exposure, counts=growth is not None, dip=dip,
+    def of(cls, rollout: Rollout, observed: ObservedSeries) -> "Case":
+        at, measured, control, counted_in = _in_order(observed.times, observed.values, observed.control, observed.of)
+        deployed_at, window = float(rollout.deployed_at), observed.rate_window
+        exposure = exposure_in_events(measured, counted_in, at < deployed_at)
+        growth, raw, dip = _growth(rollout, observed, at, measured), measured, None
+        if growth is None and window is not None:
+            with np.errstate(all="ignore"):
+                raw, dip = bridge_rate_dip(at, measured, deployed_at, rollout.finished_at, window)
+        ungridded = cls(
+            rollout=rollout, observed=observed, at=at, measured=measured, raw=raw if growth is None else growth,
+            control=control, exposure=exposure, counts=growth is not None, dip=dip, grid=None,
         )  # fmt: skip
+        return replace(ungridded, grid=ungridded.laid_out(ungridded.raw, control))
+
+    def responding_within(self, seconds: float) -> "Case":
+        """The same, whose onset may come within so many seconds after the rollout."""
+        observed = replace(self.observed, respond_within=seconds)
+        if self.counts or _growth(self.rollout, observed, self.at, self.measured) is not None:
+            return Case.of(self.rollout, observed)
+        return replace(self, observed=observed, grid=self.grid and self.grid.responding_within(seconds))
 
     @property
     def shortest(self) -> float:
         """Seconds that any excursion lasts: what a query over a window shows stays in it as long as the window is."""
         return _SHARE_OF_RATE_WINDOW * (self.observed.rate_window or 0.0)
 
-    def grid(self, values: Floats, control: Floats | None = None) -> RegularSeries | None:
+    def laid_out(self, values: Floats, control: Floats | None = None) -> RegularSeries | None:
         """Values of the series as they were measured around the rollout."""
         return regularize(
             self.at, values, float(self.rollout.deployed_at), finished_at=self.rollout.finished_at, control=control,
@@ -196,15 +211,23 @@ class _Case:
         return finding if self.dip is None or window is None else mention_rate_dip(finding, self.dip, window)
 
 
-def _judge_cases(rollout: Rollout, cases: Sequence[_Case]) -> list[Finding]:
+def _growth(rollout: Rollout, observed: ObservedSeries, at: Floats, measured: Floats) -> Floats | None:
+    """What a counter grew by that the rollout restarted; None for any other series."""
+    deployed_at = float(rollout.deployed_at)
+    ended = deployed_at if rollout.finished_at is None else max(rollout.finished_at, deployed_at)
+    last_onset = ended + (observed.respond_within or REACH_SECONDS)  # at which a restart belongs to the rollout
+    with np.errstate(all="ignore"):
+        return counter_increments(at, measured, deployed_at, last_onset)
+
+
+def _judge_cases(rollout: Rollout, cases: Sequence[Case]) -> list[Finding]:
     findings, measured = dict[int, Finding](), dict[int, RegularSeries]()
     for place, case in enumerate(cases):
-        grid = case.grid(case.raw, case.control)
-        silent = _unjudgeable(grid)
-        if grid is None or silent is not None:
+        silent = _unjudgeable(case.grid)
+        if case.grid is None or silent is not None:
             findings[place] = silent or unusable_data()
         else:
-            measured[place] = grid
+            measured[place] = case.grid
     usual = dict(zip(measured, usual_effects(list(measured.values()), rollout.earlier), strict=True))
     for place, found in usual.items():
         if found is not None and found.response.restarts:
@@ -245,14 +268,14 @@ def _by_counts(results: DetectorResults) -> DetectorResults:
 
 
 def _beside_controls(
-    known: Mapping[int, DetectorResults], cases: Sequence[_Case], rollout: Rollout
+    known: Mapping[int, DetectorResults], cases: Sequence[Case], rollout: Rollout
 ) -> dict[int, DetectorResults]:
     """The results by case, those that would be attributed in the light of their controls."""
     controls = {
         place: control
         for place, results in known.items()
         if results.attributed and (other := cases[place].control) is not None
-        if (control := cases[place].grid(other)) is not None
+        if (control := cases[place].laid_out(other)) is not None
     }
     calm = remove_level_shifts(list(controls.values()), rollout.earlier)
     moved = [place for place, control in zip(controls, calm, strict=True) if control_moved_along(known[place], control)]
@@ -260,7 +283,7 @@ def _beside_controls(
         place: ratio
         for place in moved
         if (other := cases[place].control) is not None
-        if (ratio := cases[place].grid(_ratio(cases[place].raw, other))) is not None
+        if (ratio := cases[place].laid_out(_ratio(cases[place].raw, other))) is not None
     }
     usual = usual_effects(list(ratios.values()), rollout.earlier)
     against = dict(zip(ratios, run_detectors(_natural(list(ratios.values()), usual, rollout)), strict=True))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge_together
+from afdp_exporter.impact.attribution import Case, judge_cases
 from afdp_exporter.impact.common_cause import control_series
 from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.impact.counterfactual import counterfactuals
@@ -26,7 +27,7 @@ class CaseJudge:
             time_zone=case.zone,
         )
         self._step = case.step
-        self._controls: dict[int, tuple[MetricData, Floats | None]] = {}  # by identity, with what keeps it theirs
+        self._cases: dict[int, tuple[MetricData, Case]] = {}  # by identity, with what keeps it theirs
 
     def judged(self, evidence: MetricData, *, within: float | None) -> tuple[Finding, float | None]:
         """A metric with a series, by itself; it may respond within so many seconds where it may follow others."""
@@ -35,7 +36,7 @@ class CaseJudge:
 
     def near(self, gathered: Sequence[MetricData]) -> dict[str, Finding]:
         """What is found of each metric with a series, by its name, as an effect of the rollout itself."""
-        findings = judge_together(self._rollout, [self._observed(each) for each in gathered])
+        findings = judge_cases(self._rollout, [self._case(each) for each in gathered])
         return {each.metric.name: finding for each, finding in zip(gathered, findings, strict=True)}
 
     def late(
@@ -46,12 +47,17 @@ class CaseJudge:
         `windows` says within how many seconds each may respond. Returns each finding with the window it came from.
         """
         asked = {name: within for name, within in windows.items() if within is not None and not near[name].attributed}
-        observed = [self._observed(evidence[name], within) for name, within in asked.items()]
+        cases = [self._case(evidence[name]).responding_within(within) for name, within in asked.items()]
         found: dict[str, tuple[Finding, float | None]] = {name: (near[name], None) for name in windows}
-        for (name, within), late in zip(asked.items(), judge_together(self._rollout, observed), strict=True):
+        for (name, within), late in zip(asked.items(), judge_cases(self._rollout, cases), strict=True):
             if late.attributed or (late.verdict.moved and not near[name].verdict.moved):
                 found[name] = late, within
         return found
+
+    def _case(self, evidence: MetricData) -> Case:
+        if id(evidence) not in self._cases:
+            self._cases[id(evidence)] = evidence, Case.of(self._rollout, self._observed(evidence))
+        return self._cases[id(evidence)][1]
 
     def _observed(self, evidence: MetricData, within: float | None = None) -> ObservedSeries:
         series, window = evidence.series, evidence.rate_window
@@ -73,10 +79,7 @@ class CaseJudge:
         """What the deployment cannot have touched."""
         if evidence.control is not None:
             return evidence.control.values
-        if id(evidence) not in self._controls:
-            series = control_series([peer.values for peer in evidence.peers.values()])
-            self._controls[id(evidence)] = evidence, series
-        return self._controls[id(evidence)][1]
+        return control_series([peer.values for peer in evidence.peers.values()])
 
     def drawn(
         self, gathered: Sequence[MetricData], answers: Mapping[str, tuple[Finding, float | None]]
@@ -108,9 +111,9 @@ class CaseJudge:
             for metric in metrics
             if (series := evidence[metric].peers.get(service)) is not None
         ]
-        found = self.near(peers)
+        findings = judge_together(self._rollout, [self._observed(each) for each in peers])
         return {
-            each.metric.name: shift_of(found[each.metric.name], each.metric, each.series.warnings)
-            for each in peers
+            each.metric.name: shift_of(finding, each.metric, each.series.warnings)
+            for each, finding in zip(peers, findings, strict=True)
             if each.series is not None
         }

@@ -1,7 +1,7 @@
 """What holds for every series, whatever its values: units change nothing, noise is silent, garbage blames nobody."""
 
 import time
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge, judge_together
+from afdp_exporter.impact.attribution import Case, judge_cases
 from afdp_exporter.model import Attribution
 
 START = 1_700_000_000.0
@@ -106,6 +107,22 @@ def test_series_judged_together_are_found_as_each_alone(seed: int, count: int) -
         for each in observed
     ]  # fmt: skip
     assert judge_together(rollout, observed) == alone
+
+
+@calm
+@given(seed=seeds, shift=st.sampled_from([0.0, 3.0, 8.0]), restarts=st.booleans())
+def test_a_series_that_is_asked_about_again_for_a_later_onset_is_found_as_anew(
+    seed: int, shift: float, restarts: bool
+) -> None:
+    times, values = START + 300.0 * np.arange(400), noisy(seed, shift=shift)
+    if restarts:
+        values = np.cumsum(np.abs(values))
+        values[375:] -= values[375]  # within the longer time only
+    rollout = Rollout(deployed_at=float(times[370]), earlier=(float(times[200]),))
+    observed = ObservedSeries(times=times, values=values, step=300.0, rate_window=600.0)
+    again = Case.of(rollout, observed).responding_within(3600.0)
+    anew = judge_together(rollout, [replace(observed, respond_within=3600.0)])
+    assert judge_cases(rollout, [again]) == anew
 
 
 def test_noise_alone_is_silent() -> None:
