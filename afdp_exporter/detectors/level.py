@@ -154,10 +154,11 @@ def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[L
     calm[skewed] = panel.values[skewed]
     totals = cumulative_sums(calm)
     change = _change(totals, windows, at)
-    columns = _predictors(panel, totals, windows, at, np.where(used[enough], pasts[enough], 0))
+    longer = _longer_pasts(totals, windows, at, np.where(used[enough], pasts[enough], 0))
+    columns = _known_elsewhere(panel, totals, windows, at)
     if onset_known:
         columns += _drift_after(totals, windows, at)
-    predictors = np.stack(columns, axis=-2)
+    predictors = np.concatenate([longer, *(column[..., None, :] for column in columns)], axis=-2)
     independent = (last - first)[:, 0] / windows.forward[:, 0] + 2.0
     found = _select_windows(windows, at, change, predictors, independent)
     if not onset_known:
@@ -190,17 +191,19 @@ def _change(totals: Floats, windows: _Windows, at: Ints) -> Floats:
     return after - _mean(totals, at - windows.back, windows.back)
 
 
-def _predictors(panel: Panel, totals: Floats, windows: _Windows, at: Ints, pasts: Ints) -> list[Floats]:
-    """What is known before, each (k, ways, instants): longer pasts, the days before, the control."""
-    grid = panel.layout
+def _longer_pasts(totals: Floats, windows: _Windows, at: Ints, pasts: Ints) -> Floats:
+    """How far the means of longer pasts (ways, p) are from the level before: (k, ways, p, instants); 0 for none."""
     base = _mean(totals, at - windows.back, windows.back)
-    columns = []
-    for k in range(pasts.shape[1]):
-        length = pasts[:, k : k + 1]
-        known = np.maximum(length, 1)
-        columns.append(np.where(length > 0, _mean(totals, at - known, known) - base, 0.0))
+    lengths = np.maximum(pasts, 1)[..., None]
+    apart = _mean(totals, at[:, None] - lengths, lengths) - base[..., None, :]
+    return np.where(pasts[..., None] > 0, apart, 0.0)
+
+
+def _known_elsewhere(panel: Panel, totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
+    """What the days before and the control say, each (k, ways, instants)."""
+    grid, columns = panel.layout, list[Floats]()
     if grid.has_daily_history:
-        columns += _days_before(grid, totals, windows, at, base)
+        columns += _days_before(grid, totals, windows, at)
     if panel.control is not None:
         other = cumulative_sums(panel.control)
         after = _mean(other, at + windows.gap, windows.forward - windows.gap)
@@ -220,7 +223,8 @@ def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     return [whole - _mean(totals, begin, part) for part in parts]
 
 
-def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Ints, base: Floats) -> list[Floats]:
+def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
+    base = _mean(totals, at - windows.back, windows.back)
     yesterday = at - grid.day
     same = _change(totals, windows, yesterday)
     earlier = [at - days * grid.day for days in (2, 3)]
@@ -242,18 +246,17 @@ def _select_windows(
     scaled = np.ascontiguousarray(_robust_scale(predictors).swapaxes(-1, -2))
     penalty = PENALTY / independent * (change.shape[-1] - 1)
     learned, y = scaled[..., :-1, :], change[..., :-1]
-    residual, _ = _ridge(learned, y, np.ones_like(y), penalty)
+    residual = _Ridge.of(learned, y, np.ones_like(y), penalty).residual()
     best = np.argmin(_error(residual) * (1.0 + 2.0 / independent), axis=-1)
     row = np.arange(len(change))
     residual, learned, y, penalty = residual[row, best], learned[row, best], y[row, best], penalty[best]
-    weights = np.zeros(0)
     for _ in range(ROUNDS):
         usual = MAD_SCALE * row_medians(np.abs(residual))[:, None]
         usual[usual == 0.0] = 1e-12
-        residual, weights = _ridge(
-            learned, y, np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300)), penalty
-        )
-    moved = change[row, best, -1] - np.vecdot(scaled[row, best, -1], weights)
+        trust = np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300))
+        ridge = _Ridge.of(learned, y, trust, penalty)
+        residual = ridge.residual()
+    moved = change[row, best, -1] - np.vecdot(scaled[row, best, -1], ridge.weights())
     scale = np.maximum(_error(residual), 1e-9)
     degrees_of_freedom = np.clip(0.6 * independent[best], 1.5, 8.0)
     as_far = (np.abs(residual) >= AS_FAR * np.abs(moved)[:, None]).mean(axis=1)
@@ -312,15 +315,34 @@ def _error(residual: Floats) -> Floats:
     return error
 
 
-def _ridge(x: Floats, y: Floats, weights: Floats, penalty: Floats) -> tuple[Floats, Floats]:
-    """Weighted ridge of many (..., m, p) at once: errors of block cross-validation (..., m), weights on all of it."""
-    *many, m, p = x.shape
-    blocks = x.reshape(*many, BLOCKS, m // BLOCKS, p)
-    weighted = (blocks * weights.reshape(*many, BLOCKS, -1, 1)).swapaxes(-1, -2)
-    gram = weighted @ blocks
-    moment = weighted @ y.reshape(*many, BLOCKS, -1, 1)
-    ridge = (penalty * np.maximum(weights.mean(axis=-1), 0.1))[..., None, None] * np.eye(p)
-    whole, right = gram.sum(axis=-3), moment.sum(axis=-3)
-    held_out = np.linalg.solve(whole[..., None, :, :] - gram + ridge[..., None, :, :], right[..., None, :, :] - moment)
-    forecast = (blocks @ held_out).reshape(*many, m)
-    return y - forecast, np.linalg.solve(whole + ridge, right)[..., 0]
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Ridge:
+    """Weighted ridge of many at once, by block: `x` (..., blocks, instants, p), `y` (..., blocks, instants, 1)."""
+
+    x: Floats
+    y: Floats
+    gram: Floats
+    moment: Floats
+    penalty: Floats
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, weights: Floats, penalty: Floats) -> "_Ridge":
+        """That of (..., m, p) predictors of (..., m) values."""
+        *many, m, p = x.shape
+        blocks, values = x.reshape(*many, BLOCKS, m // BLOCKS, p), y.reshape(*many, BLOCKS, -1, 1)
+        weighted = (blocks * weights.reshape(*many, BLOCKS, -1, 1)).swapaxes(-1, -2)
+        return cls(
+            x=blocks, y=values, gram=weighted @ blocks, moment=weighted @ values,
+            penalty=(penalty * np.maximum(weights.mean(axis=-1), 0.1))[..., None, None] * np.eye(p),
+        )  # fmt: skip
+
+    def residual(self) -> Floats:
+        """The errors of block cross-validation (..., m)."""
+        whole, right = self.gram.sum(axis=-3, keepdims=True), self.moment.sum(axis=-3, keepdims=True)
+        held_out = np.linalg.solve(whole - self.gram + self.penalty[..., None, :, :], right - self.moment)
+        residual = self.y - self.x @ held_out
+        return residual.reshape(*residual.shape[:-3], -1)
+
+    def weights(self) -> Floats:
+        """Those of the predictors (..., p), fitted to all."""
+        return np.linalg.solve(self.gram.sum(axis=-3) + self.penalty, self.moment.sum(axis=-3))[..., 0]
