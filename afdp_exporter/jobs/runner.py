@@ -51,7 +51,6 @@ class Runner:
         self._begun = 0
         self._called = asyncio.Event()
         self._busy = asyncio.Event()
-        self._holding = asyncio.Lock()
 
     def add(self, *kinds: Kind) -> None:
         """Do the jobs of these kinds, too."""
@@ -204,12 +203,11 @@ class Runner:
 
     async def _hold(self) -> None:
         """Hold what is under way for longer; what another holds by now is not. Raises StoreError."""
-        async with self._holding:  # one that was late on its way would shorten what a newer one holds
-            held = dict(self._running)
-            if held:
-                until = self._clock() + self._lease
-                await self._store.jobs.heartbeat(tuple(held.values()), until)
-                self._held_until |= dict.fromkeys(held.keys() & self._running.keys(), until)
+        held = dict(self._running)
+        if held:
+            until = self._clock() + self._lease
+            await self._store.jobs.heartbeat(tuple(held.values()), until)
+            self._held_until |= dict.fromkeys(held.keys() & self._running.keys(), until)
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in tasks:

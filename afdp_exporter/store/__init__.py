@@ -314,10 +314,17 @@ class NoticeStore(Protocol):
     async def last_sent(self, receiver: str, deployment_id: str) -> str | None:
         """The digest of what a receiver heard last of a deployment."""
 
+    async def begin(self, job: Job) -> None:
+        """Forget what the receiver heard last: it is not known again before `finish`.
+
+        Raises LeaseLost where somebody else holds the job by now.
+        """
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:
         """Keep the digest of what was sent and finish the job; `reason` says why it never arrived.
 
-        Nothing is kept where somebody else holds the job by now: what it sends is the newer word.
+        Where somebody else holds the job by now, or has finished it, the notice is due once more: what this one has
+        sent may have arrived after a newer word.
         """
 
     async def pending(self) -> dict[str, int]:

@@ -72,7 +72,7 @@ class JobStore(Protocol):
         """
 
     async def heartbeat(self, jobs: Sequence[Job], until: datetime) -> int:
-        """Hold these longer; of how many that was still possible."""
+        """Hold these longer, never shorter; of how many that was still possible."""
 
     async def finish(self, job: Job, again: datetime | None = None) -> bool:
         """The job is done, until it is due `again`; at once where it was enqueued meanwhile.

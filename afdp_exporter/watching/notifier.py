@@ -70,7 +70,7 @@ class Notifier:
         sent = await self._store.notices.last_sent(name, deployment_id)
         if digest == sent:
             return None
-        await self._store.jobs.check_held()
+        await self._store.notices.begin(job)
         try:
             await _send(receiver, notice)
         except DeliveryError as error:

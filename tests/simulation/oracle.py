@@ -11,7 +11,7 @@ from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState
 from afdp_exporter.store import Job
 from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key
 from simulation.conditions import HOUR, MINUTE, Conditions, Fault
-from simulation.outside import START, STEP, Truth
+from simulation.outside import START, Truth
 
 if TYPE_CHECKING:
     from simulation.disk import Disk
@@ -59,6 +59,8 @@ class Oracle:
     settled: dict[tuple[str, str], object] = field(default_factory=dict)
     refused: set[tuple[str, str]] = field(default_factory=set)
     overtaken: set[tuple[str, str]] = field(default_factory=set)  # heard last of one that stood still meanwhile
+    sending: set[tuple[str, str]] = field(default_factory=set)
+    unsure: set[tuple[str, str]] = field(default_factory=set)  # where an attempt was not finished
     attempts: dict[tuple[Any, ...], deque[float]] = field(default_factory=dict)
     changed: dict[str, float] = field(default_factory=dict)
     recent: deque[tuple[Any, ...]] = field(default_factory=lambda: deque(maxlen=300))
@@ -142,7 +144,7 @@ class Oracle:
             self.breaks(f"a heartbeat held {answer} jobs, of which {len(mine)} were its own")
         for job in mine:
             key = (job.kind, job.key)
-            self.holds[key] = replace(self.holds[key], until=until)
+            self.holds[key] = replace(self.holds[key], until=max(self.holds[key].until, until))
 
     def _jobs_finish(self, process: "Process", before: Any, answer: bool, job: Job, again: Any = None) -> None:
         self._settled(job, answer)
@@ -226,7 +228,7 @@ class Oracle:
         deployment = self.disk.deployments()[impact.deployment_id]
         said = any(shift.verdict is not Attribution.INCONCLUSIVE for shift in impact.shifts)
         newest = self.truth.shown.get(deployment.service, 0.0)
-        if (said or impact.outcome is Outcome.SUCCESS) and newest < (deployment.started_at + STEP).timestamp():
+        if (said or impact.outcome is Outcome.SUCCESS) and newest < deployment.started_at.timestamp():
             self.breaks(f"{impact.outcome} of {deployment.id}, and nothing was measured after it")
 
     def _in_time(self, process: "Process", look: Look) -> None:
@@ -253,7 +255,7 @@ class Oracle:
             self.breaks(f"{receiver} heard of {notice.deployment.id}, which is not stored")
         held = self.holds.get((NOTICE, f"{receiver}/{notice.deployment.id}"))
         is_sender = held is not None and held.owner == process.state.runner._owner  # else it stood still on its way
-        if self.settled.get(key) == shown and is_sender:
+        if self.settled.get(key) == shown and is_sender and key not in self.unsure:
             self.breaks(f"{receiver} heard twice of {notice.deployment.id}, and the first time was kept")
         self.shown[key] = shown
         self.refused.discard(key)
@@ -262,14 +264,25 @@ class Oracle:
         else:
             self.overtaken.discard(key)
 
+    def _notices_begin(self, process: "Process", before: Any, answer: Any, job: Job) -> None:
+        """What is begun and not finished may have arrived or not: what was settled before may be said again."""
+        key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
+        if key in self.sending:
+            self.unsure.add(key)
+        self.sending.add(key)
+
     def _notices_finish(
         self, process: "Process", before: Any, answer: Any, job: Job, *, sent: str | None, reason: str | None = None
     ) -> None:
+        key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
         if not self._is_held(job):
+            self.unsure.add(key)
+            self.overtaken.discard(key)
             return
         self.holds.pop((job.kind, job.key), None)
         self._over(job)
-        key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
+        self.sending.discard(key)
+        self.unsure.discard(key)
         if reason is None:
             self.settled[key] = self.shown.get(key)
 

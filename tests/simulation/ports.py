@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _WRITES = {
     "record", "amend", "apply_announcement", "save_commit_change", "save_prediction", "prune", "enqueue", "claim",
     "heartbeat", "finish", "postpone", "release", "set_receivers", "save", "keep", "change", "keep_evaluation",
-    "propose", "move", "keep_false_alarms", "forget_courses",
+    "propose", "move", "keep_false_alarms", "forget_courses", "begin",
 }  # fmt: skip
 _OF_THEIR_OWN = {"changes", "jobs", "writable", "healthy", "url"}
 _PORTS = [name for name, each in vars(Store).items() if isinstance(each, property) and name not in _OF_THEIR_OWN]

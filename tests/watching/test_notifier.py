@@ -64,11 +64,14 @@ class Listener:
     heard: list[str] = field(default_factory=list)
     failing: DeliveryError | Exception | None = None
     appends: bool = False
+    loses: bool = False  # the answer, once it has heard
 
     async def send(self, notice: Notification) -> None:
         if self.failing is not None:
             raise self.failing
         self.heard.append(f"{notice.deployment.id}: {notice.headline}")
+        if self.loses:
+            raise DeliveryError("timeout", "no answer in time", retry=True)
 
 
 @dataclass
@@ -245,6 +248,19 @@ async def test_a_change_while_a_notice_is_under_way_is_reported_afterwards(store
     ear = Listener()
     await World(store, ear=ear).settle()
     assert len(ear.heard) == 1
+
+
+async def test_what_was_heard_before_is_said_again_after_something_else_may_have_arrived(store: SQLiteStore) -> None:
+    """The receiver stayed with what it had heard last, where the answer to that was lost."""
+    ear = Listener()
+    world = World(store, ear=ear)
+    await store.notices.set_receivers(["ear"])
+    await store.deployments.record(deployment(version="v1"), ())
+    await world.settle()
+    for version, ear.loses in (("v2", True), ("v1", False)):
+        await store.deployments.amend("d1", lambda d, v=version: Amendment(deployment=replace(d, version=v)))
+        await world.settle()
+    assert [line.split()[2] for line in ear.heard] == ["v1", "v2", "v1"]
 
 
 async def test_what_a_receiver_calls_wrong_is_given_up_and_the_rest_goes_on(store: SQLiteStore) -> None:

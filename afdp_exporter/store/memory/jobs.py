@@ -9,10 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
+from afdp_exporter.errors import LeaseLost
 from afdp_exporter.model import Impact, Look, LookState, Trajectory
 from afdp_exporter.store import Backlog, Job, NewJob, StoredChange
 from afdp_exporter.store.exactness import refuse_unstorable
-from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key, look_of_key
+from afdp_exporter.store.follow_ups import AT_ONCE, CHECK, NOTICE, check_key, look_of_key
 from afdp_exporter.store.memory.data import Data, Held, check_look
 
 _seq = attrgetter("seq")
@@ -97,7 +98,7 @@ class MemoryJobs:
     async def heartbeat(self, jobs: Sequence[Job], until: datetime) -> int:
         mine = [held for held in map(self._data.claimed, jobs) if held is not None]
         for held in mine:
-            held.ready_at = until
+            held.ready_at = max(held.ready_at, until)
         return len(mine)
 
     async def finish(self, job: Job, again: datetime | None = None) -> bool:
@@ -229,9 +230,20 @@ class MemoryNotices:
     async def last_sent(self, receiver: str, deployment_id: str) -> str | None:
         return self._data.sent.get((receiver, deployment_id))
 
+    async def begin(self, job: Job) -> None:
+        if self._data.claimed(job) is None:
+            raise LeaseLost(f"{job.kind} {job.key}: another process has taken this over")
+        self._data.sent.pop((job.lane, job.key.removeprefix(f"{job.lane}/")), None)
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:  # noqa: ARG002
-        if await self._jobs.finish(job) and job.lane in self._data.receivers:
-            self._data.sent[job.lane, job.key.removeprefix(f"{job.lane}/")] = sent
+        place = job.lane, job.key.removeprefix(f"{job.lane}/")
+        if job.lane not in self._data.receivers:
+            await self._jobs.finish(job)
+        elif await self._jobs.finish(job):
+            self._data.sent[place] = sent
+        else:
+            self._data.sent.pop(place, None)
+            self._data.enqueue([NewJob(kind=job.kind, key=job.key, lane=job.lane, due_at=AT_ONCE)])
 
     async def pending(self) -> dict[str, int]:
         waiting = Counter(held.job.lane for held in self._data.jobs.values() if held.job.kind == NOTICE)

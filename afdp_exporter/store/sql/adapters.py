@@ -381,6 +381,9 @@ class SQLNotices(Adapter):
     async def last_sent(self, receiver: str, deployment_id: str) -> str | None:
         return await self._read(notices.last_sent, receiver, deployment_id)
 
+    async def begin(self, job: Job) -> None:
+        await self._write(notices.begin, job)
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:
         await self._write(notices.finish, job, sent, reason)
 

@@ -102,7 +102,10 @@ UPDATE jobs SET owner = NULL, token = NULL, attempts = attempts + 1, reason = :r
 WHERE kind = :kind AND key = :key AND token = :token
 """
 
-_HOLD = "UPDATE jobs SET ready_us = :until WHERE kind = :kind AND key = :key AND token = :token"
+_HOLD = """
+UPDATE jobs SET ready_us = CASE WHEN ready_us > :until THEN ready_us ELSE :until END
+WHERE kind = :kind AND key = :key AND token = :token
+"""
 
 _POSTPONE_LANE = """
 UPDATE jobs SET ready_us = :until WHERE kind = :kind AND lane = :lane AND owner IS NULL AND ready_us < :until
@@ -171,7 +174,7 @@ def claim(
 
 
 def heartbeat(connection: Connection, held: Iterable[Job], until: datetime) -> int:
-    """Hold longer what is still held."""
+    """Hold longer what is still held; never shorter, also where the clock was set back."""
     values = [{**_values(job), "until": to_us(until)} for job in held]
     return connection.executemany(_HOLD, values).rowcount
 

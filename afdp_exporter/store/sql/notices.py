@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from afdp_exporter.store import Job
-from afdp_exporter.store.follow_ups import NOTICE
+from afdp_exporter.store import Job, NewJob
+from afdp_exporter.store.follow_ups import AT_ONCE, NOTICE
 from afdp_exporter.store.sql import jobs
 from afdp_exporter.store.sql.connection import Connection
 
@@ -14,6 +14,9 @@ WHERE EXISTS (SELECT 1 FROM receivers WHERE name = :receiver)
     AND EXISTS (SELECT 1 FROM deployments WHERE id = :deployment_id)
 ON CONFLICT (receiver, deployment_id) DO UPDATE SET sent = excluded.sent, reason = excluded.reason
 """
+
+
+_FORGET = "UPDATE sent_notices SET sent = NULL WHERE receiver = :receiver AND deployment_id = :deployment_id"
 
 
 def set_receivers(connection: Connection, names: Collection[str]) -> None:
@@ -35,11 +38,23 @@ def last_sent(connection: Connection, receiver: str, deployment_id: str) -> str 
     return None if row is None else row["sent"]
 
 
+def begin(connection: Connection, job: Job) -> None:
+    """Forget what the receiver heard last. Raises LeaseLost where another holds the job by now."""
+    connection.execute(_FORGET, _of(job))
+    jobs.check_held(connection, job)
+
+
 def finish(connection: Connection, job: Job, sent: str | None, reason: str | None) -> None:
-    """Finish the job, and keep what was sent; nothing of a job that another holds by now."""
-    values = {"receiver": job.lane, "deployment_id": job.key.removeprefix(f"{job.lane}/")}
+    """Finish the job, and keep what was sent; have it sent once more where another holds the job by now."""
     if jobs.finish(connection, job, None):
-        connection.execute(_SENT, {**values, "sent": sent, "reason": reason})
+        connection.execute(_SENT, {**_of(job), "sent": sent, "reason": reason})
+    elif connection.execute("SELECT 1 FROM receivers WHERE name = ?", (job.lane,)).fetchone() is not None:
+        connection.execute(_FORGET, _of(job))
+        jobs.enqueue(connection, [NewJob(kind=job.kind, key=job.key, lane=job.lane, due_at=AT_ONCE)])
+
+
+def _of(job: Job) -> dict[str, str]:
+    return {"receiver": job.lane, "deployment_id": job.key.removeprefix(f"{job.lane}/")}
 
 
 def pending(connection: Connection) -> dict[str, int]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from afdp_exporter.errors import LeaseLost
 from afdp_exporter.model import Deployment, Impact, Look, LookState
 from afdp_exporter.store import Amendment, Job, NewJob, Store
 
@@ -248,7 +249,7 @@ async def test_what_follows_from_a_change_is_due_with_it_unless_it_is_history(
     assert (await due("predict"), await due("notice")) == ([], [])
 
 
-async def test_who_does_not_hold_a_notice_any_more_does_not_say_what_was_sent_last(
+async def test_what_is_sent_by_who_does_not_hold_a_notice_any_more_is_followed_by_the_newest(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
     await store.notices.set_receivers(["ear"])
@@ -256,8 +257,50 @@ async def test_who_does_not_hold_a_notice_any_more_does_not_say_what_was_sent_la
     (first,) = await store.jobs.claim("notice", noon, owner="stood still", limit=9, lease=LEASE)
     (second,) = await store.jobs.claim("notice", noon + LEASE, owner="me", limit=9, lease=LEASE)
     await store.notices.finish(second, sent="newer")
-    await store.notices.finish(first, sent="older")
+    with pytest.raises(LeaseLost):
+        await store.notices.begin(first)
     assert await store.notices.last_sent("ear", "d1") == "newer"
+    await store.notices.finish(first, sent="older")
+    assert await store.notices.last_sent("ear", "d1") is None
+    assert keys(await store.jobs.claim("notice", noon + LEASE, owner="me", limit=9, lease=LEASE)) == ["ear/d1"]
+
+
+async def test_what_a_receiver_heard_last_is_not_known_while_something_is_sent(
+    store: Store, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    await store.notices.set_receivers(["ear"])
+    await store.deployments.record(deployment(), ())
+    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    await store.notices.begin(job)
+    await store.notices.finish(job, sent="first")
+    await store.deployments.amend("d1", lambda d: Amendment(deployment=d))
+    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    assert await store.notices.last_sent("ear", "d1") == "first"
+    await store.notices.begin(job)
+    assert await store.notices.last_sent("ear", "d1") is None
+    await store.notices.finish(job, sent="first", reason="refused")
+    assert await store.notices.last_sent("ear", "d1") == "first"
+
+
+async def test_a_lease_is_not_shortened_by_a_clock_that_was_set_back(
+    store: Store, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    await store.jobs.enqueue(NewJob(kind="sweep", key="", due_at=noon))
+    (job,) = await store.jobs.claim("sweep", noon, owner="me", limit=9, lease=LEASE)
+    assert await store.jobs.heartbeat([job], noon + 2 * LEASE) == 1
+    assert await store.jobs.heartbeat([job], noon) == 1
+    assert await store.jobs.claim("sweep", noon + LEASE, owner="me", limit=9, lease=LEASE) == []
+
+
+async def test_who_was_taken_off_the_receivers_hears_nothing_more(
+    store: Store, deployment: Callable[..., Deployment], noon: datetime
+) -> None:
+    await store.notices.set_receivers(["ear"])
+    await store.deployments.record(deployment(), ())
+    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    await store.notices.set_receivers([])
+    await store.notices.finish(job, sent="digest")
+    assert await store.jobs.claim("notice", noon + LEASE, owner="me", limit=9, lease=LEASE) == []
 
 
 async def test_what_a_receiver_heard_last_is_kept_until_it_is_a_receiver_no_more(
