@@ -282,7 +282,8 @@ class Oracle:
         self.holds.pop((job.kind, job.key), None)
         self._over(job)
         self.sending.discard(key)
-        self.unsure.discard(key)
+        if sent is not None:  # else what it heard last is not known, as where it refuses what may have arrived before
+            self.unsure.discard(key)
         if reason is None:
             self.settled[key] = self.shown.get(key)
 
