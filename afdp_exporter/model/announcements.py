@@ -41,7 +41,8 @@ class Announcement:
     All events with the same `sender` and `key` belong to one deployment, and the same `event` twice says nothing new.
     Where the sender's keys do not name single rollouts, `thread` names the object whose rollouts follow one another
     and `recurrence` says what a key that comes back means; a `key` equal to `thread` belongs to the rollout that is
-    the newest at that time, and never makes one.
+    the newest at that time, and never makes one. Where that one is taken back, `returned_to` is the version that was
+    gone back to: a rollout that succeeded with it is not the one that was taken back.
     `at` is when the deployment came to be in `status`, by the clock of the sender; `started_at` and `finished_at` are
     for senders that tell them apart from the event's own time. `observed` marks a state of an object, such as its
     health, in contrast to an event of one rollout: once the rollout is over, later states say nothing of it.
@@ -56,6 +57,7 @@ class Announcement:
     thread: str | None = None
     recurrence: Recurrence = Recurrence.ONCE
     observed: bool = False
+    returned_to: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
     version: str | None = None

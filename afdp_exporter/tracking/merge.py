@@ -87,7 +87,9 @@ def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announce
     by_key: dict[str, list[Announcement]] = {}
     for each in sorted(announcements, key=_order):
         newest = found[-1] if found else None
-        rollout = newest if each.key == each.thread else _continued(each, by_key.get(each.key), newest)
+        rollout = (
+            _newest_at(each, newest) if each.key == each.thread else _continued(each, by_key.get(each.key), newest)
+        )
         if rollout is not None:
             rollout.append(each)
         elif each.key != each.thread:
@@ -102,6 +104,14 @@ def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announce
         by_id[name] = _anew(rollout, before[-1]) if before else rollout
         before.append(rollout)
     return by_id
+
+
+def _newest_at(announcement: Announcement, newest: list[Announcement] | None) -> list[Announcement] | None:
+    """The newest rollout, unless that is the one that was gone back to: what was taken back was never reported then."""
+    back = announcement.returned_to
+    if newest is None or back is None or _newest(newest, "version") != back:
+        return newest
+    return None if _followed(newest)[0].status is Status.SUCCEEDED else newest
 
 
 def _anew(rollout: Sequence[Announcement], before: Sequence[Announcement]) -> list[Announcement]:

@@ -95,7 +95,10 @@ def _parsed(content: object) -> list[Parsed]:
 def _returned(event: _Event) -> list[Parsed]:
     """`rolledback` carries the artifact that was gone back to: what ran until then is taken back, and that deployed."""
     back = _deployed(event)
-    taken = replace(back, key=back.thread or back.key, status=Status.ROLLED_BACK, version=None, commit=None, traits={})
+    taken = replace(
+        back, key=back.thread or back.key, returned_to=back.version, status=Status.ROLLED_BACK, version=None,
+        commit=None, traits={},
+    )  # fmt: skip
     key = f"rolledback:{digest(event.context.source, event.context.id)}"
     return [taken, replace(back, key=key, thread=None, traits={**back.traits, "rollback": True})]
 

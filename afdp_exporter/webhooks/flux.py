@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from afdp_exporter.fields import Time
@@ -59,7 +59,8 @@ class Flux:
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """What one event says: Flux sends one for every revision, and again for the same one.
 
-        `RollbackSucceeded` carries the revision that was returned to; it takes back the newest rollout of its object.
+        `RollbackSucceeded` carries the revision that was returned to; it takes back the newest rollout of its object,
+        if that is another one.
         """
         payload = read(_Event, body)
         thing, known = payload.involvedObject, payload.metadata or {}
@@ -73,31 +74,37 @@ class Flux:
         if not revision:
             return [Ignored(reason="an event without a revision cannot be told apart from those of other revisions")]
         place = (known.get("cluster"), known.get("environment"), thing.kind, thing.namespace or "default", thing.name)
-        thread, taken_back = "/".join(filter(None, place)), status is Status.ROLLED_BACK
-        ref, commit = (None, None) if taken_back else _parts(revision)
-        return [
-            Announcement(
-                sender="flux",
-                key=thread if taken_back else ":".join(filter(None, (thread, revision, _values(thing, words)))),
-                thread=thread,
-                recurrence=Recurrence.RETURNS,
-                event=f"{payload.reason}:{revision}:{payload.timestamp.isoformat()}",
-                at=payload.timestamp,
-                status=status,
-                observed=payload.reason not in _OF_A_RELEASE,
-                origin=Origin(
-                    application=thing.name,
-                    namespace=thing.namespace,
-                    environment=known.get("environment"),
-                    cluster=known.get("cluster"),
-                    ref=ref,
-                    labels={"kind": thing.kind} | {name: text for name, text in known.items() if "/" not in name},
-                ),
-                version=version_of(ref, commit),
-                commit=commit,
-                description=None if taken_back else payload.message,
-            )
-        ]
+        thread, (ref, commit) = "/".join(filter(None, place)), _parts(revision)
+        rollout = Announcement(
+            sender="flux",
+            key=":".join(filter(None, (thread, revision, _values(thing, words)))),
+            thread=thread,
+            recurrence=Recurrence.RETURNS,
+            event=f"{payload.reason}:{revision}:{payload.timestamp.isoformat()}",
+            at=payload.timestamp,
+            status=status,
+            observed=payload.reason not in _OF_A_RELEASE,
+            origin=Origin(
+                application=thing.name,
+                namespace=thing.namespace,
+                environment=known.get("environment"),
+                cluster=known.get("cluster"),
+                ref=ref,
+                labels={"kind": thing.kind} | {name: text for name, text in known.items() if "/" not in name},
+            ),
+            version=version_of(ref, commit),
+            commit=commit,
+            description=payload.message,
+        )
+        return [_taken_back(rollout, thread) if status is Status.ROLLED_BACK else rollout]
+
+
+def _taken_back(back: Announcement, thread: str) -> Announcement:
+    """What says that the newest rollout of an object was taken back, of what was returned to."""
+    return replace(
+        back, key=thread, returned_to=back.version, version=None, commit=None, description=None,
+        origin=replace(back.origin, ref=None),
+    )  # fmt: skip
 
 
 def _values(thing: _Object, words: Mapping[str, str]) -> str:
