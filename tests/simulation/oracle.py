@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BUDGET = 9  # attempts at one job in ten minutes: its pauses grow from 15 s to 5 min
 _LATE = timedelta(minutes=4)  # after a look is due, while nothing is wrong
+_ONE_CHECK = 60.0  # seconds in which all that a check asks is asked
 _BEGUN = {Status.PLANNED, Status.STARTED}
 
 Key = tuple[str, str]
@@ -227,6 +228,9 @@ class Oracle:
     def _measured(self, impact: Impact) -> None:
         deployment = self.disk.deployments()[impact.deployment_id]
         said = any(shift.verdict is not Attribution.INCONCLUSIVE for shift in impact.shifts)
+        since = [self.conditions.clock() - each.begin for each in self.conditions.of(Fault.SOURCE_LATE)]
+        if any(0.0 <= each < _ONE_CHECK for each in since):
+            return  # it grew late between two questions of one check, and no answer says so
         newest = self.truth.shown.get(deployment.service, 0.0)
         if (said or impact.outcome is Outcome.SUCCESS) and newest < deployment.started_at.timestamp():
             self.breaks(f"{impact.outcome} of {deployment.id}, and nothing was measured after it")
