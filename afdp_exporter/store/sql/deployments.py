@@ -103,6 +103,7 @@ SELECT deployments.* FROM (
     ) AS around
     ORDER BY abs(started_us - :at), id LIMIT :limit
 ) AS chosen JOIN deployments ON deployments.id = chosen.id
+ORDER BY deployments.started_us, deployments.id
 """  # noqa: S608 - every part of it is ours
 _OF_TARGET = "service = :service AND environment = :environment"
 
@@ -344,8 +345,7 @@ def nearest(
         long_us=LONG_ROLLOUT_US,
         target="TRUE" if target is None else _OF_TARGET,
     )
-    chosen = connection.execute(statement, values).fetchall()
-    return near_deployments_of(sorted(chosen, key=lambda row: (row["started_us"], row["id"])))
+    return near_deployments_of(connection.execute(statement, values).fetchall())
 
 
 def under_way(connection: Connection, at: datetime, since: datetime, limit: int) -> int:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache, wraps
+from functools import wraps
 from hashlib import blake2b
+from itertools import islice
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar
 
@@ -40,7 +41,11 @@ Values: TypeAlias = dict[str, Any]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _REMEMBERED = 1000  # impacts: as many as a history holds
-_NEARBY = 4000  # deployments: those of an hour where one comes in each second
+_NEARBY = 10_000  # deployments: those around the checks of 50 services that deploy all the time
+_UNKNOWN: tuple[int, Deployment | None] = 0, None
+
+_nearby = dict[str, tuple[int, Deployment]]()  # by id, with the hash of the row that it was read from
+_nearby_lock = Lock()
 
 _impact = TypeAdapter(Impact)
 _prediction = TypeAdapter(Prediction)
@@ -133,13 +138,20 @@ def deployment_of(row: Row | Values) -> Deployment:
 
 def near_deployments_of(rows: Sequence[Row]) -> list[Deployment]:
     """The same of rows that have nothing else; those around a moment are read again for each that comes in."""
-    columns = tuple(rows[0].keys()) if rows else ()
-    return [_near_deployment_of(columns, tuple(row)) for row in rows]
-
-
-@lru_cache(_NEARBY)
-def _near_deployment_of(columns: tuple[str, ...], row: tuple[Any, ...]) -> Deployment:
-    return deployment_of(dict(zip(columns, row, strict=True)))
+    if not rows:
+        return []
+    found, name = [], list(rows[0].keys()).index("id")
+    with _nearby_lock:
+        for row in rows:
+            whole = tuple(row)
+            seen, deployment = _nearby.get(whole[name], _UNKNOWN)
+            if deployment is None or seen != hash(whole):
+                deployment = deployment_of(row)
+                _nearby[deployment.id] = hash(whole), deployment
+            found.append(deployment)
+        for oldest in list(islice(_nearby, max(len(_nearby) - _NEARBY, 0))):
+            del _nearby[oldest]
+    return found
 
 
 def announcement_values(thread: str, announcement: Announcement, received_at: datetime) -> Values:
