@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from afdp_exporter.model import Deployment, Look
-from afdp_exporter.store import NewJob
+from afdp_exporter.store import Job, NewJob
 
 CHECK = "check"
 DECIDE = "decide"
@@ -40,6 +40,11 @@ def look_of_key(key: str) -> tuple[str, timedelta]:
 def notice(receiver: str, deployment_id: str) -> NewJob:
     """The job to notify a receiver of a deployment."""
     return NewJob(kind=NOTICE, key=f"{receiver}/{deployment_id}", due_at=AT_ONCE, lane=receiver)
+
+
+def deployment_of_notice(job: Job) -> str:
+    """The id of the deployment that a receiver, the job's lane, is to be notified of."""
+    return job.key.removeprefix(f"{job.lane}/")
 
 
 def jobs_after(change: str, deployment: Deployment, receivers: Iterable[str]) -> tuple[NewJob, ...]:

@@ -14,6 +14,7 @@ from afdp_exporter.jobs import Next, Settled, backoff
 from afdp_exporter.model import Deployment, MeasuredDeployment, Notification, Status
 from afdp_exporter.notify import Receiver
 from afdp_exporter.store import Job, Store
+from afdp_exporter.store.follow_ups import deployment_of_notice
 from afdp_exporter.wording.times import format_time
 
 log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class Notifier:
 
     async def notify(self, job: Job) -> Next:
         """Send what a job says, unless the receiver has heard it; that is kept with the end of the job."""
-        name, deployment_id = job.lane, job.key.removeprefix(f"{job.lane}/")
+        name, deployment_id = job.lane, deployment_of_notice(job)
         receiver = self._receivers().get(name)
         if receiver is None:
             return job.due_at  # of who knows it

@@ -15,7 +15,7 @@ from afdp_exporter.jobs.follower import Follower
 from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.model import Deployment, MeasuredDeployment, Notification
 from afdp_exporter.store import Job, StoredChange
-from afdp_exporter.store.follow_ups import AT_ONCE, NOTICE
+from afdp_exporter.store.follow_ups import AT_ONCE, NOTICE, deployment_of_notice
 from afdp_exporter.store.memory.jobs import MemoryJobs, MemoryLooks, MemoryNotices
 from afdp_exporter.tracking.feeding import Feeding
 from simulation.conditions import Fault
@@ -195,7 +195,7 @@ def notice_is_kept_before_it_is_sent(builders: Builders) -> None:
 
 def _kept_first(state: AppContext) -> Callable[[Job], Any]:
     async def notify(job: Job) -> Next:
-        deployment_id = job.key.removeprefix(f"{job.lane}/")
+        deployment_id = deployment_of_notice(job)
         found = await state.store.history.of([deployment_id])
         digest = repr(found)
         if digest == await state.store.notices.last_sent(job.lane, deployment_id):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from afdp_exporter.model import Attribution, Deployment, Impact, Look, LookState, Notification, Outcome, Status
 from afdp_exporter.store import Job
-from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key
+from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key, deployment_of_notice
 from simulation.conditions import HOUR, MINUTE, Conditions, Fault
 from simulation.outside import START, Truth
 
@@ -270,7 +270,7 @@ class Oracle:
 
     def _notices_begin(self, process: "Process", before: Any, answer: Any, job: Job) -> None:
         """What is begun and not finished may have arrived or not: what was settled before may be said again."""
-        key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
+        key = (job.lane, deployment_of_notice(job))
         if key in self.sending:
             self.unsure.add(key)
         self.sending.add(key)
@@ -278,7 +278,7 @@ class Oracle:
     def _notices_finish(
         self, process: "Process", before: Any, answer: Any, job: Job, *, sent: str | None, reason: str | None = None
     ) -> None:
-        key = (job.lane, job.key.removeprefix(f"{job.lane}/"))
+        key = (job.lane, deployment_of_notice(job))
         if not self._is_held(job):
             self.unsure.add(key)
             self.overtaken.discard(key)

@@ -59,7 +59,12 @@ class Data:
     def check_held(self) -> None:
         """Raises LeaseLost where the job that is worked on is held by another claim by now, or by none."""
         job = self.fence.job
-        if job is not None and self.claimed(job) is None:
+        if job is not None:
+            self.check_claim(job)
+
+    def check_claim(self, job: Job) -> None:
+        """Raises LeaseLost where a job is held by another claim by now, or by none."""
+        if self.claimed(job) is None:
             raise LeaseLost(f"{job.kind} {job.key}: another process has taken this over")
 
     def claimed(self, job: Job) -> Held | None:

@@ -9,11 +9,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
-from afdp_exporter.errors import LeaseLost
 from afdp_exporter.model import Impact, Look, LookState, Trajectory
 from afdp_exporter.store import Backlog, Job, NewJob, StoredChange
 from afdp_exporter.store.exactness import refuse_unstorable
-from afdp_exporter.store.follow_ups import AT_ONCE, CHECK, NOTICE, check_key, look_of_key
+from afdp_exporter.store.follow_ups import CHECK, NOTICE, check_key, deployment_of_notice, look_of_key, notice
 from afdp_exporter.store.memory.data import Data, Held, check_look
 
 _seq = attrgetter("seq")
@@ -231,19 +230,18 @@ class MemoryNotices:
         return self._data.sent.get((receiver, deployment_id))
 
     async def begin(self, job: Job) -> None:
-        if self._data.claimed(job) is None:
-            raise LeaseLost(f"{job.kind} {job.key}: another process has taken this over")
-        self._data.sent.pop((job.lane, job.key.removeprefix(f"{job.lane}/")), None)
+        self._data.check_claim(job)
+        self._data.sent.pop((job.lane, deployment_of_notice(job)), None)
 
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:  # noqa: ARG002
-        place = job.lane, job.key.removeprefix(f"{job.lane}/")
+        place = job.lane, deployment_of_notice(job)
         if job.lane not in self._data.receivers:
             await self._jobs.finish(job)
         elif await self._jobs.finish(job):
             self._data.sent[place] = sent
         else:
             self._data.sent.pop(place, None)
-            self._data.enqueue([NewJob(kind=job.kind, key=job.key, lane=job.lane, due_at=AT_ONCE)])
+            self._data.enqueue([notice(*place)])
 
     async def pending(self) -> dict[str, int]:
         waiting = Counter(held.job.lane for held in self._data.jobs.values() if held.job.kind == NOTICE)

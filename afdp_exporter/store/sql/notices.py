@@ -2,8 +2,8 @@
 
 from collections.abc import Collection
 
-from afdp_exporter.store import Job, NewJob
-from afdp_exporter.store.follow_ups import AT_ONCE, NOTICE
+from afdp_exporter.store import Job
+from afdp_exporter.store.follow_ups import NOTICE, deployment_of_notice, notice
 from afdp_exporter.store.sql import jobs
 from afdp_exporter.store.sql.connection import Connection
 
@@ -50,11 +50,11 @@ def finish(connection: Connection, job: Job, sent: str | None, reason: str | Non
         connection.execute(_SENT, {**_of(job), "sent": sent, "reason": reason})
     elif connection.execute("SELECT 1 FROM receivers WHERE name = ?", (job.lane,)).fetchone() is not None:
         connection.execute(_FORGET, _of(job))
-        jobs.enqueue(connection, [NewJob(kind=job.kind, key=job.key, lane=job.lane, due_at=AT_ONCE)])
+        jobs.enqueue(connection, [notice(job.lane, deployment_of_notice(job))])
 
 
 def _of(job: Job) -> dict[str, str]:
-    return {"receiver": job.lane, "deployment_id": job.key.removeprefix(f"{job.lane}/")}
+    return {"receiver": job.lane, "deployment_id": deployment_of_notice(job)}
 
 
 def pending(connection: Connection) -> dict[str, int]:

@@ -27,6 +27,14 @@ async def claim(store: Store, now: datetime, limit: int = 100, owner: str = "me"
     return await store.jobs.claim("k", now, owner=owner, limit=limit, lease=LEASE, **words)
 
 
+async def a_notice(store: Store, deployment: Callable[..., Deployment], noon: datetime) -> Job:
+    """The notice of a deployment to the one receiver, held."""
+    await store.notices.set_receivers(["ear"])
+    await store.deployments.record(deployment(), ())
+    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    return job
+
+
 def keys(jobs: list[Job]) -> list[str]:
     """Of these, in order."""
     return [job.key for job in jobs]
@@ -252,10 +260,8 @@ async def test_what_follows_from_a_change_is_due_with_it_unless_it_is_history(
 async def test_what_is_sent_by_who_does_not_hold_a_notice_any_more_is_followed_by_the_newest(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    await store.notices.set_receivers(["ear"])
-    await store.deployments.record(deployment(), ())
-    (first,) = await store.jobs.claim("notice", noon, owner="stood still", limit=9, lease=LEASE)
-    (second,) = await store.jobs.claim("notice", noon + LEASE, owner="me", limit=9, lease=LEASE)
+    first = await a_notice(store, deployment, noon)
+    (second,) = await store.jobs.claim("notice", noon + LEASE, owner="another", limit=9, lease=LEASE)
     await store.notices.finish(second, sent="newer")
     with pytest.raises(LeaseLost):
         await store.notices.begin(first)
@@ -268,9 +274,7 @@ async def test_what_is_sent_by_who_does_not_hold_a_notice_any_more_is_followed_b
 async def test_what_a_receiver_heard_last_is_not_known_while_something_is_sent(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    await store.notices.set_receivers(["ear"])
-    await store.deployments.record(deployment(), ())
-    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    job = await a_notice(store, deployment, noon)
     await store.notices.begin(job)
     await store.notices.finish(job, sent="first")
     await store.deployments.amend("d1", lambda d: Amendment(deployment=d))
@@ -295,9 +299,7 @@ async def test_a_lease_is_not_shortened_by_a_clock_that_was_set_back(
 async def test_who_was_taken_off_the_receivers_hears_nothing_more(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    await store.notices.set_receivers(["ear"])
-    await store.deployments.record(deployment(), ())
-    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    job = await a_notice(store, deployment, noon)
     await store.notices.set_receivers([])
     await store.notices.finish(job, sent="digest")
     assert await store.jobs.claim("notice", noon + LEASE, owner="me", limit=9, lease=LEASE) == []
@@ -306,9 +308,7 @@ async def test_who_was_taken_off_the_receivers_hears_nothing_more(
 async def test_what_a_receiver_heard_last_is_kept_until_it_is_a_receiver_no_more(
     store: Store, deployment: Callable[..., Deployment], noon: datetime
 ) -> None:
-    await store.notices.set_receivers(["ear"])
-    await store.deployments.record(deployment(), ())
-    (job,) = await store.jobs.claim("notice", noon, owner="me", limit=9, lease=LEASE)
+    job = await a_notice(store, deployment, noon)
     assert await store.notices.last_sent("ear", "d1") is None
     await store.notices.finish(job, sent="digest")
     assert await store.notices.last_sent("ear", "d1") == "digest"
