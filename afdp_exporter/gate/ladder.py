@@ -8,6 +8,7 @@ until one of the rules by which it falls applies. Shares have exact bounds (Clop
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import ceil
 
 from afdp_exporter.gate.sequential import clopper_pearson
 from afdp_exporter.model import (
@@ -41,6 +42,7 @@ _FALSE_ALARMS, _FALSE_ALARMS_BOUND, _FALSE_ALARMS_LOST = (
     0.05,
     0.10,
 )  # share of placebos to earn, bound of it, share to lose
+_NAMED = 3  # metrics with too many false alarms that are named, the worst first
 _SHADOW_DECISIONS = 20  # in the shadow before level 3
 _FALSE_HOLDS, _FALSE_HOLDS_BOUND, _FALSE_HOLDS_LOST = (
     0.05,
@@ -176,11 +178,24 @@ def _alert(record: Record) -> Iterable[str]:
     judged = {metric: counts for metric, counts in record.false_alarms.items() if counts[1]}
     if not judged:
         yield "no placebo deployment could be judged yet, so that the false alarms are not known"
-    for metric, (alarms, placebos) in sorted(judged.items()):
-        high = clopper_pearson(alarms, placebos)[1]
-        if alarms / placebos > _FALSE_ALARMS or high > _FALSE_ALARMS_BOUND:
-            needed = format_share(_FALSE_ALARMS_BOUND)
-            yield f"fewer false alarms of {display_name(metric)}: {_count(alarms, placebos)}, needed {needed}"
+    bounds = {metric: clopper_pearson(*counts)[1] for metric, counts in judged.items()}
+    missed = sorted(
+        (
+            metric
+            for metric, (alarms, placebos) in judged.items()
+            if alarms / placebos > _FALSE_ALARMS or bounds[metric] > _FALSE_ALARMS_BOUND
+        ),
+        key=lambda metric: (-bounds[metric], metric),
+    )
+    if missed:
+        worst = [
+            f"{display_name(metric)} {judged[metric][0]} in {judged[metric][1]} (at most {_rounded_up(bounds[metric])})"
+            for metric in missed[:_NAMED]
+        ]
+        others = len(missed) - len(worst)
+        further = f", and {others} more {'metric' if others == 1 else 'metrics'}" if others else ""
+        needed = f"{format_share(_FALSE_ALARMS)}, at most {format_share(_FALSE_ALARMS_BOUND)} with 95 % certainty"
+        yield f"fewer false alarms: {', '.join(worst)}{further}, needed {needed}"
 
 
 def _gate(record: Record) -> Iterable[str]:
@@ -189,7 +204,7 @@ def _gate(record: Record) -> Iterable[str]:
     innocent = max(record.innocent, 1)
     high = clopper_pearson(record.false_holds, innocent)[1]
     if record.false_holds / innocent > _FALSE_HOLDS or high > _FALSE_HOLDS_BOUND:
-        needed = format_share(_FALSE_HOLDS_BOUND)
+        needed = f"{format_share(_FALSE_HOLDS)}, at most {format_share(_FALSE_HOLDS_BOUND)}"
         yield f"fewer wrong holds: {_count(record.false_holds, innocent)}, needed {needed}"
     if record.overrides[0] >= _OVERRIDES:
         yield f"a person has to allow level 3 anew, since {_overridden(record)}"
@@ -250,7 +265,12 @@ def falls_to(record: Record, level: int) -> tuple[int, str] | None:
 
 
 def _count(wrong: int, n: int) -> str:
-    return f"{wrong} in {n}, at most {format_share(clopper_pearson(wrong, n)[1])} with 95 % certainty"
+    return f"{wrong} in {n}, at most {_rounded_up(clopper_pearson(wrong, n)[1])} with 95 % certainty"
+
+
+def _rounded_up(bound: float) -> str:
+    """A bound in whole percent that stays one."""
+    return f"{ceil(round(100 * bound, 6))} %"
 
 
 def _overridden(record: Record) -> str:

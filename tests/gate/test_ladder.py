@@ -109,8 +109,15 @@ def test_levels_one_and_two_rest_on_the_team_and_then_on_all_services_where_the_
 def test_every_metric_has_to_show_few_false_alarms_and_a_young_one_takes_nothing_away() -> None:
     young = replace(EARNED, false_alarms={"latency_seconds": (1, 400), "orders": (0, 20)})
     assert standing(young, TRUSTED).missing == (
-        "fewer false alarms of orders: 0 in 20, at most 14 % with 95 % certainty, needed 5 %",
+        "fewer false alarms: orders 0 in 20 (at most 14 %), needed 2 %, at most 5 % with 95 % certainty",
     )
+    many = replace(young, false_alarms={name: (place, 40 + place) for place, name in enumerate("abcde")})
+    assert (
+        "e 4 in 44 (at most 20 %), d 3 in 43 (at most 18 %), c 2 in 42 (at most 15 %), and 2 more metrics"
+        in (standing(many, TRUSTED).missing[0])
+    )
+    rare = replace(young, false_alarms={"orders": (30, 1_000)})  # too many, though surely not many
+    assert "orders 30 in 1000 (at most 5 %), needed 2 %, at most 5 %" in standing(rare, TRUSTED).missing[0]
     assert standing(young, TRUSTED, before=3).level == 3
     lost = standing(replace(young, false_alarms={"latency_seconds": (40, 400)}), TRUSTED, before=3)
     assert (lost.level, lost.lost) == (0, "false alarms: 40 in 400, at most 13 % with 95 % certainty")
@@ -137,7 +144,7 @@ def test_what_is_missing_says_which_way_predictions_are_biased() -> None:
         ({"coverage": 0.75}, 3, 3, None),  # but not lost either
         ({"coverage": 0.75}, 5, 3, None),  # what acts without asking is earned anew each time
         ({"false_holds": 60}, 3, 3, None),
-        ({"false_holds": 90}, 3, 2, "wrong holds: 90 in 370, at most 28 % with 95 % certainty"),
+        ({"false_holds": 90}, 3, 2, "wrong holds: 90 in 370, at most 29 % with 95 % certainty"),
         ({"false_holds": 90}, 2, 2, None),
         ({"since_wrong": 19}, 4, 3, "a rollback was wrong"),
         ({"since_wrong": 20}, 4, 5, None),
