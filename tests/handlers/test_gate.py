@@ -1,6 +1,7 @@
 """The gate over HTTP: a planned deployment, one that is measured, and every way to be asked."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -181,12 +182,14 @@ async def test_the_page_shows_decisions_with_their_reasons_and_how_far_automatio
     client = await start()
     nothing = await (await client.get("/gate")).text()
     assert "No pipeline has asked yet" in nothing
-    await remember(store, deployment(version="<b>v2"), impact(Outcome.FAILURE))
+    measured = replace(impact(Outcome.FAILURE), outcome_reason="severely worse: latency_seconds")
+    await remember(store, deployment(version="<b>v2"), measured)
     async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
-        assert answer.status == 200
+        assert "latency_seconds" in (await answer.json())["reasons"][0]
     page = await (await client.get("/gate")).text()
     assert "rollback" in page
     assert "shadow: allow" in page
+    assert "severely worse: latency." in page
     assert "&lt;b&gt;v2" in page
     assert "<b>v2" not in page
 

@@ -32,6 +32,7 @@ async def gate(request: web.Request) -> web.Response:
         paused=await state.actions.paused(),
         worth=_worth(state.instruments.gate.worth),
         ways=state.rules.ways,
+        metrics=[metric.name for metric in state.rules.watched.metrics],
     )
 
 
