@@ -14,7 +14,7 @@ from afdp_exporter.model import Announcement, Look
 from afdp_exporter.planning.billing import compare
 from afdp_exporter.store import Job, NewJob
 from afdp_exporter.store.follow_ups import AT_ONCE, CHECK, DECIDE, NOTICE, PREDICT
-from afdp_exporter.store.reading import read_by_a_worker
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst
 from afdp_exporter.watching.notifier import Notifier
@@ -101,8 +101,7 @@ def bills(state: AppContext) -> Iterable[NewJob]:
 def _watcher(state: AppContext) -> AnalysisWorker:
     analyst = Analyst(
         watched=lambda: state.rules.watched,
-        store=state.store,
-        compute=state.compute,
+        reader=StoreReader(state.store, state.compute, lambda: state.rules.watched.settings.deadline),
         observer=state.instruments.queries,
     )
 
@@ -218,8 +217,7 @@ class Recurring:
         state, now = self.state, self.state.clock()
         if now - self._judged_at < _STABILITY_AT_MOST_EVERY:
             return self._judged_at + _STABILITY_AT_MOST_EVERY
-        deadline = state.rules.plans.settings.deadline
-        state.instruments.stability.show(await read_by_a_worker(state.compute, deadline, stabilities, state.store, now))
+        state.instruments.stability.show(await state.reader.read(stabilities, now))
         levels = state.gatekeeper.levels
         await levels.refresh(now)
         state.instruments.gate.show_levels({place: found.level for place, found in levels.all().items()})

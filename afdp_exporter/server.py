@@ -28,7 +28,6 @@ from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.greens import Greens
 from afdp_exporter.automation.levels import Levels
 from afdp_exporter.background import analysing, follow, run_jobs, serve_metrics, show_all
-from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config
 from afdp_exporter.errors import AFDPError, ConfigError, StoreError, last_words
@@ -55,6 +54,7 @@ from afdp_exporter.store import JobStore, Store
 from afdp_exporter.store.follow_ups import CHECK
 from afdp_exporter.store.memory import MemoryStore
 from afdp_exporter.store.opening import Opening
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.tracking.annotation_ingestion import AnnotationIngest
 from afdp_exporter.watching.evidence import MonitoringConfig
 from afdp_exporter.wording.times import use_time_zone
@@ -94,8 +94,8 @@ def make_app(
     def reloaded(well: bool) -> None:
         instruments.process.reloaded(clock() if well else None)
 
-    compute = open_compute(workers=config.policy.analysis.workers, engine=config.policy.analysis.executor)
-    planner = Planner(store=store, compute=compute)
+    reader = _reader(app, config, store)
+    planner = Planner(reader)
     app[STATE] = AppContext(
         store=store,
         instruments=instruments,
@@ -103,13 +103,13 @@ def make_app(
         rules=_rules(config),
         web=web_config or ReloadingWebConfig(),
         passwords=Passwords(monotonic),
-        compute=compute,
+        compute=reader.compute,
+        reader=reader,
         planner=planner,
         refresher=_refresher(app, instruments, planner=planner, store=store, clock=clock),
-        **_automation(app, store=store, compute=compute, planner=planner, clock=clock, external=external),
+        **_automation(app, reader=reader, planner=planner, clock=clock, external=external),
         reloading=Reloading(load or (lambda: config), _appliers(app), reloaded),
-        runner=Runner(store, clock=clock),
-        **_own_work(clock),
+        **_runners(store, clock),
         leadership=_leadership(store, instruments),
         follower=Follower(store, lambda changes: follow(app[STATE], changes)),
         load=Load(instruments.refusals.refused),
@@ -123,15 +123,22 @@ def make_app(
     return app
 
 
-class _OwnWork(TypedDict):
+def _reader(app: web.Application, config: Config, store: Store) -> StoreReader:
+    """Has workers read the store: those that also analyse."""
+    compute = open_compute(workers=config.policy.analysis.workers, engine=config.policy.analysis.executor)
+    return StoreReader(store, compute, lambda: app[STATE].rules.plans.settings.deadline)
+
+
+class _Runners(TypedDict):
+    runner: Runner
     own_jobs: JobStore
     own_runner: Runner
 
 
-def _own_work(clock: Callable[[], datetime]) -> _OwnWork:
-    """Jobs that are kept in memory, since what they fill is there, too."""
+def _runners(store: Store, clock: Callable[[], datetime]) -> _Runners:
+    """What works on the jobs of the store, and on those that are kept in memory, since what they fill is there, too."""
     own = MemoryStore()
-    return {"own_jobs": own.jobs, "own_runner": Runner(own, clock=clock)}
+    return {"runner": Runner(store, clock=clock), "own_jobs": own.jobs, "own_runner": Runner(own, clock=clock)}
 
 
 def _leadership(store: Store, instruments: SelfMetrics) -> Leadership:
@@ -166,13 +173,13 @@ class _Automation(TypedDict):
 def _automation(
     app: web.Application,
     *,
-    store: Store,
-    compute: ComputePool,
+    reader: StoreReader,
     planner: Planner,
     clock: Callable[[], datetime],
     external: External,
 ) -> _Automation:
     """What decides and acts; its settings are those of the configuration at the moment of a question."""
+    store = reader.store
 
     def settings(service: str) -> GateSettings:
         return settings_of(service, app[STATE].rules.gates)
@@ -180,12 +187,7 @@ def _automation(
     gatekeeper = Gatekeeper(
         store=store,
         planner=planner,
-        levels=Levels(
-            store=store,
-            compute=compute,
-            deadline=lambda: app[STATE].rules.plans.settings.deadline,
-            teams=lambda: app[STATE].rules.plans.teams,
-        ),
+        levels=Levels(reader=reader, teams=lambda: app[STATE].rules.plans.teams),
         plans=lambda: app[STATE].rules.plans,
         settings=settings,
         clock=clock,

@@ -25,6 +25,7 @@ from afdp_exporter.impact import judge
 from afdp_exporter.model import Deployment, Floats, Layer, Look, Metric, Outcome, Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import Source, _prometheus_json, ask, grid
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import Analyst
 from afdp_exporter.watching.evidence import AnalysisSettings, MonitoringConfig
@@ -116,7 +117,8 @@ async def end_to_end(world: World, folder: Path, history: timedelta) -> tuple[fl
     )
     store = await SQLiteStore.open(folder)
     compute = open_compute(workers=watched.settings.workers)
-    analyst = Analyst(watched=lambda: watched, store=store, compute=compute, observer=Silent())
+    reader = StoreReader(store, compute, lambda: watched.settings.deadline)
+    analyst = Analyst(watched=lambda: watched, reader=reader, observer=Silent())
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(deployment: Deployment) -> bool:

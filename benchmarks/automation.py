@@ -52,6 +52,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.memory import MemoryStore
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.watching.watch import Schedule
 
 SERVICES = ("checkout", "search")
@@ -123,13 +124,11 @@ class World:
 
     def __post_init__(self) -> None:
         settings = GateSettings(severe_per_hour=SEVERE, rollback_cost=50.0)
-        compute = open_compute(workers=1)
-        self.levels = Levels(
-            store=self.store, compute=compute, deadline=lambda: timedelta(minutes=1), false_alarms={LATENCY: (1, 200)}
-        )
+        reader = StoreReader(self.store, open_compute(workers=1), lambda: timedelta(minutes=1))
+        self.levels = Levels(reader=reader, false_alarms={LATENCY: (1, 200)})
         self.gatekeeper = Gatekeeper(
-            store=self.store, planner=Planner(store=self.store, compute=compute),
-            levels=self.levels, plans=Plans, settings=lambda _: settings, clock=lambda: self.now,
+            store=self.store, planner=Planner(reader), levels=self.levels, plans=Plans,
+            settings=lambda _: settings, clock=lambda: self.now,
         )  # fmt: skip
         way = Way(name="cluster", kind="x", executor=self.target, scope=Scope(services=SERVICES, dry_run=False))
         self.actions = Actions(

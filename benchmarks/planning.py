@@ -20,6 +20,7 @@ from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.model import Status
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 
 TIMES = 7
@@ -46,7 +47,7 @@ async def measure(path: Path, options: argparse.Namespace) -> None:
         await fill(store, options)
     planned = replace(deployment(options.deployments, options.services), status=Status.PLANNED, finished_at=None)
     now, compute = planned.started_at, open_compute(workers=1)
-    planner = Planner(store=store, compute=compute)
+    planner = Planner(StoreReader(store, compute, lambda: Plans().settings.deadline))
     print("| what | median ms | longest |\n|---|---|---|")
     await planner.windows(planned.service, 168, Plans(), now)
     newest = deployment(options.deployments - options.services, options.services)

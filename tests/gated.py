@@ -19,6 +19,7 @@ from afdp_exporter.model import (
     Worse,
 )
 from afdp_exporter.store import Store
+from afdp_exporter.store.reading import StoreReader
 
 L = TypeVar("L", bound=Levels)
 
@@ -52,5 +53,10 @@ def impact(outcome: Outcome, *, deployment_id: str = "d1", worse: float = 0.3, c
     )  # fmt: skip
 
 
+def reader_of(store: Store) -> StoreReader:
+    """Has a worker of its own."""
+    return StoreReader(store, open_compute(workers=1), lambda: MINUTE)
+
+
 def levels_of(store: Store, kind: type[L] = Levels, **words: Any) -> L:  # noqa: ANN401
-    return kind(store=store, compute=open_compute(workers=1), deadline=lambda: MINUTE, **words)
+    return kind(reader=reader_of(store), **words)

@@ -3,9 +3,8 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from afdp_exporter.compute import ComputePool
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.gate.experience import Experience, learned
 from afdp_exporter.gate.ladder import HIGHEST, WINDOW, Permission, Record, Standing, overrides, standing, tally
@@ -22,7 +21,7 @@ from afdp_exporter.model import (
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.scoring import Risks, interval_coverage, risks
 from afdp_exporter.store import Store
-from afdp_exporter.store.reading import read_by_a_worker
+from afdp_exporter.store.reading import StoreReader
 
 _MOST = 5000  # measured deployments and decisions, the newest
 _SCORED = 200  # predictions of a service
@@ -49,9 +48,7 @@ class _Trail:
 class Levels:
     """Where each service and environment stands, and what its harm has taught, as of the last `refresh`."""
 
-    store: Store
-    compute: ComputePool
-    deadline: Callable[[], timedelta]  # of a worker that counts
+    reader: StoreReader
     teams: Callable[[], Mapping[str, str]] = dict  # of services whose deployments do not name theirs
     false_alarms: dict[str, tuple[int, int]] = field(default_factory=dict)  # metric -> blamed, judged placebos
     _standings: dict[Place, Standing] = field(default_factory=dict)
@@ -76,10 +73,10 @@ class Levels:
     async def refresh(self, now: datetime) -> None:
         """Count anew, and write what has changed into the trail. Raises AnalysisError where no worker can count."""
         known = self.teams(), self.false_alarms
-        await self._weigh(await read_by_a_worker(self.compute, self.deadline(), count, self.store, *known, now), now)
+        await self._weigh(await self.reader.read(count, *known, now), now)
 
     async def _weigh(self, counted: Mapping[Place, tuple[Record, Experience]], now: datetime) -> None:
-        trail = await _trail(self.store)
+        trail = await _trail(self.reader.store)
         for place, (record, experience) in counted.items():
             self._learned[place] = experience
             before = trail.levels.get(place, 0)
@@ -87,16 +84,18 @@ class Levels:
             if found.level != before:
                 earned = _EARNED_BY.get(found.basis, "earned") if found.level <= _POOLED else "earned"
                 reason = earned if found.level > before else found.lost or "; ".join(found.missing)
-                await self.store.levels.record(_change(place, "level", found.level, by="rule", reason=reason, at=now))
+                await self.reader.store.levels.record(
+                    _change(place, "level", found.level, by="rule", reason=reason, at=now)
+                )
 
     async def allow(self, service: str, environment: str, level: int, *, by: str, reason: str, now: datetime) -> None:
         """A named person allows at most this level, or confirms what another one allows. Raises BadInput."""
         if not 0 <= level <= HIGHEST:
             raise BadInput(Fault("level", f"a level from 0 to {HIGHEST} is expected"))
         change = _change((service, environment), "allowed", level, by=by, reason=reason, at=now)
-        await self.store.levels.record(change)
+        await self.reader.store.levels.record(change)
         # it counts at once, however busy the workers are
-        await self._weigh(await count(self.store, self.teams(), self.false_alarms, now), now)
+        await self._weigh(await count(self.reader.store, self.teams(), self.false_alarms, now), now)
 
 
 async def count(

@@ -23,6 +23,7 @@ from afdp_exporter.feeds import Feed
 from afdp_exporter.model import Announcement, Deployment, Outcome
 from afdp_exporter.store import Store
 from afdp_exporter.store.opening import open_store
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.tracking.feeding import Feeding
 from afdp_exporter.tracking.import_file import read_history
 from afdp_exporter.watching.analysis import Analyst
@@ -275,7 +276,8 @@ async def _analyst(store: Store, loaded: Config, now: datetime) -> AsyncIterator
     watched = rate_limited(loaded.watched, now, loaded.policy.backfill)
     compute = open_compute(workers=watched.settings.workers, engine=watched.settings.executor)
     try:
-        yield Analyst(watched=lambda: watched, store=store, compute=compute, observer=NullObserver())
+        reader = StoreReader(store, compute, lambda: watched.settings.deadline)
+        yield Analyst(watched=lambda: watched, reader=reader, observer=NullObserver())
     finally:
         await compute.close()
 

@@ -32,6 +32,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.planning.refresher import PredictionRefresher
 from afdp_exporter.store import JobStore, Store
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.retention import Retention
 from afdp_exporter.tracking.annotation_ingestion import AnnotationIngest
 from afdp_exporter.tracking.mapping import Rule
@@ -100,6 +101,7 @@ class AppContext:
     web: ReloadingWebConfig
     passwords: Passwords
     compute: ComputePool
+    reader: StoreReader
     planner: Planner
     refresher: PredictionRefresher
     gatekeeper: Gatekeeper

@@ -4,14 +4,13 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from cachetools import LRUCache
 
-from afdp_exporter.compute import ComputePool
 from afdp_exporter.model import (
     Deployment,
     MeasuredDeployment,
@@ -29,7 +28,7 @@ from afdp_exporter.planning.forecast import MOST_NEARBY, predict_deployment, ran
 from afdp_exporter.planning.learning import Pool, learn_models, mine_patterns, score_services
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
-from afdp_exporter.store.reading import read_by_a_worker
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.wording.numbers import format_share
 
 P = ParamSpec("P")
@@ -78,9 +77,9 @@ class Planner:
     measured.
     """
 
-    def __init__(self, *, store: Store, compute: ComputePool) -> None:
-        self._store = store
-        self._compute = compute
+    def __init__(self, reader: StoreReader) -> None:
+        self._store = reader.store
+        self._reader = reader
         self._models: LRUCache[Pool, Model] = LRUCache(maxsize=_MODELS)
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
@@ -161,26 +160,20 @@ class Planner:
         if self._patterns is not None:
             self._patterns = await self._mine(plans, now)
 
-    async def score(self, services: Sequence[str], plans: Plans) -> list[Score]:
+    async def score(self, services: Sequence[str]) -> list[Score]:
         """How well the predictions of these services came true; from now on that counts."""
-        found = await self._read(score_services, plans, services)
+        found = await self._reader.read(score_services, services)
         self._scores = {each.service: each for each in found}
         return found
 
     async def _learn(self, pools: Sequence[Pool], plans: Plans, now: datetime) -> dict[Pool, Model]:
-        return await self._read(learn_models, plans, pools, plans.calendar(now), cases=plans.settings.cases, now=now)
+        return await self._reader.read(learn_models, pools, plans.calendar(now), cases=plans.settings.cases, now=now)
 
     async def _mine(self, plans: Plans, now: datetime) -> tuple[Pattern, ...]:
-        return await self._read(mine_patterns, plans, plans.calendar(now), cases=plans.settings.cases, now=now)
+        return await self._reader.read(mine_patterns, plans.calendar(now), cases=plans.settings.cases, now=now)
 
     async def _think(self, work: Callable[P, T], *args: P.args, **words: P.kwargs) -> T:
         """The result of some milliseconds of work, for which a model is not handed to a worker: one at a time, since
         threads that work at once only keep this process from answering."""
         async with self._thinking:
             return await asyncio.to_thread(work, *args, **words)
-
-    async def _read(
-        self, read: Callable[Concatenate[Store, P], Awaitable[T]], plans: Plans, *args: P.args, **words: P.kwargs
-    ) -> T:
-        """What a worker finds in the store."""
-        return await read_by_a_worker(self._compute, plans.settings.deadline, read, self._store, *args, **words)

@@ -65,7 +65,7 @@ class PredictionRefresher:
             self.audience.ranked(environment, await self.planner.windows(service, _HOURS, plans, now))
         self.audience.learned(await self.planner.patterns(plans, now))
         services = sorted({service for service, _ in places})
-        self.audience.scored(await self.planner.score(services, plans))
+        self.audience.scored(await self.planner.score(services))
 
 
 def is_ahead(deployment: Deployment) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -13,21 +14,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def read_by_a_worker(
-    compute: ComputePool,
-    deadline: timedelta,
-    read: Callable[Concatenate[Store, P], Awaitable[T]],
-    store: Store,
-    *args: P.args,
-    **words: P.kwargs,
-) -> T:
-    """What `read`, a function of a module, finds in the store; in this process where no other can read the store.
+@dataclass(frozen=True, slots=True)
+class StoreReader:
+    """Has workers read the store, each within the deadline that holds when it is asked."""
 
-    Raises AnalysisError when it takes longer than the deadline, and what `read` raises.
-    """
-    if store.url is None:
-        return await read(store, *args, **words)
-    return await compute.near.run(_read, store.url, read, args, words, deadline=deadline)
+    store: Store
+    compute: ComputePool
+    deadline: Callable[[], timedelta]
+
+    async def read(self, read: Callable[Concatenate[Store, P], Awaitable[T]], *args: P.args, **words: P.kwargs) -> T:
+        """What `read`, a function of a module, finds in the store; in this process where no other can read the store.
+
+        Raises AnalysisError when it takes longer than the deadline, and what `read` raises.
+        """
+        if self.store.url is None:
+            return await read(self.store, *args, **words)
+        return await self.compute.near.run(_read, self.store.url, read, args, words, deadline=self.deadline())
 
 
 def _read(

@@ -11,7 +11,6 @@ from math import isfinite
 
 import numpy as np
 
-from afdp_exporter.compute import ComputePool
 from afdp_exporter.detectors.noise import noise_level
 from afdp_exporter.impact import Finding
 from afdp_exporter.impact.assembly import ShorterWindow, assemble_impact, surviving_shifts
@@ -25,7 +24,7 @@ from afdp_exporter.impact.recovery import Recovery, recovery
 from afdp_exporter.impact.verdict import shift_of, unknown_shift
 from afdp_exporter.model import Attribution, Deployment, Impact, Look, Series, Shift, Trajectory, Window
 from afdp_exporter.store import Store
-from afdp_exporter.store.reading import read_by_a_worker
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.watching.evidence import Cause, MetricData, MonitoringConfig, QueryObserver, gather
 from afdp_exporter.watching.judging import CaseJudge
 
@@ -59,8 +58,7 @@ class Analyst:
     """Answers looks by what is watched at that moment: `measure` several at once, `conclude` in the order of time."""
 
     watched: Callable[[], MonitoringConfig]
-    store: Store
-    compute: ComputePool
+    reader: StoreReader
     observer: QueryObserver
 
     async def measure(self, look: Look, now: datetime) -> "PendingAnalysis":
@@ -70,7 +68,7 @@ class Analyst:
         and the look has to be made later.
         """
         watched = self.watched()
-        deployment = await self.store.deployments.find(look.deployment_id)
+        deployment = await self.reader.store.deployments.find(look.deployment_id)
         window = Window(start=deployment.started_at - watched.settings.history, end=min(now, look.due_at))
         evidence = await gather(deployment, window, watched=watched, observer=self.observer, now=now)
         skew = max((each.skew for each in evidence), key=abs, default=timedelta(0))
@@ -83,9 +81,8 @@ class Analyst:
             watched=watched,
             before=await self._before(look, window),
         )
-        deadline = watched.settings.deadline
-        judged, courses, impact = await self.compute.run(
-            measure_and_draw, question, deadline=deadline, group=deployment.service
+        judged, courses, impact = await self.reader.compute.run(
+            measure_and_draw, question, deadline=self.reader.deadline(), group=deployment.service
         )
         return PendingAnalysis(
             case=question.case,
@@ -98,7 +95,7 @@ class Analyst:
 
     async def _others(self, deployment: Deployment, window: Window) -> list[Deployment]:
         """The deployments around it: those of its own service and environment, and those of all nearest to it."""
-        near, at = self.store.deployments.nearest, deployment.ended_at
+        near, at = self.reader.store.deployments.nearest, deployment.ended_at
         target = (deployment.service, deployment.environment)
         own = await near(window.start, window.end, at=at, limit=_MOST_OWN, target=target)
         around = await near(window.start, window.end, at=at, limit=_MOST_AROUND)
@@ -107,15 +104,14 @@ class Analyst:
 
     async def _before(self, look: Look, window: Window) -> Impact | None:
         """What the last check found; None for a look that is made only after a later one."""
-        known = await self.store.results.impact(look.deployment_id)
+        known = await self.reader.store.results.impact(look.deployment_id)
         return known if known is not None and known.measured_at <= window.end else None
 
     async def conclude(self, pending: "PendingAnalysis") -> "AnalysisResult":
         """The impact in the light of what earlier deployments did, and the account of how it came about."""
-        impact, deadline = pending.impact, self.watched().settings.deadline
+        impact = pending.impact
         if impact is None:
-            known = pending.judged, pending.case
-            impact = await read_by_a_worker(self.compute, deadline, beside_the_past, self.store, *known)
+            impact = await self.reader.read(beside_the_past, pending.judged, pending.case)
         return AnalysisResult(
             impact=impact,
             courses=pending.courses,

@@ -15,6 +15,7 @@ from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.settings import build
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.watch import Schedule
 
@@ -34,10 +35,9 @@ async def act(path: Path, url: str, deployment_id: str) -> None:
     def now() -> datetime:
         return datetime.now(UTC)
 
-    compute = open_compute(workers=1)
+    reader = StoreReader(store, open_compute(workers=1), lambda: timedelta(minutes=1))
     gatekeeper = Gatekeeper(
-        store=store, planner=Planner(store=store, compute=compute),
-        levels=Trusted(store=store, compute=compute, deadline=lambda: timedelta(minutes=1)), plans=Plans,
+        store=store, planner=Planner(reader), levels=Trusted(reader=reader), plans=Plans,
         settings=lambda _: settings, clock=now,
     )  # fmt: skip
     way = Way(

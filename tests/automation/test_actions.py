@@ -12,7 +12,6 @@ import pytest
 from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import ActionRefused, ActionUnknown, Conflict
 from afdp_exporter.executors import Executor, Order, Plan, Scope, Way
 from afdp_exporter.gate.ladder import Permission, Standing
@@ -104,7 +103,7 @@ def acting(store: SQLiteStore) -> Callable[..., Actions]:
         levels = levels_of(store, At)
         levels.level = level
         gatekeeper = Gatekeeper(
-            store=store, planner=Planner(store=store, compute=open_compute(workers=1)), levels=levels, plans=Plans,
+            store=store, planner=Planner(levels.reader), levels=levels, plans=Plans,
             settings=lambda _: GateSettings(), clock=lambda: now,
         )  # fmt: skip
         scope = Scope(services=("checkout",), dry_run=dry_run)

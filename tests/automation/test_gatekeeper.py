@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from afdp_exporter.automation.gatekeeper import Gatekeeper
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import NotFound
 from afdp_exporter.gate.settings import Enforcement, GateSettings
 from afdp_exporter.model import CalendarEntry, CalendarEntryKind, GateVerdict, Look, LookState, Outcome, Status
@@ -20,7 +19,7 @@ from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Amendment
 from afdp_exporter.store.sqlite import SQLiteStore
-from gated import MINUTE, NOON, deployment, impact, levels_of
+from gated import MINUTE, NOON, deployment, impact, levels_of, reader_of
 from remembering import remember
 
 
@@ -61,7 +60,7 @@ def gatekeeper(store: SQLiteStore, slow: SlowLooks) -> Gatekeeper:
         looks=slow,
     )  # fmt: skip
     return Gatekeeper(
-        store=seen, planner=Planner(store=store, compute=open_compute(workers=1)), levels=levels_of(store),
+        store=seen, planner=Planner(reader_of(store)), levels=levels_of(store),
         plans=Plans, settings=lambda _: GateSettings(mode=Enforcement.ENFORCED), clock=lambda: NOON,
     )  # fmt: skip
 
@@ -124,7 +123,7 @@ class Polled:
             history=self.store.history, looks=self.slow,
         )  # fmt: skip
         return Gatekeeper(
-            store=seen, planner=Planner(store=self.store, compute=open_compute(workers=1)),
+            store=seen, planner=Planner(reader_of(self.store)),
             levels=levels_of(self.store), plans=lambda: self.plans,
             settings=lambda _: GateSettings(mode=Enforcement.ENFORCED), clock=lambda: self.now,
         )  # fmt: skip

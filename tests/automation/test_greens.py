@@ -12,7 +12,6 @@ import pytest
 from afdp_exporter.automation.answers import rollout_of
 from afdp_exporter.automation.following import Following, kept
 from afdp_exporter.automation.greens import Greens
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import read
 from afdp_exporter.gate.decision import GateInput, decide
 from afdp_exporter.gate.settings import GateSettings
@@ -20,7 +19,7 @@ from afdp_exporter.model import Deployment, Outcome, Phase, Rollout, Series, Sig
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store.sqlite import SQLiteStore
-from gated import impact
+from gated import impact, reader_of
 from real_parts.servers import Prometheus
 from remembering import remember
 
@@ -68,7 +67,7 @@ def following(store: SQLiteStore, prometheus: Prometheus, now: datetime) -> Foll
             {"name": "latency_seconds", "layer": "technical", "query": "up"},
         ],
     }  # fmt: skip
-    planner = Planner(store=store, compute=open_compute(workers=1))
+    planner = Planner(reader_of(store))
     comparer = Greens(store=store, planner=planner, watched=lambda: read(content).watched, plans=Plans)
     return Following(store=store, comparers=(comparer,), clock=lambda: now)
 

@@ -26,6 +26,7 @@ from afdp_exporter.model import (
     TrailEntry,
 )
 from afdp_exporter.store.memory import MemoryStore
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from gated import MINUTE, NOON, deployment, impact, levels_of
 from remembering import remember
@@ -154,7 +155,7 @@ async def test_what_a_person_allows_counts_at_once_without_a_worker(tmp_path: Pa
     store = await SQLiteStore.open(tmp_path / "afdp.db")
     compute = open_compute(workers=1)
     await compute.close()
-    levels = Levels(store=store, compute=compute, deadline=lambda: MINUTE)
+    levels = Levels(reader=StoreReader(store, compute, lambda: MINUTE))
     await _measured(store, "checkout", range(25), status=Status.SUCCEEDED)
     with pytest.raises(AnalysisError):
         await levels.refresh(NOON)

@@ -19,6 +19,7 @@ from afdp_exporter.model import (
 )
 from afdp_exporter.planning.planner import Planner, surroundings
 from afdp_exporter.planning.plans import Plans
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -65,7 +66,7 @@ async def test_a_service_is_learned_anew_once_it_was_measured_and_others_once_th
     for number in range(4):
         await measure(store, "api", number)
         await measure(store, "web", number)
-    planner = Planner(store=store, compute=compute)
+    planner = Planner(StoreReader(store, compute, lambda: timedelta(minutes=1)))
 
     async def ask(service: str) -> Prediction:
         return await planner.predict(deployment(service, 9, Status.PLANNED), Plans(), NOW)

@@ -30,6 +30,7 @@ from afdp_exporter.planning.planner import Planner, surroundings, with_skill
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.planning.refresher import PredictionRefresher
 from afdp_exporter.store.follow_ups import PREDICTION
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from looking import claim_looks
 
@@ -90,7 +91,7 @@ class Parsed(Outlook):
 
 
 def refresher(store: SQLiteStore, compute: ComputePool, audience: Outlook) -> PredictionRefresher:
-    planner = Planner(store=store, compute=compute)
+    planner = Planner(StoreReader(store, compute, lambda: timedelta(minutes=1)))
     return PredictionRefresher(planner=planner, store=store, audience=audience, plans=Plans, clock=lambda: NOW)
 
 

@@ -13,7 +13,7 @@ from afdp_exporter.errors import NotFound, StoreError
 from afdp_exporter.model import Deployment
 from afdp_exporter.store import Store
 from afdp_exporter.store.opening import open_store, url_of_file
-from afdp_exporter.store.reading import read_by_a_worker
+from afdp_exporter.store.reading import StoreReader
 
 PATIENCE = timedelta(minutes=2)
 
@@ -47,14 +47,14 @@ async def test_a_worker_reads_what_was_acknowledged_a_moment_ago(
 ) -> None:
     for name in ("first", "second"):
         await store.deployments.record(deployment(name, service=name), ())
-        found, process = await read_by_a_worker(compute, PATIENCE, service_of, store, name, twice=True)
+        found, process = await StoreReader(store, compute, lambda: PATIENCE).read(service_of, name, twice=True)
         assert found == 2 * name
         assert (process == os.getpid()) is (store.url is None)
 
 
 async def test_what_a_read_raises_reaches_who_asked(store: Store, compute: ComputePool) -> None:
     with pytest.raises(NotFound, match="nothing"):
-        await read_by_a_worker(compute, PATIENCE, service_of, store, "nothing", twice=False)
+        await StoreReader(store, compute, lambda: PATIENCE).read(service_of, "nothing", twice=False)
 
 
 async def test_a_worker_cannot_write_and_the_holder_still_can(
@@ -62,7 +62,7 @@ async def test_a_worker_cannot_write_and_the_holder_still_can(
 ) -> None:
     store = await open_store(url_of_file(tmp_path / "afdp.db"))
     with pytest.raises(StoreError, match="only reads"):
-        await read_by_a_worker(compute, PATIENCE, written, store, deployment())
+        await StoreReader(store, compute, lambda: PATIENCE).read(written, deployment())
     await store.deployments.record(deployment(), ())
     assert (await store.deployments.find("d1")).service == "checkout"
     await store.close()

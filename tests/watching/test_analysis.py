@@ -32,6 +32,7 @@ from afdp_exporter.model import (
 from afdp_exporter.sources import Bound, Fetched
 from afdp_exporter.sources._promql import SpeaksPromQL
 from afdp_exporter.sources.recording import InMemorySource
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst, assess, question_of
 from afdp_exporter.watching.evidence import AnalysisSettings, MetricData, MonitoringConfig
@@ -130,7 +131,8 @@ class Asked:
             await store.close()
 
     async def _answer(self, look: Look, watched: MonitoringConfig, store: SQLiteStore) -> AnalysisResult:
-        analyst = Analyst(watched=lambda: watched, store=store, compute=self.compute, observer=self.notes)
+        reader = StoreReader(store, self.compute, lambda: watched.settings.deadline)
+        analyst = Analyst(watched=lambda: watched, reader=reader, observer=self.notes)
         return await analyst.conclude(await analyst.measure(look, NOW))
 
 
@@ -333,7 +335,8 @@ async def test_an_analysis_knows_the_nearest_deployments_however_many_there_are(
             (),
         )
     watched = MonitoringConfig(sources={}, metrics=())
-    analyst = Analyst(watched=lambda: watched, store=store, compute=compute, observer=Notes())
+    reader = StoreReader(store, compute, lambda: watched.settings.deadline)
+    analyst = Analyst(watched=lambda: watched, reader=reader, observer=Notes())
     look = Look(deployment_id="d301", after=timedelta(hours=1), due_at=START + timedelta(hours=1))
     others = {each.id for each in (await analyst.measure(look, NOW)).case.others}
     await store.close()

@@ -19,6 +19,7 @@ from afdp_exporter.jobs import Kind
 from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.model import Deployment, Look, LookState, Outcome
 from afdp_exporter.store.follow_ups import CHECK
+from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst
 from afdp_exporter.watching.evidence import LEAST_WAIT
@@ -127,7 +128,8 @@ class Run:
         watched = config.read({"sources": [source], "metrics": [metric]}).watched
         watched = replace(watched, settings=replace(watched.settings, history=timedelta(days=1)))
         notes, said = Notes(), list[tuple[Outcome, float]]()
-        analyst = Analyst(watched=lambda: watched, store=self.store, compute=self.compute, observer=notes)
+        reader = StoreReader(self.store, self.compute, lambda: watched.settings.deadline)
+        analyst = Analyst(watched=lambda: watched, reader=reader, observer=notes)
 
         async def look_at(look: Look, at: datetime) -> AnalysisResult:
             notes.tries[look.after].append(at)

@@ -13,7 +13,6 @@ from afdp_exporter.handlers.operations import page_operation
 from afdp_exporter.handlers.pages import filters
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.model import MeasuredDeployment, Stability
-from afdp_exporter.store.reading import read_by_a_worker
 from afdp_exporter.watching.stability import stabilities
 
 _LATELY = timedelta(days=30)  # the time that `stabilities` looks at
@@ -62,8 +61,7 @@ async def service(request: web.Request) -> web.Response:
 
 async def _healths(state: AppContext) -> list[_Health]:
     now = state.clock()
-    deadline = state.rules.plans.settings.deadline
-    steady = await read_by_a_worker(state.compute, deadline, stabilities, state.store, now)
+    steady = await state.reader.read(stabilities, now)
     lately = Counter(
         (each.service, each.environment) for each in await state.store.deployments.overlapping(now - _LATELY, now)
     )
