@@ -86,7 +86,7 @@ class _Pool:
 
 
 class Client:
-    """Calls to one server. Connections are kept while calls are under way, and for `rest` seconds after the last.
+    """Calls to one server. A connection is kept for `rest` seconds after a call; without, it is closed at once.
 
     A file of the TLS settings that has changed counts from the next call on.
     """
@@ -107,18 +107,6 @@ class Client:
         self._rest = rest
         self._pool: _Pool | None = None
         self._resting: asyncio.Task[None] | None = None
-        self._keepers = 0
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator["Client"]:
-        """Keep the connections open meanwhile."""
-        self._keepers += 1
-        try:
-            yield self
-        finally:
-            self._keepers -= 1
-            if self._pool is not None:
-                await self._release(self._pool)
 
     async def call(
         self,
@@ -194,10 +182,9 @@ class Client:
             raise CallFailed("tls", str(error)) from None
 
     async def _release(self, pool: _Pool) -> None:
-        """Close connections that nobody uses, unless they are to be kept or rest."""
+        """Close connections that nobody uses, unless they rest."""
         pool.used_at = asyncio.get_running_loop().time()
-        is_kept = pool is self._pool and self._keepers
-        if not self._rest and not pool.calls and not is_kept:
+        if not self._rest and not pool.calls:
             await self._close(pool)
 
     async def _close_rested(self, pool: _Pool) -> None:

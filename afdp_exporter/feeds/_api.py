@@ -3,7 +3,6 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -15,7 +14,7 @@ import structlog
 from pydantic import BaseModel, Field, FilePath, SecretStr, ValidationError
 
 from afdp_exporter.errors import CallFailed, FeedError
-from afdp_exporter.http_client import Answer, Client
+from afdp_exporter.http_client import RESTS, Answer, Client
 from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.settings import STRICT, Duration, faults, read_secret
 
@@ -65,15 +64,10 @@ class Polled:
         except (OSError, UnicodeDecodeError):
             raise FeedError(f"{self.token_file} cannot be read") from None
 
-    @asynccontextmanager
-    async def asking(self, url: str, headers: Mapping[str, str]) -> AsyncIterator["Api"]:
-        """The API at an address, as long as it is read. Raises FeedError."""
-        client = Client(TLSConfig(ca_file=self.ca_file), allow_link_local=self.allow_link_local)
-        try:
-            async with client.kept():
-                yield Api(client, url, headers, self.timeout.total_seconds(), self._known)
-        except CallFailed as error:
-            raise FeedError(f"{_plain(url)}: {error}") from None
+    def api(self, url: str, headers: Mapping[str, str]) -> "Api":
+        """The API at an address."""
+        client = Client(TLSConfig(ca_file=self.ca_file), allow_link_local=self.allow_link_local, rest=RESTS)
+        return Api(client, url, headers, self.timeout.total_seconds(), self._known)
 
 
 class Api:

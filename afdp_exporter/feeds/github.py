@@ -90,11 +90,11 @@ class GitHub(Polled):
         token = self.secret()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        async with self.asking(self.url, headers) as api:
-            for repository in self.repositories:
-                async for step in self._walk(api, repository, cursor, since):
-                    yield step
-                yield Checkpoint(cursor.model_dump_json(), present=repository == self.repositories[-1])
+        api = self.api(self.url, headers)
+        for repository in self.repositories:
+            async for step in self._walk(api, repository, cursor, since):
+                yield step
+            yield Checkpoint(cursor.model_dump_json(), present=repository == self.repositories[-1])
 
     async def _walk(self, api: Api, repository: str, cursor: _Cursor, since: PollRequest) -> AsyncIterator[Step]:
         """One repository. GitHub lists the newest first, and knows no filter by time."""

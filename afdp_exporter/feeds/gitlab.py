@@ -89,22 +89,22 @@ class GitLab(Polled):
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
         token = self.secret()
         headers = {"PRIVATE-TOKEN": token} if token else {}
-        async with self.asking(self.url, headers) as api:
-            for project in self.projects:
-                newest = cursor.since.get(project, since.at)
-                filters = {"updated_after": (newest - _OVERLAP).isoformat(), "order_by": "updated_at", "sort": "asc"}
-                path = f"/api/v4/projects/{quote(project, safe='')}/deployments"
-                async for page in api.pages(path, filters | {"per_page": "100"}):
-                    for raw in page:
-                        deployment = read(_Deployment, raw, f"a deployment of {project}")
-                        newest = max(newest, deployment.updated_at)
-                        steps = self._steps(project, deployment)
-                        for step in steps:
-                            yield step
-                        if self.changes and steps:
-                            yield await _changed(api, project, deployment.sha)
-                cursor.since[project] = newest
-                yield Checkpoint(cursor.model_dump_json(), present=project == self.projects[-1])
+        api = self.api(self.url, headers)
+        for project in self.projects:
+            newest = cursor.since.get(project, since.at)
+            filters = {"updated_after": (newest - _OVERLAP).isoformat(), "order_by": "updated_at", "sort": "asc"}
+            path = f"/api/v4/projects/{quote(project, safe='')}/deployments"
+            async for page in api.pages(path, filters | {"per_page": "100"}):
+                for raw in page:
+                    deployment = read(_Deployment, raw, f"a deployment of {project}")
+                    newest = max(newest, deployment.updated_at)
+                    steps = self._steps(project, deployment)
+                    for step in steps:
+                        yield step
+                    if self.changes and steps:
+                        yield await _changed(api, project, deployment.sha)
+            cursor.since[project] = newest
+            yield Checkpoint(cursor.model_dump_json(), present=project == self.projects[-1])
 
     def _steps(self, project: str, deployment: _Deployment) -> list[Step]:
         """Its state, and the start that came before it."""

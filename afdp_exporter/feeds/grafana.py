@@ -42,10 +42,10 @@ class Grafana(Polled):
         """As `Feed.deployments`, by their time."""
         first = datetime.fromisoformat(since.cursor) - _OVERLAP if since.cursor else since.at
         token = self.secret()
-        async with self.asking(self.url, {"Authorization": f"Bearer {token}"} if token else {}) as api:
-            for tag in self.tags:
-                async for annotation in self._tagged(api, tag, first, since.now):
-                    yield Marked(_read(annotation, since.now), self.tags, by=annotation.login or None)
+        api = self.api(self.url, {"Authorization": f"Bearer {token}"} if token else {})
+        for tag in self.tags:
+            async for annotation in self._tagged(api, tag, first, since.now):
+                yield Marked(_read(annotation, since.now), self.tags, by=annotation.login or None)
         yield Checkpoint(since.now.isoformat())
 
     async def _tagged(self, api: Api, tag: str, first: datetime, last: datetime) -> AsyncIterator[_Annotation]:
