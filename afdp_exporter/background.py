@@ -26,7 +26,7 @@ from afdp_exporter.job_kinds import (
     feeds,
     single,
 )
-from afdp_exporter.model import Deployment, Event, MeasuredDeployment
+from afdp_exporter.model import Action, Deployment, Event, MeasuredDeployment
 from afdp_exporter.planning.refresher import is_ahead
 from afdp_exporter.store import NewJob, StoredChange
 from afdp_exporter.store.follow_ups import (
@@ -182,8 +182,13 @@ async def follow(state: AppContext, changes: Sequence[StoredChange]) -> None:
         predicted = [each.deployment for each in known if (PREDICTION, each.deployment.id) in kinds]
         await _show_predictions(state, predicted)
     for action_id in (each for kind, each in kinds if kind == ACTION):
-        state.instruments.gate.booked(await state.store.actions.find(action_id))
+        book(state, await state.store.actions.find(action_id))
     await _enqueue(state, follows)
+
+
+def book(state: AppContext, action: Action) -> None:
+    """An action stands where it stands by now: show it, and count what it was worth or cost."""
+    state.instruments.gate.booked(action, state.ledger.book(action))
 
 
 async def _known(state: AppContext, changes: Sequence[StoredChange]) -> list[MeasuredDeployment]:

@@ -27,7 +27,7 @@ from afdp_exporter.automation.following import Following
 from afdp_exporter.automation.gatekeeper import Gatekeeper
 from afdp_exporter.automation.greens import Greens
 from afdp_exporter.automation.levels import Levels
-from afdp_exporter.background import analysing, follow, run_jobs, serve_metrics, show_all
+from afdp_exporter.background import analysing, book, follow, run_jobs, serve_metrics, show_all
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config
 from afdp_exporter.errors import AFDPError, ConfigError, StoreError, last_words
@@ -200,7 +200,7 @@ def _automation(
         schedule=lambda: app[STATE].rules.schedule,
         clock=clock,
         moved=lambda action: app[STATE].instruments.gate.acted(action),  # noqa: PLW0108
-        booked=lambda action: app[STATE].instruments.gate.booked(action),  # noqa: PLW0108
+        booked=lambda action: book(app[STATE], action),
     )
     return {
         "gatekeeper": gatekeeper,

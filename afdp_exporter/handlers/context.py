@@ -12,6 +12,7 @@ from afdp_exporter.automation.actions import Actions
 from afdp_exporter.automation.approvals import Approvals, Line
 from afdp_exporter.automation.following import Following
 from afdp_exporter.automation.gatekeeper import Gatekeeper
+from afdp_exporter.automation.ledger import Ledger
 from afdp_exporter.bills import BilledCloud
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.executors import Way
@@ -115,6 +116,7 @@ class AppContext:
     leadership: Leadership
     follower: Follower
     load: Load
+    ledger: Ledger = field(default_factory=Ledger)
     external: External = External()
     names: frozenset[str] = frozenset()  # of this exporter, besides those that no stranger can own
     ready: bool = False

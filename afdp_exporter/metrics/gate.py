@@ -1,21 +1,19 @@
 """What the gate answered, how far automation goes, and what was done."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from afdp_exporter.metrics.exemplars import of_deployment
-from afdp_exporter.model import HOLD, ROLLBACK, Action, ActionState, GateDecision, Worth
+from afdp_exporter.model import ROLLBACK, Action, Booking, GateDecision
 
 _SHOWN = 1000  # newest decisions
 _VERDICT = ("deployment_id", "service", "environment", "verdict")
 _ACTIONS = 200  # newest ones
 _ACTION = ("deployment_id", "service", "environment", "executor", "state", "breaker")
 _LEVEL = ("service", "environment")
-_REASONS = {ROLLBACK: ("wrong_rollback", "rollback"), HOLD: ("wrong_hold", "delay")}  # of a cost: wrong, or not
 
 
 class Gate(Collector):
@@ -26,8 +24,6 @@ class Gate(Collector):
     """
 
     def __init__(self, registry: CollectorRegistry, ledger: CollectorRegistry) -> None:
-        self._counted = set[tuple[str, str]]()
-        self.worth: dict[tuple[str, str, str], Worth] = {}  # by service, environment and currency
         self._verdicts: dict[tuple[str, str, str], str] = {}
         self._levels: Mapping[tuple[str, str], int] = {}
         self._newest: dict[str, Action] = {}
@@ -86,30 +82,16 @@ class Gate(Collector):
         """A caller that waits was called back, or could not be."""
         self._callbacks.labels(caller, result).inc()
 
-    def booked(self, action: Action) -> None:
-        """An action stands where it stands by now; what it was worth, or cost, is counted, each figure once."""
+    def booked(self, action: Action, bookings: Iterable[Booking]) -> None:
+        """An action stands where it stands by now, and these figures of it are new."""
         if action.kind == ROLLBACK:
             self._show(action)
-        if action.currency is None:
-            return
-        place = (action.service, action.environment, action.currency)
-        wrong, ordinary = _REASONS.get(action.kind, _REASONS[ROLLBACK])
-        ineffective = action.state is ActionState.NOT_EFFECTIVE
-        for what, amount, reason in (
-            ("prevented", action.prevented, None),
-            ("spent", action.spent, wrong if ineffective else ordinary),
-            ("corrected", action.corrected, wrong),
-        ):
-            if amount is None or (action.id, what) in self._counted:
-                continue
-            self._counted.add((action.id, what))
-            worth = self.worth.get(place, Worth())
-            if reason is None:
-                self._prevented.labels(*place).inc(amount)
-                self.worth[place] = replace(worth, prevented=worth.prevented + amount)
+        for each in bookings:
+            place = (action.service, action.environment, each.currency)
+            if each.reason is None:
+                self._prevented.labels(*place).inc(each.amount)
             else:
-                self._spent.labels(*place, reason).inc(amount)
-                self.worth[place] = replace(worth, spent=worth.spent + amount)
+                self._spent.labels(*place, each.reason).inc(each.amount)
 
     def took(self, seconds: float) -> None:
         """An answer took that long."""

@@ -122,15 +122,10 @@ class Queries:
 
 
 class Looks:
-    """Counts and times the looks and those that wait.
-
-    `verdicts` counts what the finished ones found; `false_alarms` are, by metric, the placebos that were blamed and all
-    that could be judged.
-    """
+    """Counts and times the looks and those that wait; `verdicts` counts what the finished ones found."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.verdicts: dict[str, int] = {}
-        self.false_alarms: dict[str, tuple[int, int]] = {}
         self._analyses = Counter(
             "afdp_analyses",
             "Finished checks of deployments, by the strongest verdict among the metrics.",
@@ -176,7 +171,6 @@ class Looks:
 
     def replayed(self, metric: str, *, blamed: int, placebos: int) -> None:
         """So many placebo deployments could be judged on a metric's series, and so many of them were blamed."""
-        self.false_alarms[metric] = blamed, placebos
         self._placebos.labels(metric).set(placebos)
         if placebos:
             self._false_alarms.labels(metric).set(blamed / placebos)

@@ -4,7 +4,7 @@ Times are aware datetimes in these types and Unix seconds in arrays. Wherever `l
 they are the 5 % and 95 % points.
 """
 
-from afdp_exporter.model.actions import AUTOMATION, HOLD, ROLLBACK, Action, ActionState, TrailEntry, Worth
+from afdp_exporter.model.actions import AUTOMATION, HOLD, ROLLBACK, Action, ActionState, Booking, TrailEntry, Worth
 from afdp_exporter.model.announcements import Annotation, Announcement, CommitChange, Ignored, Origin, Recurrence
 from afdp_exporter.model.deployments import (
     CalendarEntry,
@@ -100,6 +100,7 @@ __all__ = [
     "ApprovalState",
     "Attribution",
     "BillRatio",
+    "Booking",
     "CalendarEntry",
     "CalendarEntryKind",
     "CanaryComparison",

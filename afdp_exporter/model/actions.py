@@ -85,6 +85,15 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Booking:
+    """A figure of an action as it is counted: spared where it has no `reason`, else what it has cost for that."""
+
+    amount: float
+    currency: str
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Worth:
     """What automation has spared and cost, in one currency."""
 

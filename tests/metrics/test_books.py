@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from prometheus_client import CollectorRegistry
 
+from afdp_exporter.automation.ledger import Ledger
 from afdp_exporter.metrics.gate import Gate
 from afdp_exporter.model import Action, ActionState
 from gated import NOON
@@ -21,14 +22,14 @@ def rolled_back(number: int, state: ActionState, *, prevented: float | None = No
 
 def test_each_rollback_is_booked_once_with_whether_it_helped() -> None:
     registry = CollectorRegistry()
-    gate = Gate(registry, registry)
+    gate, ledger = Gate(registry, registry), Ledger()
     for each in (
         rolled_back(1, ActionState.VERIFIED, prevented=100.0),
         rolled_back(2, ActionState.VERIFIED, prevented=0.0),
         rolled_back(3, ActionState.NOT_EFFECTIVE),
     ):
-        gate.booked(each)
-        gate.booked(each)  # after a start all are told again
+        gate.booked(each, ledger.book(each))
+        gate.booked(each, ledger.book(each))  # after a start all are reported again
     assert registry.get_sample_value("afdp_prevented_cost_total", PLACE) == 100.0
     for reason, cost in (("rollback", 20.0), ("wrong_rollback", 10.0)):
         assert registry.get_sample_value("afdp_automation_cost_total", PLACE | {"reason": reason}) == cost
@@ -36,21 +37,22 @@ def test_each_rollback_is_booked_once_with_whether_it_helped() -> None:
 
 def test_a_hold_costs_its_wait_and_what_a_person_calls_wrong_is_added_to_the_cost() -> None:
     registry = CollectorRegistry()
-    gate = Gate(registry, registry)
+    gate, ledger = Gate(registry, registry), Ledger()
     right = replace(rolled_back(1, ActionState.VERIFIED, prevented=100.0), kind="hold", executor="gate")
     wrong = replace(right, id="a2", state=ActionState.NOT_EFFECTIVE, prevented=None)
     back = rolled_back(3, ActionState.VERIFIED, prevented=40.0)
     for each in (right, wrong, back, replace(right, corrected=100.0), replace(back, corrected=40.0)):
-        gate.booked(each)
+        gate.booked(each, ledger.book(each))
     assert registry.get_sample_value("afdp_prevented_cost_total", PLACE) == 140.0
     for reason, cost in (("delay", 10.0), ("wrong_hold", 110.0), ("rollback", 10.0), ("wrong_rollback", 40.0)):
         assert registry.get_sample_value("afdp_automation_cost_total", PLACE | {"reason": reason}) == cost
-    (worth,) = gate.worth.values()
+    (worth,) = ledger.worth.values()
     assert (worth.prevented, worth.spent, worth.net) == (140.0, 170.0, -30.0)
 
 
 def test_a_hold_is_no_step_of_an_executor() -> None:
     registry = CollectorRegistry()
-    gate = Gate(registry, registry)
-    gate.booked(replace(rolled_back(1, ActionState.NOT_EFFECTIVE), kind="hold", executor="gate"))
+    gate, ledger = Gate(registry, registry), Ledger()
+    hold = replace(rolled_back(1, ActionState.NOT_EFFECTIVE), kind="hold", executor="gate")
+    gate.booked(hold, ledger.book(hold))
     assert not [sample for family in gate.collect() for sample in family.samples if "action_timestamp" in sample.name]

@@ -16,6 +16,7 @@ from afdp_exporter.model import (
     ActionState,
     Attribution,
     BillRatio,
+    Booking,
     CalendarEntry,
     CalendarEntryKind,
     CanaryComparison,
@@ -135,8 +136,8 @@ def _of_the_gate(page: SelfMetrics) -> None:
         Action(
             id="a2", deployment_id="d2", service="checkout", environment="production", kind="rollback",
             executor="cluster", state=ActionState.VERIFIED, level=5, reason="slower", decided_at=NOON,
-            prevented=100.0, spent=10.0, currency="USD",
-        )
+        ),
+        [Booking(amount=100.0, currency="USD", reason=None), Booking(amount=10.0, currency="USD", reason="rollback")],
     )  # fmt: skip
     page.gate.called_back("github", "approved")
     page.gate.acted(

@@ -30,7 +30,7 @@ async def gate(request: web.Request) -> web.Response:
         decisions=await store.decisions.search(since=state.clock() - _LATELY, limit=_SHOWN),
         actions=await store.actions.search(limit=_SHOWN),
         paused=await state.actions.paused(),
-        worth=_worth(state.instruments.gate.worth),
+        worth=_worth(state.ledger.worth),
         ways=state.rules.ways,
         metrics=[metric.name for metric in state.rules.watched.metrics],
     )

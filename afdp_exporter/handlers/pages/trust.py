@@ -49,7 +49,7 @@ async def trust(request: web.Request) -> web.Response:
 
 
 def _alarms(state: AppContext) -> list[_Alarms]:
-    known = state.instruments.looks.false_alarms
+    known = state.gatekeeper.levels.false_alarms
     found = ((metric.name, *known.get(metric.name, (0, 0))) for metric in state.rules.watched.metrics)
     return [
         _Alarms(metric=name, ratio=blamed / placebos if placebos else None, placebos=placebos)
