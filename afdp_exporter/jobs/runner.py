@@ -47,7 +47,6 @@ class Runner:
         self._under_way = Counter[str]()  # of each kind
         self._held_until: dict[asyncio.Task[None], datetime] = {}
         self._claiming: asyncio.Future[list[list[Job] | BaseException]] | None = None
-        self._full = False  # more is due than there were slots for
         self._begun = 0
         self._called = asyncio.Event()
         self._busy = asyncio.Event()
@@ -66,15 +65,15 @@ class Runner:
         try:
             while True:
                 self._called.clear()
-                rest = self._longest_rest
+                rest, is_full = self._longest_rest, False
                 try:
-                    rest = await self._take()
+                    rest, is_full = await self._take()
                 except StoreError as error:
                     log.error("store does not answer", error=str(error))
                 except Exception:  # the outermost loop: one unforeseen error must not end the work
                     log.exception("work goes on after an unforeseen error")
                 await self._rest(rest)
-                if not self._full:
+                if not is_full:
                     await asyncio.sleep(_TOGETHER)
         finally:
             beating.cancel()
@@ -101,10 +100,12 @@ class Runner:
         await self._store.jobs.release(self._owner, kind)
         self.wake()
 
-    async def _take(self) -> timedelta:
-        """Begin what is due, as far as slots are free; how long nothing else will be."""
-        exhausted = set[str]()
-        self._full = False
+    async def _take(self) -> tuple[timedelta, bool]:
+        """Begin what is due, as far as slots are free.
+
+        How long nothing else will be due, and whether more is due than there were slots for.
+        """
+        exhausted, is_full = set[str](), False
         while True:
             now = self._clock()
             if min(self._held_until.values(), default=now + self._lease) <= now:
@@ -113,10 +114,11 @@ class Runner:
             waiting = [name for name, at in next_at.items() if at <= now and name not in exhausted]
             free = {name: self._free(name) for name in next_at}
             due = [name for name in waiting if free[name]]
-            self._full |= len(due) < len(waiting)
+            is_full |= len(due) < len(waiting)
             if not due:
                 later = [at for name, at in next_at.items() if at > now and free[name]]
-                return min(max(min(later, default=now + self._longest_rest) - now, _SHORTEST_REST), self._longest_rest)
+                rest = min(later, default=now + self._longest_rest) - now
+                return min(max(rest, _SHORTEST_REST), self._longest_rest), is_full
             claims = (self._claim(name, now, free[name]) for name in due)
             self._claiming = asyncio.gather(*claims, return_exceptions=True)
             failed: BaseException | None = None

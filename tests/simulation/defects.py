@@ -38,7 +38,7 @@ def lease_is_forgotten(builders: Builders) -> None:
 
 
 class _Careless(Runner):
-    async def _take(self) -> timedelta:
+    async def _take(self) -> tuple[timedelta, bool]:
         self._held_until = dict.fromkeys(self._held_until, datetime.max.replace(tzinfo=UTC))
         return await super()._take()
 
