@@ -1,7 +1,7 @@
 """PromQL: a query, checked; the values of a deployment put into it so that none can change what it asks."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -24,6 +24,10 @@ _OVER_A_RANGE = (promql_parser.MatrixSelector, promql_parser.SubqueryExpr)
 _MEANS = frozenset(
     {"rate", "increase", "delta", "avg_over_time", "sum_over_time", "count_over_time", "changes", "resets", "deriv"}
 )  # each value of a window counts; `irate` takes the last two, a maximum is there at once
+_RECORDED = re.compile(r":(?:\w+_)?(?P<operation>[a-z]+)(?P<window>(?:[0-9]+(?:ms|[smhdwy]))+)")
+"""The end of a recording rule's name by Prometheus' convention, level:metric:operations: `job:requests:rate5m`."""
+_RECORDED_MEANS = frozenset({"rate", "increase", "delta", "deriv", "changes", "resets", "mean", "avg", "sum", "count"})
+_OF_A_RATIO = re.compile(r"_per_|ratio|quantile")
 _IDENTIFIER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?")
 _REGEX_SPECIAL = re.compile(r"([\\.+*?()|\[\]{}^$])")
@@ -65,7 +69,8 @@ class PromQL:
     def rate_window(self) -> timedelta | None:
         """The longest window of `rate`, `irate` and `increase` that the value follows.
 
-        A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced.
+        A ratio of rates and a quantile over them do not fall with the counters of instances that are replaced. That of
+        a recording rule stands at the end of its name.
         """
         return _rate_window(promql_parser.parse(filled(self.text)))
 
@@ -179,6 +184,8 @@ def _rate_window(expression: promql_parser.Expr) -> timedelta | None:
                 return None
         case promql_parser.AggregateExpr() | promql_parser.ParenExpr() | promql_parser.UnaryExpr():
             parts = [expression.expr]
+        case promql_parser.VectorSelector(name=str(name)) if not _OF_A_RATIO.search(name):
+            return _recorded(name, _RATES)
         case _:
             return None
     return max((found for part in parts if (found := _rate_window(part))), default=None)
@@ -199,9 +206,19 @@ def _averages_over(expression: promql_parser.Expr) -> timedelta | None:
             | promql_parser.SubqueryExpr()
         ):
             parts = [expression.expr]
+        case promql_parser.MatrixSelector():
+            parts = [expression.vector_selector]
+        case promql_parser.VectorSelector(name=str(name)):
+            return _recorded(name, _RECORDED_MEANS)
         case _:
             return None
     return max(filter(None, map(_averages_over, parts)), default=None)
+
+
+def _recorded(name: str, operations: Collection[str]) -> timedelta | None:
+    """The window at the end of a recording rule's name, behind one of these operations."""
+    found = _RECORDED.fullmatch(name, max(name.rfind(":"), 0))
+    return promql_parser.parse_duration(found["window"]) if found and found["operation"] in operations else None
 
 
 def _fill(literal: str, values: Mapping[str, str], *, regex: bool) -> str:

@@ -72,6 +72,14 @@ RATES = {
     "histogram_quantile(0.95, sum by (le) (rate(latency_bucket[2m])))": None,
     "max_over_time(queue_jobs[30m])": None,
     "count($service)": None,
+    'sum(job_service:requests:rate5m{service="$service"})': timedelta(minutes=5),
+    "-job:requests:sum_irate1h30m / 60": timedelta(minutes=90),
+    "job:errors:rate5m / job:requests:rate5m": None,
+    "job:errors_per_requests:ratio_rate5m": None,
+    "cluster_quantile:latency_seconds:rate5m": None,
+    "job:latency_seconds:mean5m": None,
+    "requests:rate": None,
+    "requests_rate5m": None,
 }
 
 
@@ -89,6 +97,14 @@ MEANS = {
     "max_over_time(rate(requests_total[5m])[30m:1m])": timedelta(minutes=5),
     "max_over_time(queue_jobs[30m])": None,
     "count($service)": None,
+    'sum(job_service:requests:rate5m{service="$service"})': timedelta(minutes=5),
+    "job:errors_per_requests:ratio_rate5m": timedelta(minutes=5),
+    "job:latency_seconds:mean5m": timedelta(minutes=5),
+    "avg_over_time(job:requests:rate5m[30m])": timedelta(minutes=35),
+    "job:requests:irate5m": None,
+    "job:queue_jobs:max5m": None,
+    "job:slo:availability5x": None,
+    "requests_rate5m": None,
 }
 
 
