@@ -25,7 +25,7 @@ _MOST = 64
 _RECURRENCES: Mapping[bool | str, Recurrence] = {
     False: Recurrence.ONCE,
     True: Recurrence.RESTARTS,
-    "unannounced": Recurrence.REPEATS,
+    "implicit": Recurrence.REPEATS,
 }
 
 
@@ -54,7 +54,7 @@ class Generic:
     A delivery proves itself by a bearer token or a password; by the secret in `token_header`; or by a signature in
     `signature_header`: the HMAC of what `signed` says, or with the encoding `jws` a JSON Web Signature. `name` tells
     several such senders apart. With `restarts` an id that starts again after its end is another rollout: a pipeline
-    that is run once more under its own number; `unannounced` where the sender may tell nothing but its end.
+    that is run once more under its own number; `implicit` also one that only ends again: its start is not sent.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -70,7 +70,7 @@ class Generic:
     signature_encoding: Literal["hex", "base64", "jws"] = "hex"
     signed: str = "{body}"
     timestamp_header: str | None = None
-    restarts: bool | Literal["unannounced"] = False
+    restarts: bool | Literal["implicit"] = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.fields if name not in _FIELDS]
