@@ -22,16 +22,8 @@ UNIT = frozenset(
         *("test_changes.py", "test_responses.py", "test_settings.py", "test_versions.py", "test_yaml.py"),
     }
 )
-"""What needs no server, no store and no program of its own."""
-
-OF_MANY_WORLDS = frozenset(
-    {
-        *(f"impact/test_{name}.py" for name in ("attribution_properties", "bayes_factor", "planted_chains", "ranges")),
-        *(f"patterns/models/test_{name}.py" for name in ("hurdle", "logistic", "ridge")),
-        *("patterns/mining/test_search.py", "patterns/test_prediction.py", "training_data/test_dataset.py"),
-    }
-)
-"""Of these, what draws hundreds of worlds, or trains on them: half of the time. The others are the first layer."""
+"""What needs no server, no store and no program of its own. Without the tests that draw many worlds, which take half of
+the time, it is the first layer."""
 
 pytest_plugins = ["loopback", "dask_fixtures", "postgres_fixtures", "real_parts.fixtures"]
 
@@ -44,19 +36,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Where only the first layer is asked for, nothing else is even imported."""
+    """Where only the first layer is asked for, what needs more is not even imported."""
     if not config.getoption("--unit") or not collection_path.is_relative_to(HERE):
         return None
     place = collection_path.relative_to(HERE)
-    return (bool(place.parts) and place.parts[0] not in UNIT) or place.as_posix() in OF_MANY_WORLDS or None
+    return (bool(place.parts) and place.parts[0] not in UNIT) or None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--slow"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [item for item in items if item not in slow]
-    config.hook.pytest_deselected(items=slow)
+    unwanted = {"slow": not config.getoption("--slow"), "many_worlds": config.getoption("--unit")}
+    left_out = [item for item in items if any(unwanted[name] and item.get_closest_marker(name) for name in unwanted)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

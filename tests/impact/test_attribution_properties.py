@@ -13,6 +13,8 @@ from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge, judge_
 from afdp_exporter.impact.attribution import Case, judge_cases
 from afdp_exporter.model import Attribution
 
+pytestmark = pytest.mark.many_worlds
+
 START = 1_700_000_000.0
 seeds = st.integers(0, 10_000)
 calm = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])

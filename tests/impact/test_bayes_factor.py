@@ -18,6 +18,8 @@ from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.impact.verdict import shift_of
 from afdp_exporter.model import Attribution, Deployment, Impact, MeasuredDeployment, Outcome, Shift
 
+pytestmark = pytest.mark.many_worlds
+
 
 def test_the_surer_the_onset_lies_elsewhere_the_less_it_weighs() -> None:
     def weight(share: float) -> float:

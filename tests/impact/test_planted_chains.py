@@ -9,6 +9,8 @@ from planted_chains import CHAIN, DEPLOYED, LATENCY, REVENUE, STEP, World, blame
 from afdp_exporter.impact.causal_chain import onset_order
 from afdp_exporter.model import Attribution, CalendarEntry, CalendarEntryKind
 
+pytestmark = pytest.mark.many_worlds
+
 WORLDS = 25
 
 

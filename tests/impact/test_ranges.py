@@ -8,6 +8,8 @@ import pytest
 
 from afdp_exporter.impact import Finding, judge
 
+pytestmark = pytest.mark.many_worlds
+
 AT = 1_770_000_000.0
 TIMES = AT - 4 * 86_400.0 + 60.0 * np.arange(4 * 1440 + 62)
 AFTER = TIMES > AT + 60.0

@@ -26,6 +26,8 @@ from afdp_exporter.patterns.features.extraction import features_of
 from afdp_exporter.patterns.models.training import fit
 from afdp_exporter.patterns.prediction import impute, predict
 
+pytestmark = pytest.mark.many_worlds
+
 AFTER = START + timedelta(days=900)
 
 

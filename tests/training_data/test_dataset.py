@@ -18,6 +18,8 @@ from afdp_exporter.patterns.models.logistic import SpikeAndSlabPrior, fit_logist
 from afdp_exporter.training_data.dataset import Dataset, Kind, Role, Split, dataset
 from afdp_exporter.training_data.metadata import File, card, croissant, datapackage, feature_dictionary
 
+pytestmark = pytest.mark.many_worlds
+
 SALT = b"salt of a test"
 CREATED = datetime(2026, 11, 23, tzinfo=UTC)
 

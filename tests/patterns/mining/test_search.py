@@ -24,6 +24,8 @@ from afdp_exporter.patterns.features.extraction import example_features
 from afdp_exporter.patterns.mining.candidates import holds
 from afdp_exporter.patterns.mining.search import HINTED, SUPPORT, mine
 
+pytestmark = pytest.mark.many_worlds
+
 SALE = Condition(trait="event", op="=", value="sale")
 MONDAY = Condition(trait="weekday", op="=", value="Monday")
 DATABASE = Condition(trait="change_types", op="has", value="database")

@@ -15,6 +15,8 @@ from planted_worlds import LATENCY, World, world
 from afdp_exporter.model import Attribution, ChangeType, Deployment, Floats, Prediction, TrainingExample
 from afdp_exporter.patterns import fit, predict, rank_windows
 
+pytestmark = pytest.mark.many_worlds
+
 SEEN = 120
 
 

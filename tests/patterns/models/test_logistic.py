@@ -8,6 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from afdp_exporter.patterns.models.logistic import Logistic, SpikeAndSlabPrior, fit_logistic
 
+pytestmark = pytest.mark.many_worlds
+
 
 def belief(columns: int, matters: float = 0.1) -> SpikeAndSlabPrior:
     return SpikeAndSlabPrior(

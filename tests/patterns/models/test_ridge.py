@@ -9,6 +9,8 @@ from sklearn.linear_model import BayesianRidge
 from afdp_exporter.patterns.models import ridge
 from afdp_exporter.patterns.models.ridge import conformal_quantiles
 
+pytestmark = pytest.mark.many_worlds
+
 
 def ones(n: int) -> np.ndarray:
     return np.ones(n)
