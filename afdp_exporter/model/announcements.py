@@ -46,6 +46,8 @@ class Announcement:
     `at` is when the deployment came to be in `status`, by the clock of the sender; `started_at` and `finished_at` are
     for senders that tell them apart from the event's own time. `observed` marks a state of an object, such as its
     health, in contrast to an event of one rollout: once the rollout is over, later states say nothing of it.
+    What was `needless` ends a plan and is no rollout by itself. `goes_back` is the start of a rollout that is a
+    rollback; reported of one that has begun already, it says that this one is taken back.
     """
 
     sender: str  # its kind: github, argocd, ...
@@ -57,6 +59,8 @@ class Announcement:
     thread: str | None = None
     recurrence: Recurrence = Recurrence.ONCE
     observed: bool = False
+    needless: bool = False
+    goes_back: bool = False
     returned_to: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None

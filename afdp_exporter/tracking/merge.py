@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from afdp_exporter.fields import coerce_labels, coerce_link, coerce_text, coerce_traits
@@ -95,15 +96,26 @@ def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announce
         elif each.key != each.thread:
             found.append([each])
             by_key[each.key] = found[-1]
+    for earlier, later in pairwise(found):
+        if _followed(earlier)[0].end is None:
+            earlier.append(_overtaken(earlier[-1], later[0]))
     by_id: dict[str, list[Announcement]] = {}
     runs: dict[str, list[list[Announcement]]] = {}
     for rollout in found:
         plain = deployment_id(rollout[0])
         before = runs.setdefault(plain, [])
         name = f"{plain[: _LONGEST_ID - 8]}:{len(before) + 1}" if before else plain
-        by_id[name] = _anew(rollout, before[-1]) if before else rollout
+        by_id.setdefault(name, []).extend(_anew(rollout, before[-1]) if before else rollout)
         before.append(rollout)
     return by_id
+
+
+def _overtaken(announcement: Announcement, by: Announcement) -> Announcement:
+    """What says that a rollout is over without a word, since the next one of its object has begun."""
+    return Announcement(
+        sender=announcement.sender, key=announcement.key, event=by.event, origin=announcement.origin, at=by.at,
+        status=Status.CANCELLED,
+    )  # fmt: skip
 
 
 def _newest_at(announcement: Announcement, newest: list[Announcement] | None) -> list[Announcement] | None:
@@ -148,7 +160,7 @@ def merge_announcements(
     """
     timed = [replace(each, at=each.at or received_at) for each in announcements]
     progress, announced = _followed(sorted(timed, key=_order))
-    if progress.status is None or progress.started_at is None:
+    if progress.status is None or progress.started_at is None or _is_needless(announced):
         return None
     finished_at = progress.end
     starts = (each.started_at for each in announced if each.started_at is not None)
@@ -215,12 +227,21 @@ def _followed(announced: Sequence[Announcement]) -> tuple[_Progress, list[Announ
         if each.status is None:
             about.append(each)
             continue
+        if each.goes_back:
+            each = _going_back(each, begun=progress.status is not None)  # noqa: PLW2901 - read as what it is
         after = _after(progress, each)
         late = progress.end is not None and each.at is not None and each.at - progress.end > _SETTLES
         if after is not None or not late:
             about.append(each)
         progress = after or progress
     return progress, about
+
+
+def _going_back(step: Announcement, *, begun: bool) -> Announcement:
+    """The start of a rollback, or the end of a rollout that is taken back."""
+    if begun:
+        return replace(step, status=Status.ROLLED_BACK)
+    return replace(step, traits={**step.traits, "rollback": True})
 
 
 def _after(before: _Progress, step: Announcement) -> _Progress | None:
@@ -254,7 +275,13 @@ def _about_what_is_over(before: _Progress, end: datetime, step: Announcement, at
         return not succeeded
     if step.observed:
         return at - end <= _SETTLES
+    if before.status is Status.ROLLED_BACK:
+        return step.status is Status.ROLLED_BACK
     return step.status is not Status.FAILED or at - end <= _VERIFIED
+
+
+def _is_needless(announced: Sequence[Announcement]) -> bool:
+    return all(each.needless for each in announced if each.status is not None)
 
 
 def _newest(announced: Sequence[Announcement], name: str, *, of_origin: bool = False) -> Any:  # noqa: ANN401 - any field

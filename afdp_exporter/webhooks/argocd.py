@@ -20,6 +20,8 @@ _PHASES = {
     "Error": Status.FAILED,
     "Terminating": Status.CANCELLED,
 }
+_TERMINATED = "Operation terminated"
+"""How a sync fails that somebody has ended."""
 _HEALTH = {"Degraded": Status.FAILED, "Progressing": Status.STARTED, "Missing": Status.STARTED}  # of what was synced
 
 
@@ -55,6 +57,8 @@ class ArgoCD:
         """The state of one sync: its phase, and the health of what it brought once it has succeeded."""
         payload = read(_Application, body)
         status = _PHASES.get(payload.phase or "")
+        if status is Status.FAILED and (payload.message or "").startswith(_TERMINATED):
+            status = Status.CANCELLED
         if status is Status.SUCCEEDED:
             status = _HEALTH.get(payload.health or "", status)
         if status is None:

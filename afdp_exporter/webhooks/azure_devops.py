@@ -18,9 +18,12 @@ _STATES = {"notstarted": Status.PLANNED, "waiting": Status.PLANNED, "running": S
 _RESULTS = {
     "succeeded": Status.SUCCEEDED,
     "partiallysucceeded": Status.SUCCEEDED,
+    "succeededwithissues": Status.SUCCEEDED,
     "failed": Status.FAILED,
     "rejected": Status.FAILED,
     "canceled": Status.CANCELLED,
+    "skipped": Status.CANCELLED,
+    "abandoned": Status.CANCELLED,
 }
 
 
@@ -131,6 +134,7 @@ class AzureDevOps:
             event=payload.id,
             at=payload.createdDate,
             status=status,
+            needless=ended and (stage.result or "").lower() == "skipped",
             origin=Origin(pipeline=pipeline.name, labels={"stage": stage.name, "event": "stage"}),
             version=run.name,
         )
@@ -185,10 +189,12 @@ def _attempt(resource: _ReleaseResource) -> int | None:
 
 
 def _attempted(name: str, attempt: int | None) -> dict[str, Any]:
-    """The key of an attempt; older versions of the resource do not number them."""
-    if attempt is None:
-        return {"key": name, "thread": f"{name}:attempts", "recurrence": Recurrence.REPEATS}
-    return {"key": name if attempt == 1 else f"{name}:{attempt}"}
+    """The key of an attempt; older versions of the resource do not number them, others only once they have begun."""
+    return {
+        "key": name if attempt in {None, 1} else f"{name}:{attempt}",
+        "thread": f"{name}:attempts",
+        "recurrence": Recurrence.REPEATS if attempt is None else Recurrence.ONCE,
+    }
 
 
 PLUGIN = AzureDevOps

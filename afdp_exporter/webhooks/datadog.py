@@ -45,15 +45,15 @@ class Datadog:
     proof: ClassVar[Verifier] = Token("dd-api-key")
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
-        """One deployment, announced once it is over."""
+        """One deployment, announced once it is over; its id may be that of a pipeline, which deploys more than one."""
         payload = read(_Body, body).data.attributes
         git = payload.git or _Git()
-        named = payload.id or digest(payload.service, payload.env, payload.version, payload.started_at)
+        named = digest(payload.service, payload.env, payload.version, payload.started_at)
         tags = [tag.partition(":") for tag in payload.custom_tags or ()]
         return [
             Announcement(
                 sender="datadog",
-                key=named,
+                key=f"{payload.id}:{named[:16]}" if payload.id else named,
                 event="deployment",
                 at=payload.finished_at,
                 status=Status.SUCCEEDED,

@@ -19,7 +19,7 @@ _NAMES = {
 }
 
 
-_ROLLBACK = re.compile(r"\broll(?:ing|ed)?[ -]?back\b(?: to deployment(?:Id)? (?P<target>\S+))?", re.IGNORECASE)
+_ROLLBACK = re.compile(r"\broll(?:ing|ed)?[ -]?back\b(?: to (?:deployment(?:Id)? )?(?P<target>\S+))?", re.IGNORECASE)
 
 
 class _Detail(Payload):
@@ -45,7 +45,10 @@ class ECS:
     proof: ClassVar[Verifier] = Credential()
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
-        """What one event says; a start that ECS explains with a rollback to another one takes the deployment back."""
+        """What one event says; a start that ECS explains with a rollback to another one is that of the rollback.
+
+        Where it is said of a deployment that began before, this one is taken back.
+        """
         content = read_json(body)
         kind = content.get("detail-type") if isinstance(content, dict) else None
         if kind is not None and kind != _KIND:
@@ -54,8 +57,6 @@ class ECS:
         status = _NAMES.get(payload.detail.eventName)
         if status is None:
             return [Ignored(reason=f"{payload.detail.eventName!a} is none of a deployment's life")]
-        if status is Status.STARTED and _taken_back(payload.detail):
-            status = Status.ROLLED_BACK
         path = next(iter(payload.resources), "").rpartition(":service/")[2].split("/")
         given = {"account": payload.account, "region": payload.region}
         return [
@@ -65,6 +66,7 @@ class ECS:
                 event=f"{payload.detail.eventName}:{status}:{(payload.detail.updatedAt or payload.time).isoformat()}",
                 at=payload.detail.updatedAt or payload.time,
                 status=status,
+                goes_back=status is Status.STARTED and _goes_back(payload.detail),
                 origin=Origin(
                     service=path[-1] or None,
                     cluster=path[0] if len(path) > 1 else None,
@@ -75,8 +77,8 @@ class ECS:
         ]
 
 
-def _taken_back(detail: _Detail) -> bool:
-    """Whether a rollback away from this deployment begins; the one that is gone back to is not taken back."""
+def _goes_back(detail: _Detail) -> bool:
+    """Whether a rollback begins; one that names this very deployment says that it is the one that is gone back to."""
     found = _ROLLBACK.search(detail.reason or "")
     return found is not None and (found["target"] or "").rstrip(".") != detail.deploymentId
 

@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -34,6 +35,8 @@ _CONCLUSIONS = {
     "skipped": Status.CANCELLED,
     "stale": Status.CANCELLED,
 }
+_BEHIND = timedelta(microseconds=1)
+"""Times are whole seconds: a deployment that waits does so since after it was created, though in the same second."""
 
 
 class _User(Payload):
@@ -203,7 +206,8 @@ class GitHub:
     def _ran(self, payload: _Ran) -> Parsed:
         run, workflow = payload.workflow_run, payload.workflow or _Workflow()
         name = run.name or workflow.name
-        known = [each.rpartition("/")[2].lower() for each in (name, run.path, workflow.path) if each]
+        files = [path.partition("@")[0].rpartition("/")[2] for path in (run.path, workflow.path) if path]
+        known = [each.lower() for each in (name, *files) if each]
         if not any(fnmatch.fnmatchcase(each, pattern.lower()) for pattern in self.workflows for each in known):
             return Ignored(reason=f"the workflow {name!a} is none of those that deploy: see the setting workflows")
         over = payload.action == "completed"
@@ -218,6 +222,7 @@ class GitHub:
             event=status,
             at=times.get(status, run.updated_at),
             status=status,
+            needless=run.conclusion == "skipped",
             started_at=run.run_started_at if status not in {Status.PLANNED, Status.CANCELLED} else None,
             origin=Origin(
                 repository=payload.repository.full_name,
@@ -283,7 +288,7 @@ def _changed(payload: _StateChanged) -> list[Parsed]:
         sender="github",
         key=begun.key,
         event=f"status:{state.id}",
-        at=state.created_at,
+        at=state.created_at + _BEHIND if status is Status.PLANNED else state.created_at,
         status=status,
         origin=_origin(payload, state.environment or payload.deployment.environment),
         url=state.target_url or state.log_url,

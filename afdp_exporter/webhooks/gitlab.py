@@ -27,8 +27,11 @@ _STATES = {
     "success": Status.SUCCEEDED,
     "failed": Status.FAILED,
     "canceled": Status.CANCELLED,
+    "skipped": Status.CANCELLED,
 }
+_NEEDLESS = "skipped"
 _FULL_SHA = re.compile(r"/([0-9a-f]{40,64})$")
+_HOME = re.compile(r"https?://[^/]+/(.+?)/?")
 
 
 class _Project(Payload):
@@ -86,11 +89,18 @@ class _Pipeline(Payload):
     builds: tuple[_Job, ...] = ()
 
 
+class _Repository(Payload):
+    homepage: str = ""
+
+
 class _Build(_Job):
+    """Before GitLab 15 without `project`; its path is that of the `homepage`, while its name may be another."""
+
     ref: str | None = None
     sha: str
     project: _Project | None = None
     project_name: str = ""
+    repository: _Repository = _Repository()
 
 
 class _Release(Payload):
@@ -171,6 +181,7 @@ def _deployed(payload: _Deployment) -> Parsed:
         event=f"{payload.status}:{payload.status_changed_at.timestamp():.0f}",
         at=payload.status_changed_at,
         status=status,
+        needless=payload.status == _NEEDLESS,
         origin=Origin(
             repository=payload.project.path_with_namespace,
             environment=payload.environment,
@@ -212,8 +223,12 @@ def _pipeline(payload: _Pipeline) -> list[Parsed]:
 def _built(payload: _Build) -> Parsed:
     if not _deploys(payload.environment):
         return Ignored(reason=f"the job {payload.name!a} deploys to no environment")
-    project = payload.project or _Project(path_with_namespace=payload.project_name.replace(" ", ""))
-    return _job(payload, project, payload.ref, payload.sha, None)
+    return _job(payload, payload.project or _project(payload), payload.ref, payload.sha, None)
+
+
+def _project(payload: _Build) -> _Project:
+    home = _HOME.fullmatch(payload.repository.homepage)
+    return _Project(path_with_namespace=home[1] if home else payload.project_name.replace(" ", ""))
 
 
 def _job(job: _Job, project: _Project, ref: str | None, sha: str, url: str | None) -> Parsed:
@@ -229,6 +244,7 @@ def _job(job: _Job, project: _Project, ref: str | None, sha: str, url: str | Non
         event=f"job:{status}",
         at=at,
         status=status,
+        needless=job.status == _NEEDLESS,
         started_at=job.started_at if status is not Status.PLANNED else None,
         origin=Origin(
             repository=project.path_with_namespace,

@@ -19,6 +19,7 @@ _EVENTS = {
     "unstable": Status.SUCCEEDED,
     "failure": Status.FAILED,
     "aborted": Status.CANCELLED,
+    "not_built": Status.CANCELLED,
 }
 
 

@@ -9,7 +9,7 @@ from graphql import FieldNode, GraphQLError, OperationDefinitionNode, OperationT
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Recurrence, Status, Strategy
+from afdp_exporter.model import Announcement, ChangeType, Ignored, Origin, Recurrence, Status, Strategy, Trait
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
 from afdp_exporter.webhooks._payload import Payload, check, digest, read
@@ -18,7 +18,7 @@ from afdp_exporter.webhooks._verification import Token, Verifier
 _TOKENS = 2000  # in a mutation
 _EVENT = "changeTrackingCreateEvent"
 _LEGACY = "changeTrackingCreateDeployment"
-_NAME = re.compile(r"""\bname\s*=\s*(?:'([^']+)'|"([^"]+)")""", re.IGNORECASE)
+_ENTITY = re.compile(r"""\b(name|id)\s*=\s*(?:'([^']+)'|"([^"]+)")""", re.IGNORECASE)
 _CATEGORIES = {"deployment": (), "feature flag": (ChangeType.FLAG,), "featureflag": (ChangeType.FLAG,)}
 _TYPES = {
     "bluegreen": Strategy.BLUE_GREEN,
@@ -88,7 +88,8 @@ class NewRelic:
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - all of it is in the body
         """The changes that one mutation creates."""
         payload = read(_Query, body)
-        return [_change(name, words, digest(body)) for name, words in _mutations(payload)] or [
+        changes = enumerate(_mutations(payload))
+        return [_change(name, words, digest(body, place)) for place, (name, words) in changes] or [
             Ignored(reason="this query creates no change")
         ]
 
@@ -125,16 +126,16 @@ def _event(payload: _Event, delivery: str) -> Parsed:
     changes = _CATEGORIES.get(kind.category.lower())
     if changes is None:
         return Ignored(reason=f"a change of the category {kind.category!a} is no deployment")
-    named = _NAME.search(payload.entitySearch.query if payload.entitySearch else "")
+    entity = _entity(payload.entitySearch.query if payload.entitySearch else "")
     fields = payload.categoryAndTypeData.categoryFields
     deployment = (fields.deployment if fields else None) or _Deployment()
     return Announcement(
         sender="new_relic",
-        **_grouped(payload.groupId, named and (named[1] or named[2]), deployment, delivery),
+        **_grouped(payload.groupId, entity.service or entity.application, deployment, delivery),
         event=delivery,
         at=payload.timestamp,
         status=Status.SUCCEEDED,
-        origin=Origin(service=named and (named[1] or named[2])),
+        origin=entity,
         version=deployment.version,
         commit=deployment.commit,
         actor=payload.user,
@@ -142,8 +143,22 @@ def _event(payload: _Event, delivery: str) -> Parsed:
         description=payload.shortDescription or payload.description or deployment.changelog,
         change_types=changes,
         strategy=_strategy(kind.type),
-        traits=payload.customAttributes or {},
+        traits={**_rollback(kind.type), **(payload.customAttributes or {})},
     )
+
+
+def _entity(query: str) -> Origin:
+    """Whose change it is: entities are searched for by their name, or by their id."""
+    found = {each[1].lower(): each[2] or each[3] for each in _ENTITY.finditer(query)}
+    return Origin(service=found["name"]) if "name" in found else _with_id(found.get("id"))
+
+
+def _with_id(entity: str | None) -> Origin:
+    return Origin(application=entity, labels={"entity": entity} if entity else {})
+
+
+def _rollback(kind: str) -> dict[str, Trait]:
+    return {"rollback": True} if re.fullmatch(r"roll[ _-]?back", kind, re.IGNORECASE) else {}
 
 
 def _legacy(payload: _Legacy, delivery: str) -> Parsed:
@@ -153,21 +168,27 @@ def _legacy(payload: _Legacy, delivery: str) -> Parsed:
         event=delivery,
         at=payload.timestamp,
         status=Status.SUCCEEDED,
-        origin=Origin(application=payload.entityGuid, labels={"entity": payload.entityGuid}),
+        origin=_with_id(payload.entityGuid),
         version=payload.version,
         commit=payload.commit,
         actor=payload.user,
         url=payload.deepLink,
         description=payload.description or payload.changelog,
         strategy=_strategy(payload.deploymentType),
+        traits=_rollback(payload.deploymentType),
     )
 
 
 def _grouped(group: str | None, entity: str | None, deployed: _Deployment, delivery: str) -> dict[str, Any]:
-    """A group may hold changes of several entities, and later versions of the same one."""
+    """A group may hold changes of several entities, and later versions of the same one.
+
+    What comes again later without a time of its own is another change: the way back has the words of the way there.
+    """
     what = deployed.version or deployed.commit
-    if group is None or what is None:
-        return {"key": group or delivery}
+    if group is None:
+        return {"key": delivery, "thread": f"{delivery}:runs", "recurrence": Recurrence.REPEATS}
+    if what is None:
+        return {"key": group}
     thread = f"{group}:{entity or ''}"
     return {"key": f"{thread}:{what}", "thread": thread, "recurrence": Recurrence.RETURNS}
 
