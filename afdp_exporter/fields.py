@@ -22,10 +22,12 @@ from afdp_exporter.model import ChangeType, Status, Strategy, Trait
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_SECOND = ((1e11, 1), (1e14, 10**3), (1e17, 10**6), (1e20, 10**9))  # Unix s, ms, us, ns by their magnitude
 _RFC3339 = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"\s?(?:([Zz]|UTC)|([+ -])(\d\d)(?::?(\d\d))?(?: [A-Z]{3,5})?)",
+    r"(\d{4})-?(\d\d)-?(\d\d)[Tt ](\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9})\d{0,9})?)?"
+    r"\s?(?:([Zz]|UTC|GMT)|([+ -])(\d\d)(?::?(\d\d))?(?: (?:[A-Z]{3,5}|[+-]\d{4}))?)"
+    r"(?:\[[\w/:+-]{1,40}\])?(?: m=[+-][\d.]{1,30})?",
     re.ASCII,
-)  # and what Java, PostgreSQL and Go print: no seconds, hours alone as offset, the zone's name behind its offset
+)  # and what Java, PostgreSQL and Go print: no seconds, hours alone as offset, the zone's name behind its offset, in
+# brackets, a monotonic clock; the basic form of ISO 8601 does without signs
 _NUMBER = re.compile(r"\d{1,20}(?:\.\d{1,19}(?:[eE]\+?\d\d?)?)?", re.ASCII)  # Go prints floats as 1.7908416e+09
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _CONTROL_IN_TEXT = re.compile(CONTROL.pattern.replace(r"\x00-\x1f", r"\x00-\x08\x0b-\x1f"))
@@ -35,7 +37,7 @@ _STATUS = {
     Status.PLANNED: "planned pending queued waiting created scheduled blocked",
     Status.STARTED: "started running in_progress progressing",
     Status.SUCCEEDED: "succeeded success successful ok passed completed complete finished done deployed",
-    Status.FAILED: "failed failure error errored degraded timed_out timeout",
+    Status.FAILED: "failed failure error errored degraded timed_out timedout timeout",
     Status.ROLLED_BACK: "rolled_back rolledback rollback reverted",
     Status.CANCELLED: "cancelled canceled aborted terminated skipped stopped superseded",
 }
@@ -117,7 +119,7 @@ def read_link(text: str) -> str:
 
 def read_status(word: object) -> Status:
     """A state in any of its usual spellings. Raises ValueError."""
-    plain = re.sub(r"[ -]", "_", word.lower()) if isinstance(word, str) else ""
+    plain = re.sub(r"[ -]", "_", word.strip().lower()) if isinstance(word, str) else ""
     if plain not in _SPELLINGS:
         raise ValueError(f"one of {', '.join(Status)} is expected")
     return _SPELLINGS[plain]

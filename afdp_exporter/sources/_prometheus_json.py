@@ -43,7 +43,9 @@ def read(body: bytes) -> Answer:
         raise _malformed("its answer has no status")
     if document["status"] == "error":
         raise failure(200, body)
-    data = document.get("data")
+    data = document.get("data", ())
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise _malformed("its answer holds no data")
     result, kind = data.get("result"), data.get("resultType")
@@ -141,7 +143,9 @@ def _labels(entry: object) -> dict[str, str]:
 
 
 def _samples(entry: Mapping[str, Any]) -> tuple[Floats, Floats]:
-    pairs = entry.get("values")
+    pairs = entry.get("values", ())
+    if pairs is None:
+        pairs = []
     if not isinstance(pairs, list):
         raise _malformed("its answer has a series without samples")
     try:

@@ -230,9 +230,9 @@ def _seconds(text: str) -> float:
 def _put_away(document: Any, asked: Sequence[tuple[Asked, SeriesBuckets]]) -> None:  # noqa: ANN401 - JSON
     """Each metric of each resource to the buckets of its queries. Raises SourceUnavailable for what is no answer."""
     try:
-        for resource in document["values"]:
+        for resource in document["values"] or ():
             width, name = _seconds(resource["interval"]), str(resource["resourceid"]).lower()
-            for metric in resource["value"]:
+            for metric in resource["value"] or ():
                 for query, own in asked:
                     if (query.resource.lower(), query.metric.lower()) == (name, metric["name"]["value"].lower()):
                         _shelve(metric, query, own, width)
@@ -241,7 +241,7 @@ def _put_away(document: Any, asked: Sequence[tuple[Asked, SeriesBuckets]]) -> No
 
 
 def _shelve(metric: Mapping[str, Any], query: Asked, own: SeriesBuckets, width: float) -> None:
-    if (code := metric.get("errorCode", "Success")) != "Success":
+    if (code := metric.get("errorCode") or "Success") != "Success":
         own.warnings.append(plain(f"{code}: {metric.get('errorMessage') or 'no words'}"))
     for series in metric.get("timeseries") or ():
         labels = {each["name"]["value"]: each["value"] for each in series.get("metadatavalues") or ()}

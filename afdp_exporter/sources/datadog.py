@@ -221,9 +221,9 @@ def _put_away(document: Any, asked: Sequence[Asked], gathered: Sequence[SeriesBu
     """Raises SourceUnavailable for what is no answer, or one that only reports an error."""
     try:
         attributes = document["data"]["attributes"]
-        times = [each / 1000 for each in attributes["times"]]
+        times = [each / 1000 for each in attributes["times"] or ()]
         at, width = np.array(times, dtype=np.float64), width_of(times, step)
-        for series, values in zip(attributes["series"], attributes["values"], strict=True):
+        for series, values in zip(attributes["series"] or (), attributes["values"] or (), strict=True):
             number = series["query_index"]
             query, labels = asked[number], dict(tag.partition(":")[::2] for tag in series.get("group_tags") or ())
             found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -261,7 +261,7 @@ class _Answer:
             values = answer.get("metadata") or {}
             of_one.warnings += [plain(each) for each in values.get("messages") or ()]
             facets = [str(each) for each in values.get("facets") or ()]
-            for (labels, width), rows in _series(answer["results"], facets).items():
+            for (labels, width), rows in _series(answer["results"] or (), facets).items():
                 starts, values = (np.array(each, dtype=np.float64) for each in zip(*rows, strict=True))
                 of_one.add("", dict(labels), Buckets(starts, values, width, query.counts))
         except SourceRefused as error:

@@ -35,10 +35,17 @@ def unless_unset(value: object) -> object:
     return None if is_zero or value in _UNSET else value
 
 
+def _texts(value: object) -> object:
+    return {name: text for name, text in value.items() if text is not None} if isinstance(value, Mapping) else value
+
+
 _UNSET = ("", "0", 0, "<no value>", "<nil>", "null", "None")
 
 Moment: TypeAlias = Annotated[Time | None, BeforeValidator(unless_unset)]
 """A time that may not be known yet."""
+
+Texts: TypeAlias = Annotated[Mapping[str, str], BeforeValidator(_texts)]
+"""Labels and the like; null is as good as nothing here, too."""
 
 _Model = TypeVar("_Model", bound=Payload)
 

@@ -1,14 +1,14 @@
 """Alertmanager: alerts that fire are incidents, a part of the state that deployments meet and leave behind."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 from afdp_exporter.fields import Time, coerce_link, coerce_text
 from afdp_exporter.model import CalendarEntryKind, Event, Ignored
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Payload, check, digest, read
+from afdp_exporter.webhooks._payload import Payload, Texts, check, digest, read
 from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _OURS = "AFDP"
@@ -16,8 +16,8 @@ _OURS = "AFDP"
 
 class _Alert(Payload):
     status: str
-    labels: Mapping[str, str]
-    annotations: Mapping[str, str] = {}
+    labels: Texts
+    annotations: Texts = MappingProxyType({})
     startsAt: Time  # noqa: N815 - as it is sent
     endsAt: str | None = None  # noqa: N815 - the year 1 as long as the end is not known
     generatorURL: str | None = None  # noqa: N815
@@ -55,7 +55,7 @@ class Alertmanager:
         if severity in self.ignored_severities or name in self.ignored_alerts:
             return Ignored(reason=f"the alert {name} with the severity {severity!a} is left out by the configuration")
         service = coerce_text(alert.labels.get(self.service_label), 128)
-        resolved = alert.status == "resolved"
+        resolved = alert.status.lower() == "resolved"
         named = digest(alert.fingerprint or sorted(alert.labels.items()))[:16]
         return Event(
             id=f"alertmanager:{named}:{alert.startsAt.timestamp():.0f}",

@@ -1,6 +1,5 @@
 """Argo Rollouts notifications, in the template of deploy/senders/argo-rollouts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -10,7 +9,7 @@ from afdp_exporter.fields import image_tag
 from afdp_exporter.model import Announcement, Ignored, Origin, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Moment, Payload, read
+from afdp_exporter.webhooks._payload import Moment, Payload, Texts, read
 from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _PHASES = {
@@ -34,7 +33,7 @@ class _Rollout(Payload):
     images: tuple[str, ...] | None = None
     version: str | None = None
     at: Moment = None
-    labels: Mapping[str, str] | None = None
+    labels: Texts | None = None
     message: str | None = None
 
 

@@ -1,6 +1,5 @@
 """Argo CD notifications, in the template of deploy/senders/argocd."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -10,7 +9,7 @@ from afdp_exporter.model import Announcement, Ignored, Origin, Status
 from afdp_exporter.settings import STRICT
 from afdp_exporter.versions import shortened
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Moment, Payload, read
+from afdp_exporter.webhooks._payload import Moment, Payload, Texts, read
 from afdp_exporter.webhooks._verification import Credential, Verifier
 
 _PHASES = {
@@ -41,7 +40,7 @@ class _Application(Payload):
     images: tuple[str, ...] | None = None
     repo: str | None = None
     initiated_by: str | None = None
-    labels: Mapping[str, str] | None = None
+    labels: Texts | None = None
     message: str | None = None
     url: str | None = None
 

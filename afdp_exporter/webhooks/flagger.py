@@ -1,6 +1,5 @@
 """Flagger's webhooks of the types `event` and of the rollout itself."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -9,7 +8,7 @@ from afdp_exporter.fields import read_time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status, Strategy
 from afdp_exporter.settings import STRICT
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._payload import Payload, Texts, read
 from afdp_exporter.webhooks._verification import Credential, FirstPresent, InBody, Verifier
 
 _PHASES = {
@@ -30,7 +29,7 @@ class _Canary(Payload):
     namespace: str
     phase: str
     checksum: str | None = None
-    metadata: Mapping[str, str] | None = None
+    metadata: Texts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Statu
 from afdp_exporter.settings import STRICT
 from afdp_exporter.versions import version_of
 from afdp_exporter.webhooks import Headers, Parsed
-from afdp_exporter.webhooks._payload import Payload, read
+from afdp_exporter.webhooks._payload import Payload, Texts, read
 from afdp_exporter.webhooks._verification import Credential, FirstPresent, Signature, Verifier
 
 _KINDS = {"Kustomization", "HelmRelease"}
@@ -43,7 +43,7 @@ class _Object(Payload):
 
 class _Event(Payload):
     involvedObject: _Object  # noqa: N815 - as it is sent
-    metadata: Mapping[str, str] | None = None
+    metadata: Texts | None = None
     reason: str
     message: str | None = None
     timestamp: Time

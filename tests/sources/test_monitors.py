@@ -110,6 +110,46 @@ async def test_a_change_is_seen_at_the_end_of_its_first_stretch_and_never_before
     assert series.values.tolist() == values
 
 
+NULLS: dict[str, list[dict[str, Any]]] = {
+    "datadog": [{"data": {"attributes": {"series": None, "times": None, "values": None}}}],
+    "new_relic": [{"data": {"actor": {"account": {"q0": {"results": None, "metadata": None}}}}}],
+    "azure_monitor": [
+        {"values": None},
+        {"values": [{"resourceid": azure_monitor.RESOURCE, "interval": "PT1M", "value": None}]},
+        {
+            "values": [
+                {
+                    "resourceid": azure_monitor.RESOURCE,
+                    "interval": "PT1M",
+                    "value": [{"name": {"value": "m"}, "errorCode": None, "timeseries": None}],
+                }
+            ]
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "written"),
+    [(row, written) for row in ROWS for written in NULLS.get(row.name, [])],
+    ids=lambda each: getattr(each, "name", "null"),
+)
+async def test_nothing_found_is_nothing_where_a_server_writes_null(
+    row: Row, written: dict[str, Any], serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    double: Any = row.double()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        asked = request.method == "POST" and "oauth2" not in request.path
+        return web.json_response(written) if asked else await double.answer(request)
+
+    url = await serve(answer)
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", url)
+    source: Source = build("sources", row.name, {"url": url, **row.block}, "")
+    (found,) = await source.fetch([source.prepare(row.mean).bind({})], minutes(5), MINUTE)
+    assert found == []
+
+
 async def test_nothing_is_a_gap_and_zero_is_zero(make: Make) -> None:
     _, source, row = await make(at_minutes(FIRST, [1.0, np.nan, 0.0, np.nan, 2.0]))
     series = await fetched(source, row.mean, 5)

@@ -81,6 +81,8 @@ NOTHING = {
     "null": orjson.dumps({"status": "success", "data": {"resultType": "matrix", "result": None}}),
     "null of no type": orjson.dumps({"status": "success", "data": {"resultType": "", "result": None}}),
     "a list of no type": orjson.dumps({"status": "success", "data": {"resultType": "", "result": []}}),
+    "data that are null": orjson.dumps({"status": "success", "data": None}),
+    "values that are null": answer({"metric": {}, "values": None}),
     "left out": orjson.dumps({"status": "success", "data": {"resultType": "matrix"}}),
     "warnings that are null": answer(warnings=None, infos=None),
     "empty warnings": answer(warnings=[]),
