@@ -66,12 +66,14 @@ class Freshness:
     """On how new samples the points of an answer rest: a server may repeat its last sample for minutes.
 
     `newest` (n,) are the Unix seconds of the newest sample at `times` (n,), NaN where there is none; `answered_at` is
-    the server's own clock, None where it does not say.
+    the server's own clock, None where it does not say. `values` (n,) are those of the query in this very answer, where
+    it gave them: behind one address may be replicas of which one is late, and another question may reach that one.
     """
 
     times: Floats
     newest: Floats
     answered_at: datetime | None = None
+    values: Floats | None = None
 
 
 class Source(Protocol):

@@ -40,7 +40,9 @@ _FRESH = timedelta(minutes=45)  # at the end of a window, of which time stamps a
 _FRESH_POINTS = 240  # two milliseconds in releases before 2.45, a hundred times what a value costs
 _SELECTORS = 4  # of a query, whose time stamps are asked for
 _TOGETHER = 12  # selectors of which one question asks
+_UNVALUED = 10_000  # queries that are remembered
 _PLACE = "afdp_place"  # the label by which their answers are known
+_VALUE = "afdp_value"  # and those of the queries themselves
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 _OWN_PARAMS = {"query", "start", "end", "step", "timeout"}
 _LOGINS = ("basic_auth", "authorization", "oauth2", "sigv4", "azuread", "google_iam")
@@ -101,7 +103,10 @@ class Prometheus(SpeaksPromQL):
         return list(await asyncio.gather(*(self._fetched(each.text, window, step) for each in asked)))
 
     async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
-        """As `Source.freshness`: by the time stamps of each query's own selectors; the newest of them counts."""
+        """As `Source.freshness`: by the time stamps of each query's own selectors; the newest of them counts.
+
+        The values of a query are asked for in the same question.
+        """
         try:
             points = grid(window, step)[-min(math.ceil(_FRESH / step), _FRESH_POINTS) :]
         except SourceError:
@@ -110,33 +115,36 @@ class Prometheus(SpeaksPromQL):
         each = list(dict.fromkeys(chain.from_iterable(wanted)))
         most = 1 if self._is_azures else _TOGETHER
         parts = [each[first : first + most] for first in range(0, len(each), most)]
-        found = await asyncio.gather(*(self._newest(part, points, step.total_seconds()) for part in parts))
-        newest = {selector: stamps for part, _ in found for selector, stamps in part.items()}
-        answered_at = max((at for _, at in found if at is not None), default=None)
-        return [_freshness([newest[selector] for selector in own], points, answered_at) for own in wanted]
+        texts = {each.text: own for each, own in zip(asked, wanted, strict=True) if own}
+        valued = {} if self._is_azures else {text: own for text, own in texts.items() if text not in self._unvalued}
+        questions = [_Stamps(part, [text for text, own in valued.items() if set(own) <= set(part)]) for part in parts]
+        found = await asyncio.gather(*(self._stamped(each, points, step.total_seconds()) for each in questions))
+        newest = {selector: stamps for each in found for selector, stamps in each.newest.items()}
+        values = {text: known for each in found for text, known in each.values.items()}
+        answered_at = max((each.at for each in found if each.at is not None), default=None)
+        return [
+            _freshness([newest[selector] for selector in own], points, answered_at, values.get(each.text))
+            for each, own in zip(asked, wanted, strict=True)
+        ]
 
-    async def _newest(
-        self, asked: Sequence[str], points: Floats, step: float
-    ) -> tuple[dict[str, Floats | None], datetime | None]:
-        """The time stamp of each selector's newest sample (n,), and when the server answered by its own clock.
+    async def _stamped(self, asked: "_Stamps", points: Floats, step: float) -> "_Stamped":
+        """What one question says; where it is refused or takes too long, what is said of each selector by itself.
 
-        None stands for what is not known. Where several are refused or take too long together, each is asked for by
-        itself.
+        Queries that kept the selectors from being answered are not asked for their values again.
         """
         try:
-            answer = await self._answered(_time_stamps(asked), points, step)
-            series = _series([_body(answer)], points, step)
+            answer = await self._answered(asked.text, points, step)
+            return asked.read(_series([_body(answer)], points, step), points, answer.date)
         except (CallFailed, SourceError) as error:
-            if len(asked) == 1 or (isinstance(error, CallFailed) and error.again):  # no connection, for none of them
-                return dict.fromkeys(asked), None
-            alone = await asyncio.gather(*(self._newest([each], points, step) for each in asked))
-            at = max((at for _, at in alone if at is not None), default=None)
-            return {selector: stamps for part, _ in alone for selector, stamps in part.items()}, at
-        found = dict[str, Floats | None]()
-        for number, selector in enumerate(asked):
-            own = (each.values for each in series if len(asked) == 1 or each.labels.get(_PLACE) == str(number))
-            found[selector] = reduce(np.fmax, own, np.full(len(points), np.nan))
-        return found, answer.date
+            away = isinstance(error, CallFailed) and error.again  # no connection, for none of them
+            if away or (len(asked.selectors) == 1 and not asked.queries):
+                return _Stamped(dict.fromkeys(asked.selectors))
+            each = (_Stamps([selector], ()) for selector in asked.selectors)
+            alone = await asyncio.gather(*(self._stamped(one, points, step) for one in each))
+            newest = {selector: stamps for part in alone for selector, stamps in part.newest.items()}
+            if all(stamps is not None for stamps in newest.values()):
+                self._unvalued.update(asked.queries if len(self._unvalued) < _UNVALUED else ())
+            return _Stamped(newest, at=max((part.at for part in alone if part.at is not None), default=None))
 
     async def reach(self) -> None:
         """As `Source.reach`."""
@@ -234,6 +242,10 @@ class Prometheus(SpeaksPromQL):
         return _Question(self.url)
 
     @cached_property
+    def _unvalued(self) -> set[str]:
+        return set()
+
+    @cached_property
     def _slots(self) -> AdaptiveConcurrency:
         return AdaptiveConcurrency(self.concurrency)
 
@@ -279,15 +291,53 @@ class _Unasked(requests.Response):
         return {"data": {"result": None}}
 
 
-def _time_stamps(asked: Sequence[str]) -> str:
-    """The query for the newest sample of each selector; of several each is marked by its place."""
-    stamps = [f"max(timestamp({selector}))" for selector in asked]
-    if len(stamps) == 1:
-        return stamps[0]
-    return " or ".join(f'label_replace({each}, "{_PLACE}", "{place}", "", "")' for place, each in enumerate(stamps))
+@dataclass(frozen=True, slots=True)
+class _Stamped:
+    """The time stamps of each selector's newest sample (n,), None where they are not known; the values of queries (n,),
+    and when the server answered by its own clock."""
+
+    newest: Mapping[str, Floats | None]
+    values: Mapping[str, Floats] = field(default_factory=dict)
+    at: datetime | None = None
 
 
-def _freshness(stamps: Sequence[Floats | None], points: Floats, answered_at: datetime | None) -> Freshness | None:
+@dataclass(frozen=True, slots=True)
+class _Stamps:
+    """A question for the newest sample of each selector, of which several are marked by their place, and for the value
+    of queries, of which more than one series tells nothing."""
+
+    selectors: Sequence[str]
+    queries: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        stamps = [f"max(timestamp({selector}))" for selector in self.selectors]
+        if len(stamps) > 1:
+            stamps = [_marked(each, _PLACE, place) for place, each in enumerate(stamps)]
+        values = [_marked(f"topk(2, {query}\n)", _VALUE, place) for place, query in enumerate(self.queries)]
+        return " or ".join([*stamps, *values])
+
+    def read(self, series: Sequence[Series], points: Floats, at: datetime | None) -> _Stamped:
+        newest, alone = dict[str, Floats | None](), len(self.selectors) == 1
+        stamps = [each for each in series if _VALUE not in each.labels]
+        for place, selector in enumerate(self.selectors):
+            own = (each.values for each in stamps if alone or each.labels.get(_PLACE) == str(place))
+            newest[selector] = reduce(np.fmax, own, np.full(len(points), np.nan))
+        values = {}
+        for place, query in enumerate(self.queries):
+            found = [each.values for each in series if each.labels.get(_VALUE) == str(place)]
+            if len(found) == 1:
+                values[query] = found[0]
+        return _Stamped(newest, values, at)
+
+
+def _marked(query: str, label: str, place: int) -> str:
+    return f'label_replace({query}, "{label}", "{place}", "", "")'
+
+
+def _freshness(
+    stamps: Sequence[Floats | None], points: Floats, answered_at: datetime | None, values: Floats | None
+) -> Freshness | None:
     """That of a query with these selectors; None where it is not known of each of them."""
     known = [each for each in stamps if each is not None]
     if len(known) < len(stamps):
@@ -296,7 +346,8 @@ def _freshness(stamps: Sequence[Floats | None], points: Floats, answered_at: dat
     behind = points - newest
     if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():
         newest = np.full(len(points), np.nan)  # these are no time stamps: the server does not know the function
-    return None if answered_at is None and np.isnan(newest).all() else Freshness(points, newest, answered_at)
+        values = None
+    return None if answered_at is None and np.isnan(newest).all() else Freshness(points, newest, answered_at, values)
 
 
 def _is_overloaded(answer: Answer) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from afdp_exporter.compute.settings import Engine, Processes
@@ -297,7 +298,8 @@ class _Fetch:
         answered = (known.answered_at or self.now).timestamp()
         if behind > 2 * reach and answered - float(newest[-1]) <= LATEST.total_seconds():
             late = max(late or LEAST_WAIT, min(max(timedelta(seconds=behind), LEAST_WAIT), LONGEST_WAIT))
-        return replace(evidence, series=_without_repeats(evidence.series, known, reach), late=late, skew=skew)
+        series = evidence.series if evidence.metric.query_of is not None else _as_answered(evidence.series, known)
+        return replace(evidence, series=_without_repeats(series, known, reach), late=late, skew=skew)
 
     async def gather(self, metrics: Sequence[Metric]) -> list[MetricData]:
         """All metrics and their controls at once, then the other services where a metric has no control."""
@@ -393,6 +395,20 @@ class _Fetch:
         return found
 
 
+def _as_answered(series: Series, known: Freshness) -> Series:
+    """The series with the values of the very answer whose freshness is known, where this gave them."""
+    if known.values is None:
+        return series
+    place, inside = _places(series, known)
+    return replace(series, values=np.where(inside, known.values[place], series.values))
+
+
+def _places(series: Series, known: Freshness) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Where the points of a series are among those of which the freshness is known, and which are there at all."""
+    place = np.minimum(np.searchsorted(known.times, series.times), len(known.times) - 1)
+    return place, known.times[place] == series.times
+
+
 def _without_repeats(series: Series, known: Freshness, reach: float) -> Series:
     """The series with gaps where no sample is as new as `reach` seconds, or it is that of the point before.
 
@@ -402,8 +418,7 @@ def _without_repeats(series: Series, known: Freshness, reach: float) -> Series:
     repeated = np.zeros(len(known.times), dtype=np.bool_)
     if len(known.times) > 1 and reach <= 1.1 * median(known.times[1:] - known.times[:-1]):
         repeated[1:] = known.newest[1:] == known.newest[:-1]
-    place = np.minimum(np.searchsorted(known.times, series.times), len(known.times) - 1)
-    inside = known.times[place] == series.times
+    place, inside = _places(series, known)
     fresh = ~inside | ((series.times - known.newest[place] < reach) & ~repeated[place])
     return replace(series, values=np.where(fresh, series.values, np.nan))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
+from afdp_exporter.errors import SourceError
 from afdp_exporter.model import Series, Window
 from afdp_exporter.settings import build
 from afdp_exporter.sources import Bound, Freshness, Source
@@ -50,6 +51,12 @@ async def test_what_is_asked_together_is_what_is_asked_alone(prometheus: Prometh
     )
     source = build("sources", "prometheus", {"url": prometheus.url}, "")
     together = await source.freshness(bound(source, *QUERIES), WINDOW, STEP)
+    for known, fetched in zip(together[:4], await source.fetch(bound(source, *QUERIES[:4]), WINDOW, STEP), strict=True):
+        assert known is not None
+        assert not isinstance(fetched, SourceError)
+        assert (known.values is not None) is bool(fetched)
+        for series in fetched:
+            np.testing.assert_array_equal(known.values, series.values)
     alone = [(await source.freshness(bound(source, each), WINDOW, STEP))[0] for each in QUERIES]
     assert [stamps(each) for each in together[:4]] == [stamps(each) for each in alone[:4]]
     assert together[0] is not None
@@ -85,6 +92,29 @@ async def test_one_question_is_asked_for_all_metrics_of_a_check(serve: Serve) ->
     (asked,) = server.asked
     assert [asked.count(f"timestamp({each})") for each in "abc"] == [1, 1, 1]
     assert all(each is not None and not np.isnan(each.newest).any() for each in found)
+
+
+async def test_a_query_that_is_refused_is_not_asked_for_its_value_again(serve: Serve) -> None:
+    server = Counting(refused="topk(2, a / b")
+    source = build("sources", "prometheus", {"url": await serve(server.answer)}, "")
+    for _ in range(2):
+        known = await source.freshness(bound(source, "a / b"), WINDOW, STEP)
+        assert [each is not None and not np.isnan(each.newest).any() for each in known] == [True]
+    assert len(server.asked) == 4  # both together, each alone, and both together without the value
+
+
+async def test_what_answers_with_several_series_tells_no_value(prometheus: Prometheus) -> None:
+    times = every(15, timedelta(0))
+    prometheus.remote_write(
+        Series(metric="by_pod", labels={"pod": pod}, times=times, values=np.ones(len(times))) for pod in "abc"
+    )
+    source = build("sources", "prometheus", {"url": prometheus.url}, "")
+    several, one = await source.freshness(bound(source, "by_pod", "sum(by_pod) # of all"), WINDOW, STEP)
+    assert several is not None
+    assert several.values is None
+    assert one is not None
+    assert one.values is not None
+    assert set(one.values.tolist()) == {3.0}
 
 
 async def test_one_selector_that_is_refused_leaves_the_others_known(serve: Serve) -> None:

@@ -37,7 +37,8 @@ LOOKBACK = 300.0
 class Server:
     """A Prometheus whose clock is `skew` ahead of ours, which has samples `lag` late and repeats them for 5 minutes.
 
-    One that `lies` passes what it repeats off as new samples.
+    One that `lies` passes what it repeats off as new samples. Of two behind one address, the other of which is
+    `replica_lag` late, that one answers what asks for values alone; one that is `mute` tells no values with its stamps.
     One sample a minute of a latency of 200 ms that is `effect` higher from the instant of the deployment on.
     """
 
@@ -46,6 +47,8 @@ class Server:
     skew: timedelta = timedelta(0)
     effect: float = 0.0
     lies: bool = False
+    replica_lag: timedelta = timedelta(0)
+    mute: bool = True
     ends: datetime = datetime.max.replace(tzinfo=UTC)  # by its own clock
     skews: list[float] = field(default_factory=list)
 
@@ -59,13 +62,26 @@ class Server:
 
     async def answer(self, request: web.Request) -> web.Response:
         form = await request.post()
+        query = str(form["query"])
+        stamps = "timestamp" in query
+        newest = self.newest if stamps else self.newest - self.replica_lag.total_seconds()
         times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))  # type: ignore[arg-type]
-        sample = np.minimum(np.floor(times / 60) * 60, self.newest)
+        sample = np.minimum(np.floor(times / 60) * 60, newest)
         there = times - sample <= LOOKBACK
         seen = times if self.lies else sample
-        values = seen if "timestamp" in str(form["query"]) else self.values(sample, noisy_at=seen)
-        pairs = [[at, repr(float(value))] for at, value in zip(times[there], values[there], strict=True)]
-        found = matrix(*([{"metric": {}, "values": pairs}] if pairs else []))
+        values = self.values(sample, noisy_at=seen)
+        told = {"": seen if stamps else values} | ({"0": values} if "afdp_value" in query and not self.mute else {})
+        pairs = {
+            mark: [[at, repr(float(value))] for at, value in zip(times[there], each[there], strict=True)]
+            for mark, each in told.items()
+        }
+        found = matrix(
+            *(
+                {"metric": {"afdp_value": mark} if mark else {}, "values": samples}
+                for mark, samples in pairs.items()
+                if samples
+            )
+        )
         return web.json_response(found, headers={"Date": format_datetime(self.now().astimezone(UTC), usegmt=True)})
 
     def values(self, at: np.ndarray, *, noisy_at: np.ndarray) -> np.ndarray:
@@ -201,6 +217,19 @@ async def test_no_success_is_said_of_samples_from_before_the_deployment_whatever
 async def test_control_a_success_said_of_samples_from_before_the_deployment_is_noticed(run: Run) -> None:
     said, _ = await run("lies", lag=5 * MINUTE, effect=0.08, lies=True)
     assert [newest for outcome, newest in said if outcome is Outcome.SUCCESS and newest < START.timestamp() + 60.0]
+
+
+@pytest.mark.parametrize("late", [2, 4, 5, 20])
+async def test_values_are_those_of_the_replica_that_tells_how_new_they_are(run: Run, late: int) -> None:
+    harmed, _ = await run(f"harmed{late}", replica_lag=late * MINUTE, mute=False, effect=0.08)
+    assert {outcome for outcome, _ in harmed} == {Outcome.DEGRADATION}
+    unharmed, _ = await run(f"unharmed{late}", replica_lag=late * MINUTE, mute=False)
+    assert {outcome for outcome, _ in unharmed} == {Outcome.SUCCESS}
+
+
+async def test_control_values_of_a_replica_that_is_late_are_noticed(run: Run) -> None:
+    harmed, _ = await run("mute", replica_lag=5 * MINUTE, effect=0.08)
+    assert harmed[0][0] is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize("minutes", [0, 1, 4, 9, 15])
