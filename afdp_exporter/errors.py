@@ -115,13 +115,14 @@ class SourceRefused(SourceError):
 class CallFailed(AFDPError):
     """A server that was called gave no usable answer; `again` says whether calling again at once may help.
 
-    `reason` is a short word for a metric label.
+    `reason` is a short word for a metric label; `unsent` says that the server surely was not asked.
     """
 
-    def __init__(self, reason: str, message: str, *, again: bool = False) -> None:
+    def __init__(self, reason: str, message: str, *, again: bool = False, unsent: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.again = again
+        self.unsent = unsent
 
 
 class BillError(AFDPError):
@@ -160,13 +161,17 @@ class DeliveryError(AFDPError):
     """A notification did not reach its receiver; `retry` says whether sending again may help.
 
     `reason` is a short word for a metric label; `wait` is in how many seconds the receiver wants to be asked again.
+    `unsent` says that surely nothing has arrived, so that the receiver stays with what it heard before.
     """
 
-    def __init__(self, reason: str, message: str, *, retry: bool, wait: float | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str, *, retry: bool, wait: float | None = None, unsent: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry = retry
         self.wait = wait
+        self.unsent = unsent
 
 
 class ActionError(AFDPError):

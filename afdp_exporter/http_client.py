@@ -179,7 +179,7 @@ class Client:
         try:
             return await asyncio.to_thread(self._tls.context)  # reads files
         except SecretUnreadable as error:
-            raise CallFailed("tls", str(error)) from None
+            raise CallFailed("tls", str(error), unsent=True) from None
 
     async def _release(self, pool: _Pool) -> None:
         """Close connections that nobody uses, unless they rest."""
@@ -335,25 +335,26 @@ async def _beginning(answer: aiohttp.ClientResponse, most: int) -> bytes:
 
 def _explained(error: Exception) -> CallFailed:
     """The library's error as one of ours. Its own words are left out: they may hold headers, and so secrets."""
+    unsent = isinstance(error, aiohttp.ClientConnectorError)  # there was no connection yet
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         why = getattr(error.certificate_error, "verify_message", None) or "its certificate is not valid"
-        return CallFailed("tls", f"no trusted connection: {_plain(why)}")
+        return CallFailed("tls", f"no trusted connection: {_plain(why)}", unsent=True)
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
         cause = getattr(error, "os_error", error)
-        return CallFailed(
-            "tls", f"no trusted connection: {_plain(getattr(cause, 'reason', None) or type(cause).__name__)}"
-        )
+        why = getattr(cause, "reason", None) or type(cause).__name__
+        return CallFailed("tls", f"no trusted connection: {_plain(why)}", unsent=unsent)
     if isinstance(
         error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError
     ):
         cause = getattr(error, "os_error", error)
         if isinstance(cause, _LinkLocal):
-            return CallFailed("address", "a link-local or metadata address is not called: see allow_link_local")
+            words = "a link-local or metadata address is not called: see allow_link_local"
+            return CallFailed("address", words, unsent=True)
         number = getattr(cause, "errno", None)
         words = os.strerror(number) if number and number > 0 else type(cause).__name__
-        return CallFailed("connection", f"no connection: {_plain(words)}", again=True)
+        return CallFailed("connection", f"no connection: {_plain(words)}", again=True, unsent=unsent)
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return CallFailed("address", "no address that begins with http:// or https://")
+        return CallFailed("address", "no address that begins with http:// or https://", unsent=True)
     return CallFailed("malformed", f"no usable exchange: {type(error).__name__}")
 
 

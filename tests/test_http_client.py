@@ -53,6 +53,36 @@ async def test_a_redirect_is_an_answer_and_not_followed(serve: Serve) -> None:
     assert (found.status, found.ok, followed) == (302, False, ["/here"])
 
 
+async def test_what_surely_was_not_sent_is_told_from_what_may_have_arrived(serve: Serve) -> None:
+    arrived = asyncio.Event()
+
+    async def breaks(request: web.Request) -> web.Response:
+        arrived.set()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def hangs(request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return web.Response()
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        places = {
+            nobody: True,
+            "http://nowhere.invalid": True,
+            (await serve(breaks)).replace("http:", "https:"): True,
+            await serve(breaks): False,
+            await serve(hangs): False,
+        }
+        for place, unsent in places.items():
+            with pytest.raises(CallFailed) as failed:
+                await get(place, seconds=1.0)
+            assert failed.value.unsent is unsent, (place, str(failed.value))
+    assert arrived.is_set()
+
+
 CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress, "identity": bytes}
 
 

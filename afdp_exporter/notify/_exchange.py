@@ -1,6 +1,7 @@
 """One call over HTTP, within its limits: no redirects, no more bytes or seconds than allowed, plain errors."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
@@ -103,7 +104,7 @@ class Hook:
         try:
             return _checked(read_text(self.webhook_url, self.webhook_url_file))
         except (SecretUnreadable, ValueError) as error:
-            raise DeliveryError("secret_file", str(error), retry=True) from None
+            raise DeliveryError("secret_file", str(error), retry=True, unsent=True) from None
 
     async def post(self, body: object) -> Answer:
         """What is answered. Raises DeliveryError."""
@@ -123,10 +124,10 @@ async def delivered(call: Awaitable[Answer], whom: str) -> Answer:
     try:
         answer = await call
     except SecretUnreadable as error:
-        raise DeliveryError("secret_file", str(error), retry=True) from None
+        raise DeliveryError("secret_file", str(error), retry=True, unsent=True) from None
     except CallFailed as error:
         hint = "; url or tls_config may be wrong" if error.reason in {"connection", "tls"} else ""
-        raise DeliveryError(error.reason, f"{whom}: {error}{hint}", retry=True) from None
+        raise DeliveryError(error.reason, f"{whom}: {error}{hint}", retry=True, unsent=error.unsent) from None
     if not answer.ok:
         raise _refusal(whom, answer)
     return answer
@@ -135,7 +136,18 @@ async def delivered(call: Awaitable[Answer], whom: str) -> Answer:
 def _refusal(whom: str, answer: Answer) -> DeliveryError:
     cure = _CURES.get(answer.status)
     message = f"{whom}: it answers {answer.status}{f', {cure}' if cure else ''}"
-    return DeliveryError(f"http_{answer.status}", message, retry=answer.status not in _HOPELESS, wait=answer.wait)
+    retry, unsent = answer.status not in _HOPELESS, answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return DeliveryError(f"http_{answer.status}", message, retry=retry, wait=answer.wait, unsent=unsent)
+
+
+@contextmanager
+def in_parts() -> Iterator[None]:
+    """Several calls for one notice: where one of them fails, what went before it has arrived."""
+    try:
+        yield
+    except DeliveryError as error:
+        error.unsent = False
+        raise
 
 
 def _checked(url: str) -> str:
@@ -149,4 +161,4 @@ def read_key(value: SecretStr | None, file: Path | None) -> str:
     try:
         return read_text(value, file)
     except SecretUnreadable as error:
-        raise DeliveryError("secret_file", str(error), retry=True) from None
+        raise DeliveryError("secret_file", str(error), retry=True, unsent=True) from None

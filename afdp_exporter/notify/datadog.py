@@ -14,7 +14,7 @@ from pydantic import FilePath, SecretStr, StringConstraints
 from afdp_exporter.errors import DeliveryError
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Deployment, Harm, Notification, Outcome, Status
-from afdp_exporter.notify._exchange import Exchange, read_key
+from afdp_exporter.notify._exchange import Exchange, in_parts, read_key
 from afdp_exporter.notify._facts import attributes, failed, gauges, key
 
 _TITLE, _MESSAGE, _TAG, _NAME = 500, 4000, 200, 128  # characters that Datadog takes
@@ -48,18 +48,19 @@ class Datadog(Exchange):
 
     async def send(self, notice: Notification) -> None:
         """As `Receiver.send`. The event comes last, since it alone is reported twice where its answer is lost."""
-        if notice.deployment.status in _OVER:
-            await self._deployment(notice)
-        await self._failure(notice)
-        if series := _series(notice):
-            await self.deliver("POST", "/api/v2/series", {"series": series}, more=self._keys())
         intake = Exchange(
             url=self.intake_url,
             timeout=self.timeout,
             tls_config=self.tls_config,
             allow_link_local=self.allow_link_local,
         )
-        await intake.deliver("POST", "/api/v2/events", _data(_event(notice), type="event"), more=self._keys())
+        with in_parts():
+            if notice.deployment.status in _OVER:
+                await self._deployment(notice)
+            await self._failure(notice)
+            if series := _series(notice):
+                await self.deliver("POST", "/api/v2/series", {"series": series}, more=self._keys())
+            await intake.deliver("POST", "/api/v2/events", _data(_event(notice), type="event"), more=self._keys())
 
     async def _deployment(self, notice: Notification) -> None:
         name = key(notice.deployment)

@@ -11,7 +11,7 @@ import orjson
 from afdp_exporter.errors import DeliveryError
 from afdp_exporter.http_client import Answer
 from afdp_exporter.model import Deployment, Notification, Status
-from afdp_exporter.notify._exchange import Exchange
+from afdp_exporter.notify._exchange import Exchange, in_parts
 from afdp_exporter.notify._facts import attributes, failed, gauges
 from afdp_exporter.settings import optional
 
@@ -44,12 +44,13 @@ class OTLP(Exchange):
     async def send(self, notice: Notification) -> None:
         """As `Receiver.send`. Points at the same time replace each other; an event whose answer is lost comes twice."""
         points = _metrics(notice)
-        if "metrics" in self.signals and points:
-            body = {"scopeMetrics": [{"scope": _SCOPE, "metrics": points}]}
-            await self._deliver("metrics", {_RESOURCES["metrics"]: [_resource(notice.deployment) | body]})
-        if "logs" in self.signals:
-            body = {"scopeLogs": [{"scope": _SCOPE, "logRecords": [_event(notice)]}]}
-            await self._deliver("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
+        with in_parts():
+            if "metrics" in self.signals and points:
+                body = {"scopeMetrics": [{"scope": _SCOPE, "metrics": points}]}
+                await self._deliver("metrics", {_RESOURCES["metrics"]: [_resource(notice.deployment) | body]})
+            if "logs" in self.signals:
+                body = {"scopeLogs": [{"scope": _SCOPE, "logRecords": [_event(notice)]}]}
+                await self._deliver("logs", {_RESOURCES["logs"]: [_resource(notice.deployment) | body]})
 
     async def _deliver(self, signal: str, body: dict[str, Any]) -> None:
         if self.encoding == "json":

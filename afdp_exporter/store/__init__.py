@@ -320,6 +320,12 @@ class NoticeStore(Protocol):
         Raises LeaseLost where somebody else holds the job by now.
         """
 
+    async def restore(self, job: Job, sent: str) -> None:
+        """Nothing has arrived since `begin`: the receiver stays with what it heard last.
+
+        Raises LeaseLost where somebody else holds the job by now.
+        """
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:
         """Keep the digest of what was sent and finish the job; `reason` says why it never arrived.
 

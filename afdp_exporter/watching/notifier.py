@@ -77,6 +77,8 @@ class Notifier:
         except DeliveryError as error:
             self._observer.notification_failed(name, error.reason)
             if error.retry:
+                if error.unsent and sent is not None and receiver.appends:
+                    await self._store.notices.restore(job, sent)
                 await self._postpone(job, error)
             else:
                 log.error("notice refused", receiver=name, deployment=deployment_id, error=str(error))

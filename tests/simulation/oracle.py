@@ -275,6 +275,10 @@ class Oracle:
             self.unsure.add(key)
         self.sending.add(key)
 
+    def _notices_restore(self, process: "Process", before: Any, answer: Any, job: Job, sent: str) -> None:
+        """Nothing of what was begun has arrived."""
+        self.sending.discard((job.lane, deployment_of_notice(job)))
+
     def _notices_finish(
         self, process: "Process", before: Any, answer: Any, job: Job, *, sent: str | None, reason: str | None = None
     ) -> None:

@@ -220,7 +220,7 @@ class Listener:
             await self.gate()
             raise DeliveryError("timeout", "no answer", retry=True)
         if self.conditions.now(Fault.RECEIVER_AWAY) is not None:
-            raise DeliveryError("away", "no connection", retry=True)
+            raise DeliveryError("away", "no connection", retry=True, unsent=True)
         if self.conditions.now(Fault.RECEIVER_REFUSES) is not None:
             self.refused(self.name, notice)
             raise DeliveryError("refused", "it is not taken", retry=False)

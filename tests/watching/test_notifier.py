@@ -263,6 +263,30 @@ async def test_what_was_heard_before_is_said_again_after_something_else_may_have
     assert [line.split()[2] for line in ear.heard] == ["v1", "v2", "v1"]
 
 
+@pytest.mark.parametrize(
+    ("appends", "unsent", "heard"),
+    [(True, True, ["started"]), (True, False, ["started", "started"]), (False, True, ["started", "started"])],
+)
+async def test_what_surely_did_not_arrive_is_no_reason_to_say_again_what_was_heard_before(
+    store: SQLiteStore, appends: bool, unsent: bool, heard: list[str]
+) -> None:
+    """The state was another one for as long as the receiver was away, of which one that appends need not hear."""
+    ear = Listener(appends=appends)
+    world = World(store, ear=ear)
+    await store.notices.set_receivers(["ear"])
+    await store.deployments.record(deployment(status=Status.STARTED), ())
+    await world.settle()
+    ear.failing = DeliveryError("connection", "no connection", retry=True, unsent=unsent)
+    for status in (Status.PLANNED, Status.STARTED):
+        await store.deployments.amend("d1", lambda d, s=status: Amendment(deployment=replace(d, status=s)))
+        await world.settle()
+        world.now += timedelta(hours=1)
+        ear.failing = None
+    await world.settle()
+    assert len(ear.heard) == len(heard), ear.heard
+    assert await store.notices.pending() == {"ear": 0}
+
+
 async def test_what_a_receiver_calls_wrong_is_given_up_and_the_rest_goes_on(store: SQLiteStore) -> None:
     ear = Listener(failing=DeliveryError("http_400", "it answers 400", retry=False))
     world = World(store, ear=ear)

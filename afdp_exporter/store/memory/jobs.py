@@ -233,6 +233,10 @@ class MemoryNotices:
         self._data.check_claim(job)
         self._data.sent.pop((job.lane, deployment_of_notice(job)), None)
 
+    async def restore(self, job: Job, sent: str) -> None:
+        self._data.check_claim(job)
+        self._data.sent[job.lane, deployment_of_notice(job)] = sent
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:  # noqa: ARG002
         place = job.lane, deployment_of_notice(job)
         if job.lane not in self._data.receivers:

@@ -384,6 +384,9 @@ class SQLNotices(Adapter):
     async def begin(self, job: Job) -> None:
         await self._write(notices.begin, job)
 
+    async def restore(self, job: Job, sent: str) -> None:
+        await self._write(notices.restore, job, sent)
+
     async def finish(self, job: Job, *, sent: str | None, reason: str | None = None) -> None:
         await self._write(notices.finish, job, sent, reason)
 

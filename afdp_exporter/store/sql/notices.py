@@ -16,6 +16,7 @@ ON CONFLICT (receiver, deployment_id) DO UPDATE SET sent = excluded.sent, reason
 """
 
 
+_RESTORE = "UPDATE sent_notices SET sent = :sent WHERE receiver = :receiver AND deployment_id = :deployment_id"
 _FORGET = "UPDATE sent_notices SET sent = NULL WHERE receiver = :receiver AND deployment_id = :deployment_id"
 
 
@@ -41,6 +42,12 @@ def last_sent(connection: Connection, receiver: str, deployment_id: str) -> str 
 def begin(connection: Connection, job: Job) -> None:
     """Forget what the receiver heard last. Raises LeaseLost where another holds the job by now."""
     connection.execute(_FORGET, _of(job))
+    jobs.check_held(connection, job)
+
+
+def restore(connection: Connection, job: Job, sent: str) -> None:
+    """Know again what the receiver heard last. Raises LeaseLost where another holds the job by now."""
+    connection.execute(_RESTORE, {**_of(job), "sent": sent})
     jobs.check_held(connection, job)
 
 

@@ -121,7 +121,7 @@ WRITES: dict[str, Callable[[World], Awaitable[Any]]] = {
 
 CLAIMS = {
     *("jobs.check_held", "jobs.claim", "jobs.heartbeat", "jobs.finish", "jobs.postpone", "jobs.release"),
-    *("looks.finish", "looks.postpone", "notices.begin", "notices.finish"),
+    *("looks.finish", "looks.postpone", "notices.begin", "notices.restore", "notices.finish"),
 }
 """Those that are handed a claim, and look at that one."""
 

@@ -265,6 +265,8 @@ async def test_what_is_sent_by_who_does_not_hold_a_notice_any_more_is_followed_b
     await store.notices.finish(second, sent="newer")
     with pytest.raises(LeaseLost):
         await store.notices.begin(first)
+    with pytest.raises(LeaseLost):
+        await store.notices.restore(first, "oldest")
     assert await store.notices.last_sent("ear", "d1") == "newer"
     await store.notices.finish(first, sent="older")
     assert await store.notices.last_sent("ear", "d1") is None
@@ -282,6 +284,9 @@ async def test_what_a_receiver_heard_last_is_not_known_while_something_is_sent(
     assert await store.notices.last_sent("ear", "d1") == "first"
     await store.notices.begin(job)
     assert await store.notices.last_sent("ear", "d1") is None
+    await store.notices.restore(job, "first")
+    assert await store.notices.last_sent("ear", "d1") == "first"
+    await store.notices.begin(job)
     await store.notices.finish(job, sent="first", reason="refused")
     assert await store.notices.last_sent("ear", "d1") == "first"
 
