@@ -8,6 +8,7 @@ Harchaoui 2019, as in ruptures). `ramp_preferred_to_step` compares a linear ramp
 """
 
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,11 @@ class Onset:
     high: int
     share: float
     likeliest: int
+
+
+def unknown_onset(grid: RegularSeries) -> Onset:
+    """Somewhere in the window, where nobody looked for it."""
+    return Onset(position=grid.deployed, low=grid.first_onset, high=grid.last_onset, share=nan, likeliest=grid.deployed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,10 @@ class Panel:
             control=np.stack(controls) if controls else None,
         )
 
+    def of_rows(self, rows: Sequence[int]) -> "Panel":
+        """Some of its series, in their order."""
+        return self if len(rows) == self.k else Panel.of([self.series[row] for row in rows])
+
     @property
     def layout(self) -> RegularSeries:
         """One of them, for what they have in common."""

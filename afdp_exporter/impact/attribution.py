@@ -19,6 +19,7 @@ from afdp_exporter.detectors.transient import Transient
 from afdp_exporter.detectors.variance import VarianceChange, variance_changes
 from afdp_exporter.impact.bayes_factor import (
     NOTHING_MOVED,
+    TRANSIENT_RARITY,
     DetectorResults,
     adjust_for_control,
     bayes_factor,
@@ -58,7 +59,6 @@ LEAST_AFTER = 3  # points after the deployment
 _FIRST, _LAST = (datetime(year, 1, 2, tzinfo=UTC).timestamp() for year in (1, 9999))  # what a date can say
 _LARGEST, _SMALLEST = 1e30, 1e-30  # sizes of what can be measured, whatever its unit
 _ROUNDING = 1e-12  # of a value that sums in another order may differ by
-TRANSIENT_RARITY = 1.3  # rarity of an excursion from which on it is reported
 VARIANCE_P_VALUE = 0.17  # p-value of a grown spread
 _SHARE_OF_RATE_WINDOW = 0.75  # of the query's window that an excursion shows at least
 DRIFT_P_VALUE = 0.05  # p-value of the level for a gradual change
@@ -134,11 +134,14 @@ def judge_together(rollout: Rollout, observed: Sequence[ObservedSeries]) -> list
     return judge_cases(rollout, [Case.of(rollout, each) for each in observed])
 
 
-def judge_cases(rollout: Rollout, cases: Sequence["Case"]) -> list[Finding]:
-    """`judge_together` for series that were prepared for that rollout."""
+def judge_cases(rollout: Rollout, cases: Sequence["Case"], *, briefly: bool = False) -> list[Finding]:
+    """`judge_together` for series that were prepared for that rollout.
+
+    With `briefly` the same verdicts, sooner: how likely it is that what did not move did so after all is left open.
+    """
     return [
         _with_harm(case.as_observed(finding), Worse(case.observed.worse))
-        for case, finding in zip(cases, _judge_cases(rollout, cases), strict=True)
+        for case, finding in zip(cases, _judge_cases(rollout, cases, briefly=briefly), strict=True)
     ]
 
 
@@ -220,7 +223,7 @@ def _growth(rollout: Rollout, observed: ObservedSeries, at: Floats, measured: Fl
         return counter_increments(at, measured, deployed_at, last_onset)
 
 
-def _judge_cases(rollout: Rollout, cases: Sequence[Case]) -> list[Finding]:
+def _judge_cases(rollout: Rollout, cases: Sequence[Case], *, briefly: bool) -> list[Finding]:
     findings, measured = dict[int, Finding](), dict[int, RegularSeries]()
     for place, case in enumerate(cases):
         silent = _unjudgeable(case.grid)
@@ -236,7 +239,7 @@ def _judge_cases(rollout: Rollout, cases: Sequence[Case]) -> list[Finding]:
                 findings[place] = restarted
     grids = {place: grid for place, grid in measured.items() if place not in findings}
     natural = _natural(list(grids.values()), [usual[place] for place in grids], rollout)
-    known = dict(zip(grids, run_detectors(natural), strict=True))
+    known = dict(zip(grids, run_detectors(natural, briefly=briefly), strict=True))
     for (place, results), grid in zip(known.items(), natural, strict=True):
         if results is None:
             findings[place] = history_too_short(grid)

@@ -10,7 +10,8 @@ placebos, shifts at other times and common shocks, on production and generated s
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import exp, log, log1p, log10
+from functools import partial
+from math import exp, inf, log, log1p, log10, nan
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from afdp_exporter.detectors.changepoint import (
     extract,
     extract_raw,
     kernel_changepoints,
+    unknown_onset,
 )
 from afdp_exporter.detectors.counts import CountShift
 from afdp_exporter.detectors.level import LevelShift, level_shifts, steps_at_onsets
@@ -34,6 +36,7 @@ from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.model import Floats, MeasuredDeployment, Shift
 
 ATTRIBUTION_P_VALUE = 0.1  # above this p-value of the level a shift is not attributed
+TRANSIENT_RARITY = 1.3  # rarity of an excursion from which on it is reported
 CONTROL_SHARE = 0.4  # share of the step that the control makes too, from which on a common cause is suspected
 CONTROL_WINDOWS = (6, 24)  # steps compared on either side of the onset
 
@@ -68,9 +71,12 @@ class DetectorResults:
         return 100.0 + self.weight if self.attributed else self.weight
 
 
-def run_detectors(series: Sequence[RegularSeries]) -> list[DetectorResults | None]:
-    """Ask every detector about each series; None when its history is too short for an answer."""
-    results = by_panel(_weighed, series)
+def run_detectors(series: Sequence[RegularSeries], *, briefly: bool = False) -> list[DetectorResults | None]:
+    """Ask every detector about each series; None when its history is too short for an answer.
+
+    With `briefly` the onset of what cannot be attributed is not looked for, and nothing weighed of it.
+    """
+    results = by_panel(partial(_weighed, briefly=briefly), series)
     likely = {place: each for place, each in enumerate(results) if each is not None and each.attributed}
     onsets = [each.onset.position for each in likely.values()]
     steps = steps_at_onsets([each.grid for each in likely.values()], onsets)
@@ -79,51 +85,57 @@ def run_detectors(series: Sequence[RegularSeries]) -> list[DetectorResults | Non
     return results
 
 
-def _weighed(panel: Panel) -> list[DetectorResults | None]:
+def _weighed(panel: Panel, *, briefly: bool) -> list[DetectorResults | None]:
     """What all detectors say, before the level is measured again from the onset on."""
-    segment, raw = extract(panel), extract_raw(panel)
+    results: list[DetectorResults | None] = [
+        None if measured is None else _unweighed(grid, measured, transient)
+        for grid, measured, transient in zip(panel.series, level_shifts(panel), find_transients(panel), strict=True)
+    ]
+    asked = {row: each for row, each in enumerate(results) if each is not None and not (briefly and _is_unmoved(each))}
+    if not asked:
+        return results
+    some = panel.of_rows([*asked])
+    segment, raw = extract(some), extract_raw(some)
     found = zip(
-        panel.series,
+        asked.items(),
         segment.values,
-        level_shifts(panel),
         changepoint_posteriors(segment),
         changepoint_posteriors(raw),
         kernel_changepoints(raw),
-        local_steps(panel),
-        find_transients(panel),
+        local_steps(some),
         strict=True,
     )
-    results = list[DetectorResults | None]()
-    for grid, path, measured, onset, longer, change, step, transient in found:
-        if measured is None or onset is None:
-            results.append(None)
+    for (row, each), path, onset, longer, change, step in found:
+        if onset is None:
+            results[row] = None
             continue
-        shares = _shares(path, onset.position - segment.begin, grid.looks_back, measured)
+        shares = _shares(path, onset.position - segment.begin, each.grid.looks_back, each.level)
         weight = sum(
             (
                 SCORE_INTERCEPT,
-                _weight_of_level(measured.p_value, shares),
+                _weight_of_level(each.p_value, shares),
                 _weight_of_onset(onset, longer, change),
                 -0.75 * max(log10(segment.window_share / USUAL_WINDOW), 0.0),
                 _weight_of_step(step),
-                _weight_of_transient(transient, measured),
+                _weight_of_transient(each.transient, each.level),
             )
         )
-        results.append(
-            DetectorResults(
-                grid=grid,
-                level=measured,
-                onset=onset,
-                transient=transient,
-                step=None,
-                p_value=measured.p_value,
-                persistence=min(shares),
-                end_share=shares[-1],
-                weight=weight,
-                common=False,
-            )
-        )
+        results[row] = replace(each, onset=onset, persistence=min(shares), end_share=shares[-1], weight=weight)
     return results
+
+
+def _unweighed(grid: RegularSeries, measured: LevelShift, transient: Transient | None) -> DetectorResults:
+    """A level of which it is not known when it moved."""
+    return DetectorResults(
+        grid=grid, level=measured, onset=unknown_onset(grid), transient=transient, step=None, p_value=measured.p_value,
+        persistence=nan, end_share=nan, weight=-inf, common=False,
+    )  # fmt: skip
+
+
+def _is_unmoved(results: DetectorResults) -> bool:
+    """Whether neither its level nor an excursion can be attributed, whenever it began."""
+    transient = results.transient
+    return results.p_value >= ATTRIBUTION_P_VALUE and (transient is None or transient.rarity <= TRANSIENT_RARITY)
 
 
 COUNTS_INTERCEPT = -2.0  # log10 odds

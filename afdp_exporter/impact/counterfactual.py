@@ -212,7 +212,7 @@ def _expectations(panel: Panel, spans: Sequence[_EffectSpan]) -> list[_Expectati
     found: dict[int, _Expectation] = {}
     for length in {span.length for span in spans}:
         rows = [row for row, span in enumerate(spans) if span.length == length]
-        some = Panel.of([panel.series[row] for row in rows])
+        some = panel.of_rows(rows)
         at = _placebos(some.layout, length)
         profiles = _seasonal_profiles(some, np.append(at, some.layout.deployed), length)
         strays = some.values.take(at[:, None] + np.arange(length), axis=-1) - profiles[:, :-1]

@@ -218,7 +218,8 @@ def measure(question: AnalysisInput) -> MetricVerdict:
     scatter = {each.metric.name: _scatter(each.series, case) for each in evidence if each.series is not None}
     judged = _weigh(case, evidence, scatter)
     early = tuple(
-        _weigh(each, tuple(one.until(each.now) for one in evidence), scatter) for each in shorter_windows(case)
+        _weigh(each, tuple(one.until(each.now) for one in evidence), scatter, briefly=True)
+        for each in shorter_windows(case)
     )
     judged = _jointly(replace(judged, early=early), question)
     recoveries = _recoveries(judged, question)
@@ -380,9 +381,15 @@ def _scatter(series: Series, case: AnalysisContext) -> float | None:
     return noise_level(series.values[series.times < case.deployment.started_at.timestamp()])
 
 
-def _weigh(case: AnalysisContext, gathered: Sequence[MetricData], scatter: Mapping[str, float | None]) -> MetricVerdict:
+def _weigh(
+    case: AnalysisContext,
+    gathered: Sequence[MetricData],
+    scatter: Mapping[str, float | None],
+    *,
+    briefly: bool = False,
+) -> MetricVerdict:
     shifts = list[Shift]()
-    judging, paths = CaseJudge(case), CausalPaths(case.metrics, case.services)
+    judging, paths = CaseJudge(case, briefly=briefly), CausalPaths(case.metrics, case.services)
     evidence = {each.metric.name: each for each in gathered}
     near = judging.near([each for each in gathered if each.series is not None])
     answers: dict[str, tuple[Finding, float | None]] = {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from afdp_exporter.impact import Finding, ObservedSeries, Rollout, judge_together
+from afdp_exporter.impact import Finding, ObservedSeries, Rollout
 from afdp_exporter.impact.attribution import Case, judge_cases
 from afdp_exporter.impact.common_cause import control_series
 from afdp_exporter.impact.context import AnalysisContext
@@ -15,9 +15,10 @@ from afdp_exporter.watching.evidence import MetricData
 
 
 class CaseJudge:
-    """The judgements of one deployment, as it was known at one time."""
+    """The judgements of one deployment, as it was known at one time; `briefly` where only what moved is of interest."""
 
-    def __init__(self, case: AnalysisContext) -> None:
+    def __init__(self, case: AnalysisContext, *, briefly: bool = False) -> None:
+        self._briefly = briefly
         self._deployed, self._until = case.deployment.started_at, case.now
         self._deployed_at = self._deployed.timestamp()
         self._rollout = Rollout(
@@ -36,7 +37,7 @@ class CaseJudge:
 
     def near(self, gathered: Sequence[MetricData]) -> dict[str, Finding]:
         """What is found of each metric with a series, by its name, as an effect of the rollout itself."""
-        findings = judge_cases(self._rollout, [self._case(each) for each in gathered])
+        findings = judge_cases(self._rollout, [self._case(each) for each in gathered], briefly=self._briefly)
         return {each.metric.name: finding for each, finding in zip(gathered, findings, strict=True)}
 
     def late(
@@ -49,7 +50,8 @@ class CaseJudge:
         asked = {name: within for name, within in windows.items() if within is not None and not near[name].attributed}
         cases = [self._case(evidence[name]).responding_within(within) for name, within in asked.items()]
         found: dict[str, tuple[Finding, float | None]] = {name: (near[name], None) for name in windows}
-        for (name, within), late in zip(asked.items(), judge_cases(self._rollout, cases), strict=True):
+        findings = judge_cases(self._rollout, cases, briefly=self._briefly)
+        for (name, within), late in zip(asked.items(), findings, strict=True):
             if late.attributed or (late.verdict.moved and not near[name].verdict.moved):
                 found[name] = late, within
         return found
@@ -111,7 +113,8 @@ class CaseJudge:
             for metric in metrics
             if (series := evidence[metric].peers.get(service)) is not None
         ]
-        findings = judge_together(self._rollout, [self._observed(each) for each in peers])
+        cases = [Case.of(self._rollout, self._observed(each)) for each in peers]
+        findings = judge_cases(self._rollout, cases, briefly=True)
         return {
             each.metric.name: shift_of(finding, each.metric, each.series.warnings)
             for each, finding in zip(peers, findings, strict=True)

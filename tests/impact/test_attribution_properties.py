@@ -112,6 +112,23 @@ def test_series_judged_together_are_found_as_each_alone(seed: int, count: int) -
 
 
 @calm
+@given(seed=seeds, lasts=st.sampled_from([4, 30]))
+def test_what_is_judged_briefly_has_the_same_verdict_and_what_moved_the_same_finding(seed: int, lasts: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = START + 300.0 * np.arange(400)
+    rollout = Rollout(deployed_at=float(times[370]), earlier=(float(times[200]),))
+    cases = []
+    for number in range(8):
+        values = noisy(seed + number)
+        values[370 : 370 + lasts] += rng.choice([0.0, 2.0, 8.0])
+        values[370:] += rng.choice([0.0, 3.0]) * rng.normal(size=30)
+        cases.append(Case.of(rollout, ObservedSeries(times=times, values=values, step=300.0)))
+    for whole, brief in zip(judge_cases(rollout, cases), judge_cases(rollout, cases, briefly=True), strict=True):
+        chance = {"log_factor": whole.log_factor, "score": whole.score, "account": whole.account}
+        assert (brief if whole.verdict.moved else replace(brief, **chance)) == whole
+
+
+@calm
 @given(seed=seeds, shift=st.sampled_from([0.0, 3.0, 8.0]), restarts=st.booleans())
 def test_a_series_that_is_asked_about_again_for_a_later_onset_is_found_as_anew(
     seed: int, shift: float, restarts: bool
