@@ -4,16 +4,18 @@ One block of Prometheus' own `http_config` or `remote_write` a file, under the s
 """
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import orjson
 
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.http_client import Answer, Client
 from afdp_exporter.http_config import TLSConfig
+from afdp_exporter.settings import STRICT
 
 _SPARE = 60.0  # seconds before its end at which a token is renewed, or half of its life
 _SECONDS = 10.0  # for one token
@@ -75,14 +77,29 @@ class Tokens:
             self._known = (token.text, until)
 
 
-def bearer(token: str) -> dict[str, str]:
-    """The header that holds it."""
-    return {"Authorization": f"Bearer {token}"}
+@dataclass(frozen=True, kw_only=True)
+class BearerLogin(ABC):
+    """A `Login` by a bearer token that is fetched anew before it ends, and where it is not accepted."""
 
+    __pydantic_config__: ClassVar = STRICT
 
-def bare(shown: Mapping[str, str]) -> str:
-    """The token of such a header."""
-    return shown.get("Authorization", "").removeprefix("Bearer ")
+    _tokens: Tokens = field(default_factory=Tokens, init=False, repr=False, compare=False)
+
+    async def headers(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:  # noqa: ARG002 - as Login
+        """As `Login.headers`."""
+        return {"Authorization": f"Bearer {await self._tokens.current(self._fetch)}"}
+
+    def renews(self, shown: Mapping[str, str]) -> bool:
+        """As `Login.renews`."""
+        if self._tokens.drop(shown.get("Authorization", "").removeprefix("Bearer ")):
+            self._dropped()
+        return True
+
+    def _dropped(self) -> None:  # noqa: B027 - most have nothing more to forget
+        """The newest token was not accepted."""
+
+    @abstractmethod
+    async def _fetch(self) -> Token: ...
 
 
 async def asked_for_token(

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlencode
@@ -12,7 +12,7 @@ from pydantic import FilePath, SecretStr, StringConstraints
 
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.http_config import read_text
-from afdp_exporter.logins import Token, Tokens, asked_for_token, bare, bearer
+from afdp_exporter.logins import BearerLogin, Token, asked_for_token
 from afdp_exporter.settings import STRICT
 
 _AUTHORITIES = {
@@ -64,17 +64,14 @@ class WorkloadIdentity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AzureAD:
+class AzureAD(BearerLogin):
     """Exactly one way to a token; `scope` is for what, where it is not what is asked."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     cloud: Literal["AzurePublic", "AzureChina", "AzureGovernment"] = "AzurePublic"
     managed_identity: ManagedIdentity | None = None
     oauth: ClientSecret | None = None
     workload_identity: WorkloadIdentity | None = None
     scope: str | None = None
-    _tokens: Tokens = field(default_factory=Tokens, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if sum(each is not None for each in (self.managed_identity, self.oauth, self.workload_identity)) != 1:
@@ -83,15 +80,6 @@ class AzureAD:
     def reading(self, scope: str) -> "AzureAD":
         """The same for this scope, unless another one is configured."""
         return self if self.scope is not None else replace(self, scope=scope)
-
-    async def headers(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:  # noqa: ARG002 - as Login
-        """As `Login.headers`."""
-        return bearer(await self._tokens.current(self._fetch))
-
-    def renews(self, shown: Mapping[str, str]) -> bool:
-        """As `Login.renews`."""
-        self._tokens.drop(bare(shown))
-        return True
 
     async def _fetch(self) -> Token:
         if self.oauth is not None:

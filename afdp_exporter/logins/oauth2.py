@@ -4,25 +4,21 @@ import asyncio
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
 from urllib.parse import quote, urlencode
 
 from pydantic import FilePath, SecretStr
 
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.http_config import Address, TLSConfig, read_text
-from afdp_exporter.logins import Token, Tokens, asked_for_token, bare, bearer
-from afdp_exporter.settings import STRICT
+from afdp_exporter.logins import BearerLogin, Token, asked_for_token
 
 _OWN = {"grant_type", "scope", "client_id", "client_secret"}
 _FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OAuth2:
+class OAuth2(BearerLogin):
     """A token from `token_url`; `endpoint_params` are sent with the question for it."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     client_id: str
     client_secret: SecretStr | None = None
@@ -31,22 +27,12 @@ class OAuth2:
     scopes: tuple[str, ...] = ()
     endpoint_params: Mapping[str, str] = field(default_factory=dict)
     tls_config: TLSConfig = TLSConfig()
-    _tokens: Tokens = field(default_factory=Tokens, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if (self.client_secret is None) is (self.client_secret_file is None):
             raise ValueError("exactly one of client_secret and client_secret_file is needed")
         for taken in sorted(_OWN & set(self.endpoint_params)):
             raise ValueError(f"endpoint_params cannot hold {taken}")
-
-    async def headers(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, str]:  # noqa: ARG002 - as Login
-        """As `Login.headers`."""
-        return bearer(await self._tokens.current(self._fetch))
-
-    def renews(self, shown: Mapping[str, str]) -> bool:
-        """As `Login.renews`."""
-        self._tokens.drop(bare(shown))
-        return True
 
     async def _fetch(self) -> Token:
         """As the standard wants it: id and secret in a header; servers that do not read it find them in the form."""
