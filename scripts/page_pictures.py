@@ -1,7 +1,7 @@
 """The pictures of the pages in `docs/images/pages/`: `.venv/bin/python scripts/page_pictures.py [URL]`.
 
-Starts the demo at a fixed time, or takes the one that runs at URL, and leads the system's Chromium to the main
-pages: 1280 and 390 px wide, light and dark. Needs what the tests need (`./scripts/test --collect-only -q`).
+Starts the demo at a fixed time, or takes the one that runs at URL, leads the system's Chromium to the main pages, and
+draws what README.md and docs/pages.md show. Needs what the tests need (`./scripts/test --collect-only -q`).
 """
 
 import json
@@ -18,7 +18,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images" / "pages"
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images" / "pages"
 END = "2026-11-26T15:00:00Z"
 PAGES = {
     "deployments": "/",
@@ -59,18 +60,23 @@ def learned(url: str) -> None:
         time.sleep(SETTLED)
 
 
+def shown() -> set[str]:
+    """The names of the pictures that the documents show: page, width in px, colours."""
+    texts = (ROOT / name for name in ("README.md", "docs/pages.md"))
+    return {name for text in texts for name in re.findall(r"images/pages/([\w-]+)\.png", text.read_text())}
+
+
 def draw(browser: Browser, url: str) -> None:
-    """Every picture."""
-    for width, height in SIZES.items():
-        for scheme in ("light", "dark"):
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    """Every picture that is shown."""
+    for picture in sorted(shown()):
+        name, width, scheme = picture.split("-")
+        size = {"width": int(width), "height": SIZES[int(width)]}
+        with browser.new_context(viewport=size, color_scheme=scheme) as context:
             page = context.new_page()
             page.set_default_timeout(PATIENCE)
-            for name, path in PAGES.items():
-                page.goto(url + path)
-                page.screenshot(path=IMAGES / f"{name}-{width}-{scheme}.png")
-                print(f"{name}-{width}-{scheme}.png")
-            context.close()
+            page.goto(url + PAGES[name])
+            page.screenshot(path=IMAGES / f"{picture}.png")
+            print(f"{picture}.png")
 
 
 def main() -> None:
