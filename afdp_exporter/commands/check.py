@@ -7,46 +7,32 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeAlias
 
 import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from afdp_exporter.commands._connections import Connection, try_connections
+from afdp_exporter.commands._delivery import try_delivery
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
-from afdp_exporter.compute.settings import Dask
 from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.detectors.level import LEAST_HISTORY
 from afdp_exporter.detectors.noise import noise_level
-from afdp_exporter.errors import (
-    AFDPError,
-    AnalysisError,
-    BillError,
-    ConfigError,
-    DeliveryError,
-    FeedError,
-    SourceError,
-)
-from afdp_exporter.feeds import Feed
+from afdp_exporter.errors import AFDPError, ConfigError, SourceError
 from afdp_exporter.impact.context import ImpactSettings
 from afdp_exporter.impact.placebo_test import LEAST_INSTANTS
 from afdp_exporter.impact.power import worth_of
 from afdp_exporter.model import Estimate, Floats, Metric, Window
-from afdp_exporter.notify import Receiver
-from afdp_exporter.planning.billing import compare
 from afdp_exporter.proposals.sampling import duration, fit, step
-from afdp_exporter.tracking.dry_run import DryRun, read_delivery, rehearse
 from afdp_exporter.watching.evidence import ask_metric
 from afdp_exporter.watching.placebo_runs import Trust, measure
-from afdp_exporter.watching.report import DeploymentResponse, EventResponse
 from afdp_exporter.wording.metrics import format_change, format_value
-from afdp_exporter.wording.numbers import format_duration, format_share_range, short_history
+from afdp_exporter.wording.numbers import format_duration, short_history
 from afdp_exporter.wording.times import format_time
 
-_PATIENCE = 60.0  # seconds for one feed
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -74,62 +60,6 @@ class QueryResult:
     not_yet: str | None = None
     warnings: tuple[str, ...] = ()
     problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reachability:
-    """A receiver of notices, and what keeps us from it, with the setting to look at."""
-
-    receiver: str
-    problem: str | None = None
-
-    def line(self) -> str:
-        """As people read it."""
-        return f"notify {self.receiver}: {self.problem or 'it answers, and knows us'}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readable:
-    """A feed, and why it cannot be read."""
-
-    feed: str
-    problem: str | None = None
-
-    def line(self) -> str:
-        """As people read it."""
-        return f"feed {self.feed}: {self.problem or 'it can be read'}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """A bill, its share of list prices with the 90 % range over so many days, or why it cannot be compared."""
-
-    bill: str
-    ratio: Estimate | None = None
-    days: int = 0
-    problem: str | None = None
-
-    def line(self) -> str:
-        """As people read it."""
-        share = "" if self.ratio is None else format_share_range(self.ratio)
-        return f"bill {self.bill}: {self.problem or f'{share} of list prices over {self.days} days'}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Working:
-    """Another executor of analyses than the processes of this machine, and why it does none."""
-
-    executor: str
-    address: str
-    problem: str | None = None
-
-    def line(self) -> str:
-        """As people read it."""
-        well = f"a worker of {self.address} does what it is given, and has our versions"
-        return f"executor {self.executor}: {self.problem or well}"
-
-
-_Tried: TypeAlias = Reachability | Readable | Comparison | Working
 
 
 @click.command(
@@ -174,7 +104,7 @@ def check(
     """
     loaded = put_into_effect(config_file)
     if event is not None:
-        _try(loaded, event, kind, headers, output)
+        try_delivery(loaded, event, kind, headers, output)
         return
     for service in services:
         for warning in loaded.watched.warnings(service):
@@ -201,7 +131,7 @@ def check(
 
 def _next(
     config_file: Path,
-    tried: Sequence[QueryResult | _Tried],
+    tried: Sequence[QueryResult | Connection],
     answers: Iterable[QueryResult],
 ) -> str:
     """What to do now."""
@@ -219,91 +149,9 @@ def _next(
 
 async def _try_all(
     loaded: Config, questions: list[tuple[Metric, dict[str, str]]], now: datetime, *, quick: bool
-) -> tuple[list[QueryResult], list[_Tried]]:
-    """What each query returns, and how receivers, feeds, bills and the executor of analyses answer."""
-    answers = await _ask(loaded, questions, now, quick=quick)
-    receivers = (_try_receiver(name, receiver) for name, receiver in loaded.notify.items())
-    feeds = (_try_feed(name, feed) for name, feed in loaded.feeds.items())
-    bills = (_try_bill(loaded, name, now) for name in loaded.bills)
-    engine = loaded.policy.analysis.executor
-    executors = [_try_executor(engine)] if isinstance(engine, Dask) else []
-    return answers, list(await asyncio.gather(*receivers, *feeds, *bills, *executors))
-
-
-async def _try_executor(engine: Dask) -> Working:
-    compute = open_compute(workers=1, engine=engine)
-    try:
-        await compute.run(noise_level, np.zeros(2), deadline=timedelta(seconds=_PATIENCE))
-    except AnalysisError as error:
-        return Working(executor=engine.kind, address=engine.address, problem=str(error))
-    finally:
-        await compute.close()
-    return Working(executor=engine.kind, address=engine.address)
-
-
-async def _try_bill(loaded: Config, name: str, now: datetime) -> Comparison:
-    try:
-        found = await compare(name, loaded.bills[name], loaded.sources, now)
-    except BillError as error:
-        return Comparison(bill=name, problem=str(error))
-    return Comparison(bill=name, ratio=found.ratio, days=found.days)
-
-
-async def _try_feed(name: str, feed: Feed) -> Readable:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            await feed.check(datetime.now(UTC))
-    except FeedError as error:
-        return Readable(feed=name, problem=str(error))
-    except TimeoutError:
-        return Readable(feed=name, problem=f"no answer within {_PATIENCE:.0f} seconds")
-    return Readable(feed=name)
-
-
-async def _try_receiver(name: str, receiver: Receiver) -> Reachability:
-    try:
-        await receiver.reach()
-    except DeliveryError as error:
-        return Reachability(receiver=name, problem=str(error))
-    return Reachability(receiver=name)
-
-
-def _try(loaded: Config, event: Path, kind: str | None, headers: Iterable[str], output: str) -> None:
-    kinds = sorted({sender.kind for sender in loaded.senders})
-    chosen = kind or (kinds[0] if len(kinds) == 1 else None)
-    if chosen not in kinds:
-        raise click.UsageError(f"--kind is needed; configured under webhooks: {', '.join(kinds) or 'none'}")
-    given, body = read_delivery(event.read_bytes())
-    named = (header.partition(":") for header in headers)
-    given |= {name.strip().lower(): value.strip() for name, _, value in named}
-    now = datetime.now(UTC)
-    tried = [
-        part
-        for sender in loaded.senders
-        if sender.kind == chosen
-        for part in rehearse(sender, loaded.mapping, given, body, now=now)
-    ]
-    if output == "json":
-        click.echo(json.dumps([_part_json(part) for part in tried]))
-        return
-    for part in tried:
-        click.echo(_part_text(part))
-        click.echo("".join(f"    {name}: {text}\n" for name, text in part.facts.items()), nl=False)
-
-
-def _part_text(part: DryRun) -> str:
-    if (deployment := part.deployment) is not None:
-        where = f"{deployment.name} in {deployment.environment}"
-        return f"deployment {deployment.id}: {where}, {deployment.status}, {format_time(deployment.started_at)}"
-    if part.event is not None:
-        return f"{part.event.kind} {part.event.id}: {part.event.name}, {format_time(part.event.start)}"
-    return f"ignored: {part.ignored}"
-
-
-def _part_json(part: DryRun) -> dict[str, object]:
-    deployment = DeploymentResponse.model_validate(part.deployment).as_json() if part.deployment is not None else None
-    event = EventResponse.model_validate(part.event).as_json() if part.event is not None else None
-    return {"facts": dict(part.facts), "deployment": deployment, "event": event, "ignored": part.ignored}
+) -> tuple[list[QueryResult], list[Connection]]:
+    """What each query returns, and how all else answers."""
+    return await _ask(loaded, questions, now, quick=quick), await try_connections(loaded, now)
 
 
 async def _ask(
