@@ -7,10 +7,8 @@ money is known, going on, waiting and going back are weighed by their expected l
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from math import exp, pi, sqrt
 
-from scipy.special import ndtr
-
+from afdp_exporter.gate.expected_loss import expected_losses
 from afdp_exporter.gate.experience import Experience
 from afdp_exporter.gate.settings import Enforcement, GateSettings, WhenUnknown
 from afdp_exporter.model import (
@@ -45,8 +43,6 @@ ENFORCED_FROM = 3
 """The automation level from which on a gate's verdict is to be obeyed."""
 GUARD_RAIL = "guard_rail"
 """The rule that takes back at once what crosses a hard limit."""
-_HOUR = timedelta(hours=1)  # the unit of what money is lost in
-_Z = 1.6449  # 95 % point of a normal distribution
 _HARM_IS_SURE = 0.95  # the probability of harm from which on it is called sure
 BLUE_IS_NEEDED = timedelta(minutes=15)
 """After the switch: until the check that decides whether to go back."""
@@ -408,46 +404,21 @@ def _bill(asked: GateInput) -> Iterable[str]:
 
 
 def _losses(asked: GateInput, settings: GateSettings) -> ExpectedLoss | None:
-    """One step ahead: go on until a person would have gone back, wait until the next check, or go back and redo it.
-
-    The next check is taken to say what it really costs, and the better of the other two is taken then.
-    """
+    """What each way is expected to cost; None where what an hour costs is not known."""
     cost, currency = _priced(asked)
     if cost is None or currency is None:
         return None
-    harm = expected_positive(cost)
     share = asked.deployment.traffic_ratio if asked.phase is Phase.CANARY else None
-    exposed = 1.0 if share is None else share
     repair = asked.experience.repair_time or settings.repair_time
-    redo = (asked.experience.redo_time or repair) / _HOUR
-    wait = settings.next_check / _HOUR
-    delay = settings.delay_cost_per_hour
-    promote = harm * (repair / _HOUR)
-    rollback = _back(asked, settings, currency) + delay * redo
-    return ExpectedLoss(
-        promote=promote,
-        hold=(harm * exposed + delay) * wait + _once_known(cost, repair / _HOUR, rollback),
-        rollback=rollback,
-        currency=currency,
+    return expected_losses(
+        cost,
+        currency,
+        exposed=1.0 if share is None else share,
+        repair=repair,
+        redo=asked.experience.redo_time or repair,
+        rollback_cost=_back(asked, settings, currency),
+        settings=settings,
     )
-
-
-def _once_known(cost: Estimate, hours: float, rollback: float) -> float:
-    """The mean of the smaller of both losses, once it is known what an hour costs: E min(cost x hours, rollback)."""
-    enough = rollback / hours
-    beyond = Estimate(low=cost.low - enough, median=cost.median - enough, high=cost.high - enough)
-    return hours * max(expected_positive(cost) - expected_positive(beyond), 0.0)
-
-
-def expected_positive(estimate: Estimate) -> float:
-    """The mean of what is positive of an estimate, its halves taken as those of two normal distributions."""
-    middle = estimate.median
-    low, high = (max(reach / _Z, 1e-12) for reach in (middle - estimate.low, estimate.high - middle))
-    if middle < 0.0:
-        return middle * float(ndtr(middle / high)) + high * _density(middle / high)
-    upper = middle / 2.0 + high * _density(0.0)
-    lower = middle * (0.5 - float(ndtr(-middle / low))) + low * (_density(middle / low) - _density(0.0))
-    return upper + lower
 
 
 def _priced(asked: GateInput) -> tuple[Estimate | None, str | None]:
@@ -487,7 +458,3 @@ def _status(verdict: GateVerdict) -> str:
 
 def _nothing_against(asked: GateInput) -> str:
     return f"Nothing speaks against {asked.deployment.name}."
-
-
-def _density(x: float) -> float:
-    return exp(-x * x / 2.0) / sqrt(2.0 * pi)
