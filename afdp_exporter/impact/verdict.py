@@ -72,6 +72,7 @@ LIKELY = 0.5  # share of the posterior from which on an onset lies in the deploy
 
 
 def unusable_data() -> Finding:
+    """No value of the metric can be used."""
     return Finding(
         attributed=False, verdict=Attribution.INSUFFICIENT_HISTORY, reason="there is no usable data for this metric"
     )
@@ -85,6 +86,7 @@ def history_too_short(grid: RegularSeries) -> Finding:
 
 
 def level_shift_finding(results: DetectorResults) -> Finding:
+    """The deployment moved the metric's level, and it stayed."""
     figures = _measurements(results if results.step is None else replace(results, level=results.step))
     times = abs(figures["change"]) / max(results.level.error * results.grid.scale, 1e-300)
     far = f"{format_number(times, 2)} times" if times <= FURTHEST else f"more than {FURTHEST} times"
@@ -98,6 +100,7 @@ def level_shift_finding(results: DetectorResults) -> Finding:
 
 
 def transient_finding(results: DetectorResults, transient: Transient) -> Finding:
+    """The metric left its level after the deployment and came back: that stretch is `transient`."""
     grid = results.grid
     timing: dict[str, Any] = {
         "onset": grid.time(transient.begin),
@@ -124,6 +127,7 @@ def transient_finding(results: DetectorResults, transient: Transient) -> Finding
 
 
 def gradual_finding(results: DetectorResults) -> Finding:
+    """The metric drifted away."""
     return Finding(
         attributed=False, verdict=Attribution.GRADUAL, shape="gradual",
         reason="it changed more than usual, but gradually, with no clear start", **_measurements(results),
@@ -131,6 +135,7 @@ def gradual_finding(results: DetectorResults) -> Finding:
 
 
 def variance_finding(results: DetectorResults, variance: VarianceChange) -> Finding:
+    """The metric kept its level and scatters more."""
     grown = format_factor(Estimate(low=variance.low, median=variance.ratio, high=variance.high))
     reason = f"its level did not shift, but its spread grew {grown} times"
     return Finding(
@@ -139,6 +144,7 @@ def variance_finding(results: DetectorResults, variance: VarianceChange) -> Find
 
 
 def common_cause_finding(results: DetectorResults) -> Finding:
+    """The control moved along."""
     reason = "what the deployment cannot have touched moved along with it: the cause is a common one"
     return Finding(
         attributed=False, verdict=Attribution.NOT_DISTINGUISHABLE, reason=reason, **_measurements(results)
@@ -146,6 +152,7 @@ def common_cause_finding(results: DetectorResults) -> Finding:
 
 
 def no_effect_finding(results: DetectorResults) -> Finding:
+    """Nothing beyond what is usual, or nothing that came with the deployment."""
     reason = "it stayed within its normal variation"
     if results.p_value < ATTRIBUTION_P_VALUE:
         late = results.onset.share < LIKELY
