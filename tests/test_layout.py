@@ -172,15 +172,28 @@ def test_every_setting_is_documented() -> None:
     assert not [key for key in sorted(keys) if not re.search(rf"\b{key}\b", page)]
 
 
+def pages() -> list[Path]:
+    """Every document of the project."""
+    top = (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md"))
+    return [*top, *ROOT.glob("benchmarks/*.md"), *ROOT.glob("docs/**/*.md")]
+
+
 def test_every_link_between_the_pages_leads_somewhere() -> None:
-    pages = [
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md")),
-        *(ROOT / "docs").rglob("*.md"),
-    ]
-    for page in pages:
+    for page in pages():
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    known = {
+        path.name
+        for folder in ("afdp_exporter", "benchmarks", "scripts", "tests")
+        for path in ROOT.glob(f"{folder}/**/*.py")
+    }
+    for page in pages():
+        for name in re.findall(r"`(?:[\w.-]+/)*(\w+\.py)`", page.read_text()):
+            assert name in known, f"{page.name}: {name}"
 
 
 def test_the_badges_say_what_the_project_says() -> None:
