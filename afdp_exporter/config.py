@@ -1,6 +1,6 @@
 """The configuration file -> one frozen Config, checked whole before anything uses it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
@@ -172,9 +172,9 @@ def read(content: object) -> Config:
         found.of(partial(_sender, block, f"webhooks[{index}]"))
         for index, block in enumerate(_blocks(blocks, "webhooks"))
     ]
-    ways = _ways(_blocks(blocks, "rollback"), found)
-    lines = _lines(_blocks(blocks, "approvals"), found)
-    bills = _bills(_blocks(blocks, "bills"), found)
+    ways = _named("rollback", _blocks(blocks, "rollback"), found, _way)
+    lines = _named("approvals", _blocks(blocks, "approvals"), found, _line)
+    bills = _named("bills", _blocks(blocks, "bills"), found, _billed_cloud)
     if file is not None and len(sources) == len(file.sources):
         found.faults += [*_metric_faults(file.metrics, sources), *_service_faults(file.services, file.metrics)]
         found.faults += _gate_faults(file.policy.gates, file.metrics)
@@ -194,8 +194,8 @@ def read(content: object) -> Config:
         mapping=file.mapping,
         senders=tuple(filter(None, senders)),
         feeds=feeds,
-        rollback=ways,
-        approvals=lines,
+        rollback=tuple(ways.values()),
+        approvals=tuple(lines.values()),
         bills=bills,
     )
 
@@ -206,71 +206,66 @@ def _blocks(content: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [block for block in found if isinstance(block, Mapping)] if isinstance(found, list | tuple) else []
 
 
-def _plugins(package: str, blocks: Iterable[Mapping[str, Any]], wrong: _Findings) -> dict[str, Any]:
-    """The plugins of a package by their names; one without a name is called by its kind."""
-    found: dict[str, Any] = {}
+def _named(
+    block_list: str,
+    blocks: Iterable[Mapping[str, Any]],
+    wrong: _Findings,
+    make: Callable[[str, Mapping[str, Any], str], T],
+) -> dict[str, T]:
+    """What is made of each block by its name and its place; one without a name is called by its kind."""
+    found: dict[str, T] = {}
     for index, block in enumerate(blocks):
-        where = f"{package}[{index}]"
-        rest = {key: value for key, value in block.items() if key not in {"name", "kind"}}
+        where = f"{block_list}[{index}]"
         name = block.get("name", block.get("kind"))
         if not isinstance(name, str) or name in found:
-            wrong.faults.append(Fault(f"{where}.name", f"each entry of {package} needs a name of its own"))
+            wrong.faults.append(Fault(f"{where}.name", f"each entry of {block_list} needs a name of its own"))
             continue
-        plugin = wrong.of(partial(build, package, block.get("kind"), rest, where))
-        if plugin is not None:
-            found[name] = plugin
+        made = wrong.of(partial(make, name, block, where))
+        if made is not None:
+            found[name] = made
     return found
 
 
+def _plugins(package: str, blocks: Iterable[Mapping[str, Any]], wrong: _Findings) -> dict[str, Any]:
+    """The plugins of a package by their names."""
+    return _named(package, blocks, wrong, lambda _, block, where: _plugin(package, block, where))
+
+
+def _plugin(package: str, block: Mapping[str, Any], where: str, *others: str) -> Any:  # noqa: ANN401 - of any package
+    """The plugin of the block's kind, which reads its own settings: all but its name and `others`."""
+    rest = {key: value for key, value in block.items() if key not in {"name", "kind", *others}}
+    return build(package, block.get("kind"), rest, where)
+
+
+def _settings(shape: type[T], keys: Collection[str], block: Mapping[str, Any], where: str) -> T:
+    """Those settings of a block that are the same for all kinds."""
+    return parse(shape, {key: value for key, value in block.items() if key in keys}, where)
+
+
 def _sender(block: Mapping[str, Any], where: str) -> Sender:
-    """The kind reads its own settings, the secrets are the same for all."""
-    secrets = parse(Secrets, {key: value for key, value in block.items() if key in SECRETS}, where)
+    """The kind reads its own settings, its name among them; the secrets are the same for all."""
+    secrets = _settings(Secrets, SECRETS, block, where)
     rest = {key: value for key, value in block.items() if key not in {*SECRETS, "kind"}}
     kind = block.get("kind")
     return Sender(webhook=build("webhooks", kind, rest, where), kind=str(kind), secrets=secrets)
 
 
-def _ways(blocks: Iterable[Mapping[str, Any]], wrong: _Findings) -> tuple[Way, ...]:
-    """Who takes deployments back, each under a name of its own."""
-    ways: list[Way] = []
-    for index, block in enumerate(blocks):
-        where = f"rollback[{index}]"
-        name = block.get("name", block.get("kind"))
-        if not isinstance(name, str) or name in {way.name for way in ways}:
-            wrong.faults.append(Fault(f"{where}.name", "each entry of rollback needs a name of its own"))
-            continue
-        way = wrong.of(partial(_way, name, block, where))
-        ways += [way] if way is not None else []
-    return tuple(ways)
-
-
 def _way(name: str, block: Mapping[str, Any], where: str) -> Way:
-    """The kind reads its own settings; the services that it is for are the same for all."""
-    scope = parse(Scope, {key: value for key, value in block.items() if key in SCOPE}, where)
-    rest = {key: value for key, value in block.items() if key not in {*SCOPE, "name", "kind"}}
-    kind = block.get("kind")
-    return Way(name=name, kind=str(kind), executor=build("executors", kind, rest, where), scope=scope)
+    """Who takes deployments back; the services that it is for are the same for all kinds."""
+    scope = _settings(Scope, SCOPE, block, where)
+    executor = _plugin("executors", block, where, *SCOPE)
+    return Way(name=name, kind=str(block.get("kind")), executor=executor, scope=scope)
 
 
-def _lines(blocks: list[Mapping[str, Any]], wrong: _Findings) -> tuple[Line, ...]:
-    """Who is called back with a verdict, each under a name of its own."""
-    built = _plugins("approvals", blocks, wrong)
-    kinds = {block.get("name", block.get("kind")): str(block.get("kind")) for block in blocks}
-    return tuple(Line(name=name, kind=kinds[name], approver=approver) for name, approver in built.items())
+def _line(name: str, block: Mapping[str, Any], where: str) -> Line:
+    """Who is called back with a verdict."""
+    return Line(name=name, kind=str(block.get("kind")), approver=_plugin("approvals", block, where))
 
 
-def _bills(blocks: list[Mapping[str, Any]], wrong: _Findings) -> dict[str, BilledCloud]:
-    """The kind reads its own settings; what it is held against is said alike for all."""
-    listed: dict[str, ListPrice] = {}
-    rest: list[Mapping[str, Any]] = []
-    for index, block in enumerate(blocks):
-        shared = {key: value for key, value in block.items() if key in LIST_PRICE}
-        price = wrong.of(partial(parse, ListPrice, shared, f"bills[{index}]"))
-        if price is not None:
-            listed[str(block.get("name", block.get("kind")))] = price
-        rest.append({key: value for key, value in block.items() if key not in LIST_PRICE})
-    built = _plugins("bills", rest, wrong)
-    return {name: BilledCloud(bill=bill, listed=listed[name]) for name, bill in built.items() if name in listed}
+def _billed_cloud(_: str, block: Mapping[str, Any], where: str) -> BilledCloud:
+    """A bill; what it is compared with is said alike for all kinds."""
+    listed = _settings(ListPrice, LIST_PRICE, block, where)
+    return BilledCloud(bill=_plugin("bills", block, where, *LIST_PRICE), listed=listed)
 
 
 def _bill_faults(bills: Mapping[str, BilledCloud], sources: Mapping[str, Source]) -> Iterator[Fault]:
