@@ -107,7 +107,7 @@ def test_the_expected_course_begins_at_the_deployment_and_marks_are_where_they_h
 
 @given(low=FIGURES, high=FIGURES, values=st.lists(st.one_of(st.none(), FIGURES), min_size=1, max_size=20))
 def test_many_positions_are_those_of_each_value(low: float, high: float, values: list[float | None]) -> None:
-    scale = covering([low, high], begin=188, end=24)
+    scale = covering([low, high, *(value for value in values if value is not None)], begin=188, end=24)
     one_by_one = [nan if value is None else scale(value) for value in values]
     assert scale.positions(values) == pytest.approx(one_by_one, abs=0.1001, rel=1e-12, nan_ok=True)
 
