@@ -25,7 +25,7 @@ UNIT = frozenset(
 """What needs no server, no store and no program of its own. Without the tests that draw many worlds, which take half of
 the time, it is the first layer."""
 
-pytest_plugins = ["loopback", "dask_fixtures", "postgres_fixtures", "real_parts.fixtures"]
+pytest_plugins = ["loopback", "dask_fixtures", "postgres_fixtures", "real_parts.fixtures", "stored"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,7 +1,11 @@
-"""What is put into stores in tests."""
+"""A store for tests, and what is put into stores."""
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
 
 from afdp_exporter.model import (
     Action,
@@ -14,8 +18,17 @@ from afdp_exporter.model import (
     PoolingLevel,
     Prediction,
 )
+from afdp_exporter.store.sqlite import SQLiteStore
 
 MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    """An open, empty store in a file."""
+    opened = await SQLiteStore.open(tmp_path / "afdp.db")
+    yield opened
+    await opened.close()
 
 
 def decision(at: datetime, verdict: GateVerdict = GateVerdict.ALLOW, **about: str) -> GateDecision:

@@ -1,10 +1,9 @@
 """An action's life: decided once, begun at most once, whatever crashes; verified by the metrics, with a trail."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,13 +85,6 @@ class At(Levels):
 
     def of(self, service: str, environment: str) -> Standing:
         return Standing(level=self.level, earned=self.level, permission=Permission(level=self.level), missing=())
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A canary beside the stable version on a real Prometheus: compared by counts and by means, with its money."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,13 +38,6 @@ METRICS = """
   stable: sum(NAME_revenue{service="$service", version="$previous_version"}) / (1 - $traffic_ratio)
   money: {currency: USD, per_unit: 1}
 """
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 def written(prometheus: Prometheus, name: str, now: datetime, *, errors: float, income: float) -> None:

@@ -1,10 +1,8 @@
 """Many who ask at once are answered by one decision, and nothing is kept that a change has overtaken."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,13 +36,6 @@ class SlowLooks:
         await self.let.wait()
         found: list[Look] = await self.looks.of_deployment(deployment_id)
         return found
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """A green before its switch on a real Prometheus: its memory beside that of the service's earlier greens."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,13 +23,6 @@ from remembering import remember
 
 MINUTE = timedelta(minutes=1)
 MEGABYTE = 1e6
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 def green(now: datetime, **words: Any) -> Deployment:  # noqa: ANN401

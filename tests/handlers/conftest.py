@@ -59,14 +59,6 @@ def content(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    """An open store."""
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 async def start(content: dict[str, Any], store: SQLiteStore, clock: Clock) -> AsyncIterator[Callable[..., Any]]:
     """Starts the exporter with additions to the configuration, and gives its client."""
     async with AsyncExitStack() as running:

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -155,14 +154,6 @@ TestDeliveries = Deliveries.TestCase
 @pytest.mark.slow
 def test_many_more_ways_of_delivering_come_to_the_same() -> None:
     run_state_machine_as_test(Deliveries, settings=settings(max_examples=150, stateful_step_count=50, deadline=None))
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    """An open store."""
-    opened = await SQLiteStore.open(tmp_path / "store.db")
-    yield opened
-    await opened.close()
 
 
 def announced(status: Status, minutes: int = 0, **words: object) -> Announcement:

@@ -1,7 +1,6 @@
 """What did this deployment do? Asked of series with a known truth, and of sources that fail."""
 
-import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afdp_exporter.compute import ComputePool
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.errors import SourceError, SourceUnavailable
 from afdp_exporter.model import (
     Attribution,
@@ -71,13 +69,6 @@ def wandering(seed: int, *, shift: float = 0.0) -> Floats:
 
 def series(values: Floats, *, name: str = "latency", service: str = "api", warnings: tuple[str, ...] = ()) -> Series:
     return Series(metric=name, labels={"service": service}, times=TIMES, values=values, warnings=warnings)
-
-
-@pytest.fixture(scope="module")
-def compute() -> Iterator[ComputePool]:
-    made = open_compute(workers=1)
-    yield made
-    asyncio.run(made.close())
 
 
 class Asked:

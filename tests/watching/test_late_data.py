@@ -1,12 +1,11 @@
 """Nothing is said of samples that are missing, late, or only repeated, whatever the clocks say."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from aiohttp import web
 
 from afdp_exporter import config
 from afdp_exporter.compute import ComputePool
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.jobs import Kind
 from afdp_exporter.jobs.runner import Runner
 from afdp_exporter.model import Deployment, Look, LookState, Outcome
@@ -113,18 +111,6 @@ class Notes:
 async def nothing(look: Look, now: datetime) -> tuple[Look, ...]:
     """No other deployment is looked at again."""
     return ()
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(scope="module")
-def compute() -> ComputePool:
-    return open_compute(workers=1)
 
 
 @dataclass

@@ -1,7 +1,6 @@
 """Notices to receivers: due in the transaction of the change, until it has arrived, over restarts."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -109,13 +108,6 @@ class World:
         look = replace(LOOK, after=timedelta(minutes=number))
         await self.store.deployments.amend("d1", lambda d: Amendment(deployment=d, looks=(look,)))
         await self.store.looks.finish(replace(look, state=LookState.DONE, done_at=self.now), found)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 async def test_who_cannot_change_what_it_was_sent_hears_only_of_another_status_or_outcome(store: SQLiteStore) -> None:

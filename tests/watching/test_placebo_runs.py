@@ -1,14 +1,11 @@
 """The false alarms on a user's own series, through sources and workers."""
 
-import asyncio
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from afdp_exporter.compute import ComputePool
-from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.model import Deployment, Layer, Metric, Series, Service
 from afdp_exporter.sources.recording import InMemorySource
 from afdp_exporter.watching.evidence import AnalysisSettings, MonitoringConfig
@@ -19,13 +16,6 @@ STEP = timedelta(minutes=5)
 TIMES = np.arange((NOW - timedelta(days=4)).timestamp(), NOW.timestamp() + 1, STEP.total_seconds())
 LATENCY = Metric(name="latency_seconds", layer=Layer.TECHNICAL, query='latency{service="$service"}')
 MAIL = Metric(name="mails_per_second", layer=Layer.USER, query='mails{service="$service"}')
-
-
-@pytest.fixture(scope="module")
-def compute() -> Iterator[ComputePool]:
-    made = open_compute(workers=1)
-    yield made
-    asyncio.run(made.close())
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
 """What was rolled back or fixed is looked at again."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from afdp_exporter.model import (
     Attribution,
@@ -28,13 +24,6 @@ from looking import claim_looks
 START = datetime(2026, 11, 2, 14, tzinfo=UTC)
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCHEDULE = Schedule(looks=(15 * MINUTE, 24 * HOUR))
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 def deployment(name: str, after: timedelta, **changes: object) -> Deployment:

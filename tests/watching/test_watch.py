@@ -1,7 +1,6 @@
 """Due work is a row in the store: taken once, answered once, and never lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -89,13 +88,6 @@ class Analysis:
         if self.failures:
             raise self.failures.pop(0)
         return AnalysisResult(impact=impact(look, now), courses=(), account={"points": 3})
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(tmp_path / "afdp.db")
-    yield opened
-    await opened.close()
 
 
 async def follow_up(look: Look, now: datetime) -> tuple[Look, ...]:

@@ -17,13 +17,6 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def store(path: Path) -> AsyncIterator[SQLiteStore]:
-    opened = await SQLiteStore.open(path)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 async def readers(store: SQLiteStore, path: Path) -> AsyncIterator[Readers]:
     opened = Readers(path)
     yield opened

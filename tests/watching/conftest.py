@@ -1,0 +1,16 @@
+"""One worker process for all that is judged here."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from afdp_exporter.compute import ComputePool
+from afdp_exporter.compute.opening import open_compute
+
+
+@pytest.fixture(scope="package")
+def compute() -> Iterator[ComputePool]:
+    made = open_compute(workers=1)
+    yield made
+    asyncio.run(made.close())
