@@ -222,27 +222,24 @@ def _kernel_changepoint(values: Floats, segment: Segment) -> KernelChangepoint |
     inside = np.flatnonzero((middles >= segment.first) & (middles <= segment.last)) + 1
     if not len(inside):
         return None
-    table = np.zeros((len(edges), m + 1))
-    table[1:, 1:] = np.exp(-((values[:, None] - values) ** 2) / typical).cumsum(axis=0)[edges[1:] - 1].cumsum(axis=1)
-    sums = table[:, edges]
-    left, right = inside - 1, inside + 1
-    gain = (
-        _similarity_sums(sums, edges, left, inside) + _similarity_sums(sums, edges, inside, right)
-        - _similarity_sums(sums, edges, left, right)
-    )  # fmt: skip
+    begin, end = int(inside[0]) - 1, int(inside[-1]) + 1  # the edges around those that are inside
+    gain = _gains(values[edges[begin] : edges[end]], np.diff(edges[begin : end + 1]), typical)
     best = int(np.argmax(gain))
     return KernelChangepoint(position=segment.begin + int(edges[inside[best]]), gain=float(gain[best]))
 
 
-def _similarity_sums(
-    sums: Floats, edges: NDArray[np.int64], begin: NDArray[np.int64], end: NDArray[np.int64]
-) -> Floats:
-    """Sum of the kernel from one edge to another, per value: the segment's length less its cost.
-
-    `sums` (k, k) are those from the first edge to each of `edges` (k,), `begin` and `end` number the edges.
-    """
-    inside = sums[end, end] - sums[begin, end] - sums[end, begin] + sums[begin, begin]
-    return inside / (edges[end] - edges[begin])
+def _gains(values: Floats, lengths: NDArray[np.int64], typical: float) -> Floats:
+    """By how much the cost falls where neighbours of k parts of so many values (k,) are split, (k - 1,)."""
+    similar = values[:, None] - values
+    similar *= similar
+    similar /= -typical
+    np.exp(similar, out=similar)
+    begins = np.cumsum(lengths) - lengths
+    sums = np.add.reduceat(np.add.reduceat(similar, begins, axis=0), begins, axis=1)
+    alone, between = np.diagonal(sums), np.diagonal(sums, 1)
+    together = (alone[:-1] + alone[1:] + 2.0 * between) / (lengths[:-1] + lengths[1:])
+    gains: Floats = (alone / lengths)[:-1] + (alone / lengths)[1:] - together
+    return gains
 
 
 _RAMP_STRIDE = 2  # every so many positions of the window a drift may begin
