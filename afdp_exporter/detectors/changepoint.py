@@ -64,6 +64,13 @@ class Segment:
     looks_back: int = 0
 
     @property
+    def splits(self) -> tuple[int, int] | None:
+        """The first and the last of the possible onsets that leave enough on either side; None where none does."""
+        m = self.values.shape[1]
+        first, last = max(self.first, SHORTEST_SEGMENT), min(self.last, m - SHORTEST_SEGMENT)
+        return None if m < 2 * SHORTEST_SEGMENT + 1 or first > last else (first, last)
+
+    @property
     def window_share(self) -> float:
         """The share of the path in which an onset belongs to the deployment: what chance alone would give it."""
         return float(max(self.last - self.first + 1, 1) / self.values.shape[1])
@@ -104,14 +111,10 @@ def extract_raw(panel: Panel) -> Segment:
 
 def changepoint_posteriors(segment: Segment) -> list[Onset | None]:
     """The posterior of a single step in each series; None when the segment is too short to be split."""
-    k, m = segment.values.shape
-    first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
-    if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
-        return [None] * k
-    gain = sse_reduction(segment.values, segment.looks_back)[:, SHORTEST_SEGMENT - 1 : m - SHORTEST_SEGMENT]
-    best = SHORTEST_SEGMENT + np.argmax(gain, axis=1)
-    log_odds = (gain - gain.max(axis=1, keepdims=True)) / (2.0 * _noise(segment, best))[:, None]
-    weight = np.exp(np.maximum(log_odds, -700.0))
+    if segment.splits is None:
+        return [None] * len(segment.values)
+    first, last = segment.splits
+    weight, best = _weights(segment)
     within = weight[:, first - SHORTEST_SEGMENT : last - SHORTEST_SEGMENT + 1]
     inside = within.sum(axis=1)
     order = np.cumsum(within, axis=1) / inside[:, None]
@@ -125,15 +128,32 @@ def changepoint_posteriors(segment: Segment) -> list[Onset | None]:
     ]
 
 
+def window_shares(segment: Segment) -> Floats:
+    """The share (k,) of the posterior of a single step that falls to the window, of a segment that can be split."""
+    weight, _ = _weights(segment)
+    first, last = segment.splits or (0, -1)
+    shares: Floats = weight[:, first - SHORTEST_SEGMENT : last - SHORTEST_SEGMENT + 1].sum(axis=1) / weight.sum(axis=1)
+    return shares
+
+
+def _weights(segment: Segment) -> tuple[Floats, NDArray[np.int64]]:
+    """How likely a step at each split is (k, m + 1 - 2 * shortest), the likeliest at 1, and which that is (k,)."""
+    m = segment.values.shape[1]
+    gain = sse_reduction(segment.values, segment.looks_back)[:, SHORTEST_SEGMENT - 1 : m - SHORTEST_SEGMENT]
+    best = SHORTEST_SEGMENT + np.argmax(gain, axis=1)
+    log_odds = (gain - gain.max(axis=1, keepdims=True)) / (2.0 * _noise(segment, best))[:, None]
+    weight: Floats = np.exp(np.maximum(log_odds, -700.0))
+    return weight, best
+
+
 def best_splits(segment: Segment) -> NDArray[np.int64] | None:
     """The least-squares split of each series (k,) in the window, where the posterior is highest.
 
     None where the segment is too short.
     """
-    m = segment.values.shape[1]
-    first, last = max(segment.first, SHORTEST_SEGMENT), min(segment.last, m - SHORTEST_SEGMENT)
-    if m < 2 * SHORTEST_SEGMENT + 1 or first > last:
+    if segment.splits is None:
         return None
+    first, last = segment.splits
     splits: NDArray[np.int64] = np.argmax(
         sse_reduction(segment.values, segment.looks_back)[:, first - 1 : last], axis=1
     )

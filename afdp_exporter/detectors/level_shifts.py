@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from afdp_exporter.detectors.changepoint import Segment, best_splits, changepoint_posteriors, sse_reduction
+from afdp_exporter.detectors.changepoint import Segment, best_splits, window_shares
 from afdp_exporter.detectors.panel import Panel, by_panel
 from afdp_exporter.detectors.regular_series import RegularSeries, despike
 from afdp_exporter.detectors.robust import MAD_SCALE, medians, row_medians
@@ -50,54 +50,43 @@ def _remembered(history: bytes, positions: tuple[int, ...], reach: int) -> list[
 
 
 def _aligned(histories: Floats, positions: tuple[int, ...], reach: int) -> list[Floats | None]:
-    """The histories (k, n) before a deployment without the shifts; None where there are none."""
-    values = histories.copy()
-    unchanged = np.full(len(values), values.shape[1])  # no shift taken out so far lies before this position
-    for position, doubtful in zip(positions, _is_significant(values, positions, reach).T, strict=True):
-        rows = np.flatnonzero(doubtful | (position + reach + SIDE > unchanged))
-        aligned = rows[_align(values, rows, position, reach)] if len(rows) else rows
-        unchanged[aligned] = max(0, position - SIDE)
-    return [row.copy() if end < values.shape[1] else None for row, end in zip(values, unchanged, strict=True)]
+    """The histories (k, n) before a deployment without the shifts; None where there are none.
 
-
-def _is_significant(values: Floats, positions: tuple[int, ...], reach: int) -> NDArray[np.bool_]:
-    """Where a closer look is worth it (k, positions): a step stands out of the noise, or an end cuts the window off."""
-    around = np.arange(-SIDE, reach + SIDE)
-    places = np.array(positions)
-    whole = (places >= SIDE) & (places + reach + SIDE <= values.shape[1])
-    found = np.tile(~whole, (len(values), 1))
+    The positions go back in time. To take a shift out moves all before it alike, which changes no step there.
+    """
+    values, places = histories.copy(), np.array(positions)
+    k, n = values.shape
+    begins, ends = np.maximum(places - SIDE, 0), np.minimum(places + reach + SIDE, n)
+    whole = ends - begins == reach + 2 * SIDE
+    splits, heights = np.zeros((2, k, len(places)))
     if whole.any():
-        windows = values[:, places[whole, None] + around].reshape(-1, len(around))
-        split = SIDE - 1 + np.argmax(sse_reduction(despike(windows))[:, SIDE - 2 : SIDE + reach], axis=1)
-        height, noise = _height_and_noise(windows, split)
-        found[:, whole] = (np.abs(height) >= LARGE * noise).reshape(len(values), -1)
-    return found
+        windows = values[:, begins[whole, None] + np.arange(reach + 2 * SIDE)]
+        found = _clear_steps(windows.reshape(-1, windows.shape[2]), SIDE - 1, reach)
+        splits[:, whole], heights[:, whole] = (each.reshape(k, -1) for each in found)
+    unchanged = np.full(k, n)  # no shift taken out so far lies before this position
+    for turn, (begin, end) in enumerate(zip(begins.tolist(), ends.tolist(), strict=True)):
+        clear = (heights[:, turn] != 0.0) & (unchanged < n)  # its height is that of the values as they are moved by now
+        anew = np.flatnonzero(~whole[turn] | (end > unchanged) | clear)
+        if len(anew):
+            first = positions[turn] - 1 - begin
+            splits[anew, turn], heights[anew, turn] = _clear_steps(values[anew, begin:end], first, reach)
+        for row in np.flatnonzero(heights[:, turn]):
+            values[row, : begin + int(splits[row, turn])] += heights[row, turn]
+            unchanged[row] = begin
+    return [row.copy() if end < n else None for row, end in zip(values, unchanged, strict=True)]
 
 
-def _height_and_noise(windows: Floats, split: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The step of each window (k, m) at its split, and the robust deviation around the two levels, (k,) each."""
-    before = np.arange(windows.shape[1]) < split[:, None]
-    low, high = medians(windows, before), medians(windows, ~before)
-    rest = np.abs(windows - np.where(before, low[:, None], high[:, None]))
-    return high - low, MAD_SCALE * row_medians(rest)
-
-
-def _align(values: Floats, rows: NDArray[np.intp], position: int, reach: int) -> NDArray[np.bool_]:
-    """Take a clear shift at a position out of those rows of (k, n) values, in place; which of them had one."""
-    begin, end = max(0, position - SIDE), min(values.shape[1], position + reach + SIDE)
-    windows, first = values[rows, begin:end], position - 1 - begin
-    around = Segment(
-        begin=begin, values=despike(windows), first=first, last=min(first + 1 + reach, windows.shape[1] - 1)
-    )
+def _clear_steps(windows: Floats, first: int, reach: int) -> tuple[NDArray[np.int64], Floats]:
+    """Where the step of each window (k, m) is, and its height (k,): 0 where none is clear from `first` on."""
+    around = Segment(begin=0, values=despike(windows), first=first, last=min(first + 1 + reach, windows.shape[1] - 1))
     splits = best_splits(around)
-    clear = np.zeros(len(rows), dtype=np.bool_)
     if splits is None:
-        return clear
-    height, noise = _height_and_noise(windows, splits - begin)
-    large = np.flatnonzero((np.abs(height) >= LARGE * noise) & (height != 0.0))
-    posteriors = changepoint_posteriors(replace(around, values=around.values[large])) if len(large) else []
-    for place, step in zip(large, posteriors, strict=True):
-        if step is not None and step.share >= SURE:
-            values[rows[place], : splits[place]] += height[place]
-            clear[place] = True
-    return clear
+        return np.zeros(len(windows), dtype=np.int64), np.zeros(len(windows))
+    before = np.arange(windows.shape[1]) < splits[:, None]
+    low, high = medians(windows, before), medians(windows, ~before)
+    noise = MAD_SCALE * row_medians(np.abs(windows - np.where(before, low[:, None], high[:, None])))
+    heights = high - low
+    clear = np.abs(heights) >= LARGE * noise
+    if clear.any():
+        clear[clear] = window_shares(replace(around, values=around.values[clear])) >= SURE
+    return splits, np.where(clear, heights, 0.0)
