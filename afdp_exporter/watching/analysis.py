@@ -22,7 +22,7 @@ from afdp_exporter.impact.looks import LONGEST_WINDOW, judged_window, shorter_wi
 from afdp_exporter.impact.multiple_testing import control_fdr
 from afdp_exporter.impact.recovery import Recovery, recovery
 from afdp_exporter.impact.verdict import shift_of, unknown_shift
-from afdp_exporter.model import Attribution, Deployment, Impact, Look, Series, Shift, Trajectory, Window
+from afdp_exporter.model import Attribution, Deployment, Impact, Look, Metric, Series, Shift, Trajectory, Window
 from afdp_exporter.store import Store
 from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.watching.evidence import Cause, MetricData, MonitoringConfig, QueryObserver, gather
@@ -240,7 +240,7 @@ def _jointly(judged: MetricVerdict, question: AnalysisInput) -> MetricVerdict:
         as_one = replace(case, deployment=replace(first, finished_at=ended), now=min(case.now, ended + LONGEST_WINDOW))
         until = each.until(as_one.now)
         if until.series is not None:
-            finding, _ = CaseJudge(as_one).judged(until, within=None)
+            finding = CaseJudge(as_one).near([until])[each.metric.name]
             if finding.verdict.moved:
                 joint[each.metric.name] = shift_of(finding, each.metric, each.series.warnings)
     shifts = tuple(joint.get(shift.metric, shift) for shift in judged.shifts)
@@ -251,23 +251,24 @@ def _until_back(
     judged: MetricVerdict, recoveries: Mapping[str, Recovery], case: AnalysisContext, evidence: Sequence[MetricData]
 ) -> MetricVerdict:
     """The metrics that were back within the stretch, each judged anew up to then: its mean is not that of after it."""
-    judging, again = CaseJudge(case), dict[str, tuple[Finding, float | None]]()
-    shifts = {shift.metric: shift for shift in judged.shifts}
+    short, known = dict[str, MetricData](), dict[str, tuple[Metric, tuple[str, ...]]]()
     for each in evidence:
         back = recoveries.get(each.metric.name)
         if back is None or back.at is None or back.at >= case.now or each.series is None:
             continue
-        if each.metric.name in judged.joint:
-            continue  # its finding is that of all deployments close together
-        short = each.until(back.at - timedelta.resolution)
-        if short.series is None:
-            continue
-        answer = judging.judged(short, within=judged.answers[each.metric.name][1])
-        if answer[0].verdict.moved:
-            again[each.metric.name] = answer
-            known = shift_of(answer[0], each.metric, each.series.warnings)
-            shifts[each.metric.name] = replace(known, scatter=shifts[each.metric.name].scatter)
-    return replace(judged, shifts=tuple(shifts.values()), answers={**judged.answers, **again})
+        if each.metric.name not in judged.joint:  # its finding is that of all deployments close together
+            short[each.metric.name] = each.until(back.at - timedelta.resolution)
+            known[each.metric.name] = each.metric, each.series.warnings
+    judging, windows = CaseJudge(case), {name: judged.answers[name][1] for name in short}
+    found = judging.late(short, judging.near([*short.values()]), windows)
+    again = {name: answer for name, answer in found.items() if answer[0].verdict.moved}
+    shifts = tuple(
+        replace(shift_of(again[shift.metric][0], *known[shift.metric]), scatter=shift.scatter)
+        if shift.metric in again
+        else shift
+        for shift in judged.shifts
+    )
+    return replace(judged, shifts=shifts, answers={**judged.answers, **again})
 
 
 def _recoveries(judged: MetricVerdict, question: AnalysisInput) -> dict[str, Recovery]:

@@ -30,11 +30,6 @@ class CaseJudge:
         self._step = case.step
         self._cases: dict[int, tuple[MetricData, Case]] = {}  # by identity, with what keeps it theirs
 
-    def judged(self, evidence: MetricData, *, within: float | None) -> tuple[Finding, float | None]:
-        """A metric with a series, by itself; it may respond within so many seconds where it may follow others."""
-        name = evidence.metric.name
-        return self.late({name: evidence}, self.near([evidence]), {name: within})[name]
-
     def near(self, gathered: Sequence[MetricData]) -> dict[str, Finding]:
         """What is found of each metric with a series, by its name, as an effect of the rollout itself."""
         findings = judge_cases(self._rollout, [self._case(each) for each in gathered], briefly=self._briefly)
