@@ -25,6 +25,7 @@ from afdp_exporter.impact.bayes_factor import (
     bayes_factor,
     by_counts,
     control_moved_along,
+    earlier_near_control,
     run_detectors,
 )
 from afdp_exporter.impact.data_quality import (
@@ -280,7 +281,8 @@ def _beside_controls(
         if results.attributed and (other := cases[place].control) is not None
         if (control := cases[place].laid_out(other)) is not None
     }
-    calm = remove_level_shifts(list(controls.values()), rollout.earlier)
+    near = {at for place, grid in controls.items() for at in earlier_near_control(known[place], grid, rollout.earlier)}
+    calm = remove_level_shifts(list(controls.values()), sorted(near))
     moved = [place for place, control in zip(controls, calm, strict=True) if control_moved_along(known[place], control)]
     ratios = {
         place: ratio

@@ -210,6 +210,16 @@ def _shares(path: Floats, at: int, ramp: int, measured: LevelShift) -> list[floa
     return [(median(part) - base) / measured.change for part in parts if len(part)]
 
 
+def earlier_near_control(results: DetectorResults, control: RegularSeries, earlier: Sequence[float]) -> list[float]:
+    """Which of the `earlier` deployments (Unix seconds) may have shifted what is compared of the control."""
+    begin = results.onset.position - max(CONTROL_WINDOWS)
+    return [
+        at
+        for at, place in zip(earlier, control.positions(earlier).tolist(), strict=True)
+        if place + control.reach + 1 > begin
+    ]
+
+
 def control_moved_along(results: DetectorResults, control: RegularSeries | None) -> bool:
     """Whether the control made a good part of the same step, as a share of its level, at the same time."""
     if control is None or control.n != results.grid.n:
