@@ -24,6 +24,7 @@ SIDE = 4  # steps on either side that it must stand out from
 BEFORE = 13  # steps that give the level before it
 CALM = 60  # steps before it that give the deviation of single values from the level
 LEAST = 20  # earlier instants
+USUAL = 0.9  # quantile of how far stretches of the history are from the level before them
 COMMON = 0.95  # quantile of the highest excursion in windows of history
 JITTER = 0.3  # of the 99th percentile of the history's own single steps: what an excursion must exceed in any case
 FEW = 10.0  # windows of history: with so many, an excursion must be twice as high
@@ -97,7 +98,10 @@ def _returned(grid: RegularSeries, totals: Floats, rarity: float, begin: int, le
     stretch = begin + length
     begin, end = _edges(grid, begin, stretch)
     level = _mean(totals, max(0, begin - 1 - BEFORE), max(1, begin - 1))
-    height, error = _mean(totals, begin, end) - level, _error(grid, totals, end - begin)
+    height, apart = _mean(totals, begin, end) - level, _apart(grid, totals, end - begin)
+    if not len(apart) or np.count_nonzero(apart >= abs(height)) >= len(apart) - int(USUAL * (len(apart) - 1)):
+        return None  # as many say at once that its height is usual, without what that is
+    error = quantile(apart, USUAL)
     if abs(height) <= error or _did_not_return(grid, min(stretch, end), level, height):
         return None
     if end == grid.n and _still_away(grid, stretch, level, height):
@@ -145,14 +149,12 @@ def _still_away(grid: RegularSeries, end: int, level: float, height: float) -> b
     return not len(rest) or float((rest > 0.5).mean()) > AWAY
 
 
-def _error(grid: RegularSeries, totals: Floats, length: int) -> float:
-    """The 90 % point of how far stretches of the history are from the mean of the values before them."""
-    count = grid.deployed - length - BEFORE
-    if count <= 0:
-        return float("inf")
+def _apart(grid: RegularSeries, totals: Floats, length: int) -> Floats:
+    """How far stretches of the history are from the mean of the values before them, without sign (k,)."""
+    count = max(grid.deployed - length - BEFORE, 0)
     at = totals[BEFORE : BEFORE + count]
     apart = (totals[BEFORE + length : BEFORE + length + count] - at) / length - (at - totals[:count]) / BEFORE
-    return quantile(np.abs(apart), 0.9)
+    return np.abs(apart, out=apart)
 
 
 def _mean(totals: Floats, begin: int, end: int) -> float:
