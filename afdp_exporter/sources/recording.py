@@ -81,6 +81,7 @@ def _matcher(name: str, op: MatchOp, value: str) -> Selector:
 
 
 _REMEMBERED = 4096  # queries whose series are known
+_AT_ONCE = 50  # queries of a call: each is answered at once, and a call takes as long
 _NEWEST = 1000  # samples that show in what steps a series is recorded
 
 
@@ -88,6 +89,7 @@ class InMemorySource(SpeaksPromQL):
     """Recorded series as a source; selecting costs a binary search, however long they are."""
 
     remote: ClassVar[bool] = False
+    queries_per_call: ClassVar[int] = _AT_ONCE
 
     def __init__(self, series: Iterable[Series | SpooledSeries]) -> None:
         self._series = sorted(series, key=lambda each: (each.metric, sorted(each.labels.items())))
@@ -107,20 +109,24 @@ class InMemorySource(SpeaksPromQL):
         less than its usual spacing. A point without such a sample, or whose sample is NaN, is a gap; a series of
         nothing but gaps is left out. Anything but a selector is refused.
         """
-        return [self._fetched(each.text, window, step) for each in asked]
+        spacings: dict[int, float] = {}
+        return [self._fetched(each.text, window, step, spacings) for each in asked]
 
-    def _fetched(self, query: str, window: Window, step: timedelta) -> Fetched:
+    def _fetched(self, query: str, window: Window, step: timedelta, spacings: dict[int, float]) -> Fetched:
         try:
-            return self._selected(query, window, step)
+            return self._selected(query, window, step, spacings)
         except SourceRefused as error:
             return error
 
-    def _selected(self, query: str, window: Window, step: timedelta) -> list[Series]:
+    def _selected(self, query: str, window: Window, step: timedelta, spacings: dict[int, float]) -> list[Series]:
+        """`spacings` are those of times that were seen in this call, which many series share, by identity."""
         points = grid(window, step)
         answers = []
         for each in self._matching(query):
-            spacing = _spacing(each.times, window)
-            values = on_grid(each.times, each.values, points, max(step.total_seconds(), spacing))
+            if id(each.times) not in spacings:
+                spacings[id(each.times)] = _spacing(each.times, window)
+            lookback = max(step.total_seconds(), spacings[id(each.times)])
+            values = on_grid(each.times, each.values, points, lookback)
             if not np.isnan(values).all():
                 answers.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return answers
@@ -153,6 +159,7 @@ class Recorded(SpeaksPromQL, ABC):
     """
 
     remote: ClassVar[bool] = False
+    queries_per_call: ClassVar[int] = _AT_ONCE
 
     _once: _Once = field(default_factory=_Once, init=False, repr=False, compare=False)
 

@@ -198,6 +198,15 @@ async def test_what_was_recorded_in_longer_steps_is_held_for_its_own_spacing_and
     np.testing.assert_array_equal(found.values, np.repeat(values, 5)[:56])
 
 
+async def test_many_queries_are_asked_in_one_call_and_each_series_is_held_for_its_own_spacing() -> None:
+    tape = InMemorySource([series("fast", [0, 1, 2, 3], every=60), series("slow", [0, 1], every=180)])
+    assert tape.queries_per_call > 1
+    asked = [tape.prepare(name).bind({}) for name in ("fast", "slow", "fast")]
+    found = await tape.fetch(asked, window(180), STEP)
+    values = [each.values.tolist() for answer in found if isinstance(answer, list) for each in answer]
+    assert values == [[0, 1, 2, 3], [0, 0, 0, 1], [0, 1, 2, 3]]
+
+
 async def test_a_series_of_nothing_but_gaps_is_left_out() -> None:
     tape = InMemorySource([series("up", [np.nan, np.nan]), series("up", [1, 2], service="a")])
     assert [each.labels for each in await ask(tape, "up", {}, window(60), STEP)] == [{"service": "a"}]
