@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from afdp_exporter.detectors.robust import median
+from afdp_exporter.detectors.robust import median, row_medians
 from afdp_exporter.impact.causal_chain import onset_order, reachable
 from afdp_exporter.impact.context import AnalysisContext, possible_onsets
 from afdp_exporter.model import Attribution, CalendarEntry, CalendarEntryKind, Floats, Service, Shift
@@ -128,22 +128,27 @@ def control_series(courses: Sequence[Floats]) -> Floats | None:
 
     A control for series of the same kind: what the deployment cannot have touched (difference in differences).
     """
-    scaled = [course / size for course in courses if (size := _size(course)) > 0]
-    if not scaled:
+    rows = np.array(courses, dtype=np.float64)
+    if not rows.size:
         return None
-    if all(np.isfinite(course).all() for course in scaled):
+    whole = np.isfinite(rows).all()
+    sizes = row_medians(np.abs(rows)) if whole else np.array([_size(course) for course in rows])
+    scaled = rows[sizes > 0.0] / sizes[sizes > 0.0, None]
+    if not len(scaled):
+        return None
+    if np.isfinite(scaled).all():
         ranked = _ranked(scaled)
         return (ranked[(len(scaled) - 1) // 2] + ranked[len(scaled) // 2]) / 2.0
-    ordered = np.sort(np.stack(scaled, axis=1), axis=1)  # NaN comes last; nanmedian takes three times as long
+    ordered = np.sort(scaled.T, axis=1)  # NaN comes last; nanmedian takes three times as long
     known = (~np.isnan(ordered)).sum(axis=1)
-    rows = np.arange(len(ordered))
+    places = np.arange(len(ordered))
     lower, upper = np.maximum(known - 1, 0) // 2, np.minimum(known // 2, len(scaled) - 1)
-    middle: Floats = (ordered[rows, lower] + ordered[rows, upper]) / 2.0
+    middle: Floats = (ordered[places, lower] + ordered[places, upper]) / 2.0
     middle[~np.isfinite(ordered).any(axis=1)] = np.nan
     return middle
 
 
-def _ranked(courses: Sequence[Floats]) -> list[Floats]:
+def _ranked(courses: Iterable[Floats]) -> list[Floats]:
     """The least of all courses at each instant, the second, and so on: sorted by transposition, as they are few."""
     ranked = [*courses]
     for turn in range(len(ranked)):
