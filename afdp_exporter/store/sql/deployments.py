@@ -18,7 +18,7 @@ from afdp_exporter.store.sql.rows import (
     Values,
     deployment_of,
     deployment_values,
-    impact_of,
+    measured_of,
     near_deployments_of,
     to_time,
     to_us,
@@ -311,7 +311,7 @@ def overview(
     """As `page`, with what each of them did."""
     wanted = {"service": service, "environment": environment, "outcome": outcome}
     rows = _newest(connection, _OVERVIEW, wanted, cursor, limit)
-    shown = tuple(_measured(row) for row in rows[:limit])
+    shown = tuple(measured_of(row) for row in rows[:limit])
     return Overview(measured=shown, cursor=write_cursor(shown[-1].deployment) if len(rows) > limit else None)
 
 
@@ -361,7 +361,7 @@ def history(connection: Connection, before: datetime, service: str | None, limit
         _HISTORY if service is None else HISTORY_OF_SERVICE,
         {"before": to_us(before), "service": service, "limit": limit},
     )
-    found = [_measured(row) for row in rows]  # one row at a time: together their documents take 24 MB
+    found = [measured_of(row) for row in rows]  # one row at a time: together their documents take 24 MB
     found.reverse()
     return found
 
@@ -379,7 +379,7 @@ def history_index(connection: Connection, before: datetime, limit: int) -> list[
 
 def of(connection: Connection, deployment_ids: Sequence[str]) -> list[MeasuredDeployment]:
     """These, as far as they are known."""
-    return [_measured(row) for row in _of_texts(connection, _OF, deployment_ids)]
+    return [measured_of(row) for row in _of_texts(connection, _OF, deployment_ids)]
 
 
 def recent(
@@ -392,7 +392,7 @@ def recent(
     if outcomes:
         statement += f"WHERE newest.outcome IN ({connection.dialect.listed.format('outcomes')})"
         values["outcomes"] = orjson.dumps(sorted(outcomes)).decode()
-    return [_measured(row) for row in connection.execute(statement, values)]
+    return [measured_of(row) for row in connection.execute(statement, values)]
 
 
 def _newest(
@@ -422,10 +422,3 @@ def _of_texts(connection: Connection, statement: str, texts: Sequence[str]) -> l
     """The rows that a statement finds which compares with a list of texts."""
     listed = connection.dialect.listed.format("texts")
     return connection.execute(statement.format(listed), {"texts": orjson.dumps(list(texts)).decode()}).fetchall()
-
-
-def _measured(row: Row) -> MeasuredDeployment:
-    document = row["document"]
-    return MeasuredDeployment(
-        deployment=deployment_of(row), impact=impact_of(document) if document is not None else None
-    )

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import wraps
-from hashlib import blake2b
 from itertools import islice
+from sys import intern
 from threading import Lock
 from typing import Any, TypeAlias, TypeVar
 
@@ -23,6 +23,7 @@ from afdp_exporter.model import (
     Impact,
     Look,
     LookState,
+    MeasuredDeployment,
     Outcome,
     Prediction,
     Status,
@@ -218,16 +219,24 @@ def impact_values(impact: Impact) -> Values:
     }
 
 
-def _digest(document: str) -> bytes:
-    """What a document is remembered by: itself it is as large as what it holds."""
-    return blake2b(document.encode(), digest_size=16).digest()
-
-
-@cached(LRUCache(_REMEMBERED), key=_digest, lock=Lock())
+@cached(LRUCache(_REMEMBERED), key=hash, lock=Lock())
 @whole
 def impact_of(document: str) -> Impact:
-    """The impact that a document holds; the same history is read again after each look."""
-    return _impact.validate_json(document)
+    """The impact that a document holds; the same history is read again after each look.
+
+    A reason that many shifts have in common is held once.
+    """
+    impact = _impact.validate_json(document)
+    return replace(impact, shifts=tuple(replace(shift, reason=intern(shift.reason)) for shift in impact.shifts))
+
+
+@cached(LRUCache(_REMEMBERED), key=lambda row: hash(tuple(row)), lock=Lock())
+def measured_of(row: Row) -> MeasuredDeployment:
+    """The deployment of a row, and its impact where `document` is not null."""
+    document = row["document"]
+    return MeasuredDeployment(
+        deployment=deployment_of(row), impact=impact_of(document) if document is not None else None
+    )
 
 
 def prediction_values(prediction: Prediction) -> Values:

@@ -5,6 +5,7 @@ import collections.abc
 import dataclasses
 import enum
 import typing
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import count
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_any_deployment_look_and_impact_come_back_exactly(path: Path) -> None:
 
         check()
         runner.run(store.close())
+
+
+async def test_what_many_deployments_did_is_read_once_and_holds_a_common_reason_once(
+    path: Path, deployment: Callable[..., Deployment], look: Callable[..., Look], impact: Callable[..., Impact]
+) -> None:
+    store, reason = await SQLiteStore.open(path), "it stayed within its normal variation, as far as that is known"
+    shifts = tuple(dataclasses.replace(shift, reason=reason) for shift in impact().shifts)
+    for name in ("d1", "d2"):
+        await store.deployments.record(deployment(name), (look(name),))
+        await store.looks.finish(dataclasses.replace(look(name), state=LookState.DONE), impact(name, shifts=shifts))
+    first, again = [await store.history.of(["d1", "d2"]) for _ in range(2)]
+    await store.close()
+    assert [id(each) for each in first] == [id(each) for each in again]
+    assert len({id(shift.reason) for each in first if each.impact for shift in each.impact.shifts}) == 1
 
 
 @pytest.mark.parametrize("kept", [Action, Announcement, GateDecision, Impact, Prediction, Rollout])
