@@ -6,15 +6,14 @@ from pathlib import Path
 import click
 
 from afdp_exporter import logs, server
-from afdp_exporter.commands.serve import Address, option, storage_of, storage_options
+from afdp_exporter.commands._options import Address, config_option, option
+from afdp_exporter.commands._storage import storage_of, storage_options
 from afdp_exporter.server import ServeOptions
 from afdp_exporter.store.opening import Opening
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command("analyse", epilog="Example: afdp analyse --storage.url=postgresql://afdp@db.example.org/afdp")
-@option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="The same as that of afdp serve.")
+@config_option("The same as that of afdp serve.")
 @option(
     "--web.listen-address",
     "addresses",

@@ -1,12 +1,9 @@
 """`afdp annotate`: report a deployment to a running exporter, from a deploy script."""
 
-import asyncio
 import json
 import os
 import sys
-import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any, TypeVar
@@ -14,19 +11,18 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 
+from afdp_exporter.commands._calling import Call, calling_options, plain, refusal, token_of
+from afdp_exporter.commands._options import output_option
 from afdp_exporter.errors import BadInput, CallFailed
-from afdp_exporter.http_client import Answer, Client, tried
+from afdp_exporter.http_client import Answer
 from afdp_exporter.model import ChangeType, Status, Strategy
 from afdp_exporter.planning.cloud_cost import CHANCES, request_change
 from afdp_exporter.planning.manifests import pairs_of, read_folder
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _CHANGES = [word.value for word in ChangeType]
-_RETRIED = frozenset({429, 500, 502, 503, 504})
 _KNOWN = 200
-_PATIENCE = 60.0  # seconds for all tries
 _DRAWS = 2000  # of a day under the requests of manifests
-_LARGEST_ANSWER = 16 * 1024 * 1024
 _CI = {  # a variable that says which CI this is -> what its other variables say
     "GITHUB_ACTIONS": {
         "commit": "$GITHUB_SHA",
@@ -38,47 +34,6 @@ _CI = {  # a variable that says which CI this is -> what its other variables say
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """How the exporter is called: with which token, for how long, how often."""
-
-    token: str | None
-    timeout: float
-    tries: int
-
-    def __call__(self, method: str, url: str, body: dict[str, Any] | None = None) -> Answer:
-        """The answer to a call that may be repeated. Raises CallFailed."""
-        key = {"Idempotency-Key": str(uuid.uuid4())} if method == "POST" else {}
-        headers = key | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        sent = headers if body is None else {"Content-Type": "application/json"} | headers
-        data = None if body is None else json.dumps(body).encode()
-        client = Client(trust_env=True)  # a build's way out may be a proxy
-
-        async def call() -> Answer:
-            return await client.call(method, url, headers=sent, data=data, seconds=self.timeout, most=_LARGEST_ANSWER)
-
-        return asyncio.run(
-            tried(
-                call,
-                tries=self.tries,
-                within=_PATIENCE,
-                again=lambda answer: answer.status in _RETRIED,
-                after=lambda error: error.reason in {"connection", "timeout"},
-            )
-        )
-
-
-_WHO = (
-    click.option(
-        "--url",
-        default="http://127.0.0.1:10333",
-        envvar="AFDP_URL",
-        show_envvar=True,
-        show_default=True,
-        help="Where the exporter listens.",
-    ),
-    click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN."),
-)
 _WHAT = (
     click.option("--service", required=True, help="Which service is deployed, as the configuration names it."),
     click.option("--environment", help="Where to; production, when left out."),
@@ -107,19 +62,11 @@ _WHAT = (
     click.option("--nodes", type=click.IntRange(1), help="On how many a DaemonSet of the manifests runs; 1."),
     click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="A label to find it by; repeatable."),
 )
-_HOW = (
-    click.option(
-        "--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most."
-    ),
-    click.option(
-        "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-    ),
-)
 
 
 def describing(command: _F) -> _F:
-    """The options that describe a deployment to a running exporter, for every command that does."""
-    for option in reversed((*_WHO, *_WHAT, *_HOW)):
+    """The options that describe a deployment, for every command that does."""
+    for option in reversed(_WHAT):
         command = option(command)
     return command
 
@@ -129,12 +76,13 @@ def describing(command: _F) -> _F:
     epilog="Example: afdp annotate --service checkout --version v2.1.0 --id $CI_PIPELINE_ID --trait table_rows=1200000",
 )
 @describing
-@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
 @click.option("--finished-at", help="RFC 3339 or Unix time.")
 @click.option("--status", type=click.Choice([word.value for word in Status]), help="How far it is.")
 @click.option("--link", help="A page about the deployment.")
 @click.option("--commit", help="The commit that is deployed.")
 @click.option("--fail", is_flag=True, help="Exit 1 if the exporter cannot be reached (default: warn and exit 0).")
+@calling_options(timeout=5.0)
+@output_option
 def annotate(
     url: str,
     token_file: str | None,
@@ -213,13 +161,6 @@ def _trait(text: str) -> str | float | bool:
         return text
 
 
-def token_of(file: str | None) -> str | None:
-    """The token of the file, else of the environment."""
-    if file is None:
-        return os.environ.get("AFDP_TOKEN")
-    return Path(file).read_text(encoding="utf-8").strip()
-
-
 def _ci() -> dict[str, str]:
     """What the variables of a CI system say."""
     names = next((names for sign, names in _CI.items() if os.environ.get(sign)), {})
@@ -234,24 +175,6 @@ def _send(call: Call, url: str, body: dict[str, Any]) -> Answer:
     if answer.status != _KNOWN or "id" not in body or not news:
         return answer
     return call("PATCH", f"{url}/{body['id']}", news)
-
-
-def refusal(answer: Answer, url: str) -> str:
-    """What the exporter at `url` has against it, by field."""
-    try:
-        problem = json.loads(answer.body)
-        faults = [f"{fault['field']}: {fault['message']}" for fault in problem.get("errors", [])]
-        why = "; ".join(faults) or str(problem["detail"])
-    except (ValueError, AttributeError, KeyError, TypeError):
-        why = "is this an afdp-exporter?"
-    return f"{url} refused with {answer.status}: {why}"
-
-
-def plain(error: CallFailed, url: str) -> str:
-    """Why the exporter at `url` could not be reached."""
-    if error.reason == "address":
-        return f"{url} is no address of an exporter: it begins with http:// or https://"
-    return f"{url} cannot be reached: {error}; is it running? --url or AFDP_URL names another exporter"
 
 
 def _end(message: str, *, fail: bool) -> None:

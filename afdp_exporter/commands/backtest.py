@@ -9,6 +9,7 @@ import click
 import orjson
 
 from afdp_exporter import logs, server
+from afdp_exporter.commands._options import FILE, config_option
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config, put_into_effect
@@ -18,7 +19,6 @@ from afdp_exporter.planning.backtest import BacktestData, Line, walk
 from afdp_exporter.sources.recording import Recording
 from afdp_exporter.tracking.import_file import only_past, read_history
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -27,14 +27,12 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     epilog="Example: afdp backtest --config.file=afdp.yml --recording recording/ --deployments deployments.jsonl "
     "--output walked.jsonl",
 )
-@click.option(
-    "--config.file", "config_file", type=_FILE, default="afdp.yml", show_default=True, help="What is watched."
-)
+@config_option("What is watched.")
 @click.option(
     "--recording", "folder", type=_FOLDER, required=True, help="Folder of CSV files, read in place of every source."
 )
-@click.option("--deployments", "file", type=_FILE, required=True, help="JSON lines, or CSV.")
-@click.option("--output", type=_FILE, required=True, help="One line for each deployment, the score as the last.")
+@click.option("--deployments", "file", type=FILE, required=True, help="JSON lines, or CSV.")
+@click.option("--output", type=FILE, required=True, help="One line for each deployment, the score as the last.")
 def backtest(config_file: Path, folder: Path, file: Path, output: Path) -> None:
     """Replay past deployments: predict each, then score it."""
     logs.set_up("warn", "logfmt")

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from afdp_exporter.commands._connections import Connection, try_connections
 from afdp_exporter.commands._delivery import try_delivery
+from afdp_exporter.commands._options import config_option, output_option
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.compute import ComputePool
 from afdp_exporter.compute.opening import open_compute
@@ -65,23 +66,14 @@ class QueryResult:
 @click.command(
     "check", epilog="Example: afdp check --service=checkout, or: afdp check --event delivery.txt --kind github"
 )
-@click.option(
-    "--config.file",
-    "config_file",
-    default="afdp.yml",
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="What is checked.",
-)
+@config_option("What is checked.")
 @click.option("--service", "services", multiple=True, help="What $service stands for; default: every configured one.")
 @click.option("--environment", default="production", show_default=True, help="What $environment stands for.")
 @click.option("--quick", is_flag=True, help="Only ask the queries; skip false alarms and detectable changes.")
 @click.option("--event", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Try a sender's delivery.")
 @click.option("--kind", help="The kind of its sender; not needed where only one is configured.")
 @click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header of it; repeatable.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@output_option
 def check(
     config_file: Path,
     *,

@@ -18,8 +18,8 @@ from rich.text import Text
 
 from afdp_exporter import logs, server
 from afdp_exporter.automation.gatekeeper import GateQuestion
+from afdp_exporter.commands._options import FOLDER, Address, option
 from afdp_exporter.commands._progress import Advance
-from afdp_exporter.commands.serve import Address, option
 from afdp_exporter.config import Config, Policy
 from afdp_exporter.demo import rollouts, shop
 from afdp_exporter.demo.comparison import compare, score
@@ -57,7 +57,6 @@ _WAYS = (
         scope=Scope(services=(rollouts.SEARCH, rollouts.CATALOGUE), dry_run=True),
     ),
 )  # fmt: skip
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 class _Instant(click.ParamType[datetime]):
@@ -72,9 +71,9 @@ class _Instant(click.ParamType[datetime]):
 
 @click.command("demo", epilog="Example: afdp demo --exit")
 @click.option("--exit", "exits", is_flag=True, help="End after the report is printed.")
-@click.option("--write", "folder", type=_FOLDER, help="Only write the shop as files into this folder: a recording.")
+@click.option("--write", "folder", type=FOLDER, help="Only write the shop as files into this folder: a recording.")
 @option("--web.listen-address", "address", type=Address(), default="127.0.0.1:10333", help="Port 0 takes a free one.")
-@option("--storage.path", "storage", type=_FOLDER, help="Keep the data here; default: a temporary folder.")
+@option("--storage.path", "storage", type=FOLDER, help="Keep the data here; default: a temporary folder.")
 @click.option("--end", type=_Instant(), help="When the shop's history ends; default: now.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed gives another shop."

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from afdp_exporter import logs, server
-from afdp_exporter.commands.serve import option, storage_of, storage_options
+from afdp_exporter.commands._options import FOLDER, config_option
+from afdp_exporter.commands._storage import storage_of, storage_options
 from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.model import Window
@@ -23,16 +24,14 @@ from afdp_exporter.training_data.dataset import Dataset
 from afdp_exporter.watching.backfill import rate_limited
 from afdp_exporter.watching.recording import configuration, record
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 _MONTH = timedelta(days=30)
 _EVERYTHING = 10_000_000  # deployments
 
 
 @click.command("export", epilog="Example: afdp export --storage.path=data/ --output=training/ --format=parquet")
-@option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="For its calendar and time zone.")
+@config_option("For its calendar and time zone.")
 @storage_options
-@click.option("--output", "folder", type=_FOLDER, required=True, help="A new or empty folder.")
+@click.option("--output", "folder", type=FOLDER, required=True, help="A new or empty folder.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="csv", show_default=True, help="Of its files.")
 @click.option(
     "--recording", is_flag=True, help="In place of training data: all that the metrics' queries answer, as Parquet."

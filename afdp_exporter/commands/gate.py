@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 import click
 
-from afdp_exporter.commands.annotate import Call, plain, refusal, token_of
+from afdp_exporter.commands._calling import Call, calling_options, plain, refusal, token_of
+from afdp_exporter.commands._options import output_option
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.settings import parse_duration
 
@@ -27,11 +28,6 @@ class _Duration(click.ParamType[timedelta]):
 
 
 @click.command("gate", epilog="Example: afdp gate --service checkout --version v2.1.0 --phase canary --wait 10m")
-@click.option(
-    "--url", default="http://127.0.0.1:10333", envvar="AFDP_URL", show_envvar=True, show_default=True,
-    help="Where the exporter listens.",
-)  # fmt: skip
-@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN.")
 @click.option("--service", help="Needed, unless --id is given.")
 @click.option("--environment", help="Where to; production, when left out.")
 @click.option("--version", help="The version that is to be deployed.")
@@ -58,11 +54,8 @@ class _Duration(click.ParamType[timedelta]):
     show_default=True,
     help="What to do where the exporter cannot be asked.",
 )
-@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most.")
-@click.option("--timeout", default=10.0, show_default=True, help="Seconds for one try.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@calling_options(timeout=10.0)
+@output_option
 def gate(
     url: str, token_file: str | None, *, wait: timedelta, on_error: str, tries: int, timeout: float, output: str,
     **asked: Any,  # noqa: ANN401

@@ -14,8 +14,9 @@ from pathlib import Path
 import click
 
 from afdp_exporter import logs, server
+from afdp_exporter.commands._options import FILE, config_option, option, output_option
 from afdp_exporter.commands._progress import Advance
-from afdp_exporter.commands.serve import option, storage_of, storage_options
+from afdp_exporter.commands._storage import storage_of, storage_options
 from afdp_exporter.compute.opening import open_compute
 from afdp_exporter.config import Config, put_into_effect
 from afdp_exporter.errors import ConfigError
@@ -58,17 +59,16 @@ class Shard(click.ParamType["Shard.Part"]):
         return self.Part(int(match[1]), int(match[2]))
 
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _LONG_AGO = timedelta(days=365)
 _REASONS = 5  # shown of why something was left out
 _AT_ONCE = 500  # recorded
 
 
 @click.command("import", epilog="Example: afdp import deployments.jsonl --config.file=afdp.yml --storage.path=data/")
-@click.argument("files", nargs=-1, type=_FILE)
+@click.argument("files", nargs=-1, type=FILE)
 @click.option("--feed", "feeds", multiple=True, metavar="NAME", help="A block under feeds, read from --since on.")
 @click.option("--since", type=click.DateTime(), help="Read feeds from this time (UTC) on.  [default: a year ago]")
-@option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What is watched, and when.")
+@config_option("What is watched, and when.")
 @storage_options
 @click.option(
     "--measure/--no-measure", default=True, show_default=True, help="Without: afdp serve measures them later."
@@ -79,9 +79,7 @@ _AT_ONCE = 500  # recorded
     type=Shard(),
     help="Of N commands on one PostgreSQL that share the services, the one with the number I, from 0 on.",
 )
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@output_option
 def import_(
     files: tuple[Path, ...],
     feeds: tuple[str, ...],

@@ -7,6 +7,7 @@ import click
 import yaml
 
 from afdp_exporter import config_schema, server, settings
+from afdp_exporter.commands._options import FILE
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.errors import ConfigError, SourceError
 from afdp_exporter.proposals import Choice, Survey, select_metrics
@@ -15,7 +16,6 @@ from afdp_exporter.proposals.monitors import MONITORS, MonitorDiscovery
 from afdp_exporter.proposals.writing import configuration
 from afdp_exporter.sources import Source
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _PROMETHEUS = "prometheus"
 _USUAL_URL = "http://localhost:9090"
 
@@ -30,7 +30,7 @@ _USUAL_URL = "http://localhost:9090"
     help="The kind of source that is looked at.",
 )
 @click.option("--url", help="A server with the Prometheus API [default: http://localhost:9090]; a monitor's proxy.")
-@click.option("--token-file", type=_FILE, help="Holds the bearer token that the server wants.")
+@click.option("--token-file", type=FILE, help="Holds the bearer token that the server wants.")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Such as a tenant's; repeatable.")
 @click.option(
     "--set",
@@ -42,7 +42,7 @@ _USUAL_URL = "http://localhost:9090"
 @click.option("--service", "services", multiple=True, help="Only for this service; repeatable.")
 @click.option("--most", type=click.IntRange(1, 1000), default=20, show_default=True, help="Services at the most.")
 @click.option("--include-infrastructure", is_flag=True, help="Also for Prometheus, exporters, Kubernetes and the like.")
-@click.option("--output", type=_FILE, default="afdp.yml", show_default=True, help="The file; - prints it.")
+@click.option("--output", type=FILE, default="afdp.yml", show_default=True, help="The file; - prints it.")
 @click.option("--force", is_flag=True, help="Replace the file if it is there.")
 def init(
     *,

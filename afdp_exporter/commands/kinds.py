@@ -5,14 +5,13 @@ import json
 import click
 
 from afdp_exporter import settings
+from afdp_exporter.commands._options import output_option
 
 _PACKAGES = ("sources", "webhooks", "feeds", "notify", "executors", "approvals")
 
 
 @click.command("kinds", epilog="Example: afdp kinds --output=json")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@output_option
 def kinds(output: str) -> None:
     """List the kinds of plugins that the configuration can name."""
     found = {package: settings.kinds(package) for package in _PACKAGES}

@@ -7,23 +7,16 @@ from urllib.parse import quote
 
 import click
 
-from afdp_exporter.commands.annotate import Call, plain, refusal, token_of
+from afdp_exporter.commands._calling import Call, calling_options, plain, refusal, token_of
+from afdp_exporter.commands._options import output_option
 from afdp_exporter.errors import CallFailed
 from afdp_exporter.model import Outcome
 
 
 @click.command("label", epilog='Example: afdp label checkout-v2.1.0 success --note "the provider was down"')
-@click.option(
-    "--url", default="http://127.0.0.1:10333", envvar="AFDP_URL", show_envvar=True, show_default=True,
-    help="Where the exporter listens.",
-)  # fmt: skip
-@click.option("--token-file", type=click.Path(exists=True, dir_okay=False), help="A bearer token; or AFDP_TOKEN.")
 @click.option("--note", help="Why, in a sentence; shown beside the outcome.")
-@click.option("--tries", default=4, show_default=True, type=click.IntRange(1, 20), help="How often to call at most.")
-@click.option("--timeout", default=5.0, show_default=True, help="Seconds for one try.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@calling_options(timeout=5.0)
+@output_option
 @click.argument("deployment_id")
 @click.argument("outcome", type=click.Choice([word.value for word in Outcome]))
 def label(deployment_id: str, outcome: str, **how: Any) -> None:  # noqa: ANN401 - click's values

@@ -9,7 +9,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from afdp_exporter.commands.annotate import Call, body_of, describing, plain, refusal, token_of
+from afdp_exporter.commands._calling import Call, calling_options, plain, refusal, token_of
+from afdp_exporter.commands._options import output_option
+from afdp_exporter.commands.annotate import body_of, describing
 from afdp_exporter.errors import BadInput, CallFailed
 from afdp_exporter.model import Estimate, Forecast
 from afdp_exporter.wording.metrics import display_name, format_change
@@ -21,7 +23,8 @@ from afdp_exporter.wording.numbers import format_forecast, format_money, format_
     epilog="Example: afdp predict --service api --change-type database --trait table_rows=2000000",
 )
 @describing
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one try; the first answer may take long.")
+@calling_options(timeout=60.0, why="; the first answer may take long")
+@output_option
 def predict(
     url: str,
     token_file: str | None,

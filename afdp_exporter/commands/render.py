@@ -10,12 +10,9 @@ import yaml
 
 from afdp_exporter import config_schema
 from afdp_exporter.alerts import DEFAULT_URL, MANIFEST, manifest, one_file, rule_files
-from afdp_exporter.commands.serve import ExternalURL, option
+from afdp_exporter.commands._options import FOLDER, ExternalURL, config_option, option
 from afdp_exporter.config import put_into_effect
 from afdp_exporter.errors import ConfigError
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group("render", epilog="Example: afdp render alerts --config.file=afdp.yml --output=/etc/prometheus/rules/afdp/")
@@ -27,9 +24,7 @@ def render() -> None:
     "alerts",
     epilog="Example: afdp render alerts --config.file=afdp.yml --format=operator | kubectl apply -f -",
 )
-@click.option(
-    "--config.file", "config_file", type=_FILE, default="afdp.yml", show_default=True, help="Its block policy.alerts."
-)
+@config_option("Its block policy.alerts.")
 @click.option(
     "--format",
     "form",
@@ -44,7 +39,7 @@ def render() -> None:
     type=ExternalURL(),
     help="Where people reach the exporter, as given to afdp serve; else policy.alerts.exporter_url.",
 )
-@click.option("--output", "folder", type=_FOLDER, help="The folder to write into; default: print.")
+@click.option("--output", "folder", type=FOLDER, help="The folder to write into; default: print.")
 def alerts(config_file: Path, form: str, external_url: str | None, folder: Path | None) -> None:
     """Render the alert rules.
 
@@ -63,7 +58,7 @@ def alerts(config_file: Path, form: str, external_url: str | None, folder: Path 
 
 
 @render.command("dashboards", epilog="Example: afdp render dashboards --output=/var/lib/grafana/dashboards/afdp/")
-@click.option("--output", "folder", type=_FOLDER, required=True, help="The folder to write into.")
+@click.option("--output", "folder", type=FOLDER, required=True, help="The folder to write into.")
 @option(
     "--web.external-url",
     "external_url",

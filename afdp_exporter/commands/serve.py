@@ -1,84 +1,21 @@
 """`afdp serve`: run the exporter."""
 
 import os
-import re
 import resource
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from afdp_exporter import logs
-from afdp_exporter.external import External, check_address
+from afdp_exporter.commands._options import FILE, Address, ExternalURL, Prefix, config_option, option
+from afdp_exporter.commands._storage import storage_of, storage_options
+from afdp_exporter.external import External
 from afdp_exporter.importing import import_for_good
-from afdp_exporter.store.opening import DATABASE, Opening, url_of_file
-
-_F = TypeVar("_F", bound=Callable[..., Any])
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-class Address(click.ParamType[tuple[str, int]]):
-    """HOST:PORT; without a host: every address."""
-
-    name = "HOST:PORT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:/@]*)):(\d{1,5})", str(value))
-        if match is None or int(match[3]) > 65535:
-            self.fail(f"{value} is no HOST:PORT; :10333 means every address", param, ctx)
-        return match[1] or match[2], int(match[3])
-
-
-class Prefix(click.ParamType[str]):
-    """A path in front of every path of ours; without its last slash."""
-
-    name = "PATH"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch(r"/[\w.~/-]*", str(value)):
-            self.fail(f"{value} is no path such as /afdp", param, ctx)
-        return str(value).rstrip("/")
-
-
-class ExternalURL(click.ParamType[str]):
-    """An address under which others reach the exporter."""
-
-    name = "URL"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            return check_address(str(value))
-        except ValueError as error:
-            self.fail(f"{value}: {error}", param, ctx)
-
-
-def option(flag: str, name: str, **words: Any) -> Callable[[_F], _F]:  # noqa: ANN401 - click's own
-    """A flag, and the environment variable that mirrors it: `--log.level`, AFDP_LOG_LEVEL."""
-    variable = "AFDP_" + re.sub(r"\W", "_", flag.removeprefix("--")).upper()
-    return click.option(flag, name, envvar=variable, show_envvar=True, show_default=True, **words)
-
-
-def storage_options(command: _F) -> _F:
-    """The two flags that say where everything is kept; `storage_of` makes one URL of them."""
-    path = option("--storage.path", "storage", type=_FOLDER, default="data/", help="The folder that keeps everything.")
-    url = option(
-        "--storage.url",
-        "storage_url",
-        metavar="URL",
-        help="postgresql://user@host/database, in place of --storage.path; the password by PGPASSFILE or PGPASSWORD.",
-    )
-    return path(url(command))
-
-
-def storage_of(folder: Path, url: str | None) -> str:
-    """The URL of the store."""
-    return url or url_of_file(folder / DATABASE)
+from afdp_exporter.store.opening import Opening
 
 
 @click.command("serve", epilog="Example: afdp serve --config.file=afdp.yml --storage.path=data/")
-@option("--config.file", "config_file", type=_FILE, default="afdp.yml", help="What to watch.")
+@config_option("What to watch.")
 @option(
     "--web.listen-address",
     "addresses",
@@ -96,7 +33,7 @@ def storage_of(folder: Path, url: str | None) -> str:
 @option(
     "--web.config.file",
     "web_config_file",
-    type=_FILE,
+    type=FILE,
     help="TLS and users, as Prometheus' exporters have them.",
 )
 @option(

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from afdp_exporter import logs
+from afdp_exporter.commands._options import FOLDER, output_option
 from afdp_exporter.errors import ConfigError
 from afdp_exporter.store.copying import copy_store
 from afdp_exporter.store.opening import DATABASE
-
-_FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.group("store", epilog="Example: afdp store copy --from=data/ --to=postgresql://afdp@db.example.org/afdp")
@@ -23,11 +22,9 @@ def store() -> None:
 
 
 @store.command("copy", epilog="Example: afdp store copy --from=data/ --to=postgresql://afdp@db.example.org/afdp")
-@click.option("--from", "folder", type=_FOLDER, required=True, help="The folder of --storage.path.")
+@click.option("--from", "folder", type=FOLDER, required=True, help="The folder of --storage.path.")
 @click.option("--to", "url", metavar="URL", required=True, help="An empty database: postgresql://user@host/database.")
-@click.option(
-    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="How to print it."
-)
+@output_option
 def copy(folder: Path, url: str, output: str) -> None:
     """Copy everything from a folder into PostgreSQL.
 
