@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http import HTTPStatus
@@ -14,6 +14,7 @@ import structlog
 from pydantic import BaseModel, Field, FilePath, SecretStr, ValidationError
 
 from afdp_exporter.errors import CallFailed, FeedError
+from afdp_exporter.feeds import Checkpoint, Step
 from afdp_exporter.http_client import RESTS, Answer, Client
 from afdp_exporter.http_config import TLSConfig
 from afdp_exporter.settings import STRICT, Duration, faults, read_secret
@@ -22,6 +23,10 @@ _LARGEST = 16 * 1024**2  # bytes of one answer
 _REMEMBERED = 1000  # answers whose mark (ETag) is sent along, so that an unchanged one costs neither side anything
 _LONGEST_WAIT = 3900.0  # seconds until a limit of requests is lifted; GitHub's is by the hour
 _PATIENCE = 5  # times that an answer is waited for
+_OF_ONE = {
+    HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE,
+    HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS,
+}  # fmt: skip
 
 log = structlog.get_logger(__name__)
 
@@ -139,13 +144,33 @@ class Api:
                 self._known.popitem(last=False)
 
 
+class RefusedPart(FeedError):
+    """One place is not there, may not be seen, or is not as expected; others may be asked."""
+
+
+async def each_apart(
+    places: Sequence[str], walk: Callable[[str], AsyncIterator[Step]], cursor: BaseModel
+) -> AsyncIterator[Step]:
+    """What is new at each place, and the cursor behind it. Raises FeedError, of one place once all others are read."""
+    refused: RefusedPart | None = None
+    for place in places:
+        try:
+            async for step in walk(place):
+                yield step
+        except RefusedPart as error:
+            refused = refused or error
+        yield Checkpoint(cursor.model_dump_json(), present=place == places[-1] and refused is None)
+    if refused is not None:
+        raise refused
+
+
 def read(kind: type[_Model], content: object, place: str) -> _Model:
-    """What an API reports, checked. Raises FeedError with the fields that are not as expected."""
+    """What an API reports, checked. Raises RefusedPart with the fields that are not as expected."""
     try:
         return kind.model_validate(content)
     except ValidationError as error:
         first = faults(error)[0]
-        raise FeedError(f"{place} is not as expected: {first.field}: {first.message}") from None
+        raise RefusedPart(f"{place} is not as expected: {first.field}: {first.message}") from None
 
 
 def _json(url: str, body: bytes) -> Any:  # noqa: ANN401 - whatever it says
@@ -163,7 +188,8 @@ def _refused(url: str, answer: Answer) -> FeedError:
         wait = answer.until(answer.headers.get("X-RateLimit-Reset") or answer.headers.get("RateLimit-Reset"))
     why = {401: ": the token is wrong", 403: ": not allowed", 404: ": not there, or not allowed to see"}
     reason = ": the limit of requests is reached" if wait is not None else why.get(answer.status, "")
-    return FeedError(f"{_plain(url)} answers {answer.status}{reason}", wait=wait)
+    kind = RefusedPart if wait is None and answer.status in _OF_ONE else FeedError
+    return kind(f"{_plain(url)} answers {answer.status}{reason}", wait=wait)
 
 
 def _plain(url: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -10,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import BadInput, FeedError
-from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
-from afdp_exporter.feeds._api import Api, Polled, read
+from afdp_exporter.feeds import PollRequest, Step, walk
+from afdp_exporter.feeds._api import Api, Polled, each_apart, read
 from afdp_exporter.fields import Time
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Announcement, CommitChange, Ignored, Trait
@@ -90,13 +91,11 @@ class GitHub(Polled):
         token = self.secret()
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        api = self.api(self.url, headers)
-        for repository in self.repositories:
-            async for step in self._walk(api, repository, cursor, since):
-                yield step
-            yield Checkpoint(cursor.model_dump_json(), present=repository == self.repositories[-1])
+        steps_of = partial(self._walk, self.api(self.url, headers), cursor, since)
+        async for step in each_apart(self.repositories, steps_of, cursor):
+            yield step
 
-    async def _walk(self, api: Api, repository: str, cursor: _Cursor, since: PollRequest) -> AsyncIterator[Step]:
+    async def _walk(self, api: Api, cursor: _Cursor, since: PollRequest, repository: str) -> AsyncIterator[Step]:
         """One repository. GitHub lists the newest first, and knows no filter by time."""
         first = cursor.since.get(repository, since.at)
         waiting = {int(each): at for each, at in cursor.open.get(repository, {}).items()}

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -10,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from afdp_exporter.changes import ChangedFile, change_features, change_types
 from afdp_exporter.errors import FeedError
-from afdp_exporter.feeds import Checkpoint, PollRequest, Step, walk
-from afdp_exporter.feeds._api import Api, Polled, read
+from afdp_exporter.feeds import PollRequest, Step, walk
+from afdp_exporter.feeds._api import Api, Polled, each_apart, read
 from afdp_exporter.fields import Time
 from afdp_exporter.http_config import Address
 from afdp_exporter.model import Announcement, CommitChange, Ignored, Origin, Status, Trait
@@ -25,7 +26,9 @@ _STATES = {
     "success": Status.SUCCEEDED,
     "failed": Status.FAILED,
     "canceled": Status.CANCELLED,
+    "skipped": Status.CANCELLED,
 }
+_NEEDLESS = "skipped"
 _MOST = 500  # files of a commit
 _ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
 
@@ -89,22 +92,24 @@ class GitLab(Polled):
         cursor = _Cursor.model_validate_json(since.cursor) if since.cursor else _Cursor()
         token = self.secret()
         headers = {"PRIVATE-TOKEN": token} if token else {}
-        api = self.api(self.url, headers)
-        for project in self.projects:
-            newest = cursor.since.get(project, since.at)
-            filters = {"updated_after": (newest - _OVERLAP).isoformat(), "order_by": "updated_at", "sort": "asc"}
-            path = f"/api/v4/projects/{quote(project, safe='')}/deployments"
-            async for page in api.pages(path, filters | {"per_page": "100"}):
-                for raw in page:
-                    deployment = read(_Deployment, raw, f"a deployment of {project}")
-                    newest = max(newest, deployment.updated_at)
-                    steps = self._steps(project, deployment)
-                    for step in steps:
-                        yield step
-                    if self.changes and steps:
-                        yield await _changed(api, project, deployment.sha)
-            cursor.since[project] = newest
-            yield Checkpoint(cursor.model_dump_json(), present=project == self.projects[-1])
+        steps_of = partial(self._walk, self.api(self.url, headers), cursor, since)
+        async for step in each_apart(self.projects, steps_of, cursor):
+            yield step
+
+    async def _walk(self, api: Api, cursor: "_Cursor", since: PollRequest, project: str) -> AsyncIterator[Step]:
+        newest = cursor.since.get(project, since.at)
+        filters = {"updated_after": (newest - _OVERLAP).isoformat(), "order_by": "updated_at", "sort": "asc"}
+        path = f"/api/v4/projects/{quote(project, safe='')}/deployments"
+        async for page in api.pages(path, filters | {"per_page": "100"}):
+            for raw in page:
+                deployment = read(_Deployment, raw, f"a deployment of {project}")
+                newest = max(newest, deployment.updated_at)
+                steps = self._steps(project, deployment)
+                for step in steps:
+                    yield step
+                if self.changes and steps:
+                    yield await _changed(api, project, deployment.sha)
+        cursor.since[project] = newest
 
     def _steps(self, project: str, deployment: _Deployment) -> list[Step]:
         """Its state, and the start that came before it."""
@@ -136,7 +141,8 @@ class GitLab(Polled):
         at = (job.finished_at if status in _ENDED else job.started_at) or deployment.updated_at
         if status is Status.PLANNED:
             at = deployment.created_at
-        return [*steps, Announcement(event=deployment.status, status=status, at=at, **words)]
+        needless = deployment.status == _NEEDLESS
+        return [*steps, Announcement(event=deployment.status, status=status, at=at, needless=needless, **words)]
 
 
 async def _changed(api: Api, project: str, sha: str) -> CommitChange | Ignored:

@@ -169,8 +169,14 @@ class Event:
 
 
 _ROLLBACK = re.compile(r"\b(roll(s|ed|ing)?[ -]?back|revert(s|ed|ing)?)\b", re.IGNORECASE)
+_ROLLBACK_FIRST = re.compile(r"(?:(?!deploy|release).)*?(?<![a-z])roll[ _-]?back(?-i:(?![a-z]))", re.IGNORECASE)
 _NEVER_RAN = frozenset({Status.PLANNED, Status.CANCELLED})
 _FIX = re.compile(r"\bhot-?fix\b", re.IGNORECASE)
+
+
+def names_rollback(pipeline: str) -> bool:
+    """Whether a workflow, job or stage is called so, as in `rollback_production`; `deploy with rollback` is not."""
+    return _ROLLBACK_FIRST.match(pipeline) is not None
 
 
 def is_rollback(deployment: Deployment, earlier: Iterable[Deployment] = ()) -> bool:

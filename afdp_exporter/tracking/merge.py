@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any
 
 from afdp_exporter.fields import coerce_labels, coerce_link, coerce_text, coerce_traits
-from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait
+from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait, names_rollback
 from afdp_exporter.versions import version_jump
 
 _LONGEST_ID = 128
@@ -301,8 +301,10 @@ def _line(announced: Sequence[Announcement], name: str, most: int, *, of_origin:
 
 
 def _traits(announced: Sequence[Announcement], jump: str | None) -> dict[str, Trait]:
-    own = coerce_traits(_united(announced, "traits"))
-    return own if jump is None else {"version_jump": jump, **own}
+    """Where its pipeline or stage is called so, it is a rollback unless it says itself that it is none."""
+    names = {name for each in announced for name in (each.origin.pipeline, each.origin.labels.get("stage")) if name}
+    found: dict[str, Trait] = {"rollback": True} if any(map(names_rollback, names)) else {}
+    return found | ({} if jump is None else {"version_jump": jump}) | coerce_traits(_united(announced, "traits"))
 
 
 def _united(announced: Sequence[Announcement], name: str) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class AzureDevOps:
     __pydantic_config__: ClassVar = STRICT
     proof: ClassVar[Verifier] = Credential()
 
-    stages: tuple[str, ...] = ("*deploy*", "*release*", "*prod*")
+    stages: tuple[str, ...] = ("*deploy*", "*release*", "*prod*", "*rollback*")
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
         """What one event says, or what a check asks."""

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from afdp_exporter.errors import BadInput, Fault, Malformed
 from afdp_exporter.fields import Time
-from afdp_exporter.model import Announcement, ApprovalRequest, Ignored, Origin, Status
+from afdp_exporter.model import Announcement, ApprovalRequest, Ignored, Origin, Status, names_rollback
 from afdp_exporter.settings import STRICT
 from afdp_exporter.versions import version_of
 from afdp_exporter.webhooks import Headers, Parsed
@@ -154,7 +154,7 @@ class GitHub:
     __pydantic_config__: ClassVar = STRICT
     proof: ClassVar[Verifier] = Signature("x-hub-signature-256")
 
-    workflows: tuple[str, ...] = ("*deploy*", "*release*")
+    workflows: tuple[str, ...] = ("*deploy*", "*release*", "*rollback*")
     releases: bool = True
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:
@@ -273,7 +273,7 @@ def _begun(payload: _Deployed) -> Announcement:
         commit=deployment.sha,
         actor=_login(deployment.creator),
         description=deployment.description,
-        traits=_traits(deployment.payload),
+        traits=({"rollback": True} if names_rollback(deployment.task or "") else {}) | _traits(deployment.payload),
     )
 
 

@@ -194,6 +194,26 @@ async def test_an_answer_that_is_none_is_reported_by_its_place(
     assert "secret" not in str(raised.value)
 
 
+@pytest.mark.parametrize("status", [301, 403, 404, 451])
+async def test_one_repository_that_may_not_be_seen_keeps_the_others_from_nothing(
+    server: GitHub, github: Feed, listening: Listening, status: int
+) -> None:
+    server.deploy("shop/web", "v1.0", "success")
+    server.refusals = [web.Response(status=status)]
+    with pytest.raises(FeedError, match=f"shop/api/deployments answers {status}"):
+        await listening.catch_up(github)
+    assert [life[1] for life in await listening.lives()] == ["v1.0"]
+
+
+async def test_a_server_that_is_away_is_not_asked_for_each_repository(
+    server: GitHub, github: Feed, listening: Listening
+) -> None:
+    server.refusals = [web.Response(status=500), web.Response(status=500)]
+    with pytest.raises(FeedError, match="answers 500"):
+        await listening.catch_up(github)
+    assert server.answers == [500]
+
+
 async def test_a_page_at_another_place_is_not_asked_for(server: GitHub, github: Feed, listening: Listening) -> None:
     for number in range(4):
         server.deploy("shop/api", f"v1.{number}", "success")

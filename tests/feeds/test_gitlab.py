@@ -7,6 +7,7 @@ import pytest
 from aiohttp import web
 
 from afdp_exporter.feeds import Feed
+from afdp_exporter.model import Status
 from feeds.conftest import START, Listening, feed
 from loopback import Serve
 
@@ -118,6 +119,17 @@ async def test_one_that_ends_while_the_exporter_is_away_is_reported_at_the_next_
     async with listening.following(gitlab):
         await ear.until(lambda: len(ear.states) > reached)
     assert await listening.lives() == [("api", "v1.0", "succeeded"), ("api", "v1.1", "started")]
+
+
+async def test_what_is_skipped_is_called_off_and_is_no_deployment_by_itself(
+    server: GitLab, gitlab: Feed, listening: Listening
+) -> None:
+    planned = server.deploy("v1", "created")
+    await listening.catch_up(gitlab)
+    server.change(planned, "skipped")
+    server.deploy("v2", "skipped")
+    await listening.catch_up(gitlab)
+    assert [each.status for each in await listening.deployments()] == [Status.CANCELLED]
 
 
 async def test_what_the_deployed_commits_changed_is_asked_for_where_it_is_wanted(

@@ -4,6 +4,7 @@
 """
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +14,7 @@ with atheris.instrument_imports(include=["afdp_exporter"]):
     from afdp_exporter.errors import BadInput
     from afdp_exporter.model import Announcement
     from afdp_exporter.tracking.mapping import resolve_service
-    from afdp_exporter.tracking.merge import merge_announcements
+    from afdp_exporter.tracking.merge import merge_announcements, rollouts
     from webhooks.deliveries import examples
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -38,10 +39,10 @@ def main() -> None:
             parsed = webhook.parse(headers, body)
         except BadInput:
             return
-        for each in parsed:
-            placed = resolve_service(each, ()) if isinstance(each, Announcement) else each
-            if isinstance(placed, Announcement):
-                merge_announcements([placed], received_at=NOON)
+        placed = [resolve_service(each, ()) for each in parsed if isinstance(each, Announcement)]
+        timed = [replace(each, at=each.at or NOON) for each in placed if isinstance(each, Announcement)]
+        for announced in rollouts(timed).values():
+            merge_announcements(announced, received_at=NOON)
 
     atheris.Setup([sys.argv[0], *flags, corpus], one)
     atheris.Fuzz()

@@ -233,3 +233,54 @@ def test_a_deployment_that_was_reported_by_hand_gains_what_it_lacks() -> None:
     found = apply_manual_edits(mine, None, life(reported(S, 0, version="v1", actor="ann"), reported(BAD, 5)).deployment)
     assert (found.service, found.environment, found.version, found.started_at) == ("api", "staging", "v9", at(1))
     assert (found.actor, found.status, found.finished_at) == ("ann", BAD, at(5))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("rollback_production", True),
+        ("Rollback deployment", True),
+        ("RollbackProd", True),
+        ("prod / roll-back", True),
+        ("production: Roll back", True),
+        ("deploy-with-rollback", False),
+        ("release, rollback on failure", False),
+        ("scrollback", False),
+        ("rollbacks-report", False),
+        ("ship", False),
+    ],
+)
+def test_what_is_called_a_rollback_is_one(name: str, is_one: bool) -> None:
+    found = life(reported(OK, 5, origin=Origin(service="checkout", pipeline=name))).deployment
+    assert found.traits == ({"rollback": True} if is_one else {})
+    said = reported(OK, 5, origin=Origin(service="checkout", pipeline=name), traits={"rollback": False})
+    assert life(said).deployment.traits == {"rollback": False}
+
+
+@pytest.mark.parametrize("recurrence", [Recurrence.RETURNS, Recurrence.RESTARTS])
+def test_a_rollout_of_a_thread_that_has_not_ended_is_over_with_the_next(recurrence: Recurrence) -> None:
+    plain = [
+        reported(status, minutes, key=key, thread="t", recurrence=recurrence, event=f"{key}{status}{minutes}")
+        for key, status, minutes in (("a", S, 0), ("b", S, 5), ("b", OK, 9))
+    ]
+    for order in itertools.permutations(plain):
+        lives = [merge_announcements(each, received_at=NOON) for each in rollouts(order).values()]
+        found = [each.deployment for each in lives if each is not None]
+        assert [(each.status, each.started_at, each.finished_at) for each in found] == [
+            (OFF, at(0), at(5)),
+            (OK, at(5), at(9)),
+        ]
+
+
+def test_a_rollback_begins_a_rollout_and_takes_back_one_that_has_begun() -> None:
+    back = reported(S, 5, goes_back=True)
+    begun = life(back).deployment
+    assert (begun.status, begun.traits) == (S, {"rollback": True})
+    taken = life(reported(S, 0), reported(BAD, 4), back, reported(BAD, 9)).deployment
+    assert (taken.status, taken.finished_at, taken.traits) == (BACK, at(4), {})
+
+
+def test_what_was_skipped_ends_a_plan_and_is_nothing_by_itself() -> None:
+    skipped = reported(OFF, 5, needless=True)
+    assert merge_announcements([skipped], received_at=NOON) is None
+    assert life(reported(P, 0), skipped).deployment.status is OFF
