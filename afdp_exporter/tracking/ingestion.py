@@ -12,7 +12,7 @@ from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import coerce_traits
 from afdp_exporter.model import Announcement, Deployment, Ignored, Status
 from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
-from afdp_exporter.tracking.mapping import Rule, resolve_service
+from afdp_exporter.tracking.mapping import Rule, place
 from afdp_exporter.tracking.merge import Life, apply_manual_edits, merge_announcements, rollouts, thread_id
 from afdp_exporter.watching.watch import Schedule, reschedule_looks, schedule_looks
 
@@ -25,7 +25,7 @@ async def ingest(
 ) -> Announced | Ignored:
     """Keep what was announced; answered once it is on disk. Raises BadInput for what cannot have happened yet."""
     check_time(announcement, now)
-    placed = resolve_service(announcement, rules)
+    placed = place(announcement, rules)
     if isinstance(placed, Ignored):
         return placed
     placed = replace(placed, traits=coerce_traits(placed.traits))  # which may be anything in a sender's own JSON

@@ -87,8 +87,17 @@ class Rule:
 
 def resolve_service(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
     """The announcement with its service and environment, by the first rule that applies; or why it is left out."""
+    placed = place(announcement, rules)
+    if isinstance(placed, Ignored) or placed.origin.environment:
+        return placed
+    return replace(placed, origin=replace(placed.origin, environment="production"))
+
+
+def place(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
+    """As `resolve_service`, without an environment where nothing says which: another event of it may."""
     facts = facts_of(announcement)
-    service, environment = _service_of(announcement.origin), announcement.origin.environment
+    service = announcement.origin.service or assumed_service(announcement.origin)
+    environment = announcement.origin.environment
     for index, rule in enumerate(rules):
         words = rule.applies(facts)
         if words is None:
@@ -100,9 +109,7 @@ def resolve_service(announcement: Announcement, rules: Iterable[Rule]) -> Announ
         break
     if not service:
         return Ignored(reason=f"nothing says which service this is; a rule under mapping may; known: {_listed(facts)}")
-    return replace(
-        announcement, origin=replace(announcement.origin, service=service, environment=environment or "production")
-    )
+    return replace(announcement, origin=replace(announcement.origin, service=service, environment=environment))
 
 
 def facts_of(announcement: Announcement) -> dict[str, str]:
@@ -113,10 +120,10 @@ def facts_of(announcement: Announcement) -> dict[str, str]:
     return {"sender": announcement.sender} | {name: text for name, text in facts.items() if text} | labels
 
 
-def _service_of(origin: Origin) -> str | None:
-    """What a sender that knows no services most likely means: its application, image, repository or pipeline."""
+def assumed_service(origin: Origin) -> str | None:
+    """What a sender that names no service most likely means: its application, image, repository or pipeline."""
     image = origin.image and re.sub(r"(@.*|:[^/]*)$", "", origin.image)
-    named = (origin.service, origin.application, _last(image), _last(origin.repository), origin.pipeline)
+    named = (origin.application, _last(image), _last(origin.repository), origin.pipeline)
     return next((name for name in named if name), None)
 
 

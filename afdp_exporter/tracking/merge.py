@@ -17,6 +17,7 @@ from typing import Any
 
 from afdp_exporter.fields import coerce_labels, coerce_link, coerce_text, coerce_traits
 from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait, names_rollback
+from afdp_exporter.tracking.mapping import assumed_service
 from afdp_exporter.versions import version_jump
 
 _LONGEST_ID = 128
@@ -168,7 +169,7 @@ def merge_announcements(
     version, previous = _line(announced, "version", 256), _line(announced, "previous_version", 256)
     deployment = Deployment(
         id=known_as or deployment_id(announced[-1]),
-        service=_line(announced, "service", 128, of_origin=True) or "unknown",
+        service=_line(_stating(announced), "service", 128, of_origin=True) or "unknown",
         environment=_line(announced, "environment", 128, of_origin=True) or "production",
         started_at=min(started_at, finished_at or started_at),
         finished_at=finished_at,
@@ -298,6 +299,11 @@ def _description(announced: Sequence[Announcement]) -> str | None:
 
 def _line(announced: Sequence[Announcement], name: str, most: int, *, of_origin: bool = False) -> str | None:
     return coerce_text(_newest(announced, name, of_origin=of_origin), most)
+
+
+def _stating(announced: Sequence[Announcement]) -> Sequence[Announcement]:
+    """Those that name the service; all where it is only assumed: not each event of a sender holds each word."""
+    return [each for each in announced if each.origin.service != assumed_service(each.origin)] or announced
 
 
 def _traits(announced: Sequence[Announcement], jump: str | None) -> dict[str, Trait]:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator
 
 from afdp_exporter.fields import Time
 from afdp_exporter.model import Announcement, Ignored, Origin, Recurrence, Status
@@ -64,6 +66,11 @@ class _Stage(Payload):
     context: _Context | None = None
 
 
+def _whole(stages: object) -> object:
+    """Without those of which nothing but the id comes along."""
+    return [each for each in stages if isinstance(each, Mapping)] if isinstance(stages, list) else stages
+
+
 class _Authentication(Payload):
     user: str | None = None
 
@@ -78,7 +85,7 @@ class _Execution(Payload):
     endTime: Moment = None  # noqa: N815
     trigger: _Trigger | None = None
     authentication: _Authentication | None = None
-    stages: tuple[_Stage, ...] | None = None
+    stages: Annotated[tuple[_Stage, ...] | None, BeforeValidator(_whole)] = None
 
 
 class _Content(Payload):
