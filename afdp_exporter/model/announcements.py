@@ -1,5 +1,6 @@
 """Announcements: what other programs report about a deployment, one event at a time."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,17 @@ class Origin:
     pipeline: str | None = None  # the workflow, job or pipeline that deploys
     ref: str | None = None  # branch or tag
     labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def assumed_service(self) -> str | None:
+        """What a sender that names no service most likely means: its application, image, repository or pipeline."""
+        image = self.image and re.sub(r"(@.*|:[^/]*)$", "", self.image)
+        named = (self.application, _last(image), _last(self.repository), self.pipeline)
+        return next((name for name in named if name), None)
+
+
+def _last(path: str | None) -> str | None:
+    return path and path.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 class Recurrence(StrEnum):

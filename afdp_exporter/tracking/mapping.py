@@ -96,7 +96,7 @@ def resolve_service(announcement: Announcement, rules: Iterable[Rule]) -> Announ
 def place(announcement: Announcement, rules: Iterable[Rule]) -> Announcement | Ignored:
     """As `resolve_service`, without an environment where nothing says which: another event of it may."""
     facts = facts_of(announcement)
-    service = announcement.origin.service or assumed_service(announcement.origin)
+    service = announcement.origin.service or announcement.origin.assumed_service
     environment = announcement.origin.environment
     for index, rule in enumerate(rules):
         words = rule.applies(facts)
@@ -118,17 +118,6 @@ def facts_of(announcement: Announcement) -> dict[str, str]:
     facts = {name: getattr(origin, name) for name in _FACTS[1:]}
     labels = {f"{_LABEL}{name}": text for name, text in origin.labels.items()}
     return {"sender": announcement.sender} | {name: text for name, text in facts.items() if text} | labels
-
-
-def assumed_service(origin: Origin) -> str | None:
-    """What a sender that names no service most likely means: its application, image, repository or pipeline."""
-    image = origin.image and re.sub(r"(@.*|:[^/]*)$", "", origin.image)
-    named = (origin.application, _last(image), _last(origin.repository), origin.pipeline)
-    return next((name for name in named if name), None)
-
-
-def _last(path: str | None) -> str | None:
-    return path and path.rstrip("/").rpartition("/")[2].removesuffix(".git")
 
 
 def _filled(text: str | None, words: Mapping[str, str]) -> str:

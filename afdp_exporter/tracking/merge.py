@@ -17,7 +17,6 @@ from typing import Any
 
 from afdp_exporter.fields import coerce_labels, coerce_link, coerce_text, coerce_traits
 from afdp_exporter.model import Announcement, Deployment, Recurrence, Status, Trait, names_rollback
-from afdp_exporter.tracking.mapping import assumed_service
 from afdp_exporter.versions import version_jump
 
 _LONGEST_ID = 128
@@ -303,7 +302,7 @@ def _line(announced: Sequence[Announcement], name: str, most: int, *, of_origin:
 
 def _stating(announced: Sequence[Announcement]) -> Sequence[Announcement]:
     """Those that name the service; all where it is only assumed: not each event of a sender holds each word."""
-    return [each for each in announced if each.origin.service != assumed_service(each.origin)] or announced
+    return [each for each in announced if each.origin.service != each.origin.assumed_service] or announced
 
 
 def _traits(announced: Sequence[Announcement], jump: str | None) -> dict[str, Trait]:
