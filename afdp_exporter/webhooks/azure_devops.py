@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
+from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import Name, Time
 from afdp_exporter.model import Announcement, ApprovalRequest, Ignored, Origin, Phase, Recurrence, Status
 from afdp_exporter.settings import STRICT
@@ -56,22 +57,33 @@ class _Attempt(Payload):
     attempt: int | None = None
 
 
+class _Release(_Named):
+    releaseDefinition: _Named | None = None  # noqa: N815
+
+
 class _Environment(Payload):
     id: str
     name: str
     status: str | None = None
     releaseId: str | None = None  # noqa: N815
-    release: _Named | None = None
+    release: _Release | None = None
     releaseDefinition: _Named | None = None  # noqa: N815
     deploySteps: tuple[_Attempt, ...] | None = None  # noqa: N815
 
 
+class _Deployment(_Attempt):
+    release: _Release | None = None
+    releaseDefinition: _Named | None = None  # noqa: N815
+    releaseEnvironment: _Environment | None = None  # noqa: N815
+    deploymentStatus: str | None = None  # noqa: N815
+
+
 class _ReleaseResource(Payload):
-    environment: _Environment
-    release: _Named | None = None
+    environment: _Environment | None = None
+    release: _Release | None = None
     project: _Named | None = None
     attemptId: int | None = None  # noqa: N815
-    deployment: _Attempt | None = None
+    deployment: _Deployment = _Deployment()
 
 
 class _Event(Payload):
@@ -158,12 +170,19 @@ def _asked(payload: _Check, headers: Headers) -> ApprovalRequest:
 
 
 def _released(payload: _Released, status: Status | None) -> Parsed:
-    environment = payload.resource.environment
-    release = payload.resource.release or environment.release or _Named()
-    status = status or _RESULTS.get((environment.status or "").lower())
+    """Versions of the resource differ in where they hold what is deployed: at its top, in its environment, or in its
+    deployment."""
+    deployment = payload.resource.deployment
+    environment = payload.resource.environment or deployment.releaseEnvironment
+    if environment is None:
+        raise BadInput(Fault("resource.environment", "is missing"))
+    release = payload.resource.release or environment.release or deployment.release or _Release()
+    word = environment.status or deployment.deploymentStatus
+    status = status or _RESULTS.get((word or "").lower())
     if status is None:
-        return Ignored(reason=f"a deployment with the status {environment.status!a} is none that has ended")
-    definition = environment.releaseDefinition.name if environment.releaseDefinition else None
+        return Ignored(reason=f"a deployment with the status {word!a} is none that has ended")
+    known = environment.releaseDefinition or release.releaseDefinition or deployment.releaseDefinition
+    definition = known.name if known else None
     project = payload.resource.project.name if payload.resource.project else None
     return Announcement(
         sender="azure_devops",
@@ -183,8 +202,8 @@ def _released(payload: _Released, status: Status | None) -> Parsed:
 
 def _attempt(resource: _ReleaseResource) -> int | None:
     """Which time this release is deployed to this stage: going back to an older release deploys it once more."""
-    steps = (step.attempt for step in resource.environment.deploySteps or ())
-    known = (resource.attemptId, resource.deployment.attempt if resource.deployment else None, *steps)
+    steps = (step.attempt for step in (resource.environment.deploySteps if resource.environment else None) or ())
+    known = (resource.attemptId, resource.deployment.attempt, *steps)
     return max((attempt for attempt in known if attempt is not None), default=None)
 
 
