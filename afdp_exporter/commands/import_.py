@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from afdp_exporter import logs, server
+from afdp_exporter.allocator import reuse_memory_below
 from afdp_exporter.commands._options import FILE, config_option, option, output_option
 from afdp_exporter.commands._progress import Advance
 from afdp_exporter.commands._storage import storage_of, storage_options
@@ -62,6 +63,7 @@ class Shard(click.ParamType["Shard.Part"]):
 _LONG_AGO = timedelta(days=365)
 _REASONS = 5  # shown of why something was left out
 _AT_ONCE = 500  # recorded
+_LARGE = 1024**2  # bytes: what a worker is asked is larger, and would leave holes that are never given back
 
 
 @click.command("import", epilog="Example: afdp import deployments.jsonl --config.file=afdp.yml --storage.path=data/")
@@ -102,6 +104,7 @@ def import_(
         raise click.UsageError("name a file, or a feed by --feed")
     if shard is not None and feeds:
         raise click.UsageError("--shard is for files, and for measuring: a feed is read whole, by one command")
+    reuse_memory_below(_LARGE)
     loaded, now = put_into_effect(config_file), server.now()
     unknown = sorted(set(feeds) - set(loaded.feeds))
     if unknown:
