@@ -29,8 +29,8 @@ class Panel:
         controls = [each.control for each in series if each.control is not None]
         return cls(
             series=tuple(series),
-            values=np.stack([each.values for each in series]),
-            control=np.stack(controls) if controls else None,
+            values=np.array([each.values for each in series]),
+            control=np.array(controls) if controls else None,
         )
 
     def of_rows(self, rows: Sequence[int]) -> "Panel":

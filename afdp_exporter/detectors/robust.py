@@ -67,7 +67,12 @@ def row_quantiles(rows: Floats, share: float) -> Floats:
 
 def _ordered(values: Floats, *places: int) -> Floats:
     """Values (..., n) with what stands at these places along the last axis if they are sorted."""
-    return np.partition(values, places, axis=-1) if values.shape[-1] > _MANY else np.sort(values, axis=-1)
+    ordered = values.copy()
+    if values.shape[-1] > _MANY:
+        ordered.partition(places, axis=-1)
+    else:
+        ordered.sort(axis=-1)
+    return ordered
 
 
 def window_maxima(values: Floats, window: int) -> Floats:
