@@ -192,8 +192,9 @@ def _noise(segment: Segment, splits: NDArray[np.int64]) -> Floats:
     shape = _ramps(segment.values.shape[1], splits, np.full(len(splits), max(segment.looks_back, 1)))
     rest = segment.values - segment.values.mean(axis=1, keepdims=True)
     rest -= (np.vecdot(rest, shape) / np.vecdot(shape, shape))[:, None] * shape
-    variance = np.maximum(np.maximum((MAD_SCALE * row_medians(np.abs(rest))) ** 2, 0.1 * rest.var(axis=1)), 1e-12)
     energy = np.vecdot(rest, rest)
+    spread = (MAD_SCALE * row_medians(np.abs(rest))) ** 2
+    variance = np.maximum(np.maximum(spread, 0.1 * energy / rest.shape[1]), 1e-12)  # its mean is 0
     autocorrelation = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
     autocorrelation = np.clip(autocorrelation, 0.0, 0.95)
     noise: Floats = variance * (1.0 + autocorrelation) / (1.0 - autocorrelation)

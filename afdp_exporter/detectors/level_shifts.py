@@ -21,7 +21,7 @@ REMEMBERED = 256  # histories: looks that reach less far, drawings and ratios as
 
 def remove_level_shifts(series: Sequence[RegularSeries], earlier: Sequence[float]) -> list[RegularSeries]:
     """The series with every clear level shift right after one of the `earlier` Unix times taken out of the history."""
-    return by_panel(partial(_without_shifts, earlier=earlier), series)
+    return by_panel(partial(_without_shifts, earlier=earlier), series) if len(earlier) else [*series]
 
 
 def _without_shifts(panel: Panel, earlier: Sequence[float]) -> list[RegularSeries]:

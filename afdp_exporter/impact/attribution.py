@@ -281,6 +281,8 @@ def _beside_controls(
         if results.attributed and (other := cases[place].control) is not None
         if (control := cases[place].laid_out(other)) is not None
     }
+    if not controls:
+        return dict(known)
     near = {at for place, grid in controls.items() for at in earlier_near_control(known[place], grid, rollout.earlier)}
     calm = remove_level_shifts(list(controls.values()), sorted(near))
     moved = [place for place, control in zip(controls, calm, strict=True) if control_moved_along(known[place], control)]

@@ -74,6 +74,8 @@ class UsualEffect:
 
 def usual_effects(series: Sequence[RegularSeries], earlier: Sequence[float]) -> list[UsualEffect | None]:
     """What usually follows the `earlier` deployments (Unix seconds) in each series; None where nothing does."""
+    if len(earlier) < LEAST:
+        return [None] * len(series)
     responses = by_panel(partial(usual_responses, earlier=earlier), series)
     return [
         None if response is None else UsualEffect(grid=grid, response=response)
