@@ -26,21 +26,27 @@ _CHECKPOINT = 40  # pages after which the log is taken over into the file, so th
 
 
 class _AtOnce(Writer):
-    """The writer's own commits, without its thread."""
+    """The writer's own commits, without its thread; it is never waited for a disk that does not sync."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, syncs: bool) -> None:
         self._connection = connection
+        self._syncs = syncs
+        self._waits = True
         self._written = asyncio.Event()
         self._last = 0
 
-    async def write(self, work: Callable[[Any], T]) -> T:
+    async def write(self, work: Callable[[Any], T], *, synced: bool = True) -> T:
         """As `Writer.write`."""
-        [answer], _ = self._commit([_Job(work, None)])  # type: ignore[arg-type] - nobody waits for a future
+        [answer], _ = self._commit([_Job(work, None, synced=synced)])  # type: ignore[arg-type] - nobody waits for it
         if answer.error is not None:
             raise answer.error
         written, self._written = self._written, asyncio.Event()
         written.set()
         return answer.result  # type: ignore[no-any-return]
+
+    def _wait_for_disk(self, waits: bool) -> None:
+        if self._syncs:
+            super()._wait_for_disk(waits)
 
     async def write_together(self, work: Callable[[Any, Sequence[S]], Sequence[T]], item: S) -> T:
         """As `Writer.write_together`."""
@@ -140,7 +146,7 @@ class SQLiteDisk(Disk):
         writes.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
         writes.execute(f"PRAGMA synchronous = {self.synchronous}")
         self._connections = (writes, open_reader(path))
-        self._writer = _AtOnce(writes)
+        self._writer = _AtOnce(writes, syncs=self.synchronous == "FULL")
         self.store = SQLPorts(self._writer, _Reader(self._connections[1]), lambda: self._writer.written)  # type: ignore[assignment]
 
     def _close(self) -> None:

@@ -68,8 +68,11 @@ class Sessions:
         """Whether nothing can be done any more."""
         return self._closed
 
-    async def write(self, work: Callable[[Session], T], /) -> T:
-        """Run `work` in a transaction; what it raises undoes it. Raises StoreError besides."""
+    async def write(self, work: Callable[[Session], T], /, *, synced: bool = True) -> T:  # noqa: ARG002
+        """Run `work` in a transaction; what it raises undoes it. Raises StoreError besides.
+
+        All of it is synced: a server has other writers, who wait for each other anyway.
+        """
         result = await self._within(self._writers, self._write, work)
         self._wrote()
         return result

@@ -85,18 +85,18 @@ class FencedWriter:
         self._writer = writer
         self._fence = fence
 
-    async def write(self, work: Callable[[Connection], T], /) -> T:
+    async def write(self, work: Callable[[Connection], T], /, *, synced: bool = True) -> T:
         """As the protocol has it. Raises LeaseLost, and nothing is kept then."""
         job = self._fence.job
         if job is None:
-            return await self._writer.write(work)
+            return await self._writer.write(work, synced=synced)
 
         def fenced(connection: Connection) -> T:
             result = work(connection)
             jobs.check_held(connection, job)  # last, so that rows are locked in the order of any other write
             return result
 
-        return await self._writer.write(fenced)
+        return await self._writer.write(fenced, synced=synced)
 
     async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S, /) -> T:
         """As the protocol has it, and for a job by itself."""
@@ -258,12 +258,15 @@ class SQLChanges(Adapter):
 
 
 class SQLJobs(Adapter):
-    """A `JobStore`."""
+    """A `JobStore`. A power cut may undo who works on what, and that it is done: then it is done again."""
 
     def __init__(self, writer: Writing, readers: Reading, fence: Fence) -> None:
         super().__init__(writer, readers)
         self._fenced = FencedWriter(writer, fence)
         self._fence = fence
+
+    async def _write(self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **words: P.kwargs) -> T:
+        return await self._writer.write(lambda connection: work(connection, *args, **words), synced=False)
 
     async def enqueue(self, *new: NewJob) -> None:
         await self._fenced.write(lambda connection: jobs.enqueue(connection, new))

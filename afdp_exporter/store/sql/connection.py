@@ -83,7 +83,12 @@ class Connection(Protocol):
 class Writing(Protocol):
     """Runs what writes: each in a transaction."""
 
-    async def write(self, work: Callable[[Connection], T], /) -> T: ...
+    async def write(self, work: Callable[[Connection], T], /, *, synced: bool = True) -> T:
+        """Run `work`, and answer once its commit is on disk.
+
+        What is not `synced` may be answered before that, and a power cut may undo it with whatever was written after
+        it in the same way; it is on disk with the next commit that is synced.
+        """
 
     async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S, /) -> T:
         """As `write`, with whatever else waits for the same `work`, which answers each of its items in order.

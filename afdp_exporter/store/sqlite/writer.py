@@ -29,6 +29,7 @@ class _Job:
     answer: asyncio.Future[Any]
     item: Any = None
     alone: bool = True
+    synced: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._turn: list[_Job] = []
+        self._waits = True
         self._ended = False
         self._written = asyncio.Event()
         self.recent = RecentChanges(connection.last_change())
@@ -69,10 +71,10 @@ class Writer:
         """Set by the next commit."""
         return self._written
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, synced: bool = True) -> T:
         """Run `work` in a transaction; what it raises undoes its own changes only. Raises StoreError besides."""
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._put(_Job(work, answer))
+        self._put(_Job(work, answer, synced=synced))
         return await answer
 
     async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S) -> T:
@@ -139,6 +141,7 @@ class Writer:
         """The answers, and what was appended to the changes."""
         self._connection.changed.clear()
         try:
+            self._wait_for_disk(any(job.synced for job in batch))
             self._connection.execute("BEGIN IMMEDIATE")
             first, *more = _alike(batch)
             answers = [answer for jobs in (first, *more) for answer in self._apply(jobs)] if more else self._try(first)
@@ -150,6 +153,12 @@ class Writer:
         changed = [replace(change, seq=seq) for seq, change in enumerate(self._connection.changed, self._last + 1)]
         self._last += len(changed)
         return answers, changed
+
+    def _wait_for_disk(self, waits: bool) -> None:
+        """Whether the next commit waits until it is on disk, with all before it."""
+        if waits is not self._waits:
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if waits else 'NORMAL'}")
+            self._waits = waits
 
     def _try(self, jobs: Sequence[_Job]) -> list[_Answer]:
         """What has a transaction for itself needs no savepoint: where it fails, the transaction begins anew."""
@@ -195,6 +204,8 @@ class Writer:
 
     def _resolve(self, answers: list[_Answer], changes: Sequence[StoredChange]) -> None:
         self.recent.add(changes)
+        written, self._written = self._written, asyncio.Event()
+        written.set()  # first of all: whoever is answered then finds that it was followed
         for answer in answers:
             future = answer.job.answer
             if future.done():
@@ -203,8 +214,6 @@ class Writer:
                 future.set_exception(answer.error)
             else:
                 future.set_result(answer.result)
-        written, self._written = self._written, asyncio.Event()
-        written.set()
 
 
 def _alike(batch: Iterable[_Job]) -> Iterator[list[_Job]]:
@@ -250,9 +259,9 @@ class LateWriter:
         """As `Writer.written`; set, too, when it can write."""
         return self._written if self._writer is None else self._writer.written
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
+    async def write(self, work: Callable[[Connection], T], *, synced: bool = True) -> T:
         """As `Writer.write`."""
-        return await (await self._found()).write(work)
+        return await (await self._found()).write(work, synced=synced)
 
     async def write_together(self, work: Callable[[Connection, Sequence[S]], Sequence[T]], item: S) -> T:
         """As `Writer.write_together`."""

@@ -3,8 +3,9 @@
 import itertools
 import random
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,39 @@ async def test_what_is_not_synced_before_it_is_answered_would_be_missed(run: Run
 
     with pytest.raises(AssertionError):
         await some()
+
+
+class _Nothing(random.Random):
+    def choice(self, _: Sequence[float]) -> float:  # type: ignore[override]
+        """Of what is not synced nothing survives."""
+        return 0.0
+
+
+async def test_who_works_on_what_waits_for_no_disk_and_is_on_it_with_the_next_deployment(
+    tmp_path: Path, makers: Makers
+) -> None:
+    deployment, look, _ = makers
+    synced = list[str]()
+
+    def strikes(call: Call) -> None:
+        if call.what == "sync":
+            synced.append(call.file)
+
+    with faulty(FaultyDisk(tmp_path, strikes, _Nothing())) as disk:
+        store = await SQLiteStore.open(tmp_path / "store.db")
+        await store.deployments.record(deployment("d1"), (look("d1"),))
+        due = look("d1").due_at
+        synced.clear()
+        [job] = await store.jobs.claim("check", due, owner="one", limit=1, lease=timedelta(minutes=1))
+        assert await store.jobs.finish(job)
+        assert not synced
+        await store.deployments.record(deployment("d2"), (look("d2"),))
+        assert synced == ["store.db-wal"]
+        disk.is_dead = True
+        await store.close()
+        disk.is_dead = False
+        disk.cut_power()
+        store = await SQLiteStore.open(tmp_path / "store.db")
+        left = await store.jobs.claim("check", due, owner="two", limit=9, lease=timedelta(minutes=1))
+        assert [each.key.partition("/")[0] for each in left] == ["d2"]
+        await store.close()

@@ -83,6 +83,21 @@ async def test_a_bad_operation_in_a_batch_of_256_harms_only_itself(writer: Write
     assert writer.alive
 
 
+async def test_who_follows_hears_of_a_commit_before_who_made_it_is_answered(writer: Writer) -> None:
+    heard = list[str]()
+
+    async def follow() -> None:
+        await writer.written.wait()
+        heard.append("follower")
+
+    following = asyncio.create_task(follow())
+    await asyncio.sleep(0)
+    await writer.write(note(1))
+    heard.append("writer")
+    await following
+    assert heard == ["follower", "writer"]
+
+
 async def test_operations_of_one_kind_are_done_together_and_each_has_its_own_answer(writer: Writer, path: Path) -> None:
     calls: list[int] = []
 
