@@ -85,6 +85,8 @@ WHERE kind = :kind AND key IN (SELECT key FROM chosen)
 RETURNING *
 """
 
+_MORE = "SELECT 1 FROM jobs WHERE kind = :kind AND ready_us <= :now LIMIT 1 OFFSET :limit"
+
 _CLAIMED_BY = "SELECT token FROM jobs WHERE kind = :kind AND key = :key {locked}"
 
 _FINISH = "DELETE FROM jobs WHERE kind = :kind AND key = :key AND token = :token AND version = :version"
@@ -162,7 +164,8 @@ def claim(
     }
     dialect = connection.dialect
     statement = _CLAIM_IN_ORDER
-    if per_lane is not None or in_turns:
+    # where all that is ready is taken no turns are needed, which are found lane by lane
+    if per_lane is not None or (in_turns and connection.execute(_MORE, values).fetchone() is not None):
         connection.serialise("claim", kind)  # otherwise two at once could hold more of a lane than may be
         statement = _CLAIM_BY_LANES
     held = _HELD.format(by_owner=dialect.walk.format("jobs_held"))

@@ -55,6 +55,9 @@ QUERIES: dict[str, Callable[[Connection], object]] = {
     "jobs of known lanes": lambda connection: jobs.claim(
         connection, "check", NOON, **CLAIM, per_lane=1, in_turns=True, lanes=["checkout"]
     ),
+    "jobs in turns": lambda connection: jobs.claim(
+        connection, "check", NOON, **CLAIM, per_lane=None, in_turns=True, lanes=None
+    ),
     "jobs in order": lambda connection: jobs.claim(
         connection, "check", NOON, **CLAIM, per_lane=None, in_turns=False, lanes=None
     ),
@@ -169,3 +172,23 @@ def test_a_claim_in_turns_costs_no_more_the_more_jobs_wait_in_each_lane(connecti
 
     few = work_of_a_claim(10)
     assert work_of_a_claim(1000) < 2 * few
+
+
+def test_a_claim_of_all_that_is_ready_looks_at_no_lane_without_it(connection: Connection) -> None:
+    count = itertools.count()
+
+    def work_of_a_claim(lanes: int) -> int:
+        """How many dozens of SQLite's instructions it takes, with jobs for later in so many lanes."""
+        later = [
+            NewJob(kind="check", key=f"later {lane}", due_at=NOON + timedelta(hours=1), lane=f"{lane}")
+            for lane in range(lanes)
+        ]
+        jobs.enqueue(connection, (*later, NewJob(kind="check", key=f"ready {lanes}", due_at=NOON, lane="0")))
+        begun = next(count)
+        connection.set_progress_handler(lambda: next(count) < 0, 10)
+        assert [job.key for job in QUERIES["jobs in turns"](connection)] == [f"ready {lanes}"]  # type: ignore[attr-defined]
+        connection.set_progress_handler(None, 0)
+        return next(count) - begun
+
+    few = work_of_a_claim(5)
+    assert work_of_a_claim(500) < 2 * few
