@@ -113,8 +113,8 @@ def deployment_of(row: Row | Values) -> Deployment:
     """The deployment that a row of `deployments` holds, or will hold."""
     return Deployment(
         id=row["id"],
-        service=row["service"],
-        environment=row["environment"],
+        service=intern(row["service"]),
+        environment=intern(row["environment"]),
         started_at=to_time(row["started_us"]),
         finished_at=_optional_time(row["finished_us"]),
         status=Status(row["status"]),
@@ -133,7 +133,7 @@ def deployment_of(row: Row | Values) -> Deployment:
         labelled_outcome=_outcome(row["labelled_outcome"]),
         note=row["note"],
         received_at=to_time(row["received_us"]),
-        received_from=row["received_from"],
+        received_from=intern(row["received_from"]),
     )
 
 

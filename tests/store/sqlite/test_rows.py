@@ -122,3 +122,15 @@ def test_what_may_be_unknown_may_be_missing_in_a_document(kept: type) -> None:
 
     look_at(kept)
     assert required == []
+
+
+async def test_names_that_deployments_share_are_held_once(
+    store: SQLiteStore, deployment: Callable[..., Deployment]
+) -> None:
+    for name in ("d1", "d2"):
+        await store.deployments.record(deployment(name), ())
+    at = deployment("d1").started_at
+    window = at - timedelta(hours=1), at + timedelta(hours=1)
+    first, second = await store.deployments.nearest(*window, at=at, limit=9)
+    for field in ("service", "environment", "received_from"):
+        assert getattr(first, field) is getattr(second, field)
