@@ -1,8 +1,9 @@
 """Alertmanager: alerts that fire are incidents, a part of the state that deployments meet and leave behind."""
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import ClassVar
+
+from pydantic import Field
 
 from afdp_exporter.fields import Time, coerce_link, coerce_text
 from afdp_exporter.model import CalendarEntryKind, Event, Ignored
@@ -17,7 +18,7 @@ _OURS = "AFDP"
 class _Alert(Payload):
     status: str
     labels: Texts
-    annotations: Texts = MappingProxyType({})
+    annotations: Texts = Field(default_factory=dict)
     startsAt: Time  # noqa: N815 - as it is sent
     endsAt: str | None = None  # noqa: N815 - the year 1 as long as the end is not known
     generatorURL: str | None = None  # noqa: N815
