@@ -10,6 +10,7 @@ import numpy as np
 from afdp_exporter.automation.following import EVERY, by_minutes, kept, restored
 from afdp_exporter.errors import SourceError
 from afdp_exporter.gate.canary import CanarySeries, at_full_traffic, carry_over, compare, cost_at_full_traffic, crowding
+from afdp_exporter.gate.phase import phase_of
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     CanaryVerdict,
@@ -18,9 +19,9 @@ from afdp_exporter.model import (
     Floats,
     Impact,
     Metric,
+    Phase,
     Rollout,
     Status,
-    Strategy,
     Window,
 )
 from afdp_exporter.sources import values_of
@@ -41,9 +42,7 @@ class Canaries:
 
     def concerns(self, deployment: Deployment) -> bool:
         """Whether it runs as a canary."""
-        unfinished = deployment.status is Status.STARTED and deployment.finished_at is None
-        partial = deployment.traffic_ratio is not None and deployment.traffic_ratio < 1.0
-        return unfinished and (partial or deployment.strategy is Strategy.CANARY)
+        return phase_of(deployment) is Phase.CANARY
 
     async def compare(self, deployment: Deployment, now: datetime) -> Rollout:
         """Ask for both versions of each metric that has a query for them, compare, and carry over."""

@@ -16,6 +16,7 @@ from afdp_exporter.automation.levels import Levels
 from afdp_exporter.errors import AFDPError
 from afdp_exporter.gate.decision import GateInput, decide
 from afdp_exporter.gate.earlier_failures import fingerprint, matched_failures
+from afdp_exporter.gate.phase import phase_of
 from afdp_exporter.gate.settings import GateSettings
 from afdp_exporter.model import (
     CalendarEntry,
@@ -30,7 +31,6 @@ from afdp_exporter.model import (
     Phase,
     Prediction,
     Status,
-    Strategy,
 )
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
@@ -223,7 +223,7 @@ class Gatekeeper:
         """What a verdict rests on, and the checks of the deployment where it was measured."""
         deployment = await self._deployment(question)
         asked = deployment or _asked_about(question, now)
-        phase = question.phase or _phase(asked, known=deployment is not None)
+        phase = question.phase or (Phase.PLAN if deployment is None else phase_of(deployment))
         given = GateInput(
             deployment=asked,
             phase=phase,
@@ -297,13 +297,9 @@ class Gatekeeper:
         if found:
             return found
         everywhere = await self.store.history.measured(before=deployment.started_at, limit=_EARLIER)
-        teams = self.plans().teams
-        team = deployment.team or teams.get(deployment.service)
-        of_team = [
-            each
-            for each in everywhere
-            if team is not None and team == (each.deployment.team or teams.get(each.deployment.service))
-        ]
+        team_of = self.plans().team_of
+        team = team_of(deployment)
+        of_team = [each for each in everywhere if team is not None and team == team_of(each.deployment)]
         return matched_failures(seen, of_team, least=settings.match_ratio, basis="team") or matched_failures(
             seen, everywhere, least=settings.match_ratio, basis="all"
         )
@@ -324,7 +320,7 @@ class Gatekeeper:
                 occasion
                 for occasion in self.plans().occasions
                 if occasion.kind is CalendarEntryKind.FREEZE
-                and (not occasion.services or deployment.service in occasion.services)
+                and occasion.concerns(deployment.service)
                 and occasion.start <= at < occasion.end
             ),
             None,
@@ -356,15 +352,3 @@ def _asked_about(question: GateQuestion, now: datetime) -> Deployment:
         traffic_ratio=question.traffic_ratio,
         received_at=now,
     )
-
-
-def _phase(deployment: Deployment, *, known: bool) -> Phase:
-    if not known or deployment.planned:
-        return Phase.PLAN
-    running = deployment.status is Status.STARTED and deployment.finished_at is None
-    if not running:
-        return Phase.POST
-    if deployment.strategy is Strategy.BLUE_GREEN and deployment.traffic_ratio is None:
-        return Phase.PREVIEW
-    partial = deployment.traffic_ratio is not None and deployment.traffic_ratio < 1.0
-    return Phase.CANARY if partial or deployment.strategy is Strategy.CANARY else Phase.PROMOTE

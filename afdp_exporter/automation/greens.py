@@ -10,7 +10,8 @@ import numpy as np
 from afdp_exporter.automation.following import EVERY, by_minutes, kept, restored
 from afdp_exporter.errors import SourceError
 from afdp_exporter.gate.blue_green import PastSwitch, WarmUp, signal, switch
-from afdp_exporter.model import Deployment, Floats, Metric, Outcome, Rollout, Status, Strategy, Window
+from afdp_exporter.gate.phase import phase_of
+from afdp_exporter.model import Deployment, Floats, Metric, Outcome, Phase, Rollout, Window
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.sources import values_of
@@ -40,8 +41,7 @@ class Greens:
 
     def concerns(self, deployment: Deployment) -> bool:
         """Whether it is a green before its switch: as long as nobody says that it has traffic, or that it is over."""
-        unfinished = deployment.status is Status.STARTED and deployment.finished_at is None
-        return unfinished and deployment.strategy is Strategy.BLUE_GREEN and deployment.traffic_ratio is None
+        return phase_of(deployment) is Phase.PREVIEW
 
     async def compare(self, deployment: Deployment, now: datetime) -> Rollout:
         """Ask for each metric that has a query for previews, and weigh it with the predicted risk."""

@@ -295,8 +295,7 @@ def _samples(deployment: Deployment, impact: Impact | None) -> Iterator[tuple[Se
         yield ("afdp_deployment_resource_info", (*whose, *resource)), 1
     when = "afdp_deployment_planned_timestamp_seconds" if deployment.planned else "afdp_deployment_timestamp_seconds"
     yield (when, whose), deployment.started_at.timestamp()
-    under_way = deployment.status is Status.STARTED and deployment.finished_at is None
-    if not deployment.planned and not under_way:
+    if not deployment.planned and not deployment.running:
         yield ("afdp_deployment_end_timestamp_seconds", whose), deployment.ended_at.timestamp()
     measured = MeasuredDeployment(deployment=deployment, impact=impact)
     if measured.known:

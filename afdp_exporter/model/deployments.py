@@ -89,6 +89,11 @@ class Deployment:
         return self.status is Status.PLANNED
 
     @property
+    def running(self) -> bool:
+        """Whether its rollout goes on, as far as its sender has reported."""
+        return self.status is Status.STARTED and self.finished_at is None
+
+    @property
     def reported_failure(self) -> str | None:
         """The word of its sender that it failed or was taken back; None where there is none."""
         if self.status is Status.ROLLED_BACK and self.traits.get("rollback") is True:

@@ -159,8 +159,7 @@ class _Walk:
         at = deployment.started_at
         planned = as_planned(deployment)
         known = self._known(before=at)
-        team = planned.team or self._history.plans.teams.get(planned.service)
-        model = await self._model(planned.service, team, known, at)
+        model = await self._model(planned.service, self._history.plans.team_of(planned), known, at)
         patterns = await self._mined(known, at)
         around = self._around(planned, at)
         calendar = self._history.plans.calendar(at)

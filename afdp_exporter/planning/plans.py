@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
 
-from afdp_exporter.model import BillRatio, CalendarEntry
+from afdp_exporter.model import BillRatio, CalendarEntry, Deployment
 from afdp_exporter.planning.cloud_cost import CloudRates
 from afdp_exporter.settings import STRICT, Duration
 
@@ -70,6 +70,10 @@ class Plans:
     def billed_rates(self) -> BillRatio | None:
         """How the bill that `cloud_rates` name compares with them; None as long as that is not known."""
         return self.billed.get(self.settings.cloud_rates.bill or "")
+
+    def team_of(self, deployment: Deployment) -> str | None:
+        """Whose a deployment is: as it says itself, else as its service is configured."""
+        return deployment.team or self.teams.get(deployment.service)
 
     def calendar(self, now: datetime) -> Calendar:
         """The clock and the special times from two years back to the coming one."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import structlog
 
-from afdp_exporter.model import Deployment, Pattern, Score, Status, Windows
+from afdp_exporter.model import Deployment, Pattern, Score, Windows
 from afdp_exporter.planning.planner import Planner
 from afdp_exporter.planning.plans import Plans
 from afdp_exporter.store import Store
@@ -70,5 +70,4 @@ class PredictionRefresher:
 
 def is_ahead(deployment: Deployment) -> bool:
     """Whether it is planned or running."""
-    running = deployment.status is Status.STARTED and deployment.finished_at is None
-    return deployment.planned or running
+    return deployment.planned or deployment.running

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from afdp_exporter.model import Annotation, Announcement, Deployment, Ignored, Status
+from afdp_exporter.model import Annotation, Announcement, Deployment, Ignored
 from afdp_exporter.store import Amendment, Store
 from afdp_exporter.tracking import ingestion
 from afdp_exporter.tracking.annotations import SENDER, AnnotationSettings, parse_annotation
@@ -97,7 +97,7 @@ def _same(newest: Deployment, announced: Announcement) -> bool:
     """One version is one deployment, however often its tool reports it; without versions, what is close in time."""
     if announced.version is not None and newest.version is not None:
         return announced.version == newest.version
-    if newest.status is Status.STARTED and newest.finished_at is None:
+    if newest.running:
         return True
     close = announced.at is not None and abs(announced.at - newest.ended_at) <= _SOON
     return close and announced.version == newest.version and announced.description != newest.description

@@ -131,7 +131,7 @@ def _defaults(words: Mapping[str, Any], deployment: Deployment, now: datetime) -
         return {}
     if deployment.planned and status is Status.STARTED:
         return {"started_at": now}
-    if deployment.status is Status.STARTED and deployment.finished_at is None:
+    if deployment.running:
         return {"finished_at": now}
     return {}
 

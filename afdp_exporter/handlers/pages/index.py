@@ -17,7 +17,7 @@ from afdp_exporter.handlers.pages import filters
 from afdp_exporter.handlers.pages.glance import reload_after
 from afdp_exporter.handlers.pages.rendering import page
 from afdp_exporter.handlers.reading import read_query
-from afdp_exporter.model import Deployment, MeasuredDeployment, Outcome, Status, Trajectory
+from afdp_exporter.model import Deployment, MeasuredDeployment, Outcome, Trajectory
 from afdp_exporter.plots.small_charts import Sparkline, sparkline
 from afdp_exporter.store.follow_ups import CHECK
 
@@ -102,8 +102,7 @@ async def listing(request: web.Request) -> web.Response:
 
 def _is_under_way(deployment: Deployment, now: datetime) -> bool:
     """Whether it rolls out as far as known; an end that was never reported does not keep it here for ever."""
-    open_ = deployment.status is Status.STARTED and deployment.finished_at is None
-    return open_ and now - _LONGEST_ROLLOUT < deployment.started_at <= now
+    return deployment.running and now - _LONGEST_ROLLOUT < deployment.started_at <= now
 
 
 async def _active(state: AppContext, wanted: _Filter) -> list[MeasuredDeployment]:
