@@ -298,7 +298,7 @@ def _donors(model: Model, known: Features) -> NDArray[np.intp]:
 
 def _imputed_share(model: Model, names: Set[str]) -> float:
     columns = model.design.encoder.columns
-    lengths = (model.trouble.scales * model.varying)[: len(columns)] ** 2
+    lengths = (model.trouble.scales[0] * model.varying)[: len(columns)] ** 2
     missing = sum(length for column, length in zip(columns, lengths, strict=True) if column.trait in names)
     return float(missing / max(lengths.sum(), 1e-12))
 

@@ -6,14 +6,15 @@ which many weak features of one direction add up, and a squared-exponential part
 everything count most (Rasmussen and Williams, "Gaussian processes for machine learning", 2006, chapters 3 and 5). The
 posterior is found by expectation propagation: Laplace's approximation is far too cautious where outcomes follow from
 traits for certain (Kuss and Rasmussen, "Assessing approximate inference for binary Gaussian process classification",
-JMLR 6, 2005). Amplitudes, and whether sizes say anything of the risk, are averaged over by how well each foretells
-cases that are left out (Geisser and Eddy, "A predictive approach to model selection", JASA 74, 1979): expectation
-propagation gives that score with the fit. Beforehand a large amplitude is unlikely, since chance can often separate a
-few cases. Other services share most of the kernel.
+JMLR 6, 2005). Amplitudes, whether sizes say anything of the risk, and whether products of traits do, are averaged over
+by how well each foretells cases that are left out (Geisser and Eddy, "A predictive approach to model selection", JASA
+74, 1979): expectation propagation gives that score with the fit. Beforehand a large amplitude is unlikely, since chance
+can often separate a few cases. Other services share most of the kernel.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,17 +44,19 @@ NODES, NODE_WEIGHTS = (
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Rows as the kernel sees them: `traits` (n, d), scaled so that a typical row has length 1; `directions` (n, k),
-    further columns of the linear part alone; and the number of each row's `service` and `team` (n,)."""
+    """Rows as the kernel sees them: `views` are tables (n, d) that may say what is alike, each scaled so that a typical
+    row has length 1; `directions` (n, k), further columns of the linear part alone; and the number of each row's
+    `service` and `team` (n,)."""
 
-    traits: Floats
+    views: tuple[Floats, ...]
     directions: Floats
     service: NDArray[np.intp]
     team: NDArray[np.intp]
 
     def some(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Inputs":
         """Some of the rows."""
-        return Inputs(self.traits[rows], self.directions[rows], self.service[rows], self.team[rows])
+        views = tuple(view[rows] for view in self.views)
+        return Inputs(views, self.directions[rows], self.service[rows], self.team[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +101,23 @@ class _Posterior:
 
 @dataclass(frozen=True, slots=True)
 class _Hypothesis:
+    view: int  # which of the views says what is alike
     strength: float
     directed: bool  # whether the directions say anything
 
 
 @dataclass(frozen=True, slots=True)
 class _Covariance:
-    """Prior covariances of log odds, all of one shape, by what they come from."""
+    """Prior covariances of log odds, all of one shape, by what they come from; those of the traits by each view."""
 
     places: Floats
-    traits: Floats
+    traits: tuple[Floats, ...]
     directions: Floats
 
     def under(self, assumed: _Hypothesis) -> Floats:
         """Of everything together."""
-        moving = self.traits + self.directions if assumed.directed else self.traits
+        traits = self.traits[assumed.view]
+        moving = traits + self.directions if assumed.directed else traits
         return np.asarray(self.places + assumed.strength**2 * moving)
 
 
@@ -125,8 +130,8 @@ class _Fit:
 
 @dataclass(frozen=True, slots=True)
 class GaussianProcess:
-    """A fitted process; immutable. `left_out` is the logarithm of the mean score of cases left out over the strengths
-    and over whether the directions say anything."""
+    """A fitted process; immutable. `left_out` is the logarithm of the mean score of cases left out over the views,
+    the strengths and whether the directions say anything."""
 
     inputs: Inputs
     level: MeanPrior
@@ -145,7 +150,7 @@ class GaussianProcess:
         if not self.fits:
             mean, sd = np.full(rows, self.level.mean), np.sqrt(places)
             return LogOdds(mean, sd, moderated(mean, sd))
-        traits = 0.5 * (inputs.traits**2).sum(axis=1) + 0.5
+        traits = tuple(0.5 * (view**2).sum(axis=1) + 0.5 for view in inputs.views)
         prior = _Covariance(places, traits, (inputs.directions**2).sum(axis=1))
         between = _covariance(inputs, self.inputs, self.level)
         means, variances = self._moments(prior, between)
@@ -157,12 +162,15 @@ class GaussianProcess:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
         if not self.fits:
             return np.zeros(one.service.size), np.zeros(one.service.size)
-        apart = ((one.traits - other.traits) ** 2).sum(axis=1)
+        apart = [((near - far) ** 2).sum(axis=1) for near, far in zip(one.views, other.views, strict=True)]
+        traits = tuple(0.5 * each + (1.0 - np.exp(-0.5 * each)) for each in apart)
         directions = ((one.directions - other.directions) ** 2).sum(axis=1)
-        prior = _Covariance(np.zeros(apart.size), 0.5 * apart + (1.0 - np.exp(-0.5 * apart)), directions)
+        prior = _Covariance(np.zeros(one.service.size), traits, directions)
         first, second = (_covariance(each, self.inputs, self.level) for each in (one, other))
         between = _Covariance(
-            first.places - second.places, first.traits - second.traits, first.directions - second.directions
+            first.places - second.places,
+            tuple(near - far for near, far in zip(first.traits, second.traits, strict=True)),
+            first.directions - second.directions,
         )
         return self._averaged(*self._moments(prior, between))
 
@@ -194,10 +202,10 @@ def fit_gaussian_process(
         return GaussianProcess(inputs, level, (), 0.0)
     data, covariance = _Observed(outcomes, weight), _covariance(inputs, inputs, level)
     found: list[tuple[_Hypothesis, _Posterior]] = []
-    for directed in (False, True)[: 1 + bool(inputs.directions.shape[1])]:
+    for view, directed in product(range(len(inputs.views)), (False, True)[: 1 + bool(inputs.directions.shape[1])]):
         sites = _Sites(0.25 * weight + LEAST_PRECISION, weight * (outcomes - 0.5))
         for strength in strengths:
-            assumed = _Hypothesis(strength, directed)
+            assumed = _Hypothesis(view, strength, directed)
             sites, posterior = _expectation_propagation(covariance.under(assumed), data, level.mean, sites)
             found.append((assumed, posterior))
     chances = np.array([assumed.strength**-2 for assumed, _ in found])
@@ -215,13 +223,18 @@ def fit_gaussian_process(
 
 def _covariance(one: Inputs, other: Inputs, level: MeanPrior) -> _Covariance:
     """The prior covariances of the log odds of rows, shape (m, n)."""
-    linear = one.traits @ other.traits.T
-    lengths = (one.traits**2).sum(axis=1)[:, None] + (other.traits**2).sum(axis=1)
-    alike = np.exp(-0.5 * np.maximum(lengths - 2.0 * linear, 0.0))
     same = one.service[:, None] == other.service
     places = level.whole**2 + level.service**2 * same + level.team**2 * (one.team[:, None] == other.team)
-    traits = (0.5 * linear + 0.5 * alike) * np.where(same, 1.0, SHARED)
+    shared = np.where(same, 1.0, SHARED)
+    traits = tuple(_alike(near, far) * shared for near, far in zip(one.views, other.views, strict=True))
     return _Covariance(places, traits, one.directions @ other.directions.T)
+
+
+def _alike(one: Floats, other: Floats) -> Floats:
+    """The kernel of rows (m, d) and others (n, d), shape (m, n)."""
+    linear = one @ other.T
+    lengths = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)
+    return np.asarray(0.5 * linear + 0.5 * np.exp(-0.5 * np.maximum(lengths - 2.0 * linear, 0.0)))
 
 
 def _mean_variance(level: MeanPrior) -> float:

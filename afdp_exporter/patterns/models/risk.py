@@ -79,15 +79,15 @@ class RatePrior:
 class TrainingMatrix:
     """What every fit of a service shares: the rows, their groups, how much each counts, and which are its own.
 
-    `scales` (p,) turns a row into what a kernel compares, 0 for columns that it leaves out; `service` and `team` (n,)
-    number where a row belongs, home first.
+    Each of the `scales` (p,) turns a row into what a kernel may compare, 0 for columns that it leaves out; `service`
+    and `team` (n,) number where a row belongs, home first.
     """
 
     table: Floats
     groups: Sequence[str]
     sample_weight: Floats
     own: NDArray[np.bool_]
-    scales: Floats
+    scales: tuple[Floats, ...]
     service: NDArray[np.intp]
     team: NDArray[np.intp]
 
@@ -108,7 +108,7 @@ class RiskModel:
     logistic: Logistic
     process: GaussianProcess
     share: float
-    scales: Floats
+    scales: tuple[Floats, ...]
     directions: Floats  # (p + 1, k) from a row with a one before it to the directions of the process
 
     def log_odds(self, table: Floats) -> LogOdds:
@@ -136,7 +136,7 @@ class RiskModel:
 
     def _inputs(self, table: Floats) -> Inputs:
         home = np.zeros(table.shape[0], dtype=np.intp)
-        return Inputs(_scaled(table, self.scales), add_intercept(table) @ self.directions, home, home)
+        return Inputs(_views(table, self.scales), add_intercept(table) @ self.directions, home, home)
 
 
 def fit_risk(
@@ -149,7 +149,7 @@ def fit_risk(
     share = DIRECTION_SPREAD / np.sqrt(max(len(severities), 1))
     effects = [share * severity.effects[rows, None] for severity in severities]
     inputs = Inputs(
-        traits=_scaled(data.table[rows], data.scales),
+        views=_views(data.table[rows], data.scales),
         directions=np.hstack([np.zeros((rows.size, 0)), *effects]),
         service=data.service[rows],
         team=data.team[rows],
@@ -194,9 +194,8 @@ def _left_out_score(
     return score
 
 
-def _scaled(table: Floats, scales: Floats) -> Floats:
-    used = scales > 0
-    return np.asarray(table[:, used] * scales[used])
+def _views(table: Floats, scales: Sequence[Floats]) -> tuple[Floats, ...]:
+    return tuple(table[:, each > 0] * each[each > 0] for each in scales)
 
 
 def fit_probability(

@@ -213,17 +213,23 @@ def _trouble_rate(labels: Labels) -> float:
     return float((labels.weight @ labels.happened + EXPECTED_RISK.expected) / (labels.weight.sum() + 1.0))
 
 
-def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> Floats:
-    """What turns the encoder's columns into a row of length 1 in the mean, each trait as long as any other; the traits
-    of the moment count CONTEXT, all products together CONJUNCTIONS. Steps of a number are left out: its linear column
-    says what they say."""
-    names = encoder.groups
+def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> tuple[Floats, ...]:
+    """What turns the encoder's columns into a row of length 1 in the mean, without the products of columns, and with
+    them where there are any."""
+    alone = _scales(encoder.groups[: len(encoder.columns)], encoder, table, len(groups))
+    return (alone, _scales(encoder.groups, encoder, table, len(groups))) if encoder.products else (alone,)
+
+
+def _scales(names: Sequence[str], encoder: Encoder, table: Floats, columns: int) -> Floats:
+    """The scale of each of the columns, of which the first have these names, 0 for the others: each trait is as long as
+    any other, the traits of the moment count CONTEXT, all products together CONJUNCTIONS. Steps of a number are left
+    out: its linear column says what they say."""
     steps = {place for place, column in enumerate(encoder.columns) if column.kind == "above"}
     spread = table[:, : len(names)].std(axis=0) if table.size else np.zeros(len(names))
     counts = Counter(name for place, name in enumerate(names) if place not in steps)
     weights = {name: _kernel_weight(name) for name in counts}
     whole = sum(weight**2 for weight in weights.values())
-    scales = np.zeros(len(groups))
+    scales = np.zeros(columns)
     for place, name in enumerate(names):
         if place not in steps and spread[place] > 0:
             scales[place] = weights[name] / (max(spread[place], RARE) * np.sqrt(counts[name] * whole))

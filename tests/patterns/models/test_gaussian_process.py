@@ -16,7 +16,7 @@ LEVEL = MeanPrior(mean=0.0, whole=1.0, team=1e-6, service=1e-6)
 
 def inputs(traits: np.ndarray, service: np.ndarray | None = None) -> Inputs:
     home = np.zeros(len(traits), dtype=np.intp)
-    return Inputs(traits, np.zeros((len(traits), 0)), home if service is None else service, home)
+    return Inputs((traits,), np.zeros((len(traits), 0)), home if service is None else service, home)
 
 
 def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds() -> None:
@@ -44,6 +44,15 @@ def test_directions_that_say_nothing_are_hardly_believed() -> None:
         shares.append(sum(fit.weight for fit in process.fits if fit.assumed.directed))
     assert shares[0] < 0.2
     assert shares[1] > 0.8
+
+
+def test_the_view_that_foretells_cases_is_believed() -> None:
+    rng = np.random.default_rng(17)
+    acting, noise = rng.normal(size=(2, 60, 6)) / np.sqrt(6)
+    happened = (acting[:, 0] + acting[:, 1] > 0).astype(float)
+    for views, right in (((acting, noise), 0), ((noise, acting), 1)):
+        process = fit_gaussian_process(replace(inputs(acting), views=views), happened, np.ones(60), LEVEL)
+        assert sum(fit.weight for fit in process.fits if fit.assumed.view == right) > 0.9
 
 
 def test_a_few_cases_of_chance_are_not_taken_for_a_strong_law() -> None:

@@ -28,7 +28,7 @@ def data(table: np.ndarray, groups: list[str]) -> TrainingMatrix:
     """Cases of one service, in which every column is a trait of its own."""
     n, p = table.shape
     home = np.zeros(n, dtype=np.intp)
-    scales = np.full(p, 1.0 / np.sqrt(p))
+    scales = (np.full(p, 1.0 / np.sqrt(p)),)
     own = np.ones(n, dtype=bool)
     return TrainingMatrix(
         table=table, groups=groups, sample_weight=np.ones(n), own=own, scales=scales, service=home, team=home
