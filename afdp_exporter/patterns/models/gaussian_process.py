@@ -251,7 +251,7 @@ def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start
         half = linalg.solve_triangular(cholesky, root[:, None] * kernel, lower=True, check_finite=False)
         variance = np.diag(kernel) - (half**2).sum(axis=0)
         middle = kernel @ sites.shift - half.T @ (half @ sites.shift)
-        precision = np.maximum(1.0 / variance - sites.precision, 1e-9)
+        precision = np.maximum(1.0 / variance - sites.precision, 1.0 / np.diag(kernel))
         shift = middle / variance - sites.shift
         total, first, second = _tilted_moments(shift / precision, 1.0 / precision, data, mean)
         before, evidence = evidence, _evidence(sites, precision, shift, middle, cholesky) + float(total.sum())
@@ -267,15 +267,21 @@ def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start
 
 
 def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: float) -> tuple[Floats, Floats, Floats]:
-    """The logarithm of each case's likelihood under a normal distribution, and mean and variance given both (n,)."""
+    """The logarithm of each case's likelihood under a normal distribution, and mean and variance given both (n,).
+
+    The curvature of the likelihood is at most a quarter of the weight, which bounds the variance from below (Cramér and
+    Rao): where the normal distribution is wide, a single node may hold all that is likely.
+    """
     points = centre[:, None] + np.sqrt(variance)[:, None] * NODES
     log_odds = points + mean
     likelihood = data.outcomes[:, None] * log_expit(log_odds) + (1.0 - data.outcomes)[:, None] * log_expit(-log_odds)
-    share = np.exp(data.weight[:, None] * likelihood) * NODE_WEIGHTS
+    weighed = data.weight[:, None] * likelihood
+    most = weighed.max(axis=1)
+    share = np.exp(weighed - most[:, None]) * NODE_WEIGHTS
     total = share.sum(axis=1)
     first = (share * points).sum(axis=1) / total
     second = (share * (points - first[:, None]) ** 2).sum(axis=1) / total
-    return np.log(total), first, np.maximum(second, 1e-9)
+    return most + np.log(total), first, np.maximum(second, 1.0 / (1.0 / variance + 0.25 * data.weight))
 
 
 def _evidence(sites: _Sites, precision: Floats, shift: Floats, middle: Floats, cholesky: Floats) -> float:
