@@ -23,6 +23,7 @@ from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.sources import LATEST, Bound, Fetched, Freshness, Query, Source, ask, values_of
 from afdp_exporter.wording.metrics import unknown_service
 
+_SPACING = 0.25  # quantile of the time between samples that is the usual one: an outage only makes some longer
 LARGEST_SKEW = timedelta(minutes=15)  # between our clock and a source's: what is more is another time altogether
 LEAST_SKEW = timedelta(seconds=5)  # between clocks, below which it is the way of the answer
 LEAST_WAIT, LONGEST_WAIT = timedelta(seconds=10), timedelta(minutes=5)  # for samples that come late
@@ -292,7 +293,7 @@ class _Fetch:
         newest = np.sort(known.newest[np.isfinite(known.newest)])
         apart = newest[1:] - newest[:-1]
         apart = apart[apart > 0.0]
-        spacing = median(apart) if len(apart) > 1 else 0.0
+        spacing = float(np.quantile(apart, _SPACING, method="lower")) if len(apart) > 1 else 0.0
         reach = 1.1 * max(self.watched.settings.step.total_seconds(), spacing)
         behind = self.window.end.timestamp() - float(newest[-1])
         answered = (known.answered_at or self.now).timestamp()

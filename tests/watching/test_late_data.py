@@ -48,6 +48,7 @@ class Server:
     replica_lag: timedelta = timedelta(0)
     mute: bool = True
     ends: datetime = datetime.max.replace(tzinfo=UTC)  # by its own clock
+    away: bool = False  # there is no sample from 20 to 2 minutes before the deployment
     skews: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -65,6 +66,8 @@ class Server:
         newest = self.newest if stamps else self.newest - self.replica_lag.total_seconds()
         times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))  # type: ignore[arg-type]
         sample = np.minimum(np.floor(times / 60) * 60, newest)
+        before = START.timestamp() - sample
+        sample = np.where(self.away & (before < 1200) & (before > 120), START.timestamp() - 1200, sample)
         there = times - sample <= LOOKBACK
         seen = times if self.lies else sample
         values = self.values(sample, noisy_at=seen)
@@ -203,6 +206,11 @@ async def test_no_success_is_said_of_samples_from_before_the_deployment_whatever
 async def test_control_a_success_said_of_samples_from_before_the_deployment_is_noticed(run: Run) -> None:
     said, _ = await run("lies", lag=5 * MINUTE, effect=0.08, lies=True)
     assert [newest for outcome, newest in said if outcome is Outcome.SUCCESS and newest < START.timestamp() + 60.0]
+
+
+async def test_samples_that_were_away_shortly_before_do_not_make_repeated_ones_new(run: Run) -> None:
+    said, _ = await run("away", lag=5 * MINUTE, away=True)
+    assert not [newest for outcome, newest in said if outcome is Outcome.SUCCESS and newest < START.timestamp() + 60.0]
 
 
 @pytest.mark.parametrize("late", [2, 4, 5, 20])
