@@ -40,7 +40,7 @@ class Onset:
 
 
 def unknown_onset(grid: RegularSeries) -> Onset:
-    """Somewhere in the window, where nobody looked for it."""
+    """Anywhere in the window: that of a series whose onset is not estimated."""
     return Onset(position=grid.deployed, low=grid.first_onset, high=grid.last_onset, share=nan, likeliest=grid.deployed)
 
 

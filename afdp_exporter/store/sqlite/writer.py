@@ -205,7 +205,7 @@ class Writer:
     def _resolve(self, answers: list[_Answer], changes: Sequence[StoredChange]) -> None:
         self.recent.add(changes)
         written, self._written = self._written, asyncio.Event()
-        written.set()  # first of all: whoever is answered then finds that it was followed
+        written.set()  # before the answers, so that a writer finds its change followed
         for answer in answers:
             future = answer.job.answer
             if future.done():
