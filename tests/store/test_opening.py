@@ -1,7 +1,8 @@
 """The URL of a store says which kind it is."""
 
+import fcntl
+import os
 import sys
-from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,9 @@ async def test_a_file_whose_store_nobody_will_ask_for_is_let_go(tmp_path: Path, 
     path.write_bytes(damage + whole[len(damage) :])
     held = SQLiteStore.begin(path)
     held.let_go()
-    wait([held.checked])
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)  # waits until it is let go
+    os.close(folder)
     path.write_bytes(whole)
     await (await Opening(url_of_file(path)).store()).close()
 
