@@ -407,7 +407,7 @@ def _weigh(
                 late |= judging.late(evidence, near, {metric.name: within})  # it follows one of its own stage
             answers[metric.name] = late[metric.name]
             shift = shift_of(answers[metric.name][0], metric, fetched.series.warnings)
-            if (lacking := judging.lacking(shift, fetched, fetched.series)) is not None:
+            if (lacking := judging.lacking(shift, fetched)) is not None:
                 incomplete.add(metric.name)
                 also = replace(shift, reason=f"{shift.reason}; {lacking}")
                 shift = also if shift.moved else unknown_shift(metric, lacking)

@@ -10,8 +10,19 @@ from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.impact.counterfactual import counterfactuals
 from afdp_exporter.impact.data_quality import missing_after
 from afdp_exporter.impact.verdict import shift_of
-from afdp_exporter.model import Attribution, Floats, Series, Shift, Trajectory
+from afdp_exporter.model import Attribution, Floats, Shift, Trajectory
 from afdp_exporter.watching.evidence import MetricData
+
+
+def lacking(evidence: MetricData, case: AnalysisContext) -> str | None:
+    """Why too little of a metric was measured after a deployment to say that nothing changed; None where it was enough.
+
+    Where the clocks differ, only what is after the later of the two times at which it may have begun is after it.
+    """
+    if evidence.series is None:
+        return evidence.problem or "nothing was fetched"
+    begun = case.deployment.started_at + abs(evidence.skew)  # the judged window begins at the earlier one
+    return missing_after(evidence.series.times, evidence.series.values, begun, case.now, evidence.step or case.step)
 
 
 class CaseJudge:
@@ -19,20 +30,18 @@ class CaseJudge:
 
     def __init__(self, case: AnalysisContext, *, briefly: bool = False) -> None:
         self._briefly = briefly
-        self._deployed, self._until = case.deployment.started_at, case.now
-        self._deployed_at = self._deployed.timestamp()
+        self._case = case
         self._rollout = Rollout(
-            deployed_at=self._deployed_at,
+            deployed_at=case.deployment.started_at.timestamp(),
             finished_at=case.deployment.ended_at.timestamp(),
             earlier=case.earlier,
             time_zone=case.zone,
         )
-        self._step = case.step
         self._cases: dict[int, tuple[MetricData, Case]] = {}  # by identity, with what keeps it theirs
 
     def near(self, gathered: Sequence[MetricData]) -> dict[str, Finding]:
         """What is found of each metric with a series, by its name, as an effect of the rollout itself."""
-        findings = judge_cases(self._rollout, [self._case(each) for each in gathered], briefly=self._briefly)
+        findings = judge_cases(self._rollout, [self._prepared(each) for each in gathered], briefly=self._briefly)
         return {each.metric.name: finding for each, finding in zip(gathered, findings, strict=True)}
 
     def late(
@@ -43,7 +52,7 @@ class CaseJudge:
         `windows` says within how many seconds each may respond. Returns each finding with the window it came from.
         """
         asked = {name: within for name, within in windows.items() if within is not None and not near[name].attributed}
-        cases = [self._case(evidence[name]).responding_within(within) for name, within in asked.items()]
+        cases = [self._prepared(evidence[name]).responding_within(within) for name, within in asked.items()]
         found: dict[str, tuple[Finding, float | None]] = {name: (near[name], None) for name in windows}
         findings = judge_cases(self._rollout, cases, briefly=self._briefly)
         for (name, within), late in zip(asked.items(), findings, strict=True):
@@ -51,7 +60,7 @@ class CaseJudge:
                 found[name] = late, within
         return found
 
-    def _case(self, evidence: MetricData) -> Case:
+    def _prepared(self, evidence: MetricData) -> Case:
         if id(evidence) not in self._cases:
             self._cases[id(evidence)] = evidence, Case.of(self._rollout, self._observed(evidence))
         return self._cases[id(evidence)][1]
@@ -66,7 +75,7 @@ class CaseJudge:
             control=self._control(evidence),
             of=series.of,
             worse=evidence.metric.worse,
-            step=(evidence.step or self._step).total_seconds(),
+            step=(evidence.step or self._case.step).total_seconds(),
             respond_within=within,
             rate_window=None if window is None else window.total_seconds(),
             looks_back=None if evidence.smoothed_over is None else evidence.smoothed_over.total_seconds(),
@@ -90,7 +99,7 @@ class CaseJudge:
         ]
         return tuple(each for each in counterfactuals(self._rollout, found) if each is not None)
 
-    def lacking(self, shift: Shift, evidence: MetricData, series: Series) -> str | None:
+    def lacking(self, shift: Shift, evidence: MetricData) -> str | None:
         """Why too little was measured after the deployment to say that nothing is worse; None where it was enough.
 
         What could not be judged at all has its own reason.
@@ -99,7 +108,7 @@ class CaseJudge:
             return None
         if shift.verdict is Attribution.INCONCLUSIVE and shift.change is None:
             return None
-        return missing_after(series.times, series.values, self._deployed, self._until, evidence.step or self._step)
+        return lacking(evidence, self._case)
 
     def witnesses(self, evidence: Mapping[str, MetricData], metrics: Sequence[str], service: str) -> dict[str, Shift]:
         """What another service's series of some metrics did, by metric; without those of which it has none."""

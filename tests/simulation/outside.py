@@ -11,13 +11,13 @@ import numpy as np
 from afdp_exporter.errors import DeliveryError, FeedError, QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.feeds import Checkpoint, PollRequest, Step
 from afdp_exporter.impact.context import AnalysisContext
-from afdp_exporter.impact.data_quality import missing_after
 from afdp_exporter.impact.looks import judged_window, shorter_windows
 from afdp_exporter.impact.verdict import unknown_shift
 from afdp_exporter.model import Announcement, Attribution, Floats, Notification, Series, Shift, Trajectory, Window
 from afdp_exporter.sources import Bound, Fetched, Freshness
 from afdp_exporter.watching.analysis import AnalysisInput, MetricVerdict, combine
 from afdp_exporter.watching.evidence import MetricData
+from afdp_exporter.watching.judging import lacking
 from simulation.conditions import Conditions, Fault
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -141,14 +141,9 @@ class InPlace:
 def _judged(case: AnalysisContext, evidence: Sequence[MetricData]) -> MetricVerdict:
     shifts, incomplete = [], set[str]()
     for each in evidence:
-        series = each.series and each.until(case.now).series
-        if series is None:
-            shifts.append(unknown_shift(each.metric, each.problem or "nothing was fetched"))
-            continue
-        lacking = missing_after(series.times, series.values, case.deployment.started_at, case.now, each.step or STEP)
-        if lacking is not None:
+        if (too_little := lacking(each, case)) is not None:
             incomplete.add(each.metric.name)
-            shifts.append(unknown_shift(each.metric, lacking))
+            shifts.append(unknown_shift(each.metric, too_little))
             continue
         shifts.append(
             Shift(

@@ -15,6 +15,7 @@ FOUND = (
     910134,  # an answer bore a time before its check was due
     1000485, 1000791, 1000814, 1001078, 1001170, 1001203,  # a receiver stayed with a word whose answer was lost
     1005572,  # an outage before the deployment made repeated samples pass as new
+    1005738,  # samples from before the later of two possible starts passed as later
     1000781,  # a lease was shortened by a clock that was set back
 )  # fmt: skip
 

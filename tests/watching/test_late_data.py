@@ -13,14 +13,17 @@ from aiohttp import web
 
 from afdp_exporter import config
 from afdp_exporter.compute import ComputePool
+from afdp_exporter.impact.context import AnalysisContext
+from afdp_exporter.impact.looks import judged_window
 from afdp_exporter.jobs import Kind
 from afdp_exporter.jobs.runner import Runner
-from afdp_exporter.model import Deployment, Look, LookState, Outcome
+from afdp_exporter.model import Deployment, Layer, Look, LookState, Metric, Outcome, Series
 from afdp_exporter.store.follow_ups import CHECK
 from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst
-from afdp_exporter.watching.evidence import LEAST_WAIT
+from afdp_exporter.watching.evidence import LEAST_WAIT, MetricData
+from afdp_exporter.watching.judging import lacking
 from afdp_exporter.watching.watch import AnalysisWorker, Schedule, schedule_looks
 from looking import next_look_at
 from loopback import Serve, matrix
@@ -236,6 +239,25 @@ async def test_samples_that_stop_after_the_rollout_are_no_success_and_the_wait_f
     assert impact is not None
     assert "its data ends" in impact.shifts[0].reason or "points after" in impact.shifts[0].reason
     assert all(look.state is LookState.DONE for look in await run.store.looks.of_deployment(f"stop{minutes}"))
+
+
+@pytest.mark.parametrize("skew", [-5 * MINUTE, 5 * MINUTE])
+def test_only_samples_from_after_the_later_of_two_possible_starts_are_after_the_deployment(skew: timedelta) -> None:
+    step, later = 5 * MINUTE, START + max(skew, timedelta(0))
+    case = AnalysisContext(
+        deployment=Deployment(
+            id="a", service="api", environment="production", started_at=START, finished_at=START, received_at=START
+        ),
+        metrics=(),
+        step=step,
+        now=later + 6 * MINUTE,
+        clock_skew=skew,
+    )
+    metric = Metric(name="latency", layer=Layer.TECHNICAL, query="latency")
+    for newest, expected in ((-20, "it was not measured after the deployment"), (280, None)):
+        times = later.timestamp() + newest - step.total_seconds() * np.arange(300.0)[::-1]
+        series = Series(metric="latency", labels={}, times=times, values=np.ones_like(times))
+        assert lacking(MetricData(metric=metric, series=series, skew=skew), judged_window(case)) == expected
 
 
 async def test_a_clock_that_jumps_ahead_gets_no_answer_before_there_is_data(run: Run) -> None:
