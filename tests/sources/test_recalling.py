@@ -200,7 +200,7 @@ async def test_what_is_recalled_takes_no_more_calls_the_longer_it_is() -> None:
 
         def count(frame: FrameType, event: str, _: object) -> None:
             nonlocal counted
-            counted += event == "call" and frame.f_code.co_filename.endswith("source_access.py")
+            counted += event == "call" and frame.f_code.co_filename.endswith("recalling.py")
 
         sys.setprofile(count)
         try:
