@@ -80,8 +80,9 @@ class Asked:
 
     @property
     def counts(self) -> bool:
-        """Whether its values grow with the period: sums that are not divided by anything."""
-        return any(each.stat in _COUNTS for _, each in self.metrics) and "/" not in (self.expression or "")
+        """Whether its values grow with the period: sums that are neither divided by anything nor made a rate."""
+        counted = any(each.stat in _COUNTS for _, each in self.metrics)
+        return counted and re.search(r"/|\bRATE\s*\(", self.expression or "") is None
 
     def queries(self, number: int, period: int) -> list[dict[str, Any]]:
         """As GetMetricData wants them, under names of their own; the one that is shown is `q` and the number."""

@@ -32,6 +32,8 @@ _FORMULA = re.compile(r"[A-Za-z0-9_+\-*/().,'\s]{1,2000}")
 _METRIC = re.compile(r"^\s*[a-z0-9]+(?:\.\d+)?:([A-Za-z][\w.]*)\{[^{}]*\}(?:\s*by\s*\{[^{}]*\})?\S*$")
 _QUERY = re.compile(r"[^{}]*:[A-Za-z][\w.]*\{[^{}]+\}[^{}]*(?:\{[^{}]*\}[^{}]*)*")
 _SCOPE = re.compile(r"\{[^{}]*\}")
+_RATE = re.compile(r"\b(per_second|per_minute|per_hour|rate|derivative)\s*\(")
+_ROLLUP = re.compile(r"\.rollup\(\s*(?:\w+\s*,\s*)?(\d{1,6})\s*\)")
 _IN_TAG = re.compile(r"[A-Za-z][\w./-]*:[\w./*-]*\$[a-zA-Z_]\w*")
 _VALUE = re.compile(r"[A-Za-z0-9_./-]{1,200}")
 
@@ -57,8 +59,13 @@ class Asked:
 
     @property
     def counts(self) -> bool:
-        """Whether its values grow with the interval: counts that are not divided by each other."""
-        return any(".as_count()" in text for _, text in self.queries) and "/" not in self.text_outside_scopes
+        """Whether its values grow with the interval: counts that are neither divided nor made a rate."""
+        text = self.text_outside_scopes
+        return ".as_count()" in text and "/" not in text and _RATE.search(text) is None
+
+    def width(self, step: float) -> float:
+        """How many seconds a value stands for where the answer does not show it: its own `rollup`, or the step."""
+        return max((float(found) for _, text in self.queries for found in _ROLLUP.findall(text)), default=step)
 
     @property
     def text_outside_scopes(self) -> str:
@@ -222,11 +229,12 @@ def _put_away(document: Any, asked: Sequence[Asked], gathered: Sequence[SeriesBu
     try:
         attributes = document["data"]["attributes"]
         times = [each / 1000 for each in attributes["times"] or ()]
-        at, width = np.array(times, dtype=np.float64), width_of(times, step)
+        at = np.array(times, dtype=np.float64)
         for series, values in zip(attributes["series"] or (), attributes["values"] or (), strict=True):
             number = series["query_index"]
             query, labels = asked[number], dict(tag.partition(":")[::2] for tag in series.get("group_tags") or ())
             found = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            width = width_of(times, query.width(step))
             gathered[number].add(query.metric, labels, Buckets(at, found.reshape(at.shape), width, query.counts))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         if isinstance(document.get("errors"), str | list) and not document.get("data"):

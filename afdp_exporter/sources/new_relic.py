@@ -251,10 +251,11 @@ class _Answer:
 
     def put_away(self, query: NRQL, alias: str, of_one: SeriesBuckets) -> SourceError | None:
         """The rows of one query to its buckets, or why it failed."""
-        for error in self.errors:
-            if alias in (error.get("path") or ()):
-                return _error(error)
         answer = self.account.get(alias)
+        for error in self.errors:
+            path = error.get("path") or ()
+            if alias in path or (not path and answer is None):  # of no path: about all that is missing
+                return _error(error)
         if not isinstance(answer, dict):
             return SourceUnavailable("malformed", "its answer leaves out a query")
         try:
@@ -298,7 +299,10 @@ def _value(row: Mapping[str, Any], facets: Sequence[str]) -> float:
         found = next(iter(found.values()), None)
     if len(values) > 1:
         raise SourceRefused("bad_query", f"the query selects several values ({', '.join(values)}): one is expected")
-    return np.nan if found is None else float(found)
+    try:
+        return np.nan if found is None else float(found)
+    except (TypeError, ValueError):
+        raise SourceRefused("bad_query", f"the query selects {plain(found)!r}, which is no number") from None
 
 
 PLUGIN = NewRelic

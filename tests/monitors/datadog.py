@@ -9,7 +9,9 @@ from aiohttp import web
 
 from monitors import Monitor, buckets
 
-_QUERY = re.compile(r"(?:default_zero\()?\w+:([\w.]+)\{([^{}]*)\}(?: by \{([^{}]*)\})?(\.as_count\(\))?\)?")
+_QUERY = re.compile(
+    r"(?:default_zero\()?\w+:([\w.]+)\{([^{}]*)\}(?: by \{([^{}]*)\})?(\.as_count\(\))?(?:\.rollup\(sum, (\d+)\))?\)?"
+)
 KEYS = {"api_key": "the-api-key", "app_key": "the-app-key"}
 
 
@@ -60,9 +62,9 @@ class Datadog(Monitor):
         return self._query(queries[formula], asked)
 
     def _query(self, query: str, asked: dict[str, Any]) -> list[tuple[list[str], dict[float, float]]]:
-        name, scope, by, _ = _QUERY.fullmatch(query).groups()  # type: ignore[union-attr]
+        name, scope, by, _, rollup = _QUERY.fullmatch(query).groups()  # type: ignore[union-attr]
         where = {} if scope == "*" else dict(each.split(":", 1) for each in scope.split(","))
-        width = asked["interval"] / 1000 * self.widened
+        width = float(rollup or asked["interval"] / 1000) * self.widened
         tags = by.split(",") if by else []
         return [
             (

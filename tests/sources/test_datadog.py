@@ -195,3 +195,33 @@ def test_keys_are_needed_once_and_stand_in_no_text() -> None:
     with pytest.raises(ConfigError, match="exactly one of app_key and app_key_file"):
         build("sources", "datadog", {"api_key": "a"}, "sources[0]")
     assert "the-api-key" not in repr(source("http://x"))
+
+
+async def test_a_rollup_of_its_own_is_what_a_value_stands_for_whatever_is_asked_beside_it(serve: Serve) -> None:
+    asked = source(await serve(Double((at_minutes(FIRST, [6.0] * 40),)).answer))
+    queries = [asked.prepare(f"sum:m{{*}}.as_count(){text}").bind({}) for text in (".rollup(sum, 120)", "")]
+    (rolled,), (plain,) = [each for each in await asked.fetch(queries, window(FIRST, FIRST + 1800), MINUTE) if each]  # type: ignore[misc]
+    (alone,) = await ask(asked, "sum:m{*}.as_count().rollup(sum, 120)", {}, window(FIRST, FIRST + 1800), MINUTE)
+    assert np.nanmax(rolled.values) == np.nanmin(rolled.values) == np.nanmax(alone.values) == 6 / 120
+    assert plain.values[-1] == 6 / 60
+    (finer,) = await ask(
+        asked, "sum:m{*}.as_count().rollup(sum, 60)", {}, window(FIRST + 60, FIRST + 1860), timedelta(minutes=5)
+    )
+    assert finer.values[-1] == 6 / 60
+
+
+async def test_a_rollup_that_is_too_coarse_is_refused_whatever_is_asked_beside_it(serve: Serve) -> None:
+    asked = source(await serve(Double((at_minutes(FIRST, [6.0] * 40),)).answer))
+    queries = [asked.prepare(f"sum:m{{*}}{text}").bind({}) for text in (".rollup(sum, 300)", "")]
+    coarse, _ = await asked.fetch(queries, window(FIRST, FIRST + 1800), MINUTE)
+    assert isinstance(coarse, SourceRefused)
+    assert coarse.reason == "resolution"
+
+
+@pytest.mark.parametrize(
+    ("formula", "counts"),
+    [("a", True), ("a * 3600", True), ("a / b", False), ("per_second(a)", False), ("per_minute(a) + b", False)],
+)
+def test_a_count_that_is_made_a_rate_is_none(formula: str, counts: bool) -> None:
+    queries = {name: f"sum:{name}{{*}}.as_count()" for name in ("a", "b")}
+    assert source("http://x").prepare({"queries": queries, "formula": formula}).bind({}).counts is counts

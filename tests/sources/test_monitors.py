@@ -387,6 +387,54 @@ async def test_an_error_of_graphql_is_its_own_querys(
     assert f"it failed ({kind})" in str(ill)
 
 
+@pytest.mark.parametrize(
+    ("document", "expected", "reason"),
+    [
+        (
+            {
+                "data": {"actor": {"account": {"q0": None}}},
+                "errors": [{"message": "later", "extensions": {"errorClass": "TOO_MANY_REQUESTS"}}],
+            },
+            SourceUnavailable,
+            "rate_limit",
+        ),
+        (
+            {
+                "data": {"actor": {"account": {"q0": None}}},
+                "errors": [{"message": "no such thing", "path": None, "extensions": {"errorClass": "NRQL_SYNTAX"}}],
+            },
+            SourceRefused,
+            "nrql",
+        ),
+        (
+            {
+                "data": {
+                    "actor": {
+                        "account": {
+                            "q0": {
+                                "results": [{"beginTimeSeconds": 0, "endTimeSeconds": 60, "latest.version": "v2"}],
+                                "metadata": {"facets": None, "messages": []},
+                            }
+                        }
+                    }
+                }
+            },
+            SourceRefused,
+            "bad_query",
+        ),
+    ],
+)
+async def test_new_relics_error_without_a_place_and_a_text_as_value_say_what_they_are(
+    serve: Serve, document: dict[str, Any], expected: type[Exception], reason: str
+) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response(document)
+
+    source = build("sources", "new_relic", {"url": await serve(answer), **new_relic.KEYS}, "")
+    (found,) = await source.fetch([source.prepare("SELECT latest(version) FROM T").bind({})], minutes(1), MINUTE)
+    assert (type(found), found.reason) == (expected, reason)
+
+
 # CloudWatch
 
 WATCH = build("sources", "cloudwatch", {**cloudwatch.BLOCK}, "")
@@ -441,6 +489,21 @@ async def watch(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         return double, build("sources", "cloudwatch", block, "")
 
     return made
+
+
+@pytest.mark.parametrize(
+    ("expression", "counts"),
+    [
+        ("m1 * 3600", True),
+        ("m1 + FILL(m2, 0)", True),
+        ("m1 / m2", False),
+        ("RATE(m1)", False),
+        ("60 * RATE(m1)", False),
+    ],
+)
+def test_a_sum_that_is_made_a_rate_is_no_count(expression: str, counts: bool) -> None:
+    query = {"metrics": {name: _statistic(name, "Sum") for name in ("m1", "m2")}, "expression": expression}
+    assert WATCH.prepare(query).bind({}).counts is counts
 
 
 async def test_cloudwatchs_pages_are_joined_and_math_is_its_own(
