@@ -6,6 +6,7 @@ its target is read, and what cannot be seen there is `unknown`.
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ import structlog
 from afdp_exporter.automation.books import Books
 from afdp_exporter.automation.gatekeeper import Gatekeeper, GateQuestion
 from afdp_exporter.automation.harm import in_harm
-from afdp_exporter.errors import ActionError, ActionRefused, Conflict
+from afdp_exporter.errors import ActionError, ActionRefused, Conflict, NotFound
 from afdp_exporter.executors import Order, Plan, Way, way_for
 from afdp_exporter.gate.decision import GUARD_RAIL
 from afdp_exporter.gate.ladder import HIGHEST, OURSELVES
@@ -151,12 +152,15 @@ class Actions:
         self.gatekeeper.changed(deployment.service)
         if deployment.planned:
             return
+        decision = await self._asked_of_gate(deployment)
+        await self.gatekeeper.keep(decision, OURSELVES)
+        await self.consider(decision)
+
+    async def _asked_of_gate(self, deployment: Deployment) -> GateDecision:
         question = GateQuestion(
             service=deployment.service, environment=deployment.environment, deployment_id=deployment.id
         )
-        decision = await self.gatekeeper.ask(question)
-        await self.gatekeeper.keep(decision, OURSELVES)
-        await self.consider(decision)
+        return await self.gatekeeper.ask(question)
 
     async def work(self) -> datetime | None:
         """Take each open action one step on; when the next step is due, None while nothing is open."""
@@ -217,7 +221,7 @@ class Actions:
                 await self._verify(action)
 
     async def _begin(self, action: Action) -> None:
-        """Claim, check, keep that it is begun, and only then call."""
+        """Check, claim, keep that it is begun, and only then call."""
         way = next((each for each in self.ways() if each.name == action.executor), None)
         deployment = await self.store.deployments.find(action.deployment_id)
         obstacle = await self._obstacle(action, deployment, way)
@@ -225,15 +229,23 @@ class Actions:
             kept_back = obstacle or _Obstacle(_NO_WAY)
             await self._move(action, ActionState.SKIPPED, kept_back.reason, breaker=kept_back.breaker)
             return
-        if action.approved_by is None and not action.dry_run and await self._is_blind(deployment):
-            return  # until its source is back, or the verdict is too old
-        claimed = await self._move(action, ActionState.CLAIMED, "its preconditions are looked at")
+        is_automatic = action.approved_by is None and not action.dry_run
+        doubt = await self._doubt(deployment) if is_automatic else None
+        if doubt is not None:
+            await self._wait(action, doubt)
+            return
         try:
             plan = await way.executor.check(_order(deployment, self.clock()))
-        except ActionError as error:
-            state = ActionState.REFUSED if isinstance(error, ActionRefused) else ActionState.SKIPPED
-            await self._move(claimed, state, str(error))
+        except ActionRefused as error:
+            await self._move(action, ActionState.REFUSED, str(error))
             return
+        except ActionError as error:
+            await self._wait(action, str(error))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a target answers, the others are not kept waiting
+            await self._wait(action, f"its target is not understood: {type(error).__name__}", error)
+            return
+        claimed = await self._move(action, ActionState.CLAIMED, "its preconditions hold")
         request = {"sentence": plan.sentence, "request": dict(plan.request), "seen": dict(plan.seen)}
         if plan.done or action.dry_run:
             why = plan.sentence if plan.done else f"dry run: {plan.sentence}"
@@ -258,8 +270,9 @@ class Actions:
         paused = await self.paused()
         if paused is not None:
             return _Obstacle(f"{paused.by} has stopped all executors", "paused")
-        if now - action.decided_at > _STALE and action.approved_by is None:
-            return _Obstacle("the verdict is older than an hour")
+        if now - _wanted_at(action) > _STALE:
+            old = "the verdict" if action.approved_by is None else "the approval"
+            return _Obstacle(f"{old} is older than an hour{_and_why(action)}")
         if deployment.status is Status.ROLLED_BACK:
             return _Obstacle("it was rolled back already")
         newer = await self._newer(action, deployment)
@@ -274,10 +287,22 @@ class Actions:
         since = (each for each in page.deployments if each.started_at > deployment.started_at)
         return next((each for each in since if not each.planned and each.id != action.id), None)
 
-    async def _is_blind(self, deployment: Deployment) -> bool:
-        """Whether a check of it that is due waits for a source: the verdict rests on what may be over."""
+    async def _doubt(self, deployment: Deployment) -> str | None:
+        """Why nobody but a person may begin it now: a check that is due waits for its source, or the harm is over."""
         looks = await self.store.looks.of_deployment(deployment.id)
-        return any(look.state is LookState.WAITING and look.due_at <= self.clock() for look in looks)
+        if any(look.state is LookState.WAITING and look.due_at <= self.clock() for look in looks):
+            return "it waits for a check that has no data"
+        self.gatekeeper.changed(deployment.service)
+        verdict = (await self._asked_of_gate(deployment)).verdict
+        return None if verdict is GateVerdict.ROLLBACK else f"it waits: the verdict is {verdict} by now"
+
+    async def _wait(self, action: Action, reason: str, error: Exception | None = None) -> None:
+        """Leave it for the next step, and keep why, once."""
+        if action.trail[-1].reason == reason:
+            return
+        if error is not None:
+            log.error("target not understood", action=action.id, exc_info=error)
+        await self._move(action, action.state, reason)
 
     async def _led_back_to(self, deployment: Deployment) -> Outcome | None:
         """What became of the version before, when it was deployed last; None where that is not known."""
@@ -332,8 +357,9 @@ class Actions:
         """The target first, then the metrics: they have to come back in time."""
         way = next((each for each in self.ways() if each.name == action.executor), None)
         deployment = await self.store.deployments.find(action.deployment_id)
+        await self._record(action, deployment)  # where a crash came before it
         impact = await self.store.results.impact(action.deployment_id)
-        begun = next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
+        begun = _begun_at(action)
         passed = self.clock() - begun
         late = passed > _EFFECT and impact is not None and impact.measured_at - begun >= _SHOWS
         if impact is not None and _is_back(impact):
@@ -359,19 +385,22 @@ class Actions:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
 
     async def _record(self, action: Action, deployment: Deployment) -> None:
-        """The rollback is a deployment of its own, and the bad one was rolled back."""
-        now = self.clock()
+        """The rollback is a deployment of its own, and the bad one was rolled back; once."""
+        with suppress(NotFound):
+            await self.store.deployments.find(action.id)
+            return
+        now, begun = self.clock(), _begun_at(action)
+        await self.store.deployments.amend(
+            deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
+        )
         back = Deployment(
-            id=f"{action.id}", service=deployment.service, environment=deployment.environment,
-            version=deployment.previous_version, previous_version=deployment.version, started_at=now,
-            finished_at=now, status=Status.SUCCEEDED, actor=AUTOMATION, team=deployment.team,
+            id=action.id, service=deployment.service, environment=deployment.environment,
+            version=deployment.previous_version, previous_version=deployment.version, started_at=begun,
+            finished_at=begun, status=Status.SUCCEEDED, actor=AUTOMATION, team=deployment.team,
             description=f"rollback of {deployment.id}", traits={"rollback": True, "rollback_of": deployment.id},
             received_at=now, received_from="automation",
         )  # fmt: skip
         await self.store.deployments.record(back, schedule_looks(back, self.schedule(), now))
-        await self.store.deployments.amend(
-            deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
-        )
 
     async def _decided(self, action_id: str, state: ActionState, by: str, reason: str) -> Action:
         def change(known: Action) -> Action:
@@ -429,6 +458,23 @@ def _plan(action: Action, order: Order) -> Plan:
 
 def _more(action: Action, state: ActionState, *, by: str, reason: str, at: datetime) -> tuple[TrailEntry, ...]:
     return (*action.trail, TrailEntry(at=at, state=state, by=by, reason=reason))
+
+
+def _begun_at(action: Action) -> datetime:
+    return next(entry.at for entry in action.trail if entry.state is ActionState.STARTED)
+
+
+def _wanted_at(action: Action) -> datetime:
+    """When it was decided, or approved by a person."""
+    if action.approved_by is None:
+        return action.decided_at
+    return max(entry.at for entry in action.trail if entry.by == action.approved_by)
+
+
+def _and_why(action: Action) -> str:
+    """What it has waited for, where it has."""
+    last = action.trail[-1]
+    return f"; {last.reason}" if last.state is ActionState.PROPOSED and last.by == AUTOMATION else ""
 
 
 def _is_back(impact: Impact) -> bool:

@@ -57,12 +57,15 @@ class Target:
     returned: bool = False
     before: BaseException | None = None  # raised before the call has an effect ...
     after: BaseException | None = None  # ... and behind it
+    unread: Exception | None = None  # raised where it is read before
     checks: int = 0
     seen: list[Order] = field(default_factory=list)
 
     async def check(self, order: Order) -> Plan:
         self.checks += 1
         self.seen.append(order)
+        if self.unread is not None and order.deployment_id == "d2":
+            raise self.unread
         return Plan(order=order, sentence="back to v1", request={"path": "/x"}, seen={"version": 7}, done=self.returned)
 
     async def apply(self, plan: Plan) -> Mapping[str, Any]:
@@ -429,3 +432,104 @@ async def test_a_newer_deployment_leaves_nothing_to_take_back(
     (action,) = await store.actions.search()
     assert action.state is ActionState.SKIPPED
     assert "deployed since then" in action.trail[-1].reason
+
+
+@pytest.mark.parametrize("error", [ActionUnknown("it answers 503"), KeyError("spec")])
+async def test_a_target_that_cannot_be_read_is_read_again_and_keeps_no_other_waiting(
+    store: SQLiteStore, acting: Callable[..., Actions], error: Exception
+) -> None:
+    target, bad, other = Target(unread=error), await failed(store), await failed(store, "d3", environment="staging")
+    actions = acting(target)
+    scope = Scope(services=("checkout",), environments=("production", "staging"), dry_run=False)
+    actions.ways = lambda: (Way(name="k8s", kind="x", executor=target, scope=scope),)
+    for each in (bad, other):
+        await actions.decide(each.id)
+    for _ in range(3):
+        await actions.work()
+    mine, theirs = sorted(await store.actions.search(), key=lambda each: each.deployment_id)
+    assert (mine.state, theirs.state, target.calls) == (ActionState.PROPOSED, ActionState.ACCEPTED, 1)
+    assert len(mine.trail) == 2
+    target.unread, target.returned = None, False
+    await actions.work()
+    assert target.calls == 2
+    assert (await store.actions.search(deployment_id=bad.id))[0].state is ActionState.ACCEPTED
+
+
+async def test_a_target_that_nobody_can_read_for_an_hour_is_left_alone_with_the_reason(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(unread=ActionUnknown("it answers 503")), await failed(store)
+    actions = acting(target)
+    await actions.decide(bad.id)
+    await actions.work()
+    target.unread = None
+    await acting(target, now=NOON + 61 * MINUTE).work()
+    (action,) = await store.actions.search()
+    assert (action.state, target.calls) == (ActionState.SKIPPED, 0)
+    assert action.trail[-1].reason == "the verdict is older than an hour; it answers 503"
+
+
+async def test_harm_that_is_over_before_anything_was_begun_is_not_taken_back(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    await actions.decide(bad.id)
+    look = Look(deployment_id=bad.id, after=10 * MINUTE, due_at=NOON + MINUTE)
+    await store.deployments.amend(bad.id, lambda known: Amendment(deployment=known, looks=(look,)))
+    (taken,) = await claim_looks(store, NOON + 2 * MINUTE, limit=1, lease=MINUTE)
+    done = replace(taken, state=LookState.DONE, done_at=NOON + 2 * MINUTE)
+    await store.looks.finish(done, impact(bad.id, ShiftState.RECOVERED, at=NOON + 2 * MINUTE))
+    await acting(target, now=NOON + 3 * MINUTE).work()
+    (action,) = await store.actions.search()
+    assert (action.state, target.checks, target.calls) == (ActionState.PROPOSED, 0, 0)
+    assert action.trail[-1].reason.startswith("it waits: the verdict is ")
+
+
+async def test_a_rollback_is_recorded_where_a_crash_came_before(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    actions = acting(target)
+    await actions.decide(bad.id)
+
+    def crashing(action: Action) -> None:
+        if action.state is ActionState.ACCEPTED:
+            raise Crash
+
+    actions.moved = crashing
+    with pytest.raises(Crash):
+        await actions.work()
+    started = acting(target, now=NOON + 5 * MINUTE)
+    await started.recover()
+    for _ in range(2):
+        await started.work()
+    assert (await store.deployments.find(bad.id)).status is Status.ROLLED_BACK
+    back = await store.deployments.find((await store.actions.search())[0].id)
+    assert (back.version, back.started_at) == ("v1", NOON)
+    assert target.calls == 1
+
+
+async def test_an_approval_that_is_older_than_an_hour_begins_nothing(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    await acting(target, level=3).decide(bad.id)
+    (action,) = await store.actions.search()
+    await acting(target, level=3, now=NOON + 120 * MINUTE).approve(action.id, by="ada")
+    await acting(target, level=3, now=NOON + 181 * MINUTE).work()  # as after an outage of the exporter
+    (action,) = await store.actions.search()
+    assert (action.state, target.calls) == (ActionState.SKIPPED, 0)
+    assert action.trail[-1].reason == "the approval is older than an hour"
+
+
+async def test_an_approval_is_carried_out_however_old_the_verdict(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    target, bad = Target(), await failed(store)
+    await acting(target, level=3).decide(bad.id)
+    (action,) = await store.actions.search()
+    late = acting(target, level=3, now=NOON + 120 * MINUTE)
+    await late.approve(action.id, by="ada")
+    await late.work()
+    assert target.calls == 1
