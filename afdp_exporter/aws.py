@@ -117,8 +117,9 @@ class AWS:
 
 
 def names(texts: object, version: str) -> bool:
-    """Whether a text, or one of several, names a version as a word of its own."""
-    word = re.compile(rf"(?<![\w.]){re.escape(version)}(?![\w])")
+    """Whether a text, or one of several, names a version as a word of its own, with a `v` before its number or not."""
+    bare = re.sub(r"^v(?=\d)", "", version)
+    word = re.compile(rf"(?<![\w.])v?{re.escape(bare)}(?!\w|\.\d)")
     return any(word.search(str(text)) for text in (texts if isinstance(texts, list | tuple) else [texts]))
 
 

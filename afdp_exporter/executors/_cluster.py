@@ -7,6 +7,7 @@ from typing import Any
 
 from afdp_exporter.errors import ActionRefused
 from afdp_exporter.executors._api import Api
+from afdp_exporter.executors._images import is_of
 from afdp_exporter.http_config import Address, Authorization, TLSConfig
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -56,10 +57,9 @@ def runs(template: Mapping[str, Any], version: str | None) -> bool:
     if version is None:
         return True
     labels = (template.get("metadata") or {}).get("labels") or {}
-    named = {labels.get("app.kubernetes.io/version"), labels.get("version")}
-    tags = {image.rpartition("@")[2].rpartition(":")[2] for image in images(template)}
     bare = version.removeprefix("v")
-    return bool({version, bare, f"v{bare}"} & (named | tags))
+    named = {labels.get("app.kubernetes.io/version"), labels.get("version")} & {version, bare, f"v{bare}"}
+    return bool(named) or any(is_of(image, version) for image in images(template))
 
 
 def revision(found: Mapping[str, Any], annotation: str) -> int:

@@ -31,14 +31,14 @@ class ArgoRollouts(Cluster):
             raise ActionRefused(
                 f"{path} does not run {order.version} but {', '.join(images(found['spec']['template']))}"
             )
-        if status.get("stableRS") != status.get("currentPodHash"):
+        if not status.get("stableRS"):
+            raise ActionRefused(f"{path} has no stable version yet: there is nothing to return to")
+        if status["stableRS"] != status.get("currentPodHash"):
             request = {
                 "method": "PATCH", "path": f"{path}/status", "content_type": "application/merge-patch+json",
                 "body": {"status": {"abort": True}, "metadata": _held(found)},
             }  # fmt: skip
-            said = (
-                f"{path} aborted: all traffic back to {status.get('stableRS')}; its template stays at the bad version"
-            )
+            said = f"{path} aborted: all traffic back to {status['stableRS']}; its template stays at the bad version"
             return Plan(order=order, sentence=said, request=request, seen={"hash": status.get("currentPodHash")})
         self.refuse_gitops(found)
         return await self._undo(path, found, order)

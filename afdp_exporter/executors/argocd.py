@@ -8,6 +8,7 @@ from urllib.parse import quote
 from afdp_exporter.errors import ActionRefused
 from afdp_exporter.executors import Order, Plan
 from afdp_exporter.executors._api import Api
+from afdp_exporter.executors._images import is_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +79,7 @@ def _is_of(entry: Mapping[str, Any], found: Mapping[str, Any], version: str | No
     if version is None:
         return True
     images = ((found.get("status") or {}).get("summary") or {}).get("images") or []
-    tags = {image.rpartition("@")[2].rpartition(":")[2] for image in images}
-    bare = version.removeprefix("v")
-    return bool({version, bare, f"v{bare}"} & tags) or _matches(entry, version)
+    return any(is_of(str(image), version) for image in images) or _matches(entry, version)
 
 
 def _matches(entry: Mapping[str, Any], version: str) -> bool:

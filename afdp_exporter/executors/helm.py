@@ -95,8 +95,8 @@ def _entries(done: Ran) -> list[dict[str, Any]]:
 
 def _is_of(entry: Mapping[str, Any], version: str) -> bool:
     bare = version.removeprefix("v")
-    names = {str(entry.get("app_version", "")), str(entry.get("chart", "")).rpartition("-")[2]}
-    return bool({version, bare, f"v{bare}"} & names)
+    app, chart = str(entry.get("app_version", "")), str(entry.get("chart", ""))
+    return any(app == each or chart.endswith(f"-{each}") for each in {version, bare, f"v{bare}"})
 
 
 PLUGIN = Helm

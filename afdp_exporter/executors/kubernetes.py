@@ -101,9 +101,10 @@ class Kubernetes(Cluster):
         if strategy == "OnDelete":
             raise ActionRefused(f"{path} is updated OnDelete: a changed template alone brings nothing back")
         owned = sorted(await self._owned(path, found, "controllerrevisions"), key=lambda each: int(each["revision"]))
-        if len(owned) < 2:
-            raise ActionRefused(f"{path} has no earlier revision")
-        target = owned[-2]
+        before = reversed(owned[:-1])
+        target = next((each for each in before if runs(_template(each), order.previous_version)), None)
+        if target is None:
+            raise ActionRefused(f"{path} has no earlier revision of {order.previous_version or 'another version'}")
         body = {
             **target["data"],
             "metadata": {
@@ -113,7 +114,7 @@ class Kubernetes(Cluster):
         }
         return Plan(
             order=order,
-            sentence=f"{path} back to revision {target['revision']}",
+            sentence=f"{path} back to revision {target['revision']} ({', '.join(images(_template(target)))})",
             request=_patch(path, body, "application/strategic-merge-patch+json"),
             seen={"revision": owned[-1]["revision"], "resource_version": found["metadata"]["resourceVersion"]},
         )
@@ -129,6 +130,12 @@ class Kubernetes(Cluster):
             for each in listed.get("items") or []
             if any(owner.get("uid") == uid for owner in each["metadata"].get("ownerReferences") or [])
         ]
+
+
+def _template(kept: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pod template of a ControllerRevision."""
+    template: Mapping[str, Any] = kept["data"]["spec"]["template"]
+    return template
 
 
 def _patch(path: str, body: object, content_type: str) -> dict[str, Any]:

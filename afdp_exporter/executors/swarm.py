@@ -9,6 +9,7 @@ from aiodocker import Docker, DockerError
 
 from afdp_exporter.errors import ActionRefused, ActionUnknown
 from afdp_exporter.executors import Order, Plan
+from afdp_exporter.executors._images import is_of
 from afdp_exporter.settings import STRICT
 
 _BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
@@ -34,7 +35,7 @@ class Swarm:
                 request={},
                 done=True,
             )
-        if order.version is not None and not _is_of(image, order.version):
+        if order.version is not None and not is_of(image, order.version):
             raise ActionRefused(f"{found['Spec']['Name']} does not run {order.version} but {image}")
         before = found.get("PreviousSpec")
         if not before:
@@ -91,12 +92,6 @@ class Swarm:
 
 def _image(spec: Mapping[str, Any]) -> str:
     return str(spec["TaskTemplate"]["ContainerSpec"]["Image"])
-
-
-def _is_of(image: str, version: str) -> bool:
-    tag = image.partition("@")[0].rpartition(":")[2]
-    bare = version.removeprefix("v")
-    return tag in {version, bare, f"v{bare}"} or image.endswith(version)
 
 
 PLUGIN = Swarm

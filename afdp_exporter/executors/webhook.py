@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import SecretStr
 
-from afdp_exporter.errors import ActionUnknown
+from afdp_exporter.errors import ActionRefused, ActionUnknown
 from afdp_exporter.executors import Order, Plan
 from afdp_exporter.executors._api import Api
 from afdp_exporter.settings import read_secret
@@ -58,9 +58,12 @@ class Webhook(Api):
     async def apply(self, plan: Plan) -> Mapping[str, Any]:
         """As `Executor.apply`."""
         request = dict(plan.request)
-        secret = read_secret(self.secret, self.secret_file)
-        if secret is not None:
-            request["headers"] = {**plan.request["headers"], **_signed(secret, plan.request)}
+        try:
+            secret = read_secret(self.secret, self.secret_file)
+            if secret is not None:
+                request["headers"] = {**plan.request["headers"], **_signed(secret, plan.request)}
+        except (OSError, ValueError):
+            raise ActionRefused("nothing was sent: its secret cannot be read, or is not base64") from None
         return await self.write(request)
 
     async def verify(self, plan: Plan) -> bool | None:
@@ -70,7 +73,7 @@ class Webhook(Api):
 
 def _signed(secret: str, request: Mapping[str, Any]) -> dict[str, str]:
     """The signature of Standard Webhooks."""
-    key = base64.b64decode(secret.removeprefix("whsec_"))
+    key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     identity = request["headers"]["webhook-id"]
     moment = request["headers"]["webhook-timestamp"]
     content = f"{identity}.{moment}.".encode() + orjson.dumps(request["body"])

@@ -60,6 +60,7 @@ class Cluster(KubernetesTarget):
         super().__init__()
         self.url = ""
         self.types: list[str] = []
+        self.tags: tuple[tuple[int, str], ...] = ((3, "v2"), (1, "v0"), (2, "v1"))
         self.state["metadata"]["annotations"] |= {
             "kubectl.kubernetes.io/last-applied-configuration": "{}",
             "on": "call",
@@ -80,7 +81,7 @@ class Cluster(KubernetesTarget):
         return [
             {"metadata": {"name": f"checkout-{number}", "ownerReferences": [{"uid": "u1", "controller": True}]},
              "revision": number, "data": {"spec": {"template": template(f"shop/checkout:{tag}")}}}
-            for number, tag in ((3, "v2"), (1, "v0"), (2, "v1"))
+            for number, tag in self.tags
         ]  # fmt: skip
 
     def write(self, request: web.Request, body: Any) -> web.Response:  # noqa: ANN401 - JSON
@@ -191,6 +192,19 @@ async def test_what_is_paused_is_refused_by_both(cluster: Cluster, kubectl: Kube
     with pytest.raises(ActionRefused, match="paused"):
         await executor(cluster.url).check(ORDER)
     assert cluster.writes == []
+
+
+@pytest.mark.parametrize("workload", ["statefulset", "daemonset"])
+async def test_a_second_revision_of_the_bad_version_is_not_what_it_goes_back_to(
+    cluster: Cluster, workload: str
+) -> None:
+    cluster.tags = ((4, "v2"), (3, "v2"), (2, "v1"), (1, "v0"))
+    plan = await executor(cluster.url, workload).check(ORDER)
+    assert plan.request["body"]["spec"]["template"] == template("shop/checkout:v1")
+    assert "revision 2 (shop/checkout:v1)" in plan.sentence
+    cluster.tags = ((2, "v2"), (1, "v0"))
+    with pytest.raises(ActionRefused, match="no earlier revision of v1"):
+        await executor(cluster.url, workload).check(ORDER)
 
 
 class RolloutCluster(RolloutTarget):

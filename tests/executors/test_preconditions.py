@@ -53,6 +53,7 @@ AUTOMATED = put({"automated": {}}, "spec", "syncPolicy")
 CLOSED = (
     ("kubernetes", KubernetesTarget, SHOP, runs_v2_alone, "no earlier revision of v1"),
     ("kubernetes", KubernetesTarget, SHOP, ran_v2_before_as_well, "no earlier revision of v1"),
+    ("argo_rollouts", RolloutTarget, SHOP, put(None, "status", "stableRS"), "no stable version yet"),
     ("argo_rollouts", RolloutTarget, SHOP, put({}, "spec", "workloadRef"), "from a Deployment"),
     ("argo_rollouts", RolloutTarget, SHOP, put([], "spec", "template", "spec", "containers"), "does not run v2"),
     ("argocd", ArgoCDTarget, {}, AUTOMATED, "is synced automatically"),
@@ -121,6 +122,24 @@ async def test_a_release_that_stands_otherwise_is_refused(
     program.chmod(0o755)
     with pytest.raises(ActionRefused, match=reason):
         await build("executors", "helm", {"program": str(program), "namespace": "shop"}, "").check(ORDER)
+
+
+async def test_a_chart_of_a_version_with_a_hyphen_is_that_version(tmp_path: Path) -> None:
+    known, program = tmp_path / "history.json", tmp_path / "helm"
+    good, bad = ({**each, "app_version": "", "chart": f"checkout-{each['app_version']}-rc.1"} for each in (GOOD, BAD))
+    known.write_bytes(orjson.dumps([good, bad]))
+    program.write_text(HELM.format(python=sys.executable, history=str(known)))
+    program.chmod(0o755)
+    order = replace(ORDER, version="2-rc.1", previous_version="v1-rc.1")
+    plan = await build("executors", "helm", {"program": str(program), "namespace": "shop"}, "").check(order)
+    assert plan.seen["target"] == 1
+
+
+@pytest.mark.parametrize("secret", ["whsec_not base64", "whsec_abc"])
+async def test_what_cannot_be_signed_was_surely_not_sent(secret: str) -> None:
+    executor = build("executors", "webhook", {"url": "http://127.0.0.1:1", "secret": secret}, "")
+    with pytest.raises(ActionRefused, match="nothing was sent"):
+        await executor.apply(await executor.check(ORDER))
 
 
 @pytest.mark.parametrize(
