@@ -324,14 +324,18 @@ def _extrapolation(full: Extrapolation) -> ExtrapolationResponse:
 def _data(decision: GateDecision) -> GateDataResponse:
     """What is to be obeyed, small enough for the expressions of other tools."""
     reason = decision.reasons[0] if decision.reasons else ""
-    passes, confidence = decision.enforced_verdict.passes, decision.confidence_ratio
-    share = float(passes) if confidence is None else confidence
+    passes, enforced = decision.enforced_verdict.passes, decision.mode is GateMode.ENFORCED
+    confidence = decision.confidence_ratio
+    obeyed = enforced and decision.enforced_verdict is decision.verdict
+    share = (
+        confidence if obeyed and confidence is not None else float(passes)
+    )  # others compare it with limits of theirs
     return GateDataResponse(
         ok=passes,
         verdict=decision.enforced_verdict,
         success_percent=share,
         score=100.0 * share,
-        reason=reason if decision.mode is GateMode.ENFORCED else f"shadow: {decision.verdict}. {reason}",
+        reason=reason if enforced else f"shadow: {decision.verdict}. {reason}",
     )
 
 

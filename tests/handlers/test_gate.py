@@ -70,6 +70,19 @@ async def test_what_was_measured_decides_after_a_deployment(
         assert (await answer.text()).startswith(found["enforced_verdict"])
 
 
+@pytest.mark.parametrize("outcome", [Outcome.SUCCESS, Outcome.FAILURE])
+async def test_in_shadow_an_expression_with_a_limit_of_its_own_stops_nothing(
+    start: Callable[..., Any], store: SQLiteStore, outcome: Outcome
+) -> None:
+    client = await start()
+    await remember(store, deployment(), impact(outcome))
+    async with client.get("/api/v1/gate", params={"deployment_id": "d1"}) as answer:
+        found = await answer.json()
+    assert (found["mode"], found["enforced_verdict"]) == ("shadow", "allow")
+    assert found["confidence_ratio"] is not None
+    assert (found["data"]["ok"], found["data"]["successPercent"], found["data"]["score"]) == (True, 1.0, 100.0)
+
+
 async def test_the_cheapest_way_on_is_taken_and_its_figures_are_given(
     start: Callable[..., Any], store: SQLiteStore
 ) -> None:
