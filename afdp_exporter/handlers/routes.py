@@ -1,5 +1,6 @@
 """Every route, with what its caller needs; one that is not in this table is not served."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -128,6 +129,7 @@ ROUTES = (
 _BY_CALL = {(route.method, route.path): route for route in ROUTES}
 
 
+_PLACE = re.compile(r"\{(\w+)\}")  # of which aiohttp's own take no braces, which names may hold
 _OF_EVERY_PROCESS = {"/metrics", "/-/healthy", "/-/ready", "/-/reload"}
 
 
@@ -138,7 +140,7 @@ def add_routes(app: web.Application, prefixes: Sequence[str] = ("",), *, all_of_
     """
     app[api.DESCRIPTION] = Description(ROUTES)
     for route in (each for each in ROUTES if all_of_them or each.path in _OF_EVERY_PROCESS):
-        for path in (f"{prefix}{route.path}" for prefix in prefixes):
+        for path in (prefix + _PLACE.sub(r"{\1:[^/]+}", route.path) for prefix in prefixes):
             if route.method == "GET":
                 app.router.add_get(path, route.handler)
             else:

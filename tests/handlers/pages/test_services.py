@@ -32,6 +32,14 @@ async def test_a_name_of_any_letters_has_its_page(history: History, read: Callab
     assert "/services/a%2Fb%20%3Cc%3E%3Fd" in await read("/services")
 
 
+async def test_a_name_with_braces_as_of_a_template_that_was_not_filled_has_its_page(
+    history: History, read: Callable[..., Any]
+) -> None:
+    await history.recorded(service="{{service}}")
+    (link,) = set(re.findall(r'href="(/services/[^"?]+)', await read("/services")))
+    assert "{{service}}" in await read(link)
+
+
 async def test_the_list_leads_with_what_is_going_on_now(history: History, read: Callable[..., Any]) -> None:
     await history.recorded(id="old", started_at=NOON - timedelta(days=3), status=Status.STARTED)
     await history.recorded(id="rolling", started_at=NOON - timedelta(minutes=5), status=Status.STARTED)
