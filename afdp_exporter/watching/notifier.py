@@ -20,6 +20,7 @@ from afdp_exporter.wording.times import format_time
 log = structlog.get_logger(__name__)
 
 _LONGEST_WAIT = 3600.0  # seconds, whatever a receiver asks for
+_DEFECT = "internal"
 _WORDS = {
     Status.PLANNED: "is planned",
     Status.STARTED: "is being deployed",
@@ -89,9 +90,12 @@ class Notifier:
         return Settled.SETTLED
 
     async def _postpone(self, job: Job, error: DeliveryError) -> None:
-        log.warning("receiver is away, its notices wait", receiver=job.lane, error=str(error))
+        """Try again later: all of the receiver's notices, unless it is our own defect, which may be of this one."""
+        is_away = error.reason != _DEFECT
+        if is_away:
+            log.warning("receiver is away, its notices wait", receiver=job.lane, error=str(error))
         wait = max(backoff(job.attempts), timedelta(seconds=min(error.wait or 0.0, _LONGEST_WAIT)))
-        await self._store.jobs.postpone(job, self._clock() + wait, str(error), whole_lane=True)
+        await self._store.jobs.postpone(job, self._clock() + wait, str(error), whole_lane=is_away)
 
     async def _notice(self, deployment_id: str) -> Notification | None:
         try:
@@ -112,7 +116,7 @@ async def _send(receiver: Receiver, notice: Notification) -> None:
         raise
     except Exception as error:
         log.exception("receiver failed", deployment=notice.deployment.id)
-        raise DeliveryError("internal", f"internal error: {type(error).__name__}", retry=True) from error
+        raise DeliveryError(_DEFECT, f"internal error: {type(error).__name__}", retry=True) from error
 
 
 def _announced(deployment: Deployment) -> str:

@@ -306,6 +306,26 @@ async def test_a_defect_of_a_receiver_is_logged_and_tried_again(
     assert len(ear.heard) == 1
 
 
+async def test_a_defect_with_one_notice_keeps_no_other_one_waiting(store: SQLiteStore) -> None:
+    class Deaf(Listener):
+        async def send(self, notice: Notification) -> None:
+            if notice.deployment.id == "d1":
+                raise KeyError("id")
+            await super().send(notice)
+
+    ear = Deaf()
+    world = World(store, ear=ear)
+    await store.notices.set_receivers(["ear"])
+    for name in ("d1", "d2", "d3"):
+        await store.deployments.record(deployment(name), ())
+    await world.settle()
+    for _ in range(3):
+        world.now += timedelta(hours=1)
+        await world.settle()
+    assert sorted(line[:3] for line in ear.heard) == ["d2:", "d3:"]
+    assert await store.notices.pending() == {"ear": 1}
+
+
 async def test_history_is_sent_to_nobody_and_neither_is_what_a_new_receiver_missed(store: SQLiteStore) -> None:
     ear = Listener()
     world = World(store, ear=ear)
