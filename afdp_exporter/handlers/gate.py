@@ -132,6 +132,7 @@ async def _question(state: AppContext, asked: _Asked) -> GateQuestion:
         known = await state.gatekeeper.of(asked.deployment_id)
         _same("service", asked.service, known.service)
         _same("environment", asked.environment, known.environment)
+        _same("version", asked.version, known.version)
         return replace(known, phase=asked.phase, traffic_ratio=asked.traffic_ratio)
     if asked.service is None:
         raise BadInput(Fault("service", "is needed, or a deployment_id"))
@@ -141,8 +142,8 @@ async def _question(state: AppContext, asked: _Asked) -> GateQuestion:
     )  # fmt: skip
 
 
-def _same(field: str, asked: str | None, known: str) -> None:
-    if asked is not None and asked != known:
+def _same(field: str, asked: str | None, known: str | None) -> None:
+    if None not in {asked, known} and asked != known:
         raise BadInput(Fault(field, f"the deployment is of {known}"))
 
 

@@ -259,3 +259,13 @@ async def test_a_green_before_its_switch_is_reported_in_the_answer_and_on_the_pa
         page = await answer.text()
     assert "93 %" in page
     assert "41 switches" in page
+
+
+async def test_a_deployment_is_asked_about_by_its_own_version_alone(
+    start: Callable[..., Any], store: SQLiteStore
+) -> None:
+    client = await start()
+    await remember(store, deployment(), impact(Outcome.SUCCESS))
+    for version, status in (("v2", 200), ("v3", 422)):
+        async with client.get("/api/v1/gate", params={"deployment_id": "d1", "version": version}) as answer:
+            assert answer.status == status, await answer.text()
