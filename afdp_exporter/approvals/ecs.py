@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from afdp_exporter.approvals import ApprovalAnswer
+from afdp_exporter.approvals import ApprovalAnswer, waiting_in
 from afdp_exporter.aws import AWS
 from afdp_exporter.errors import ActionError, ActionUnknown, DeliveryError
 from afdp_exporter.model import ApprovalRequest, Origin, PendingApproval, Phase
@@ -35,10 +35,7 @@ class ECS(AWS):
 
     async def pending(self) -> Sequence[ApprovalRequest]:
         """As `Approver.pending`: ECS reports no pause, so that running deployments are looked at."""
-        try:
-            return [asked for name in self.services for asked in await self._paused(name)]
-        except ActionError as error:
-            raise DeliveryError("aws", str(error), retry=True) from None
+        return await waiting_in(self.services, self._paused)
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:
         """As `Approver.answer`; a hook that waits no more refuses it, which is as good."""
@@ -52,14 +49,17 @@ class ECS(AWS):
             raise DeliveryError("aws", str(error), retry=isinstance(error, ActionUnknown)) from None
 
     async def _paused(self, name: str) -> list[ApprovalRequest]:
-        listed = await self.listed(
-            "ListServiceDeployments", "serviceDeployments", ("nextToken", "nextToken"),
-            cluster=self.cluster, service=name, status=_RUNNING,
-        )  # fmt: skip
-        arns = [each["serviceDeploymentArn"] for each in listed]
-        if not arns:
-            return []
-        found = await self.read("DescribeServiceDeployments", serviceDeploymentArns=arns[:20])
+        try:
+            listed = await self.listed(
+                "ListServiceDeployments", "serviceDeployments", ("nextToken", "nextToken"),
+                cluster=self.cluster, service=name, status=_RUNNING,
+            )  # fmt: skip
+            arns = [each["serviceDeploymentArn"] for each in listed]
+            if not arns:
+                return []
+            found = await self.read("DescribeServiceDeployments", serviceDeploymentArns=arns[:20])
+        except ActionError as error:
+            raise DeliveryError("aws", str(error), retry=True) from None
         return [asked for each in found["serviceDeployments"] for asked in self._asked(name, each)]
 
     def _asked(self, name: str, deployment: Mapping[str, Any]) -> Iterator[ApprovalRequest]:

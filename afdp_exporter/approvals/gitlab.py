@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from afdp_exporter.approvals import ApprovalAnswer
+from afdp_exporter.approvals import ApprovalAnswer, waiting_in
 from afdp_exporter.approvals._api import Api, plain_names
 from afdp_exporter.errors import DeliveryError
 from afdp_exporter.http_config import Address
@@ -59,7 +59,7 @@ class GitLab(Api):
 
     async def pending(self) -> Sequence[ApprovalRequest]:
         """As `Approver.pending`: GitLab calls for what its webhook tells; `projects` are asked."""
-        return [asked for project in self.projects for asked in await self._blocked(project)]
+        return await waiting_in(self.projects, self._blocked)
 
     async def answer(self, waiting: PendingApproval, answer: ApprovalAnswer) -> None:
         """As `Approver.answer`; there is no way to say that it waits."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import orjson
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 
 from afdp_exporter.approvals import ApprovalAnswer
 from afdp_exporter.config import read
@@ -462,6 +462,39 @@ async def test_what_a_webhook_of_gitlab_tells_is_the_same_question_as_what_its_p
     await ask(client, caller)
     assert len(await store.approvals.waiting()) == 1
     await caller.stop()
+
+
+async def test_a_project_that_is_gone_keeps_none_of_the_others_waiting() -> None:
+    class Gone(GitLabCaller):
+        def before(self, request: web.Request, body: dict[str, Any]) -> web.Response | None:
+            if "gone" in request.raw_path:
+                return web.json_response({"message": "404 Project Not Found"}, status=404)
+            return super().before(request, body)
+
+    caller = Gone()
+    await caller.start()
+    block = {**caller.block(), "projects": ["acme/gone", "acme/checkout"]}
+    del block["kind"]
+    found = await build("approvals", "gitlab", block, "").pending()
+    assert [asked.key for asked in found] == ["acme/checkout:9"]
+    await caller.stop()
+
+
+async def test_a_service_of_ecs_that_is_gone_keeps_none_of_the_others_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(PausingTarget):
+        async def _handle(self, request: web.Request) -> web.Response:
+            _, params = await self.asked(request)
+            if params.get("service") == "gone":
+                return self.answered(400, {"message": "Service not found."}, "ServiceNotFoundException")
+            return await super()._handle(request)
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    target = Gone()
+    block = {"url": await target.start(), "region": "eu-west-1", "cluster": "shop", "services": ["gone", "checkout"]}
+    found = await build("approvals", "ecs", block, "").pending()
+    assert [asked.origin.service for asked in found] == ["checkout"]
+    await target.stop()
 
 
 async def wake(client: ClientSession) -> None:
