@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from afdp_exporter.detectors.panel import Panel
-from afdp_exporter.detectors.regular_series import RegularSeries, despike
+from afdp_exporter.detectors.regular_series import RegularSeries
 from afdp_exporter.detectors.robust import MAD_SCALE, median, row_medians
 from afdp_exporter.model import Floats
 
@@ -82,9 +82,8 @@ def extract(panel: Panel) -> Segment:
     before = min(max(grid.n_after, SHORTEST_SIDE), LONGEST_SIDE, grid.deployed)
     begin = grid.deployed - before
     end = min(grid.n, grid.last_onset + LONGEST_SIDE)
-    calm = despike(panel.values)
-    values = calm[:, begin:end].copy()
-    shape = _seasonal_profile(calm, grid, begin, end)
+    values = panel.despiked[:, begin:end].copy()
+    shape = _seasonal_profile(panel.despiked, grid, begin, end)
     if shape is not None:
         values -= shape
     if panel.control is not None:
@@ -102,7 +101,7 @@ def extract_raw(panel: Panel) -> Segment:
     begin = max(0, min(grid.deployed - (end - grid.deployed), end - RAW_LENGTH))
     return Segment(
         begin=begin,
-        values=despike(panel.values)[:, begin:end],
+        values=panel.despiked[:, begin:end],
         first=grid.first_onset - begin,
         last=grid.last_onset - begin,
         looks_back=grid.looks_back,

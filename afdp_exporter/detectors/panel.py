@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
+from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums, despike
 from afdp_exporter.model import Floats
 
 T = TypeVar("T")
@@ -41,6 +41,11 @@ class Panel:
     def layout(self) -> RegularSeries:
         """One of them, for what they have in common."""
         return self.series[0]
+
+    @cached_property
+    def despiked(self) -> Floats:
+        """The values without single wild points (k, n)."""
+        return despike(self.values)
 
     @cached_property
     def totals(self) -> Floats:

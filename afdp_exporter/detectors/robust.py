@@ -7,14 +7,13 @@ from afdp_exporter.model import Floats
 
 MAD_SCALE = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 
-_MANY = 1000  # values of which a few are selected faster than all are sorted; numpy sorts few with vector instructions
+_MANY = 1000  # values of which one is selected faster than all are sorted
 
 
 def median(values: Floats) -> float:
     """The median of (n,) finite values, n > 0."""
-    half = len(values) // 2
-    ordered = _ordered(values, half - 1, half) if half else values
-    return float(ordered[half]) if len(values) % 2 else 0.5 * float(ordered[half - 1] + ordered[half])
+    low, high = _beside(values, (len(values) - 1) // 2, len(values) // 2)
+    return 0.5 * float(low + high)
 
 
 def mad(residuals: Floats) -> float:
@@ -25,8 +24,8 @@ def mad(residuals: Floats) -> float:
 def row_medians(rows: Floats) -> Floats:
     """The median of each row of (..., n) finite values, n > 0. Returns (...)."""
     n = rows.shape[-1]
-    ordered = _ordered(rows, (n - 1) // 2, n // 2)
-    found: Floats = 0.5 * (ordered[..., (n - 1) // 2] + ordered[..., n // 2])
+    low, high = _beside(rows, (n - 1) // 2, n // 2)
+    found: Floats = 0.5 * (low + high)
     return found
 
 
@@ -43,9 +42,8 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
     n = values.shape[-1]
     at = shares * (n - 1)
     low = at.astype(np.int64)
-    high = np.minimum(low + 1, n - 1)
-    ordered = _ordered(values, *low, *high)
-    below, above = ordered[..., low], ordered[..., high]
+    ordered = np.sort(values, axis=-1)
+    below, above = ordered[..., low], ordered[..., np.minimum(low + 1, n - 1)]
     found: Floats = (below + (at - low) * (above - below)).transpose(-1, *range(values.ndim - 1))
     return found
 
@@ -59,27 +57,27 @@ def row_quantiles(rows: Floats, share: float) -> Floats:
     """One quantile of each row of (..., n) finite values, n > 0, interpolated linearly. Returns (...)."""
     at = share * (rows.shape[-1] - 1)
     low = int(at)
-    high = min(low + 1, rows.shape[-1] - 1)
-    ordered = _ordered(rows, low, high)
-    found: Floats = ordered[..., low] + (at - low) * (ordered[..., high] - ordered[..., low])
+    below, above = _beside(rows, low, min(low + 1, rows.shape[-1] - 1))
+    found: Floats = below + (at - low) * (above - below)
     return found
 
 
-def _ordered(values: Floats, *places: int) -> Floats:
-    """Values (..., n) with what stands at these places along the last axis if they are sorted."""
+def _beside(values: Floats, low: int, high: int) -> tuple[Floats, Floats]:
+    """What stands at two places along the last axis of (..., n) values, the same or neighbours, if they are sorted.
+
+    Numpy selects one place with vector instructions, two without.
+    """
     ordered = values.copy()
-    if values.shape[-1] > _MANY:
-        ordered.partition(places, axis=-1)
-    else:
+    if values.shape[-1] <= _MANY:
         ordered.sort(axis=-1)
-    return ordered
+        return ordered[..., low], ordered[..., high]
+    ordered.partition(low, axis=-1)
+    return ordered[..., low], ordered[..., high:].min(axis=-1) if high > low else ordered[..., low]
 
 
 def window_maxima(values: Floats, window: int) -> Floats:
     """The maxima of adjacent windows of (..., n) values, counted from the end; n >= window. (..., n // window)."""
     count = values.shape[-1] // window
-    inside = values[..., values.shape[-1] - count * window :]
-    highest: Floats = inside[..., ::window].copy()
-    for place in range(1, window):
-        np.maximum(highest, inside[..., place::window], out=highest)
+    inside = values[..., values.shape[-1] - count * window :].reshape(*values.shape[:-1], count, window)
+    highest: Floats = np.ascontiguousarray(inside.swapaxes(-1, -2)).max(axis=-2)  # in rows as long as can be
     return highest

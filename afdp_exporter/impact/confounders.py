@@ -13,7 +13,7 @@ The onset density falls off exponentially on either side of the mode, as it does
 1970, Yao 1987), so that a long tail on one side takes nothing from the other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import exp, log
@@ -103,12 +103,14 @@ def joint_candidates(context: AnalysisContext, metric: str) -> tuple[Deployment,
     """
     mine, reach = context.deployment, context.short_window
     farthest = 2 * _MOST_TOGETHER * reach
+    owners = _owners(metric, context)
+    services = owners | _called_by(owners, context)
     able = [
         other
         for other in context.others
         if mine.started_at - farthest <= other.started_at <= mine.ended_at + farthest
         and _rolled_out(other, context)
-        and (not _owners(metric, context) or _prior_of(metric, other, context) > _PRIOR_OTHER)
+        and (not owners or other.service in services)
     ]
     found = {mine.id: mine}
     while True:
@@ -248,9 +250,13 @@ def _prior_of(metric: str, candidate: Deployment, context: AnalysisContext) -> f
     owners = _owners(metric, context)
     if not owners or candidate.service in owners:
         return _PRIOR_SAME
+    return _PRIOR_CALLED if candidate.service in _called_by(owners, context) else _PRIOR_OTHER
+
+
+def _called_by(owners: Collection[str], context: AnalysisContext) -> set[str]:
+    """The services that these call, however indirectly."""
     calls = {name: service.depends_on for name, service in context.services.items()}
-    called = {name for owner in owners for name in reachable(owner, calls)}
-    return _PRIOR_CALLED if candidate.service in called else _PRIOR_OTHER
+    return {name for owner in owners for name in reachable(owner, calls)}
 
 
 def _owners(name: str, context: AnalysisContext) -> set[str]:
