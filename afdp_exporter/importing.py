@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import sys
 from typing import Any
 
 
@@ -13,3 +14,14 @@ def import_for_good(module: str) -> Any:  # noqa: ANN401 - the module
     finally:
         gc.freeze()
         gc.enable()
+
+
+def import_without(module: str, other: str) -> Any:  # noqa: ANN401 - the module
+    """A module, imported now, without another one that it does not need and would import where it is installed."""
+    if module in sys.modules or other in sys.modules:
+        return importlib.import_module(module)
+    sys.modules[other] = None  # type: ignore[assignment]  # how Python is told that there is none
+    try:
+        return importlib.import_module(module)
+    finally:
+        del sys.modules[other]

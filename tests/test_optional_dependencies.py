@@ -48,6 +48,23 @@ def test_who_asks_a_prometheus_alone_loads_nothing(packages: tuple[str, ...], tm
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
+NEW_STORE = """
+import asyncio, sys
+from pathlib import Path
+from afdp_exporter.store.sqlite import SQLiteStore
+async def make():
+    await (await SQLiteStore.open(Path(sys.argv[1]))).close()
+asyncio.run(make())
+print("sqlite_utils" in sys.modules, "pandas" in sys.modules)
+import pandas
+"""
+
+
+def test_who_makes_a_store_loads_no_pandas(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", NEW_STORE, str(tmp_path / "new.db")]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "True False\n"
+
+
 COLLECTED = """
 import gc
 from afdp_exporter import cli

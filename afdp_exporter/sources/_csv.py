@@ -1,24 +1,32 @@
-"""CSV files in long form (`timestamp`, `metric`, any labels, `value`) -> series."""
+"""CSV files in long form (`timestamp`, `metric`, any labels, `value`) -> series.
+
+As a program it reads a folder for another process: to read a large one takes 70 MB, which only the end of a process
+gives back.
+"""
 
 import csv
 import gzip
+import pickle
+import signal
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
-
-import pandas as pd
+from typing import TYPE_CHECKING, TextIO
 
 from afdp_exporter.errors import SourceRefused
-from afdp_exporter.sources._spooled import LATEST, SpooledSeries, SpooledStore, column_fault, labels_of, spool
+from afdp_exporter.sources._spooled import LATEST, Joined, SpooledStore, SpoolFile, column_fault, labels_of, spool
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS = 50_000  # read at once: a hundredth of a second in which no other thread runs
 _UNREADABLE = (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error)
 
 
-def read_folder(folder: Path) -> list[SpooledSeries]:
-    """All series of the folder's `.csv` and `.csv.gz` files, joined across files, in order of time.
+def read_folder(folder: Path) -> SpooledStore:
+    """All series of the folder's `.csv` and `.csv.gz` files.
 
     Of two samples of one series at one time the later row counts, of two files the later name. A file is read piece
     by piece, so that neither memory nor other threads notice its size. Raises SourceRefused with file, line and
@@ -30,10 +38,12 @@ def read_folder(folder: Path) -> list[SpooledSeries]:
     store = SpooledStore()
     for path in files:
         _read(path, store)
-    return store.series()
+    return store
 
 
 def _read(path: Path, store: SpooledStore) -> None:
+    import pandas as pd  # noqa: PLC0415 - half a second and 40 MB: only who reads a recording shall pay that
+
     labels = _check_header(path)
     types = {"timestamp": "float64", "value": "float64", **dict.fromkeys(["metric", *labels], "category")}
     try:
@@ -45,18 +55,18 @@ def _read(path: Path, store: SpooledStore) -> None:
             chunksize=_ROWS,
         ) as pieces:
             for frame in pieces:
-                if _suspicious(frame) and (fault := _fault(path)):
+                shifted = not isinstance(frame.index, pd.RangeIndex)
+                if (shifted or _suspicious(frame)) and (fault := _fault(path)):
                     raise fault
                 spool(frame, labels, store)
     except (ValueError, *_UNREADABLE) as error:  # pandas' own errors are ValueErrors; they do not name the place
         raise _fault(path) or _refusal(path, f"cannot be read: {error}") from None
 
 
-def _suspicious(frame: pd.DataFrame) -> bool:
-    """Whether pandas may have read more into the file than it says: it forgives rows that are too short or too long."""
-    shifted = not isinstance(frame.index, pd.RangeIndex)
+def _suspicious(frame: "pd.DataFrame") -> bool:
+    """Whether pandas may have read more into the file than it says: it forgives rows that are too short."""
     in_time = frame["timestamp"].between(-LATEST, LATEST).all()
-    return shifted or not in_time or bool(frame["value"].isna().any() or (frame["metric"] == "").any())
+    return not in_time or bool(frame["value"].isna().any() or (frame["metric"] == "").any())
 
 
 def _check_header(path: Path) -> list[str]:
@@ -118,3 +128,18 @@ def _open(path: Path) -> Iterator[TextIO]:
 
 def _refusal(path: Path, fault: str) -> SourceRefused:
     return SourceRefused("bad_recording", f"{path.name}: {fault}")
+
+
+def main(folder: str, descriptor: str) -> None:
+    """Put the values into a file that another process has made, and say where, or what is wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits for this is asked to end, too
+    answer: list[Joined] | tuple[str, str]
+    try:
+        answer = read_folder(Path(folder)).joined(SpoolFile(int(descriptor)))
+    except SourceRefused as error:
+        answer = error.reason, str(error)
+    pickle.dump(answer, sys.stdout.buffer, pickle.HIGHEST_PROTOCOL)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -6,13 +6,15 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REQUIRED = ("timestamp", "metric", "value")
 """The columns of samples in long form; each other one is a label."""
@@ -28,11 +30,14 @@ Key: TypeAlias = tuple[str, tuple[tuple[str, str], ...]]
 
 _Piece: TypeAlias = tuple[int, int, int]  # where its times lie, where its values do, how many they are
 
+Joined: TypeAlias = tuple[Key, Floats, int]
+"""A series, its times (n,) in order, and where the first of its values lies in a file."""
+
 
 class SpooledSegment:
     """So many values in a row of a file; a slice reads what it needs."""
 
-    def __init__(self, file: "_File", first: int, length: int) -> None:
+    def __init__(self, file: "SpoolFile", first: int, length: int) -> None:
         self._file = file
         self._first = first
         self._length = length
@@ -56,7 +61,7 @@ class SpooledStore:
     """Takes the pieces of many series in any order, and gives each series whole."""
 
     def __init__(self) -> None:
-        self._pieces = _File()
+        self._pieces = SpoolFile()
         self._places: dict[Key, list[_Piece]] = {}
 
     def add(self, keys: list[Key], starts: list[int], times: Floats, values: Floats) -> None:
@@ -69,7 +74,11 @@ class SpooledStore:
 
     def series(self) -> list[SpooledSeries]:
         """Every series in order of time; of two samples at one time the one that was added last."""
-        whole = _File()
+        whole = SpoolFile()
+        return spooled(self.joined(whole), whole)
+
+    def joined(self, whole: "SpoolFile") -> list[Joined]:
+        """The same, with their values in a file; series with the same times share them."""
         shared: dict[tuple[int, float, float], Floats] = {}
         return [self._joined(key, places, whole, shared) for key, places in self._places.items()]
 
@@ -77,9 +86,9 @@ class SpooledStore:
         self,
         key: Key,
         places: list[_Piece],
-        whole: "_File",
+        whole: "SpoolFile",
         shared: dict[tuple[int, float, float], Floats],
-    ) -> SpooledSeries:
+    ) -> Joined:
         times = np.concatenate([self._pieces.read(at, length) for at, _, length in places])
         values = np.concatenate([self._pieces.read(at, length) for _, at, length in places])
         if not (times[1:] > times[:-1]).all():
@@ -87,24 +96,36 @@ class SpooledStore:
             times, values = times[order], values[order]
             last = np.append(times[1:] != times[:-1], True)
             times, values = times[last], values[last]
-        times.setflags(write=False)
         known = shared.setdefault((times.size, float(times[0]), float(times[-1])), times)
         if np.array_equal(known, times):
             times = known
-        segment = SpooledSegment(whole, whole.append(values), values.size)
-        return SpooledSeries(metric=key[0], labels=dict(key[1]), times=times, values=segment)
+        return key, times, whole.append(values)
 
 
-class _File:
-    """Float64 numbers in a file without a name, which is gone with its last user. Raises SourceRefused without room."""
+def spooled(joined: Sequence[Joined], whole: "SpoolFile") -> list[SpooledSeries]:
+    """The series whose values lie in a file."""
+    for _, times, _ in joined:
+        times.setflags(write=False)
+    return [
+        SpooledSeries(
+            metric=metric, labels=dict(labels), times=times, values=SpooledSegment(whole, first, times.size)
+        )
+        for (metric, labels), times, first in joined
+    ]  # fmt: skip
 
-    def __init__(self) -> None:
+
+class SpoolFile:
+    """Float64 numbers in a file without a name, which is gone with its last user. Raises SourceRefused without room.
+
+    With a `descriptor` it is the empty one that another process has made.
+    """
+
+    def __init__(self, descriptor: int | None = None) -> None:
         try:
-            with tempfile.TemporaryFile(prefix="afdp-recording-") as file:
-                self._descriptor = os.dup(file.fileno())
+            self.descriptor = _nameless() if descriptor is None else descriptor
         except OSError as error:
             raise _no_room(error) from None
-        weakref.finalize(self, os.close, self._descriptor)
+        weakref.finalize(self, os.close, self.descriptor)
         self._length = 0
 
     def append(self, numbers: Floats) -> int:
@@ -113,14 +134,19 @@ class _File:
         self._length += numbers.size
         try:
             while left:
-                left = left[os.write(self._descriptor, left) :]
+                left = left[os.write(self.descriptor, left) :]
         except OSError as error:
             raise _no_room(error) from None
         return first
 
     def read(self, first: int, length: int) -> Floats:
         """So many numbers, read-only."""
-        return np.frombuffer(os.pread(self._descriptor, length * _SIZE, first * _SIZE), dtype=np.float64)
+        return np.frombuffer(os.pread(self.descriptor, length * _SIZE, first * _SIZE), dtype=np.float64)
+
+
+def _nameless() -> int:
+    with tempfile.TemporaryFile(prefix="afdp-recording-") as file:
+        return os.dup(file.fileno())
 
 
 def _no_room(error: OSError) -> SourceRefused:
@@ -143,7 +169,7 @@ def labels_of(columns: Sequence[str]) -> list[str]:
     return [name for name in columns if name not in REQUIRED]
 
 
-def spool(frame: pd.DataFrame, labels: list[str], store: SpooledStore) -> None:
+def spool(frame: "pd.DataFrame", labels: list[str], store: SpooledStore) -> None:
     """Put samples in long form away by series: `metric` and each label a categorical column, an empty label absent."""
     if frame.empty:
         return

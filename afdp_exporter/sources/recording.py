@@ -1,13 +1,17 @@
 """A recording: series in memory, or from a folder of CSV files of any size. For the demo, offline use, backtests."""
 
 import asyncio
+import pickle
 import re
+import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
+from pathlib import Path
 from threading import Lock
 from typing import ClassVar, TypeAlias
 
@@ -22,7 +26,7 @@ from afdp_exporter.settings import STRICT
 from afdp_exporter.sources import Bound, Fetched, grid, on_grid
 from afdp_exporter.sources._csv import read_folder
 from afdp_exporter.sources._promql import SpeaksPromQL
-from afdp_exporter.sources._spooled import SpooledSeries
+from afdp_exporter.sources._spooled import SpooledSeries, SpoolFile, spooled
 
 Selector: TypeAlias = Callable[[Mapping[str, str]], bool]
 """Whether a series is selected, by its labels; its name is the label `__name__`."""
@@ -82,6 +86,7 @@ def _matcher(name: str, op: MatchOp, value: str) -> Selector:
 
 _REMEMBERED = 4096  # queries whose series are known
 _AT_ONCE = 50  # queries of a call: each is answered at once, and a call takes as long
+_LARGE = 32e6  # bytes of files, from which on they are read in a process of its own
 _NEWEST = 1000  # samples that show in what steps a series is recorded
 
 
@@ -190,8 +195,26 @@ class Recording(Recorded):
     path: DirectoryPath
 
     def read(self) -> list[SpooledSeries]:
-        """As `read_folder`."""
-        return read_folder(self.path)
+        """All series of the files, joined across them, in order of time; of a large folder in a process of its own."""
+        if sum(path.stat().st_size for path in self.path.iterdir()) > _LARGE:
+            return _read_apart(self.path)
+        return read_folder(self.path).series()
+
+
+def _read_apart(folder: Path) -> list[SpooledSeries]:
+    """The series of a folder, read by a process that gives back with its end what that took."""
+    whole = SpoolFile()
+    command = [sys.executable, "-m", "afdp_exporter.sources._csv", str(folder), str(whole.descriptor)]
+    done = subprocess.run(  # noqa: S603
+        command, pass_fds=[whole.descriptor], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+    )
+    if done.returncode:
+        raise SourceRefused("bad_recording", f"{folder}: the process that read it ended with status {done.returncode}")
+    match pickle.loads(done.stdout):  # noqa: S301 - from our own process
+        case [str(reason), str(fault)]:
+            raise SourceRefused(reason, fault)
+        case joined:
+            return spooled(joined, whole)
 
 
 def _spacing(times: Floats, window: Window) -> float:

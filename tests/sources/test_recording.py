@@ -232,3 +232,23 @@ async def test_every_answer_lies_on_the_grid_and_each_value_was_recorded_just_be
             before = recorded[recorded <= time]
             assert np.isnan(value) or value == before[-1]
             assert not np.isnan(value) or not len(before) or time - before[-1] >= step
+
+
+def large(folder: Path, last: str) -> Recording:
+    """One whose files are larger than what is read in the same process."""
+    rows = (f"{START + 60 * place},up,cart,{place}.{'0' * 1000}\n" for place in range(33_000))
+    return write(folder, f"timestamp,metric,service,value\n{''.join(rows)}{last}")
+
+
+async def test_a_large_recording_is_read_by_another_process_and_says_the_same(tmp_path: Path) -> None:
+    recording = large(tmp_path, f"{START + 60},up,cart,7\n")
+    assert await values_of(recording, "up", 240) == {"cart": [0, 7, 2, 3, 4]}
+    (found,) = recording.read()
+    assert (found.metric, found.labels, found.times.size) == ("up", {"service": "cart"}, 33_000)
+    assert not found.times.flags.writeable
+
+
+async def test_a_fault_of_a_large_recording_is_said_with_its_place(tmp_path: Path) -> None:
+    with pytest.raises(SourceRefused, match=r"shop.csv: line 33002, column value: 'x' is not a number") as refused:
+        await values_of(large(tmp_path, f"{START},up,cart,x\n"), "up")
+    assert refused.value.reason == "bad_recording"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from afdp_exporter.errors import StoreDamaged, StoreError, StoreFull
+from afdp_exporter.importing import import_without
 from afdp_exporter.model import Deployment
 from afdp_exporter.store import StoredChange
 from afdp_exporter.store.sql.connection import Dialect
@@ -245,9 +246,8 @@ def _connect(uri: str) -> Connection:
 def _migrate(connection: Connection, path: Path) -> None:
     if is_current(connection):
         return
-    from sqlite_utils import Database  # noqa: PLC0415 - it brings pandas, and few starts need it
-
-    database = Database(connection, execute_plugins=False)
+    sqlite_utils = import_without("sqlite_utils", "pandas")  # few starts need it
+    database = sqlite_utils.Database(connection, execute_plugins=False)
     with database.atomic():  # otherwise a crash could leave the table of migrations without its index
         steps.migrations.ensure_migrations_table(database)
     pending = steps.migrations.pending(database)

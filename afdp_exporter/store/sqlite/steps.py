@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+from afdp_exporter.importing import import_without
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
@@ -31,9 +33,7 @@ class Steps:
     @cached_property
     def migrations(self) -> "Migrations":
         """All of them, to be applied."""
-        from sqlite_utils.migrations import Migrations  # noqa: PLC0415 - it brings pandas, and few starts need it
-
-        found = Migrations(self._name)
+        found: Migrations = import_without("sqlite_utils.migrations", "pandas").Migrations(self._name)
         for step in self._steps:
             found()(step)
         return found
