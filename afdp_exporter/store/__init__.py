@@ -50,22 +50,30 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An announcement, with a time, and when it came."""
+    """An announcement, with a time, and when it came.
+
+    `earlier` is how many deployments of its key came before, whose announcements are forgotten; 0 where another one of
+    its key says it.
+    """
 
     announcement: Announcement
     received_at: datetime
+    earlier: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
     """What announcements become: the id of the new one's deployment, and each deployment that it changes.
 
-    `keep` is False where the announcement says nothing that was not known.
+    `keep` is False where the announcement says nothing that was not known. `forgotten` are the events of the thread
+    that no other has to be read with any more, `earlier` is what is known of others from now on (`Arrival.earlier`).
     """
 
     deployment_id: str | None
     amendments: tuple[Amendment, ...] = ()
     keep: bool = True
+    forgotten: tuple[str, ...] = ()
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,23 +1,37 @@
 """The use case of reception: an announcement -> its service and environment -> the stored lives of its thread.
 
 An announcement without a time is of when it came; the same again within a minute is a sender that tries again, later
-it is news.
+it is news. No event is awaited for longer than a day: the rollouts of an object that were followed by another one
+before that are settled, and their announcements forgotten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count, pairwise, takewhile
+from typing import TypeAlias
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import coerce_traits
-from afdp_exporter.model import Announcement, Deployment, Ignored, Status
+from afdp_exporter.model import Announcement, Deployment, Ignored, Recurrence, Status
 from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
 from afdp_exporter.tracking.mapping import Rule, place
-from afdp_exporter.tracking.merge import Life, apply_manual_edits, merge_announcements, rollouts, thread_id
+from afdp_exporter.tracking.merge import (
+    Life,
+    apply_manual_edits,
+    deployment_id,
+    merge_announcements,
+    numbered,
+    rollouts,
+    thread_id,
+)
 from afdp_exporter.watching.watch import Schedule, reschedule_looks, schedule_looks
 
 _AHEAD = timedelta(hours=1)
 _DELAYED = timedelta(days=1)
+
+_Rollouts: TypeAlias = Mapping[str, Sequence[Announcement]]
 
 
 async def ingest(
@@ -33,16 +47,22 @@ async def ingest(
         placed = replace(placed, at=now, event=f"{placed.event}@{now:%Y-%m-%dT%H:%M}")
 
     def change(stored: Stored, kept: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]) -> Assembled:
-        old = {name: life for name, (life, _) in _lives(before).items()}
-        new = _lives(after)
-        own = {each.event: name for name, (_, announced) in new.items() for each in announced}.get(kept.event)
-        amended = [
-            _amendment(stored(name), old.get(name), life, schedule, now)
-            for name, (life, _) in new.items()
-            if life != old.get(name)
-        ]
-        keep = bool(amended) or own is None or not _goes_on(kept, new[own][0].deployment)
-        return Assembled(deployment_id=own, amendments=tuple(amended), keep=keep)
+        earlier = _counted(kept, before, after, stored)
+        old = rollouts([arrival.announcement for arrival in before], earlier)
+        if earlier.get(kept.key, 0) > 0 and _lies_before(kept, old):
+            return Assembled(deployment_id=deployment_id(kept), keep=False)
+        new = rollouts([arrival.announcement for arrival in after], earlier)
+        came = {arrival.announcement.event: arrival.received_at for arrival in after}
+        own = {each.event: name for name, announced in new.items() for each in announced}.get(kept.event)
+        amended = []
+        for name in (name for name, announced in new.items() if announced != old.get(name)):
+            life, known = _life(new, name, came), _life(old, name, came)
+            if life is not None and life != known:
+                amended.append(_amendment(stored(name), known, life, schedule, now))
+        life = None if own is None else _life(new, own, came)
+        keep = bool(amended) or life is None or not _goes_on(kept, life.deployment)
+        forgotten, counts = _settled(new, after, stored, earlier, now - _DELAYED)
+        return Assembled(deployment_id=own, amendments=tuple(amended), keep=keep, forgotten=forgotten, earlier=counts)
 
     return await store.deployments.apply_announcement(thread_id(placed), placed, now, change)
 
@@ -53,15 +73,65 @@ def _goes_on(announcement: Announcement, deployment: Deployment) -> bool:
     return announcement.observed and at is not None and at - deployment.ended_at > _DELAYED
 
 
-def _lives(arrivals: Sequence[Arrival]) -> dict[str, tuple[Life, list[Announcement]]]:
-    """The deployments of a thread by their ids, and the announcements that each was merged from."""
-    came = {arrival.announcement.event: arrival.received_at for arrival in arrivals}
-    lives: dict[str, tuple[Life, list[Announcement]]] = {}
-    for name, announced in rollouts([arrival.announcement for arrival in arrivals]).items():
-        life = merge_announcements(announced, received_at=min(came[each.event] for each in announced), known_as=name)
-        if life is not None:
-            lives[name] = life, announced
-    return lives
+def _life(rolled_out: _Rollouts, name: str, came: Mapping[str, datetime]) -> Life | None:
+    """The deployment of a thread with this id."""
+    announced = rolled_out.get(name, ())
+    if not announced:
+        return None
+    received_at = min(came[each.event] for each in announced)
+    return merge_announcements(announced, received_at=received_at, known_as=name)
+
+
+def _counted(
+    announcement: Announcement, before: Sequence[Arrival], after: Sequence[Arrival], stored: Stored
+) -> dict[str, int]:
+    """By key, how many deployments came before those whose announcements are kept."""
+    earlier: dict[str, int] = {}
+    for arrival in before:
+        key = arrival.announcement.key
+        earlier[key] = max(arrival.earlier, earlier.get(key, 0))
+    if before and announcement.key not in {announcement.thread, *earlier} and _of_an_object(after):
+        names = (numbered(deployment_id(announcement), number) for number in count(1))
+        earlier[announcement.key] = next(known for known, name in enumerate(names) if stored(name) is None)
+    return earlier
+
+
+def _settled(
+    rolled_out: _Rollouts, arrivals: Sequence[Arrival], stored: Stored, earlier: Mapping[str, int], since: datetime
+) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The events that no later one has to be read with, and what is counted in place of them, by event.
+
+    What comes belongs to the newest rollout of its time, so that those are settled which another one followed before
+    the time since which what happened may still be reported, if that is known since then.
+    """
+    if not _of_an_object(arrivals):
+        return (), {}
+    old = {arrival.announcement.event for arrival in arrivals if max(_at(arrival), arrival.received_at) < since}
+    followed = takewhile(lambda pair: rolled_out[pair[1]][0].event in old and stored(pair[0]), pairwise(rolled_out))
+    settled = [rolled_out[name] for name, _ in followed]
+    kept = list(rolled_out.values())[len(settled) :]
+    let_go = old.union(each.event for announced in settled for each in announced)
+    forgotten = let_go.difference(each.event for announced in kept for each in announced)
+    counts = Counter(earlier) + Counter(announced[0].key for announced in settled)
+    said = {arrival.announcement.event: arrival.earlier for arrival in arrivals}
+    first = {announced[0].key: announced[0].event for announced in reversed(kept)}
+    return tuple(sorted(forgotten)), {event: counts[key] for key, event in first.items() if counts[key] > said[event]}
+
+
+def _lies_before(announcement: Announcement, rolled_out: _Rollouts) -> bool:
+    """Whether it is of a time before those rollouts whose announcements are kept."""
+    first = min((each.at for announced in rolled_out.values() for each in announced if each.at), default=None)
+    return first is not None and announcement.at is not None and announcement.at < first
+
+
+def _of_an_object(arrivals: Iterable[Arrival]) -> bool:
+    """Whether a thread is that of an object, in contrast to a run, whose attempts are numbered or name its start."""
+    each = [arrival.announcement for arrival in arrivals]
+    return all(one.recurrence is not Recurrence.ONCE and one.started_at is None for one in each)
+
+
+def _at(arrival: Arrival) -> datetime:
+    return arrival.announcement.at or arrival.received_at
 
 
 def _amendment(

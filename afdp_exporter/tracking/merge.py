@@ -73,16 +73,24 @@ def _identifier(sender: str, name: str) -> str:
     return f"{allowed[: _LONGEST_ID - _DIGEST - 1]}-{digest}"
 
 
+def numbered(plain: str, number: int) -> str:
+    """The id of a deployment whose key comes back: `:2` behind that of the first, and so on."""
+    return plain if number == 1 else f"{plain[: _LONGEST_ID - 8]}:{number}"
+
+
 def thread_id(announcement: Announcement) -> str:
     """Under what the announcements are kept that have to be read together to make this one's deployment."""
     return _identifier(announcement.sender, announcement.thread or announcement.key)
 
 
-def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announcement]]:
+def rollouts(
+    announcements: Collection[Announcement], earlier: Mapping[str, int] | None = None
+) -> dict[str, list[Announcement]]:
     """The announcements of one thread by the ids of their deployments, in the order in which these began.
 
     Those of a thread whose keys recur are told apart by the sender's clock; the second deployment of a key has `:2`
-    behind its id. Announcements without a time are to be given that of their arrival before.
+    behind its id. Announcements without a time are to be given that of their arrival before. `earlier` is, by key, how
+    many deployments came before these, whose announcements are let go of.
     """
     found: list[list[Announcement]] = []
     by_key: dict[str, list[Announcement]] = {}
@@ -96,15 +104,15 @@ def rollouts(announcements: Collection[Announcement]) -> dict[str, list[Announce
         elif each.key != each.thread:
             found.append([each])
             by_key[each.key] = found[-1]
-    for earlier, later in pairwise(found):
-        if _followed(earlier)[0].end is None:
-            earlier.append(_overtaken(earlier[-1], later[0]))
+    for rollout, later in pairwise(found):
+        if _followed(rollout)[0].end is None:
+            rollout.append(_overtaken(rollout[-1], later[0]))
     by_id: dict[str, list[Announcement]] = {}
     runs: dict[str, list[list[Announcement]]] = {}
     for rollout in found:
         plain = deployment_id(rollout[0])
         before = runs.setdefault(plain, [])
-        name = f"{plain[: _LONGEST_ID - 8]}:{len(before) + 1}" if before else plain
+        name = numbered(plain, 1 + len(before) + (earlier or {}).get(rollout[0].key, 0))
         by_id.setdefault(name, []).extend(_anew(rollout, before[-1]) if before else rollout)
         before.append(rollout)
     return by_id

@@ -1,7 +1,9 @@
 """Whatever way the events of deployments come, what is stored in the end is the same."""
 
 import asyncio
+import random
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,15 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from afdp_exporter.errors import BadInput
-from afdp_exporter.model import Announcement, Deployment, Ignored, Origin, Status
-from afdp_exporter.store import Announced
+from afdp_exporter.model import Announcement, Deployment, Ignored, Origin, Recurrence, Status
+from afdp_exporter.store import Announced, Arrival, Assembled, Store
+from afdp_exporter.store.memory import MemoryStore
 from afdp_exporter.store.sql.rows import announcement_values
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.tracking.ingestion import ingest
-from afdp_exporter.tracking.merge import deployment_id, merge_announcements
+from afdp_exporter.tracking.merge import deployment_id, merge_announcements, rollouts
 from afdp_exporter.watching.watch import Schedule
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 SCHEDULE = Schedule()
 
 
@@ -191,3 +195,89 @@ async def test_an_event_reported_with_a_state_and_without_one_counts_with_it(fir
         await ingest(announcement, rules=(), schedule=SCHEDULE, store=store, now=NOON)
     assert (await store.deployments.find(deployment_id(ways[0]))).status is Status.PLANNED
     assert not (await ingest(ways[0], rules=(), schedule=SCHEDULE, store=store, now=NOON)).changed
+
+
+def rolled_out_over_weeks(drawn: random.Random) -> list[tuple[datetime, Announcement]]:
+    """The events of one object, by when they come: new versions, old ones that come back, some a day late."""
+    found, begun = [], NOON
+    for number in range(80):
+        begun += timedelta(hours=drawn.choice([0.2, 1, 5, 30]))
+        key = drawn.choice(["v1", "v2", f"v{number}"])
+        ended = drawn.choice([None, Status.SUCCEEDED, Status.FAILED])
+        for status, minutes in ((Status.STARTED, 0), (ended, 4), *([(Status.ROLLED_BACK, 6)] * (number % 9 == 8))):
+            if status is not None:
+                back = status is Status.ROLLED_BACK
+                event = Announcement(
+                    sender="flux", key="t" if back else f"t:{key}", thread="t", recurrence=Recurrence.RETURNS,
+                    event=f"{number}:{status}", at=begun + timedelta(minutes=minutes), status=status,
+                    origin=Origin(service="api"), version=None if back else key, returned_to="v1" if back else None,
+                )  # fmt: skip
+                late = timedelta(hours=drawn.choice([0, 0, 0.1, 3, 23]))
+                found.append((begun + timedelta(minutes=minutes) + late, event))
+    return sorted(found, key=lambda each: each[0])
+
+
+async def kept_of(store: Store, thread: str) -> list[Arrival]:
+    """What a store keeps of a thread, which is left as it is."""
+    found: list[Arrival] = []
+
+    def read(_: object, __: object, before: Sequence[Arrival], ___: object) -> Assembled:
+        found.extend(before)
+        return Assembled(deployment_id=None, keep=False)
+
+    seen = Announcement(sender="test", key="seen", event="seen", origin=Origin(), at=NOON)
+    await store.deployments.apply_announcement(thread, seen, NOON, read)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_of_an_object_a_day_and_the_newest_rollout_are_kept_and_make_the_same_deployments(seed: int) -> None:
+    events = rolled_out_over_weeks(random.Random(seed))
+    store = MemoryStore()
+    for now, event in events:
+        await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=now)
+        kept = await kept_of(store, "flux:t")
+        begun = [each[0].at or now for each in rollouts([arrival.announcement for arrival in kept]).values()]
+        assert sum(at < now - 2 * DAY for at in begun) <= 1
+    everything = rollouts([event for _, event in events])
+    lives = [merge_announcements(all_of, received_at=NOON, known_as=name) for name, all_of in everything.items()]
+    found = (await store.deployments.page(limit=200)).deployments
+    assert {each.id: timeless(each) for each in found} == {
+        each.deployment.id: each.deployment for each in lives if each
+    }
+
+
+async def test_what_is_told_of_a_settled_rollout_changes_nothing(store: SQLiteStore) -> None:
+    def of(key: str, status: Status, hours: int) -> Announcement:
+        return announced(status, hours * 60, key=key, thread="t", recurrence=Recurrence.RETURNS, event=f"{key}{status}")
+
+    async def tell(event: Announcement, hours: int) -> Announced:
+        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=hours))
+        assert isinstance(told, Announced)
+        return told
+
+    for key, hours in (("a", 0), ("b", 2), ("c", 30)):
+        await tell(of(key, Status.STARTED, hours), hours)
+    before = (await store.deployments.page()).deployments
+    assert [each.announcement.key for each in await kept_of(store, "github:t")] == ["b", "c"]
+    for late in (of("a", Status.STARTED, 0), of("a", Status.SUCCEEDED, 1)):
+        told = await tell(late, 31)
+        assert told.deployment is not None
+        assert (told.changed, told.deployment.id) == (False, "github:a")
+    assert (await store.deployments.page()).deployments == before
+    told = await tell(replace(of("a", Status.STARTED, 32), event="again"), 32)
+    assert told.deployment is not None
+    assert (told.created, told.deployment.id) == (True, "github:a:2")
+    told = await tell(replace(of("a", Status.SUCCEEDED, 33), event="done"), 33)
+    assert told.deployment is not None
+    assert (told.created, told.deployment.id, told.deployment.status) == (False, "github:a:2", Status.SUCCEEDED)
+
+
+async def test_what_is_told_again_long_afterwards_counts_in_whatever_order(store: SQLiteStore) -> None:
+    for hours, key in ((5, "c"), (0, "a"), (2, "b"), (9, "a")):
+        event = announced(
+            Status.SUCCEEDED, hours * 60, key=key, thread="t", recurrence=Recurrence.RETURNS, event=f"{hours}"
+        )
+        await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(days=90))
+    found = (await store.deployments.page()).deployments
+    assert [each.id for each in found] == ["github:a:2", "github:c", "github:b", "github:a"]

@@ -74,7 +74,7 @@ class MemoryDeployments:
         check_storable(timed)
         before = data.arrivals.get(thread, {})
         known = before.get(timed.event)
-        arrival = Arrival(timed, received_at if known is None else known.received_at)
+        arrival = Arrival(timed, received_at) if known is None else replace(known, announcement=timed)
         new = known is None or _precedence(timed) < _precedence(known.announcement)
         if known is not None and not new:
             arrival = known
@@ -91,10 +91,12 @@ class MemoryDeployments:
             data.put(amendment.deployment)
             if amendment.looks is not None:
                 data.plan_anew(amendment.deployment.id, amendment.looks)
-        if new and assembled.keep:
-            data.arrivals[thread] = after
-        elif new:
-            data.arrivals.get(thread, {}).pop(timed.event, None)
+        held = dict(after)
+        for event in (*assembled.forgotten, *((timed.event,) if new and not assembled.keep else ())):
+            held.pop(event, None)
+        for event, earlier in assembled.earlier.items():
+            held[event] = replace(held[event], earlier=earlier)
+        data.arrivals[thread] = held
         found = data.deployments.get(assembled.deployment_id or "")
         return Announced(deployment=found, created=found is not None and not was_there, changed=new and assembled.keep)
 

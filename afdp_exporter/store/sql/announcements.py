@@ -1,5 +1,6 @@
 """The SQL of announcements, kept by the thread that has to be read together: functions of a connection."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from afdp_exporter.model import Announcement, Deployment
@@ -17,7 +18,11 @@ ON CONFLICT (deployment_id, event) DO UPDATE SET at_us = excluded.at_us, documen
 
 _FORGET = "DELETE FROM announcements WHERE deployment_id = ? AND event = ?"
 
-_OF_THREAD = "SELECT event, at_us, document, received_us FROM announcements WHERE deployment_id = ? ORDER BY event"
+_COUNT = "UPDATE announcements SET earlier = ? WHERE deployment_id = ? AND event = ?"
+
+_OF_THREAD = """
+SELECT event, at_us, document, received_us, earlier FROM announcements WHERE deployment_id = ? ORDER BY event
+"""
 
 
 def apply_announcement(
@@ -38,7 +43,11 @@ def apply_announcement(
     if new:
         connection.execute(_KEEP, values)
     before = {name: _arrival(row) for name, row in rows.items()}
-    after = _known(connection, thread) if new else before
+    after = before
+    if new:
+        timed = announcement_of(str(values["document"]))
+        arrival = replace(before[event], announcement=timed) if event in before else Arrival(timed, received_at)
+        after = dict(sorted({**before, event: arrival}.items()))
     kept = after[event].announcement
     assembled = assemble(stored, kept, tuple(before.values()), tuple(after.values()))
     known = assembled.deployment_id is not None and deployments.search(connection, assembled.deployment_id) is not None
@@ -47,8 +56,10 @@ def apply_announcement(
         deployments.put(connection, described_by(changed, commit_changes.find(connection, changed.commit)))
         if amendment.looks is not None:
             looks.replace(connection, changed.id, amendment.looks)
-    if new and not assembled.keep:
-        connection.execute(_FORGET, (thread, values["event"]))
+    for unread in (*assembled.forgotten, *((event,) if new and not assembled.keep else ())):
+        connection.execute(_FORGET, (thread, unread))
+    for counting, earlier in assembled.earlier.items():
+        connection.execute(_COUNT, (earlier, thread, counting))
     found = None if assembled.deployment_id is None else deployments.search(connection, assembled.deployment_id)
     return Announced(deployment=found, created=found is not None and not known, changed=new and assembled.keep)
 
@@ -58,9 +69,5 @@ def _rank(row: Row) -> tuple[bool, int, str]:
     return announcement_of(row["document"]).status is None, row["at_us"], row["document"]
 
 
-def _known(connection: Connection, thread: str) -> dict[str, Arrival]:
-    return {row["event"]: _arrival(row) for row in connection.execute(_OF_THREAD, (thread,)).fetchall()}
-
-
 def _arrival(row: Row) -> Arrival:
-    return Arrival(announcement_of(row["document"]), to_time(row["received_us"]))
+    return Arrival(announcement_of(row["document"]), to_time(row["received_us"]), row["earlier"])

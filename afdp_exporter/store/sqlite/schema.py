@@ -484,3 +484,9 @@ def create_false_alarms(db: "Database") -> None:
         ) STRICT, WITHOUT ROWID
         """,
     )
+
+
+@steps
+def count_earlier_rollouts(db: "Database") -> None:
+    """What of a thread has to be read no more is forgotten, and how many deployments that were."""
+    _run(db, "ALTER TABLE announcements ADD COLUMN earlier INTEGER NOT NULL DEFAULT 0")

@@ -97,3 +97,27 @@ async def test_a_deployment_has_the_traits_of_its_commit_whichever_comes_first(
     assert described == await store.deployments.find("d1")
     assert described.traits == {"files": 5.0}
     assert await store.deployments.save_commit_change(change) == []
+
+
+async def test_events_are_forgotten_and_counted_in_place_of_them(store: Store, noon: datetime) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def announce(event: str, **words: object) -> None:
+        def assemble(
+            stored: Stored, new: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]
+        ) -> Assembled:
+            seen[:] = [(each.announcement.event, each.earlier) for each in before]
+            return Assembled(deployment_id=None, **words)
+
+        new = Announcement(sender="test", key="k", event=event, origin=Origin(), at=noon)
+        await store.deployments.apply_announcement("thread", new, noon, assemble)
+
+    for event in ("a", "b", "c"):
+        await announce(event)
+    await announce("d", forgotten=("a", "b"), earlier={"c": 2})
+    await announce("d", forgotten=("d",))
+    assert seen == [("c", 2), ("d", 0)]
+    await announce("c", keep=False)
+    assert seen == [("c", 2)]
+    await announce("e")
+    assert seen == [("c", 2)]
