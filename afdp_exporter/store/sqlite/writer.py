@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -45,7 +45,7 @@ class Writer:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[list[_Job] | None] = SimpleQueue()
         self._turn: list[_Job] = []
         self._waits = True
         self._ended = False
@@ -94,8 +94,8 @@ class Writer:
 
     def _hand_over(self) -> None:
         with self._ending:
-            for job in self._turn:
-                self._jobs.put(job)
+            for begin in range(0, len(self._turn), _BATCH):
+                self._jobs.put(self._turn[begin : begin + _BATCH])
             self._turn.clear()
 
     def close(self) -> None:
@@ -120,22 +120,22 @@ class Writer:
             self._answer([_Answer(job, error=StoreError("the store's writer has ended")) for job in left])
 
     def _take(self) -> list[_Job]:
-        """What waits now, up to a batch; at least one, nothing at the end."""
+        """What waits now, up to a batch and what came along with its last; at least one, nothing at the end."""
         first = self._jobs.get()
-        return [] if first is None else [first, *self._waiting(_BATCH - 1)]
+        return [] if first is None else [*first, *self._waiting(_BATCH - len(first))]
 
     def _waiting(self, most: int | None = None) -> Iterable[_Job]:
         taken = 0
         while most is None or taken < most:
             try:
-                job = self._jobs.get_nowait()
+                jobs = self._jobs.get_nowait()
             except Empty:
                 return
-            if job is None:
+            if jobs is None:
                 self._jobs.put(None)
                 return
-            taken += 1
-            yield job
+            taken += len(jobs)
+            yield from jobs
 
     def _commit(self, batch: list[_Job]) -> tuple[list[_Answer], list[StoredChange]]:
         """The answers, and what was appended to the changes."""
@@ -150,7 +150,10 @@ class Writer:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             return [_Answer(job, error=translate(error)) for job in batch], []
-        changed = [replace(change, seq=seq) for seq, change in enumerate(self._connection.changed, self._last + 1)]
+        changed = [
+            StoredChange(seq=seq, kind=change.kind, id=change.id, recorded=change.recorded)
+            for seq, change in enumerate(self._connection.changed, self._last + 1)
+        ]
         self._last += len(changed)
         return answers, changed
 
