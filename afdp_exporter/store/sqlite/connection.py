@@ -30,6 +30,7 @@ SQLError: TypeAlias = sqlite3.Error
 _APPLICATION_ID = 0x41464450  # "AFDP" in the file's header
 _LITTLE = 256 * 1024  # bytes; SQLite's own files beside a store take that much
 _BUSY_SECONDS = 5.0
+_LOGGED = 4000  # pages (16 MB) of the log that are copied to the file at once: many were changed again meanwhile
 _AHEAD = 1024**2  # bytes asked for in one call: a system reads no more ahead at once
 _SQLITE = Dialect(
     listed="SELECT value FROM json_each(:{})",
@@ -173,6 +174,7 @@ def bring_up_to_date(connection: Connection, path: Path) -> None:
         with translated(path):
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOGGED}")
             connection.execute("PRAGMA foreign_keys = ON")
             if not _application(connection):
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

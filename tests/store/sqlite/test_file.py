@@ -109,6 +109,16 @@ async def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path, deployment: C
     assert modes == {"made": "0o700", "store.db": "0o600", "store.db-wal": "0o600", "store.db-shm": "0o600"}
 
 
+def test_the_log_is_copied_into_the_file_before_it_takes_twenty_megabytes(path: Path) -> None:
+    connection = open_writer(path)
+    log = path.with_name(f"{path.name}-wal")
+    for number in range(40):
+        connection.execute("INSERT INTO cursors VALUES (?, ?)", (f"{number}", "x" * 1_000_000))
+        assert log.stat().st_size < 20_000_000
+    assert path.stat().st_size > 20_000_000
+    connection.close()
+
+
 async def test_a_path_with_signs_that_mean_something_in_a_uri_is_a_path(tmp_path: Path) -> None:
     path = tmp_path / "what? 100% #1.db"
     await (await SQLiteStore.open(path)).close()
