@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
@@ -55,8 +56,8 @@ def validated(kind: type[_Model], content: object) -> _Model:
 
 def _object(body: bytes) -> Mapping[str, object]:
     try:
-        text = body.decode("utf-8-sig")
-        content = json.loads(text, object_pairs_hook=_once)
+        text = body.removeprefix(BOM_UTF8).decode()
+        content = _JSON.decode(text)
     except UnicodeDecodeError as error:
         raise _malformed(f"is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -140,6 +141,9 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = sorted({name for name in names if names.count(name) > 1})
         raise Malformed(*(Fault(ascii(name)[1:-1][:200], "is there twice") for name in twice[:100]))
     return found
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def _malformed(message: str) -> Malformed:

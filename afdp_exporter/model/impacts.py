@@ -318,6 +318,12 @@ class Look:
         """Whether it has no answer yet, and may have one."""
         return self.state in _OPEN
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether nothing was tried yet, so that nothing else is known of it than when it is due."""
+        nothing = self.reason is None and self.outcome is None and self.done_at is None
+        return self.state is LookState.DUE and nothing and not self.attempts and not self.account
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectWindow:

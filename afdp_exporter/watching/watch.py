@@ -1,9 +1,11 @@
 """When a deployment is looked at, and how a look is answered: a job, so that a restart loses nothing."""
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Annotated, ClassVar, Protocol, TypeAlias
 
 import structlog
@@ -64,8 +66,8 @@ def schedule_looks(deployment: Deployment, schedule: Schedule, now: datetime) ->
         Look(deployment_id=deployment.id, after=after, due_at=deployment.ended_at + after)
         for after in sorted(set(schedule.looks))
     ]
-    past = [look for look in looks if look.due_at <= now]
-    return tuple(past[-1:] + [look for look in looks if look.due_at > now])
+    past = bisect_right(looks, now, key=attrgetter("due_at"))
+    return tuple(looks[max(past - 1, 0) :])
 
 
 def reschedule_looks(

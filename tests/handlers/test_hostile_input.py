@@ -1,6 +1,7 @@
 """What nobody should send: each is refused with the exact status and by the name of its field, and harms nothing."""
 
 import asyncio
+import codecs
 import io
 import json
 from collections.abc import Callable
@@ -238,6 +239,12 @@ async def test_a_page_of_our_own_may_send(client: ClientSession) -> None:
 async def test_json_is_read_whatever_it_is_called(client: ClientSession, content_type: str) -> None:
     answer = await client.post(PATH, data=body(), headers={"Content-Type": content_type})
     assert answer.status == 201
+
+
+@pytest.mark.parametrize(("marks", "status"), [(1, 201), (2, 400)])
+async def test_one_byte_order_mark_may_stand_before_json(client: ClientSession, marks: int, status: int) -> None:
+    answer = await client.post(PATH, data=marks * codecs.BOM_UTF8 + json.dumps(GOOD).encode())
+    assert answer.status == status
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -10,17 +10,18 @@ from afdp_exporter.store import Backlog, Job
 from afdp_exporter.store.follow_ups import CHECK, check, check_key, look_of_key
 from afdp_exporter.store.sql import inserting, jobs
 from afdp_exporter.store.sql.connection import Connection
-from afdp_exporter.store.sql.rows import look_of, look_values, to_time, to_us
+from afdp_exporter.store.sql.rows import Values, look_of, look_values, to_time, to_us
+
+_MICROSECOND = timedelta(microseconds=1)
 
 _INSERT = """
 INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, done_us, reason, outcome, account)
 VALUES (:deployment_id, :after_us, :due_us, :state, :attempts, :done_us, :reason, :outcome, :account)
 """
 
-_INSERT_ALL = """
-INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, done_us, reason, outcome, account) VALUES {rows}
-"""
-_ROW = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_UNTOUCHED = "INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, account) VALUES {rows}"
+_UNTOUCHED = "(?, ?, ?, 'due', 0, '{}')"
+"""By far the most, without what is not known of them: to bind a None takes Python longer than to insert the row."""
 
 _ADD = f"{_INSERT} ON CONFLICT DO NOTHING"
 
@@ -69,7 +70,15 @@ SELECT count(*), min(due_us) FROM (
 
 def insert(connection: Connection, planned: Iterable[Look]) -> None:
     """Plan the looks at new deployments; their jobs are enqueued with what else follows from these."""
-    inserting.insert(connection, _INSERT_ALL, _ROW, [tuple(look_values(look).values()) for look in planned])
+    untouched, others = list[tuple[str, int, int]](), list[Values]()
+    for look in planned:
+        if look.is_untouched:
+            untouched.append((look.deployment_id, look.after // _MICROSECOND, to_us(look.due_at)))
+        else:
+            others.append(look_values(look))
+    inserting.insert(connection, _INSERT_UNTOUCHED, _UNTOUCHED, untouched)
+    if others:
+        connection.executemany(_INSERT, others)
 
 
 def add(connection: Connection, planned: Iterable[Look]) -> None:
@@ -104,7 +113,7 @@ def of_job(connection: Connection, job: Job) -> Look | None:
     deployment_id, after = look_of_key(job.key)
     row = connection.execute(
         f"{_SELECT} WHERE deployment_id = ? AND after_us = ? AND due_us = ?",
-        (deployment_id, after // timedelta(microseconds=1), to_us(job.due_at)),
+        (deployment_id, after // _MICROSECOND, to_us(job.due_at)),
     ).fetchone()
     return None if row is None else look_of(row)
 
