@@ -49,7 +49,7 @@ async def ingest(
     def change(stored: Stored, kept: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]) -> Assembled:
         earlier = _counted(kept, before, after, stored)
         old = rollouts([arrival.announcement for arrival in before], earlier)
-        if earlier.get(kept.key, 0) > 0 and _lies_before(kept, old):
+        if earlier.get(kept.key, 0) > 0 and (kept.recurrence is Recurrence.ONCE or _lies_before(kept, old)):
             return Assembled(deployment_id=deployment_id(kept), keep=False)
         new = rollouts([arrival.announcement for arrival in after], earlier)
         came = {arrival.announcement.event: arrival.received_at for arrival in after}
@@ -90,7 +90,7 @@ def _counted(
     for arrival in before:
         key = arrival.announcement.key
         earlier[key] = max(arrival.earlier, earlier.get(key, 0))
-    if before and announcement.key not in {announcement.thread, *earlier} and _of_an_object(after):
+    if before and announcement.key not in {announcement.thread, *earlier} and not _is_of_one_run(after):
         names = (numbered(deployment_id(announcement), number) for number in count(1))
         earlier[announcement.key] = next(known for known, name in enumerate(names) if stored(name) is None)
     return earlier
@@ -104,7 +104,7 @@ def _settled(
     What comes belongs to the newest rollout of its time, so that those are settled which another one followed before
     the time since which what happened may still be reported, if that is known since then.
     """
-    if not _of_an_object(arrivals):
+    if _is_of_one_run(arrivals):
         return (), {}
     old = {arrival.announcement.event for arrival in arrivals if max(_at(arrival), arrival.received_at) < since}
     followed = takewhile(lambda pair: rolled_out[pair[1]][0].event in old and stored(pair[0]), pairwise(rolled_out))
@@ -124,10 +124,11 @@ def _lies_before(announcement: Announcement, rolled_out: _Rollouts) -> bool:
     return first is not None and announcement.at is not None and announcement.at < first
 
 
-def _of_an_object(arrivals: Iterable[Arrival]) -> bool:
-    """Whether a thread is that of an object, in contrast to a run, whose attempts are numbered or name its start."""
-    each = [arrival.announcement for arrival in arrivals]
-    return all(one.recurrence is not Recurrence.ONCE and one.started_at is None for one in each)
+def _is_of_one_run(arrivals: Iterable[Arrival]) -> bool:
+    """Whether a thread is of the few attempts of one run, whose start is named again and again, or of which only some
+    are numbered: what such a name means only all of them together tell."""
+    all_of = [arrival.announcement for arrival in arrivals]
+    return len({each.recurrence for each in all_of}) > 1 or any(each.started_at is not None for each in all_of)
 
 
 def _at(arrival: Arrival) -> datetime:

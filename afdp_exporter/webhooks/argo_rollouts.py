@@ -45,20 +45,24 @@ class ArgoRollouts:
     proof: ClassVar[Verifier] = Credential()
 
     def parse(self, headers: Headers, body: bytes) -> list[Parsed]:  # noqa: ARG002 - the template names everything
-        """The state of one revision of a rollout; one that was deleted and made anew counts its revisions from 1."""
+        """The state of one revision of a rollout; one that was deleted and made anew counts its revisions from 1.
+
+        Argo says no word of a revision that the next one overtakes.
+        """
         payload = read(_Rollout, body)
         status = Status.ROLLED_BACK if payload.abort else _PHASES.get(payload.phase or "")
         if status is None:
             return [Ignored(reason=f"the phase {payload.phase!a} is none of a rollout's life")]
         image = next(iter(payload.images or ()), None)
         place = "/".join(filter(None, (payload.cluster, payload.namespace or "default", payload.rollout)))
+        at = payload.at.isoformat() if payload.at else ""
+        revision = ":".join(filter(None, ((payload.uid or "")[:8], payload.revision)))
         return [
             Announcement(
                 sender="argo_rollouts",
-                key=":".join(filter(None, (place, (payload.uid or "")[:8], payload.revision))),
-                event=":".join(
-                    filter(None, (status, _number(payload.weight), payload.at.isoformat() if payload.at else ""))
-                ),
+                key=":".join(filter(None, (place, revision))),
+                thread=f"{place}:revisions",
+                event=":".join(filter(None, (revision, status, _number(payload.weight), at))),
                 at=payload.at,
                 status=status,
                 observed=True,

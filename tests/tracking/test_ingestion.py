@@ -197,18 +197,18 @@ async def test_an_event_reported_with_a_state_and_without_one_counts_with_it(fir
     assert not (await ingest(ways[0], rules=(), schedule=SCHEDULE, store=store, now=NOON)).changed
 
 
-def rolled_out_over_weeks(drawn: random.Random) -> list[tuple[datetime, Announcement]]:
+def rolled_out_over_weeks(drawn: random.Random, recurrence: Recurrence) -> list[tuple[datetime, Announcement]]:
     """The events of one object, by when they come: new versions, old ones that come back, some a day late."""
     found, begun = [], NOON
     for number in range(80):
         begun += timedelta(hours=drawn.choice([0.2, 1, 5, 30]))
-        key = drawn.choice(["v1", "v2", f"v{number}"])
+        key = f"v{number}" if recurrence is Recurrence.ONCE else drawn.choice(["v1", "v2", f"v{number}"])
         ended = drawn.choice([None, Status.SUCCEEDED, Status.FAILED])
         for status, minutes in ((Status.STARTED, 0), (ended, 4), *([(Status.ROLLED_BACK, 6)] * (number % 9 == 8))):
             if status is not None:
                 back = status is Status.ROLLED_BACK
                 event = Announcement(
-                    sender="flux", key="t" if back else f"t:{key}", thread="t", recurrence=Recurrence.RETURNS,
+                    sender="flux", key="t" if back else f"t:{key}", thread="t", recurrence=recurrence,
                     event=f"{number}:{status}", at=begun + timedelta(minutes=minutes), status=status,
                     origin=Origin(service="api"), version=None if back else key, returned_to="v1" if back else None,
                 )  # fmt: skip
@@ -232,7 +232,7 @@ async def kept_of(store: Store, thread: str) -> list[Arrival]:
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_of_an_object_a_day_and_the_newest_rollout_are_kept_and_make_the_same_deployments(seed: int) -> None:
-    events = rolled_out_over_weeks(random.Random(seed))
+    events = rolled_out_over_weeks(random.Random(seed), Recurrence.RETURNS if seed % 2 else Recurrence.ONCE)
     store = MemoryStore()
     for now, event in events:
         await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=now)
@@ -281,3 +281,13 @@ async def test_what_is_told_again_long_afterwards_counts_in_whatever_order(store
         await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(days=90))
     found = (await store.deployments.page()).deployments
     assert [each.id for each in found] == ["github:a:2", "github:c", "github:b", "github:a"]
+
+
+async def test_what_is_told_of_a_settled_run_is_not_another_run(store: SQLiteStore) -> None:
+    for hours, now, key in ((0, 0, "a"), (2, 2, "b"), (30, 30, "c"), (31, 31, "a")):
+        event = announced(Status.STARTED, hours * 60, key=key, thread="t", event=f"{key}{hours}")
+        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=now))
+    assert isinstance(told, Announced)
+    assert told.deployment is not None
+    assert (told.changed, told.deployment.id, told.deployment.started_at) == (False, "github:a", NOON)
+    assert {each.id for each in (await store.deployments.page()).deployments} == {"github:a", "github:b", "github:c"}
