@@ -13,6 +13,7 @@ from afdp_exporter.model import (
     ROLLBACK,
     Action,
     ActionState,
+    Attribution,
     LevelChange,
     MeasuredDeployment,
     Outcome,
@@ -186,7 +187,7 @@ class _Past:
         ordered = [each.deployment.id for each in measured]
         return Record(
             measured=len(measured),
-            false_alarms=self.false_alarms,
+            false_alarms={name: self.false_alarms[name] for name in _judged_by(measured) & self.false_alarms.keys()},
             since_wrong=_since(ordered, wrong),
             coverage=sum(held) / len(held) if held else None,
             brier_skill=_skill(scored),
@@ -201,6 +202,12 @@ class _Past:
             proven=_proven(place, self.actions),
             **tally(decisions, outcomes, since=self.since),
         )
+
+
+def _judged_by(measured: list[MeasuredDeployment]) -> set[str]:
+    """The metrics by which these deployments were judged: an environment has others, which the service does not."""
+    shifts = (shift for each in measured if each.impact is not None for shift in each.impact.shifts)
+    return {shift.metric for shift in shifts if shift.verdict is not Attribution.INSUFFICIENT_HISTORY}
 
 
 def _wrong(actions: list[Action], measured: list[MeasuredDeployment]) -> set[str]:

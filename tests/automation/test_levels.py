@@ -15,6 +15,7 @@ from afdp_exporter.model import (
     AUTOMATION,
     Action,
     ActionState,
+    Attribution,
     Deployment,
     GateVerdict,
     LevelChange,
@@ -121,6 +122,24 @@ async def test_a_young_service_rests_on_its_team_else_on_all_services_of_its_env
     await levels.refresh(NOON)
     assert levels.of("checkout", "production").basis is PoolingLevel.TEAM
     assert levels.of("billing", "production").level == 0  # nothing of it was ever measured
+
+
+async def test_false_alarms_of_a_metric_that_a_service_does_not_have_are_none_of_its_own() -> None:
+    store = MemoryStore()
+    await _measured(store, "checkout", range(10))
+    at = NOON - timedelta(days=1)
+    found = impact(Outcome.SUCCESS, deployment_id="silent")
+    shift = replace(found.shifts[0], metric="orders", verdict=Attribution.INSUFFICIENT_HISTORY)
+    known = replace(deployment("silent"), started_at=at, finished_at=at)
+    await remember(store, known, replace(found, shifts=(*found.shifts, shift)))
+    alarms = {"latency_seconds": (1, 400), "orders": (90, 400), "queue_length": (90, 400)}
+    levels = levels_of(store, false_alarms=alarms)
+    await levels.refresh(NOON)
+    assert levels.of("checkout", "production").level == 2
+    judged = replace(shift, verdict=Attribution.NO_EFFECT)
+    await remember(store, replace(known, id="told"), replace(found, deployment_id="told", shifts=(judged,)))
+    await levels.refresh(NOON)
+    assert levels.of("checkout", "production").level == 0
 
 
 async def test_two_overrides_of_five_take_the_gate_back_until_a_person_allows_it_anew() -> None:
