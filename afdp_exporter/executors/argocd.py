@@ -37,11 +37,13 @@ class ArgoCD(Api):
             raise ActionRefused(f"{path} has no history")
         current = history[-1]
         if not _is_of(current, found, order.version):
-            raise ActionRefused(f"{path} does not run {order.version} but {current.get('revision')}")
-        before = [entry for entry in history[:-1] if entry.get("revision") != current.get("revision")]
+            raise ActionRefused(f"{path} does not run {order.version} but {_named(current)}")
+        before = [entry for entry in history[:-1] if _revisions(entry) != _revisions(current)]
         wanted = order.previous_version
         target = next((entry for entry in reversed(before) if wanted is None or _matches(entry, wanted)), None)
-        target = target or (before[-1] if before else None)
+        if target is None and wanted is not None and order.version is not None and _matches(current, order.version):
+            raise ActionRefused(f"{path} has no revision {wanted} in its history")
+        target = target or (before[-1] if before else None)  # versions that are no revisions name none to return to
         if target is None:
             raise ActionRefused(f"{path} has no earlier revision in its history")
         body: dict[str, Any] = {"id": int(target["id"]), "prune": self.prune, "dryRun": False}
@@ -49,9 +51,9 @@ class ArgoCD(Api):
             body["project"] = self.project
         return Plan(
             order=order,
-            sentence=f"{path} back to history {target['id']} ({target.get('revision')})",
+            sentence=f"{path} back to history {target['id']} ({_named(target)})",
             request={"method": "POST", "path": f"{path}/rollback", "body": body},
-            seen={"id": int(current["id"]), "target": int(target["id"]), "revision": target.get("revision")},
+            seen={"id": int(current["id"]), "target": int(target["id"]), "revision": _named(target)},
         )
 
     async def apply(self, plan: Plan) -> Mapping[str, Any]:
@@ -66,7 +68,7 @@ class ArgoCD(Api):
             return None
         history = sorted(state.get("history") or [], key=lambda entry: int(entry["id"]))
         returned = bool(history) and int(history[-1]["id"]) > plan.seen["id"]
-        return returned and history[-1].get("revision") == plan.seen["revision"] and phase == "Succeeded"
+        return returned and _named(history[-1]) == plan.seen["revision"] and phase == "Succeeded"
 
     def _path(self, order: Order) -> str:
         return f"/api/v1/applications/{quote(order.fill(self.application), safe='')}"
@@ -83,8 +85,17 @@ def _is_of(entry: Mapping[str, Any], found: Mapping[str, Any], version: str | No
 
 
 def _matches(entry: Mapping[str, Any], version: str) -> bool:
-    revision = str(entry.get("revision", ""))
-    return bool(revision) and (revision == version or (len(version) >= 7 and revision.startswith(version)))
+    revisions = _revisions(entry)
+    return version in revisions or (len(version) >= 7 and any(each.startswith(version) for each in revisions))
+
+
+def _revisions(entry: Mapping[str, Any]) -> list[str]:
+    """The revision of an entry of the history, or that of each source where there are several."""
+    return [str(each) for each in entry.get("revisions") or [entry.get("revision")] if each]
+
+
+def _named(entry: Mapping[str, Any]) -> str:
+    return ", ".join(_revisions(entry)) or "an unknown revision"
 
 
 PLUGIN = ArgoCD

@@ -124,6 +124,33 @@ async def test_a_release_that_stands_otherwise_is_refused(
         await build("executors", "helm", {"program": str(program), "namespace": "shop"}, "").check(ORDER)
 
 
+def sources(number: int) -> dict[str, Any]:
+    """What Argo CD keeps of a deployment from two repositories."""
+    return {"id": number, "revision": "", "revisions": [f"{number}" * 7 + "aaaa", "chart-1.0.0"]}
+
+
+async def test_an_application_of_several_sources_goes_back_by_their_revisions() -> None:
+    made = ArgoCDTarget()
+    made.state["status"]["history"] = [sources(1), sources(2)]
+    executor = build("executors", "argocd", {"url": await made.start()}, "")
+    plan = await executor.check(ORDER)
+    assert (plan.seen["target"], "1111111aaaa, chart-1.0.0" in plan.sentence) == (1, True)
+    assert await executor.verify(plan) is False
+    made.state["status"]["history"].append({**sources(1), "id": 3})
+    assert await executor.verify(plan)
+    await made.stop()
+
+
+async def test_another_revision_than_the_one_to_return_to_is_none_to_return_to() -> None:
+    made = ArgoCDTarget()
+    executor = build("executors", "argocd", {"url": await made.start()}, "")
+    order = replace(ORDER, version="2222222", previous_version="1111111")
+    assert (await executor.check(order)).seen["target"] == 0
+    with pytest.raises(ActionRefused, match="no revision 3333333 in its history"):
+        await executor.check(replace(order, previous_version="3333333"))
+    await made.stop()
+
+
 async def test_a_chart_of_a_version_with_a_hyphen_is_that_version(tmp_path: Path) -> None:
     known, program = tmp_path / "history.json", tmp_path / "helm"
     good, bad = ({**each, "app_version": "", "chart": f"checkout-{each['app_version']}-rc.1"} for each in (GOOD, BAD))
