@@ -1,8 +1,9 @@
 """`judge`: did this deployment move this metric? Runs the detectors and combines them into one Finding."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -98,7 +99,7 @@ def judge(
     finished_at: float | None = None,
     control: ArrayLike | None = None,
     of: ArrayLike | None = None,
-    earlier_deployments: Sequence[float] = (),
+    earlier_deployments: Iterable[float] = (),
     worse: str = "either",
     step: float | None = None,
     respond_within: float | None = None,
@@ -116,18 +117,21 @@ def judge(
     a dip no longer than that, while instances are replaced, is no loss. `looks_back` is over how many seconds each
     value is taken (default: `rate_window`): a step shows as a ramp of that length, which is no part of its size. What
     follows the `earlier_deployments` alike is usual, and only what goes beyond it is judged; so is what the same
-    minutes of earlier days did, by the clock of the `time_zone`. Raises ValueError only where shapes do not fit
-    together.
+    minutes of earlier days did, by the clock of the `time_zone`. Times and spans that are not finite count as not
+    given. Raises ValueError only where shapes do not fit together.
     """
-    rollout = Rollout(
-        deployed_at=deployed_at, finished_at=finished_at, earlier=earlier_deployments, time_zone=time_zone
-    )
+    earlier = tuple(at for at in earlier_deployments if isfinite(at))
+    rollout = Rollout(deployed_at=deployed_at, finished_at=finished_at, earlier=earlier, time_zone=time_zone)
     observed = ObservedSeries(
-        times=times, values=values, control=control, of=of, worse=worse, step=step, respond_within=respond_within,
-        rate_window=rate_window, looks_back=looks_back,
+        times=times, values=values, control=control, of=of, worse=worse, step=step,
+        respond_within=_finite(respond_within), rate_window=_finite(rate_window), looks_back=_finite(looks_back),
     )  # fmt: skip
     (finding,) = judge_together(rollout, [observed])
     return finding
+
+
+def _finite(seconds: float | None) -> float | None:
+    return seconds if seconds is not None and isfinite(seconds) else None
 
 
 def judge_together(rollout: Rollout, observed: Sequence[ObservedSeries]) -> list[Finding]:

@@ -1,5 +1,6 @@
 """What holds for every series, whatever its values: units change nothing, noise is silent, garbage blames nobody."""
 
+import math
 import time
 from dataclasses import astuple, replace
 
@@ -224,3 +225,17 @@ def test_the_longest_series_takes_no_time_to_speak_of() -> None:
 def test_odd_clocks_are_survived(times: np.ndarray) -> None:
     finding = judge(times, np.random.default_rng(0).normal(size=100), float(times[80]))
     assert finding.verdict in set(Attribution)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf])
+def test_spans_and_times_that_are_not_finite_count_as_not_given(odd: float) -> None:
+    random = np.random.default_rng(3000003)
+    times = 1.79e9 + 300.0 * np.arange(700)
+    values = random.normal(100.0, 3.0, 700) + np.where(times >= times[600], 20.0, 0.0)
+    plain = judge(times, values, times[600], earlier_deployments=[times[200]])
+    odder = judge(
+        times, values, times[600], finished_at=odd, respond_within=odd, rate_window=odd, looks_back=odd,
+        earlier_deployments=iter([odd, times[200]]),
+    )  # fmt: skip
+    assert odder == plain
+    assert odder.attributed
