@@ -9,17 +9,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic.alias_generators import to_camel
 
 from afdp_exporter.gate.canary import CanarySeries, compare
-from afdp_exporter.gate.sequential import LEAST_MINUTES
 from afdp_exporter.model import CanaryComparison, CanaryVerdict, Floats, Worse
 from afdp_exporter.responses import Count, Number, Response
 
 _DIRECTIONS = {"increase": Worse.UP, "decrease": Worse.DOWN, "either": Worse.EITHER}
+_LARGEST = 1e30  # that a metric measures, whatever its unit
 _MOST_PAIRS = 2000  # of metrics in one report
 
 
 def _number(value: object) -> float:
-    """A value of a series; NaN where Kayenta had none, as a number or as the word."""
-    if isinstance(value, int | float):
+    """A value of a series; NaN where Kayenta had none, as a number or as the word, or one that nothing can have."""
+    if isinstance(value, int | float) and abs(value) <= _LARGEST:
         return float(value)
     return float("nan")
 
@@ -151,7 +151,7 @@ class JudgedMetricResponse(_Camel):
     name: str
     id: str
     tags: dict[str, str]
-    classification: Literal["Pass", "High", "Low", "Nodata"]
+    classification: Literal["Pass", "High", "Low", "Nodata", "NodataFailMetric"]
     classification_reason: str
     groups: tuple[str, ...]
     experiment_metadata: ArmResponse
@@ -206,7 +206,7 @@ def _result(pair: JudgePair, metric: JudgeMetric) -> JudgedMetricResponse:
         experiment_metadata=_arm(experiment),
         control_metadata=_arm(control),
         result_metadata=_compared(found),
-        critical=settings.critical and classification in {"High", "Low"},
+        critical=settings.critical and classification != "Pass",
         muted=False,
     )
 
@@ -218,14 +218,18 @@ def _aligned(values: JudgeValues) -> tuple[Floats, Floats]:
 
 
 def _classified(found: CanaryComparison, control: Floats, experiment: Floats, settings: JudgeCanary) -> tuple[str, str]:
-    both = np.isfinite(control) & np.isfinite(experiment)
-    if not both.any():
-        return ("Nodata" if settings.must_have_data else "Pass", "there is no data in one of the two")
+    if not (np.isfinite(control) & np.isfinite(experiment)).any():
+        return _without_data(settings), "there is no data in one of the two"
     if found.verdict is CanaryVerdict.WORSE and found.difference is not None:
         return ("High" if found.difference.median > 0 else "Low", found.reason)
-    if int(both.sum()) < LEAST_MINUTES and settings.must_have_data:
-        return "Nodata", found.reason
     return "Pass", found.reason
+
+
+def _without_data(settings: JudgeCanary) -> str:
+    """As Kayenta's own judge: what is replaced by zeros passes, what must have data fails, alone or with all."""
+    if settings.nan_strategy == "replace":
+        return "Pass"
+    return "NodataFailMetric" if settings.must_have_data and not settings.critical else "Nodata"
 
 
 def _arm(values: Floats) -> ArmResponse:
@@ -246,11 +250,16 @@ def _groups(results: Sequence[JudgedMetricResponse]) -> list[GroupScoreResponse]
     names = dict.fromkeys(group for result in results for group in result.groups)
     found = []
     for name in names:
-        counted = [each for each in results if name in each.groups and each.classification != "Nodata"]
-        well = sum(each.classification == "Pass" for each in counted)
-        score = 100.0 * well / len(counted) if counted else 0.0
-        found.append(GroupScoreResponse(name=name, score=score, classification="", classification_reason=""))
+        score = _share([each for each in results if name in each.groups])
+        found.append(GroupScoreResponse(name=name, score=score or 0.0, classification="Nodata" if score is None else "",
+            classification_reason=""))  # fmt: skip
     return found
+
+
+def _share(results: Sequence[JudgedMetricResponse]) -> float | None:
+    """How many of a hundred metrics pass, of those with data; None where there is none."""
+    counted = [each for each in results if each.classification != "Nodata"]
+    return 100.0 * sum(each.classification == "Pass" for each in counted) / len(counted) if counted else None
 
 
 def _score(
@@ -259,17 +268,32 @@ def _score(
     weights: dict[str, float],
     limits: JudgeThresholds,
 ) -> ScoreResponse:
+    """By the rules of Kayenta's own judge, so that a canary from which nothing is heard does not pass."""
     critical = [each for each in results if each.critical]
     if critical:
         reason = f"{critical[0].name} is critical: {critical[0].classification_reason}"
         return ScoreResponse(score=0.0, classification="Fail", classification_reason=reason)
-    counted = [each for each in results if each.classification != "Nodata"]
-    if not counted:
+    if all(each.classification in {"Nodata", "NodataFailMetric"} for each in results):
         return ScoreResponse(score=0.0, classification="Nodata", classification_reason="no metric has data")
-    weighed = [(each.score, weights.get(each.name, 0.0)) for each in groups]
-    total = sum(weight for _, weight in weighed)
-    well = sum(each.classification == "Pass" for each in counted)
-    score = sum(one * weight for one, weight in weighed) / total if total > 0 else 100.0 * well / len(counted)
+    silent = sum(each.classification == "Nodata" for each in results)
+    if 2 * silent >= len(results):
+        reason = f"{silent} of {len(results)} metrics have no data"
+        return ScoreResponse(score=0.0, classification="Fail", classification_reason=reason)
+    score = _weighed(groups, weights)
+    score = _share(results) or 0.0 if score is None else score
     verdict = "Pass" if score >= limits.pass_ else "Marginal" if score >= limits.marginal else "Fail"
-    reason = f"{well} of {len(counted)} metrics pass"
-    return ScoreResponse(score=score, classification=verdict, classification_reason=reason)
+    well = sum(each.classification == "Pass" for each in results)
+    return ScoreResponse(
+        score=score, classification=verdict, classification_reason=f"{well} of {len(results) - silent} metrics pass"
+    )
+
+
+def _weighed(groups: Sequence[GroupScoreResponse], weights: dict[str, float]) -> float | None:
+    """The groups by their weights; those without one share what is left of 100, and one without data takes nothing."""
+    unweighed = sum(each.name not in weights for each in groups)
+    left = max(100.0 - sum(weights.values()), 0.0) / unweighed if unweighed else 0.0
+    weighed = [
+        (100.0 if each.classification == "Nodata" else each.score, weights.get(each.name, left)) for each in groups
+    ]
+    total = sum(weight for _, weight in weighed)
+    return sum(score * weight for score, weight in weighed) / total if total > 0 else None

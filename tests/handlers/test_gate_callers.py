@@ -196,3 +196,54 @@ async def test_kayenta_without_data_has_no_score(start: Callable[..., Any]) -> N
     async with client.post("/judge", json=body) as answer:
         found = await answer.json()
     assert found["score"]["classification"] == "Nodata"
+
+
+VALUES = {
+    "good": {"control": [1.0, 2.0] * 30, "experiment": [2.0, 1.0] * 30},
+    "bad": {"control": [1.0, 1.1] * 30, "experiment": [9.0, 9.1] * 30},
+    "silent": {"control": [1.0, 1.1] * 30, "experiment": []},
+    "few": {"control": [1.0, 1.1], "experiment": [1.1, 1.0]},
+    "endless": {"control": [1.0, 1.1] * 30, "experiment": [1e308] * 60},
+}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "weights", "classifications", "scored"),
+    [
+        ([("good", {}), ("silent", {"mustHaveData": True})], {}, ["Pass", "NodataFailMetric"], (50.0, "Marginal")),
+        ([("good", {}), ("silent", {"critical": True})], {}, ["Pass", "Nodata"], (0.0, "Fail")),
+        ([("good", {}), ("silent", {})], {}, ["Pass", "Nodata"], (0.0, "Fail")),
+        ([("good", {}), ("good", {}), ("silent", {})], {}, ["Pass", "Pass", "Nodata"], (100.0, "Pass")),
+        ([("good", {}), ("good", {}), ("silent", {})], {"2": 80}, ["Pass", "Pass", "Nodata"], (100.0, "Pass")),
+        ([("silent", {"nanStrategy": "replace"}), ("good", {})], {}, ["Pass", "Pass"], (100.0, "Pass")),
+        ([("few", {"mustHaveData": True}), ("good", {})], {}, ["Pass", "Pass"], (100.0, "Pass")),
+        ([("good", {}), ("bad", {})], {"0": 40}, ["Pass", "High"], (40.0, "Fail")),
+        ([("good", {}), ("good", {}), ("endless", {})], {}, ["Pass", "Pass", "Nodata"], (100.0, "Pass")),
+    ],
+)  # fmt: skip
+async def test_a_silent_canary_is_scored_as_by_kayentas_own_judge(
+    start: Callable[..., Any],
+    metrics: list[tuple[str, dict[str, Any]]],
+    weights: dict[str, float],
+    classifications: list[str],
+    scored: tuple[float, str],
+) -> None:
+    client = await start()
+    body = {
+        "canaryConfig": {
+            "metrics": [
+                {"name": f"m{n}", "groups": [str(n)], "analysisConfigurations": {"canary": how}}
+                for n, (_, how) in enumerate(metrics)
+            ],
+            "classifier": {"groupWeights": weights},
+        },
+        "scoreThresholds": {"pass": 75, "marginal": 50},
+        "metricSetPairList": [
+            {"name": f"m{n}", "id": str(n), "values": VALUES[kind]} for n, (kind, _) in enumerate(metrics)
+        ],
+    }  # fmt: skip
+    async with client.post("/judge", json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        found = await answer.json()
+    assert [each["classification"] for each in found["results"]] == classifications
+    assert (found["score"]["score"], found["score"]["classification"]) == scored
