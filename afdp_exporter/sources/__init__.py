@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from afdp_exporter.errors import SourceError, SourceRefused
 from afdp_exporter.model import Deployment, Floats, Series, Window
@@ -176,22 +177,44 @@ class Samples(Protocol):
         """Those from one place to another."""
 
 
-def on_grid(times: Floats, values: Samples, points: Floats, lookback: float) -> Floats:
-    """At each point the last sample at or before it that is less than `lookback` seconds old, else NaN; read-only.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GridPlaces:
+    """Which samples stand at the points of a grid: of those from `begin` to before `end` the `latest` (k,) at the
+    points that are `fresh` (n,); one at each point where that is None."""
 
-    `times` are in order; of two samples at one time the later one counts. Only what the points need is read.
-    """
-    begin = int(np.searchsorted(times, points[0] - lookback, side="right"))
-    end = int(np.searchsorted(times, points[-1], side="right"))
-    times, known = times[begin:end], values[begin:end]
-    if np.array_equal(times, points):  # recorded on this very grid
-        gridded = np.array(known, dtype=np.float64)
+    begin: int
+    end: int
+    fresh: NDArray[np.bool_] | None = None
+    latest: NDArray[np.intp] | None = None
+
+    @classmethod
+    def of(cls, times: Floats, points: Floats, lookback: float) -> "GridPlaces":
+        """At each point the last sample at or before it that is less than `lookback` seconds old.
+
+        `times` are in order; of two samples at one time the later one counts.
+        """
+        begin = int(np.searchsorted(times, points[0] - lookback, side="right"))
+        end = int(np.searchsorted(times, points[-1], side="right"))
+        times = times[begin:end]
+        if np.array_equal(times, points):  # recorded on this very grid
+            return cls(begin=begin, end=end)
+        latest = np.searchsorted(times, points, side="right") - 1
+        fresh = latest >= 0
+        fresh[fresh] = points[fresh] - times[latest[fresh]] < lookback
+        return cls(begin=begin, end=end, fresh=fresh, latest=latest[fresh])
+
+    def values_of(self, samples: Samples) -> Floats:
+        """The values at the points (n,), NaN where none is fresh; read-only. Only what the points need is read."""
+        known = samples[self.begin : self.end]
+        if self.fresh is None:
+            gridded = np.array(known, dtype=np.float64)
+        else:
+            gridded = np.full(len(self.fresh), np.nan)
+            gridded[self.fresh] = known[self.latest]
         gridded.setflags(write=False)
         return gridded
-    gridded = np.full(len(points), np.nan)
-    latest = np.searchsorted(times, points, side="right") - 1
-    fresh = latest >= 0
-    fresh[fresh] = points[fresh] - times[latest[fresh]] < lookback
-    gridded[fresh] = known[latest[fresh]]
-    gridded.setflags(write=False)
-    return gridded
+
+
+def on_grid(times: Floats, values: Samples, points: Floats, lookback: float) -> Floats:
+    """The values of samples on a grid, as `GridPlaces` has them."""
+    return GridPlaces.of(times, points, lookback).values_of(values)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import promql_parser
@@ -54,18 +54,18 @@ class BoundQuery:
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PromQL:
     """A query in PromQL that was checked; as `sources.Query`."""
 
     text: str
 
-    @property
+    @cached_property
     def variables(self) -> frozenset[str]:
         """As `Query.variables`."""
         return frozenset(match[1] for match in VARIABLE.finditer(self.text))
 
-    @property
+    @cached_property
     def rate_window(self) -> timedelta | None:
         """The longest window of `rate`, `irate` and `increase` that the value follows.
 
@@ -74,7 +74,7 @@ class PromQL:
         """
         return _rate_window(promql_parser.parse(filled(self.text)))
 
-    @property
+    @cached_property
     def averages_over(self) -> timedelta | None:
         """The longest window over which a part of the value is a rate, a sum or a mean."""
         return _averages_over(promql_parser.parse(filled(self.text)))

@@ -23,7 +23,7 @@ from pydantic import DirectoryPath
 from afdp_exporter.errors import SourceRefused
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT
-from afdp_exporter.sources import Bound, Fetched, grid, on_grid
+from afdp_exporter.sources import Bound, Fetched, GridPlaces, grid
 from afdp_exporter.sources._csv import read_folder
 from afdp_exporter.sources._promql import SpeaksPromQL
 from afdp_exporter.sources._spooled import SpooledSeries, SpoolFile, spooled
@@ -114,24 +114,24 @@ class InMemorySource(SpeaksPromQL):
         less than its usual spacing. A point without such a sample, or whose sample is NaN, is a gap; a series of
         nothing but gaps is left out. Anything but a selector is refused.
         """
-        spacings: dict[int, float] = {}
-        return [self._fetched(each.text, window, step, spacings) for each in asked]
+        places: dict[int, GridPlaces] = {}
+        return [self._fetched(each.text, window, step, places) for each in asked]
 
-    def _fetched(self, query: str, window: Window, step: timedelta, spacings: dict[int, float]) -> Fetched:
+    def _fetched(self, query: str, window: Window, step: timedelta, places: dict[int, GridPlaces]) -> Fetched:
         try:
-            return self._selected(query, window, step, spacings)
+            return self._selected(query, window, step, places)
         except SourceRefused as error:
             return error
 
-    def _selected(self, query: str, window: Window, step: timedelta, spacings: dict[int, float]) -> list[Series]:
-        """`spacings` are those of times that were seen in this call, which many series share, by identity."""
+    def _selected(self, query: str, window: Window, step: timedelta, places: dict[int, GridPlaces]) -> list[Series]:
+        """`places` are those of times that were seen in this call, which many series share, by identity."""
         points = grid(window, step)
         answers = []
         for each in self._matching(query):
-            if id(each.times) not in spacings:
-                spacings[id(each.times)] = _spacing(each.times, window)
-            lookback = max(step.total_seconds(), spacings[id(each.times)])
-            values = on_grid(each.times, each.values, points, lookback)
+            if id(each.times) not in places:
+                lookback = max(step.total_seconds(), _spacing(each.times, window))
+                places[id(each.times)] = GridPlaces.of(each.times, points, lookback)
+            values = places[id(each.times)].values_of(each.values)
             if not np.isnan(values).all():
                 answers.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return answers
