@@ -125,7 +125,7 @@ def regularize(
     finished = min(max(ceil((end - start) / step - 1e-6), deployed), len(filled))
     standard, centre, scale = standardise(filled, deployed)
     other = None
-    if control is not None and (finite := np.isfinite(control)).mean() > 0.7:
+    if control is not None and np.count_nonzero(finite := np.isfinite(control)) / len(finite) > 0.7:
         other = standardise(_fill(position[finite], control[finite], len(filled))[0], deployed)[0]
     counted = None
     if exposure is not None:

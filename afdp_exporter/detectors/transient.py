@@ -120,16 +120,17 @@ def _edges(grid: RegularSeries, begin: int, end: int) -> tuple[int, int]:
     """From the highest point outwards, as far as the values stay away from the level; two that are back end it."""
     level = median(grid.values[max(0, begin - BEFORE) : begin])
     side = 1.0 if float(grid.values[begin:end].mean()) >= level else -1.0
-    away = side * (grid.values - level)
-    peak = begin + int(np.argmax(away[begin:end]))
+    start = max(grid.deployed - 1, 0)  # nothing before it belongs to an excursion
+    away = side * (grid.values[start:] - level)
+    peak = begin - start + int(np.argmax(away[begin - start : end - start]))
     calm = grid.values[max(0, begin - CALM) : begin - 1] - level
     noise = mad(calm) if len(calm) else 0.0
     near = away <= min(max(3.0 * noise, 0.1 * away[peak]), 0.5 * away[peak])
     back = np.flatnonzero(near[peak + 1 : -1] & near[peak + 2 :])
     first = peak
-    while first > max(grid.deployed - 1, 0) and not near[first - 1]:
+    while first > 0 and not near[first - 1]:
         first -= 1
-    return first, peak + 1 + int(back[0]) if len(back) else grid.n
+    return start + first, start + peak + 1 + int(back[0]) if len(back) else grid.n
 
 
 def _did_not_return(grid: RegularSeries, end: int, level: float, height: float) -> bool:
