@@ -133,6 +133,7 @@ def _refusal(path: Path, fault: str) -> SourceRefused:
 def main(folder: str, descriptor: str) -> None:
     """Put the values into a file that another process has made, and say where, or what is wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever waits for this is asked to end, too
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # nobody waits for it any more
     answer: list[Joined] | tuple[str, str]
     try:
         answer = read_folder(Path(folder)).joined(SpoolFile(int(descriptor)))

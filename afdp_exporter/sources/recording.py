@@ -196,7 +196,7 @@ class Recording(Recorded):
 
     def read(self) -> list[SpooledSeries]:
         """All series of the files, joined across them, in order of time; of a large folder in a process of its own."""
-        if sum(path.stat().st_size for path in self.path.iterdir()) > _LARGE:
+        if sum(path.stat().st_size for path in self.path.iterdir() if path.is_file()) > _LARGE:
             return _read_apart(self.path)
         return read_folder(self.path).series()
 
