@@ -40,6 +40,12 @@ _NEVER_SENT = (
     ProfileNotFound,
 )
 _SIGNED = {"SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"}  # they quote what was signed
+_RIGHTS = re.compile(
+    r"ExpiredToken|RequestExpired|InvalidClientTokenId|InvalidAccessKeyId|UnrecognizedClient|AuthFailure|AccessDenied"
+    r"|NotAuthorized|UnauthorizedOperation|MissingAuthenticationToken|InvalidSignature|IncompleteSignature"
+    r"|SignatureDoesNotMatch"
+)
+"""Errors of keys and rights, which are changed while they are in use."""
 _SHOWN = 300  # characters of an error
 
 
@@ -59,11 +65,12 @@ class AWS:
     timeout: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(seconds=10)
 
     async def read(self, operation: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401 - as the operation wants it
-        """What an operation answers. Raises ActionRefused for what is not there or not allowed, else ActionUnknown."""
+        """What an operation answers. Raises ActionRefused for what is not there or wrong, else ActionUnknown."""
         try:
             return await asyncio.to_thread(self._call, operation, params)
         except ClientError as error:
-            kind = ActionRefused if _status(error) < 500 and not _throttled(error) else ActionUnknown
+            passes = _status(error) >= 500 or _throttled(error) or _RIGHTS.match(_code(error)) is not None
+            kind = ActionUnknown if passes else ActionRefused
             raise kind(f"{operation} answers {_words(error)}") from None
         except BotoCoreError as error:
             raise ActionUnknown(f"{self.service} cannot be read: {type(error).__name__}") from None

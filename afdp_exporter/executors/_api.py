@@ -1,6 +1,7 @@
 """One call to the API of a target: reads may fail as they like, a write is refused, carried out, or unknown."""
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -18,12 +19,12 @@ class Api(Server):
     """The API of a target."""
 
     async def read(self, path: str, params: Sequence[tuple[str, str]] = ()) -> Any:  # noqa: ANN401 - JSON
-        """The JSON at a path. Raises ActionRefused for what is not there or not allowed, else ActionUnknown."""
+        """The JSON at a path. Raises ActionRefused for what is not there, else ActionUnknown."""
         try:
             answer = await self.request("GET", path, params=params, more=_JSON, most=_LARGEST)
         except (CallFailed, SecretUnreadable) as error:
             raise ActionUnknown(f"{self.url} cannot be read: {error}") from None
-        if answer.status in {401, 403, 404}:
+        if answer.status == HTTPStatus.NOT_FOUND:
             raise ActionRefused(f"{self.url}{path} answers {answer.status}: {_words(answer)}")
         if not answer.ok:
             raise ActionUnknown(f"{self.url}{path} answers {answer.status}: {_words(answer)}")

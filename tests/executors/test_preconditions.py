@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 
 from afdp_exporter.errors import ActionRefused, ActionUnknown
 from afdp_exporter.executors import Order
@@ -23,6 +24,7 @@ from executors.targets import (
     UnleashTarget,
 )
 from executors.test_programs import HELM, ORDER
+from loopback import Serve
 
 FLAG = replace(ORDER, traits={"flag": "new-cart"})
 SHOP = {"namespace": "shop"}
@@ -122,6 +124,16 @@ async def test_a_release_that_stands_otherwise_is_refused(
     program.chmod(0o755)
     with pytest.raises(ActionRefused, match=reason):
         await build("executors", "helm", {"program": str(program), "namespace": "shop"}, "").check(ORDER)
+
+
+@pytest.mark.parametrize("status", [401, 403, 503])
+async def test_a_target_whose_door_is_shut_now_can_be_read_later(serve: Serve, status: int) -> None:
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"message": "the token is not valid any more"}, status=status)
+
+    executor = build("executors", "kubernetes", {"url": await serve(refuse), **SHOP}, "")
+    with pytest.raises(ActionUnknown, match="the token is not valid any more"):
+        await executor.check(ORDER)
 
 
 def sources(number: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from aiohttp import web
 from moto.server import ThreadedMotoServer
 
 from afdp_exporter.errors import ConfigError, DeliveryError
@@ -105,6 +106,26 @@ async def test_a_refusal_may_pass_and_holds_no_secret(
         await cloudwatch.send(notice(impact=degradation()))
     assert raised.value.retry is retry
     assert "canary-key" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "retry"),
+    [("InvalidClientTokenId", True), ("ExpiredTokenException", True), ("InvalidParameterValue", False)],
+)
+async def test_keys_that_are_changed_lose_no_notice(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, code: str, retry: bool
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "canary")
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.json_response({"__type": code, "message": "no"}, status=403 if retry else 400)
+
+    cloudwatch = receiver(await serve(refuse))
+    with pytest.raises(DeliveryError) as raised:
+        await cloudwatch.send(notice(impact=degradation()))
+    assert code in str(raised.value)
+    assert raised.value.retry is retry
 
 
 def test_amazons_own_namespaces_are_not_written_to() -> None:
