@@ -112,7 +112,9 @@ def import_(
     past = _Past(
         deployments=[
             each for file in files for each in read_history(file, now=now) if shard is None or shard.has(each.service)
-        ],
+        ]
+        if files
+        else None,
         feeds={name: loaded.feeds[name] for name in feeds},
         since=now - _LONG_AGO if since is None else since.replace(tzinfo=UTC),
         shard=shard,
@@ -129,7 +131,7 @@ def import_(
 class _Past:
     """What is imported: the deployments of files, and what feeds report since an instant; of a part of the services."""
 
-    deployments: Sequence[Deployment]
+    deployments: Sequence[Deployment] | None
     feeds: Mapping[str, Feed]
     since: datetime
     shard: Shard.Part | None
@@ -158,7 +160,7 @@ class _Account:
 async def _import(past: _Past, loaded: Config, url: str, now: datetime, account: _Account, *, measure: bool) -> None:
     store = await open_store(url, make=True)
     try:
-        if past.deployments:
+        if past.deployments is not None:
             account.imported = await _keep(past.deployments, store, loaded.policy.schedule, now)
             account.known = len(past.deployments) - account.imported
             account.print(f"{account.imported} imported, {account.known} were there")

@@ -165,3 +165,8 @@ def test_commands_that_share_the_services_measure_each_once(folder: Path) -> Non
 @pytest.mark.parametrize("shard", ["2/2", "1", "-1/2", "a/b"])
 def test_a_shard_is_one_of_so_many(folder: Path, shard: str) -> None:
     assert "is no I/N" in imported(folder, GOOD, f"--shard={shard}").output
+
+
+def test_a_file_without_a_deployment_is_said_to_bring_none(folder: Path) -> None:
+    done = imported(folder, "")
+    assert (done.exit_code, done.output) == (0, "0 imported, 0 were there\n")
