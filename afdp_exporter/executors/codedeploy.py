@@ -11,7 +11,7 @@ from afdp_exporter.executors import Order, Plan
 
 _RUNNING = {"Created", "Queued", "InProgress", "Baking", "Ready"}
 _LONGEST = timedelta(days=7)  # that a deployment may run
-_MOST = 25  # that are described at once, newest first
+_MOST = 25  # that are described at once; in which order they are listed is not documented
 _BACK = {"codeDeployRollback", "CloudFormationRollback"}
 
 
@@ -33,8 +33,14 @@ class CodeDeploy(AWS):
         )  # fmt: skip
         if not listed:
             raise ActionRefused(f"CodeDeploy has deployed nothing of {application} to {group} within {_LONGEST}")
-        known = await self.read("BatchGetDeployments", deploymentIds=listed[:_MOST])
-        newest: dict[str, Any] = max(known["deploymentsInfo"], key=lambda each: each["createTime"])
+        known = [
+            each
+            for first in range(0, len(listed), _MOST)
+            for each in (await self.read("BatchGetDeployments", deploymentIds=listed[first : first + _MOST]))[
+                "deploymentsInfo"
+            ]
+        ]
+        newest: dict[str, Any] = max(known, key=lambda each: each["createTime"])
         identity, status = newest["deploymentId"], newest["status"]
         if newest.get("creator") in _BACK or (newest.get("rollbackInfo") or {}).get("rollbackDeploymentId"):
             return Plan(order=order, sentence=f"{identity}: it is rolled back already", request={}, done=True)

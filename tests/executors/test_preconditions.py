@@ -13,6 +13,7 @@ from aiohttp import web
 from afdp_exporter.errors import ActionRefused, ActionUnknown
 from afdp_exporter.executors import Order
 from afdp_exporter.settings import build
+from executors.aws_targets import CodeDeployTarget
 from executors.targets import (
     ArgoCDTarget,
     FlagsmithTarget,
@@ -134,6 +135,21 @@ async def test_a_target_whose_door_is_shut_now_can_be_read_later(serve: Serve, s
     executor = build("executors", "kubernetes", {"url": await serve(refuse), **SHOP}, "")
     with pytest.raises(ActionUnknown, match="the token is not valid any more"):
         await executor.check(ORDER)
+
+
+async def test_the_newest_of_many_deployments_is_found_in_whatever_order_they_are_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "secret")
+    made = CodeDeployTarget()
+    newest = made.deployments.pop("d-NEW")
+    old = made.deployments["d-OLD"]
+    made.deployments = {f"d-{n}": old | {"deploymentId": f"d-{n}"} for n in range(30)} | {"d-NEW": newest}
+    block = {"url": await made.start(), "region": "eu-west-1"}
+    plan = await build("executors", "codedeploy", block, "").check(ORDER)
+    assert plan.seen["deployment"] == "d-NEW"
+    await made.stop()
 
 
 def sources(number: int) -> dict[str, Any]:
