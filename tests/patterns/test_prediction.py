@@ -1,6 +1,7 @@
 """A planned deployment: what is said of it, and on what evidence."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from types import FrameType
@@ -208,3 +209,33 @@ def test_a_migration_of_which_no_size_is_reported_may_have_any_that_migrations_o
             wider.append((without.high - without.low) - (with_size.high - with_size.low))
     assert len(wider) > 10
     assert np.mean(wider) > 0.03
+
+
+def risk_of_sizes(one: World, name: str, hurt: Callable[[float], bool]) -> tuple[float, float]:
+    """The risk of a small and of a large change, learned from 12 cases of which `hurt` tells the troubled ones."""
+    first = one.cases[0]
+
+    def change(size: float) -> Deployment:
+        return replace(first.deployment, change_types=(), actor=None, strategy=None, traits={name: size})
+
+    cases = [
+        replace(
+            case,
+            deployment=replace(change(size), id=case.deployment.id),
+            context=first.context,
+            impact=replace(case.impact, outcome=Outcome.DEGRADATION if hurt(size) else Outcome.SUCCESS, shifts=()),
+        )
+        for case, size in zip(one.cases[:12], np.geomspace(1.0, 300.0, 12).tolist(), strict=True)
+    ]
+    model = fit(cases, service=first.deployment.service, team=first.deployment.team, now=AFTER)
+    small, large = (predict(model, change(size), first.context).risk.median for size in (2.0, 200.0))
+    return small, large
+
+
+def test_a_larger_change_is_riskier_until_cases_say_otherwise(steady: World) -> None:
+    small, large = risk_of_sizes(steady, "files_changed", lambda _: False)
+    assert 1.2 < large / small < 3.0
+    small, large = risk_of_sizes(steady, "fish", lambda _: False)
+    assert large == pytest.approx(small, rel=0.1)
+    small, large = risk_of_sizes(steady, "files_changed", lambda size: size < 12)
+    assert small > 2.0 * large

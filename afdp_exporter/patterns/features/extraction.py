@@ -37,6 +37,20 @@ Features: TypeAlias = Mapping[str, FeatureValue]
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 OF_THE_MOMENT = ("weekday", "hour", "event", "holiday", "load_ratio", "load_season_ratio")
 INTRINSIC = frozenset({"change_types", "strategy", "team", "actor", "version_jump", "traffic_ratio"})
+OF_THE_PAST = frozenset({"hours_since_last", "in_flight", "recent_trouble_ratio"})
+SIZES = frozenset(
+    {
+        "traits.files_changed",
+        "traits.lines_changed",
+        "traits.lines_added",
+        "traits.lines_removed",
+        "traits.commits",
+        "traits.pull_request_files",
+        "traits.pull_request_lines",
+        "traits.table_rows",
+    }
+)
+"""How much is changed, by the names under which it is reported."""
 TROUBLE = frozenset({Outcome.DEGRADATION, Outcome.FAILURE})
 
 

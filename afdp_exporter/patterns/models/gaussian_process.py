@@ -45,18 +45,19 @@ NODES, NODE_WEIGHTS = (
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """Rows as the kernel sees them: `views` are tables (n, d) that may say what is alike, each scaled so that a typical
-    row has length 1; `directions` (n, k), further columns of the linear part alone; and the number of each row's
-    `service` and `team` (n,)."""
+    row has length 1; `directions` (n, k), further columns of the linear part alone; `expected` (n,), the log odds that
+    a row's traits are expected to add; and the number of each row's `service` and `team` (n,)."""
 
     views: tuple[Floats, ...]
     directions: Floats
+    expected: Floats
     service: NDArray[np.intp]
     team: NDArray[np.intp]
 
     def some(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Inputs":
         """Some of the rows."""
         views = tuple(view[rows] for view in self.views)
-        return Inputs(views, self.directions[rows], self.service[rows], self.team[rows])
+        return Inputs(views, self.directions[rows], self.expected[rows], self.service[rows], self.team[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +149,20 @@ class GaussianProcess:
         rows = inputs.service.size
         places = np.full(rows, _mean_variance(self.level))
         if not self.fits:
-            mean, sd = np.full(rows, self.level.mean), np.sqrt(places)
+            mean, sd = self.level.mean + inputs.expected, np.sqrt(places)
             return LogOdds(mean, sd, moderated(mean, sd))
         traits = tuple(0.5 * (view**2).sum(axis=1) + 0.5 for view in inputs.views)
         prior = _Covariance(places, traits, (inputs.directions**2).sum(axis=1))
         between = _covariance(inputs, self.inputs, self.level)
         means, variances = self._moments(prior, between)
-        means = means + self.level.mean
+        means = means + self.level.mean + inputs.expected
         mean, sd = self._averaged(means, variances)
         return LogOdds(mean, sd, self._shares @ moderated(means, np.sqrt(variances)))
 
     def contrast(self, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
         if not self.fits:
-            return np.zeros(one.service.size), np.zeros(one.service.size)
+            return one.expected - other.expected, np.zeros(one.service.size)
         apart = [((near - far) ** 2).sum(axis=1) for near, far in zip(one.views, other.views, strict=True)]
         traits = tuple(0.5 * each + (1.0 - np.exp(-0.5 * each)) for each in apart)
         directions = ((one.directions - other.directions) ** 2).sum(axis=1)
@@ -172,7 +173,8 @@ class GaussianProcess:
             tuple(near - far for near, far in zip(first.traits, second.traits, strict=True)),
             first.directions - second.directions,
         )
-        return self._averaged(*self._moments(prior, between))
+        means, variances = self._moments(prior, between)
+        return self._averaged(means + one.expected - other.expected, variances)
 
     @property
     def _shares(self) -> Floats:
@@ -206,7 +208,9 @@ def fit_gaussian_process(
         sites = _Sites(0.25 * weight + LEAST_PRECISION, weight * (outcomes - 0.5))
         for strength in strengths:
             assumed = _Hypothesis(view, strength, directed)
-            sites, posterior = _expectation_propagation(covariance.under(assumed), data, level.mean, sites)
+            sites, posterior = _expectation_propagation(
+                covariance.under(assumed), data, level.mean + inputs.expected, sites
+            )
             found.append((assumed, posterior))
     chances = np.array([assumed.strength**-2 for assumed, _ in found])
     scores = np.array([posterior.left_out for _, posterior in found]) + np.log(chances / chances.sum())
@@ -241,7 +245,7 @@ def _mean_variance(level: MeanPrior) -> float:
     return level.whole**2 + level.service**2 + level.team**2
 
 
-def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start: _Sites) -> tuple[_Sites, _Posterior]:
+def _expectation_propagation(kernel: Floats, data: _Observed, mean: Floats, start: _Sites) -> tuple[_Sites, _Posterior]:
     """The sites at which each one's moments agree with its likelihood, all renewed at once and damped."""
     sites, evidence = start, -np.inf
     one = np.eye(kernel.shape[0])
@@ -266,14 +270,14 @@ def _expectation_propagation(kernel: Floats, data: _Observed, mean: float, start
     return sites, _Posterior(sites.shift - explained, root, cholesky.astype(np.float32), evidence, float(total.sum()))
 
 
-def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: float) -> tuple[Floats, Floats, Floats]:
+def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: Floats) -> tuple[Floats, Floats, Floats]:
     """The logarithm of each case's likelihood under a normal distribution, and mean and variance given both (n,).
 
     The curvature of the likelihood is at most a quarter of the weight, which bounds the variance from below (Cramér and
     Rao): where the normal distribution is wide, a single node may hold all that is likely.
     """
     points = centre[:, None] + np.sqrt(variance)[:, None] * NODES
-    log_odds = points + mean
+    log_odds = points + mean[:, None]
     likelihood = data.outcomes[:, None] * log_expit(log_odds) + (1.0 - data.outcomes)[:, None] * log_expit(-log_odds)
     weighed = data.weight[:, None] * likelihood
     most = weighed.max(axis=1)

@@ -110,6 +110,7 @@ class RiskModel:
     share: float
     scales: tuple[Floats, ...]
     directions: Floats  # (p + 1, k) from a row with a one before it to the directions of the process
+    expected: Floats  # (p,) the log odds that each column is expected to add
 
     def log_odds(self, table: Floats) -> LogOdds:
         """The log odds of each row of home: a learner that does not know is pooled as one that does not."""
@@ -136,13 +137,20 @@ class RiskModel:
 
     def _inputs(self, table: Floats) -> Inputs:
         home = np.zeros(table.shape[0], dtype=np.intp)
-        return Inputs(_views(table, self.scales), add_intercept(table) @ self.directions, home, home)
+        directions = add_intercept(table) @ self.directions
+        return Inputs(_views(table, self.scales), directions, table @ self.expected, home, home)
 
 
 def fit_risk(
-    labels: Labels, data: TrainingMatrix, prior: RatePrior, severities: Sequence[SeverityFeature] = ()
+    labels: Labels,
+    data: TrainingMatrix,
+    prior: RatePrior,
+    severities: Sequence[SeverityFeature] = (),
+    expected: Floats | None = None,
 ) -> RiskModel:
-    """Learn how likely something is."""
+    """Learn how likely something is; `expected` (p,) is what a unit of each column adds to the log odds before any case
+    is known, nothing where it is not given."""
+    expected = np.zeros(data.table.shape[1]) if expected is None else expected
     known = labels.weight > 0
     counted = replace(data, sample_weight=data.sample_weight * labels.weight)
     rows = np.sort(np.lexsort((np.arange(known.size), data.own, known))[known.size - min(int(known.sum()), COMPARED) :])
@@ -151,6 +159,7 @@ def fit_risk(
     inputs = Inputs(
         views=_views(data.table[rows], data.scales),
         directions=np.hstack([np.zeros((rows.size, 0)), *effects]),
+        expected=data.table[rows] @ expected,
         service=data.service[rows],
         team=data.team[rows],
     )
@@ -165,6 +174,7 @@ def fit_risk(
         share=float(expit(score - process.left_out + logit(FEW_MATTER))),
         scales=data.scales,
         directions=share * weights.T,
+        expected=expected,
     )
 
 

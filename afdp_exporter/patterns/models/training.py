@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from afdp_exporter.model import Floats, MeasuredSummary, PoolingLevel, TrainingExample
 from afdp_exporter.patterns.features.encoding import TOGETHER, Encoder, learn_columns
-from afdp_exporter.patterns.features.extraction import Features, example_features, is_intrinsic
+from afdp_exporter.patterns.features.extraction import OF_THE_PAST, SIZES, Features, example_features, is_intrinsic
 from afdp_exporter.patterns.models import targets
 from afdp_exporter.patterns.models.cases import CaseTable, case_table
 from afdp_exporter.patterns.models.hurdle import ENOUGH, HurdleModel, fit_hurdle
@@ -32,8 +32,12 @@ HALF_LIFE = timedelta(days=180)
 EXPECTED_RISK, EXPECTED_FAILURE = RatePrior(0.15, doubt=0.8), RatePrior(1 / 3)
 """The prior: this share of changes hurts, 3 to 38 % with a chance of 90 % (DORA's change fail rates reach from 5 % of
 elite to 40 % of low performers); of those this share fails."""
-CONTEXT = 0.5
-"""How much a trait of the moment counts in what is alike, against 1 for one of the change itself."""
+MOMENT, PAST = 0.5, 0.25
+"""How much a trait of the moment, and one of what was before, counts in what is alike, against 1 for one of the change
+itself."""
+LARGER = 0.3
+"""What one standard deviation of the size of a change is expected to add to the log odds of trouble. In each of six
+projects of ApacheJIT (Keshavarz and Nagappan, MSR 2022) it is more, 0.5 and above; a deployment is no commit."""
 CONJUNCTIONS = 2.0
 """How much all products of two columns count together, such as a migration on a Monday."""
 RARE = 0.2
@@ -137,7 +141,7 @@ def fit(
             metrics={metric: each[0] for metric, each in fitted.items() if each is not None},
             cost=cost[0] if cost else None,
             currency=name,
-            trouble=fit_risk(labels, data, EXPECTED_RISK, severities),
+            trouble=fit_risk(labels, data, EXPECTED_RISK, severities, _expected_effects(design.encoder, data.table)),
             failure=fit_risk(failure_labels(chosen), data, EXPECTED_FAILURE),
             varying=data.table.std(axis=0) if chosen else np.zeros(data.table.shape[1]),
             salt=salt,
@@ -222,8 +226,8 @@ def _kernel_scales(encoder: Encoder, table: Floats, groups: Sequence[str]) -> tu
 
 def _scales(names: Sequence[str], encoder: Encoder, table: Floats, columns: int) -> Floats:
     """The scale of each of the columns, of which the first have these names, 0 for the others: each trait is as long as
-    any other, the traits of the moment count CONTEXT, all products together CONJUNCTIONS. Steps of a number are left
-    out: its linear column says what they say."""
+    any other, those of the moment count MOMENT, those of the past PAST, all products together CONJUNCTIONS. Steps of a
+    number are left out: its linear column says what they say."""
     steps = {place for place, column in enumerate(encoder.columns) if column.kind == "above"}
     spread = table[:, : len(names)].std(axis=0) if table.size else np.zeros(len(names))
     counts = Counter(name for place, name in enumerate(names) if place not in steps)
@@ -239,7 +243,18 @@ def _scales(names: Sequence[str], encoder: Encoder, table: Floats, columns: int)
 def _kernel_weight(group: str) -> float:
     if group == TOGETHER:
         return CONJUNCTIONS
-    return 1.0 if is_intrinsic(group) else CONTEXT
+    if group in OF_THE_PAST:
+        return PAST
+    return 1.0 if is_intrinsic(group) else MOMENT
+
+
+def _expected_effects(encoder: Encoder, table: Floats) -> Floats:
+    """What each column of the table (n, p) is expected to add to the log odds of trouble (p,): what is larger in the
+    mean of its sizes is riskier."""
+    sizes = [place for place, column in enumerate(encoder.columns) if column.kind == "linear" and column.trait in SIZES]
+    expected = np.zeros(table.shape[1])
+    expected[sizes] = LARGER / max(len(sizes), 1)
+    return expected
 
 
 def _group_ids(names: Sequence[str | None], home: str | None) -> NDArray[np.intp]:

@@ -16,7 +16,8 @@ LEVEL = MeanPrior(mean=0.0, whole=1.0, team=1e-6, service=1e-6)
 
 def inputs(traits: np.ndarray, service: np.ndarray | None = None) -> Inputs:
     home = np.zeros(len(traits), dtype=np.intp)
-    return Inputs((traits,), np.zeros((len(traits), 0)), home if service is None else service, home)
+    nothing = np.zeros(len(traits))
+    return Inputs((traits,), np.zeros((len(traits), 0)), nothing, home if service is None else service, home)
 
 
 def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds() -> None:
@@ -44,6 +45,18 @@ def test_directions_that_say_nothing_are_hardly_believed() -> None:
         shares.append(sum(fit.weight for fit in process.fits if fit.assumed.directed))
     assert shares[0] < 0.2
     assert shares[1] > 0.8
+
+
+def test_what_traits_are_expected_to_add_counts_until_cases_say_otherwise() -> None:
+    traits = np.linspace(-1.0, 1.0, 40)[:, None]
+    rising = replace(inputs(traits), expected=traits[:, 0])
+    ends = rising.some(np.array([0, 39]))
+    before = fit_gaussian_process(ends.some(np.zeros(0, dtype=np.intp)), np.zeros(0), np.zeros(0), LEVEL)
+    assert before.log_odds(ends).mean == pytest.approx([-1.0, 1.0])
+    falling = fit_gaussian_process(rising, (traits[:, 0] < 0).astype(float), np.ones(40), LEVEL)
+    low, high = falling.log_odds(ends).mean
+    assert low > 2.0 > -2.0 > high
+    assert falling.contrast(ends.some([1]), ends.some([0]))[0] == pytest.approx(high - low)
 
 
 def test_the_view_that_foretells_cases_is_believed() -> None:
