@@ -1,6 +1,7 @@
 """Builds everything, starts it, ends it; the one place that asks the clock."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -63,6 +64,7 @@ log = structlog.get_logger(__name__)
 
 _TICK = 1.0  # seconds
 _LARGE = 64 * 1024  # bytes: the arrays of what was learned are larger, and are replaced again and again
+_YOUNG = 20_000  # objects between two looks of the collector for cycles; requests and checks make hardly any of these
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -332,6 +334,7 @@ def run(serving: ServeOptions) -> NoReturn:
     """Serve as `serve`, and end the process at once after it: no thread that hangs in a system call is waited for."""
     status = 0
     reuse_memory_below(_LARGE)
+    gc.set_threshold(_YOUNG)
     try:
         asyncio.Runner().run(serve(serving))
     except AFDPError as error:

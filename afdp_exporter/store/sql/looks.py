@@ -21,7 +21,7 @@ VALUES (:deployment_id, :after_us, :due_us, :state, :attempts, :done_us, :reason
 
 _INSERT_UNTOUCHED = "INSERT INTO looks (deployment_id, after_us, due_us, state, attempts, account) VALUES {rows}"
 _UNTOUCHED = "(?, ?, ?, 'due', 0, '{}')"
-"""By far the most, without what is not known of them: to bind a None takes Python longer than to insert the row."""
+"""By far the most, without what is not known of them: for a None Python's `sqlite3` takes as long as for 30 numbers."""
 
 _ADD = f"{_INSERT} ON CONFLICT DO NOTHING"
 
