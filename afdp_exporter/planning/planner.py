@@ -4,6 +4,7 @@ Reads the store, has the work done in worker processes, and keeps what was learn
 """
 
 import asyncio
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -36,10 +37,14 @@ T = TypeVar("T")
 
 SCORED = 15
 """From so many scored predictions on it is said that they are no better than the service's rate."""
-_MODELS = 200
-"""The most models that are kept, of one megabyte each; the one that was not asked for longest goes first."""
+_HELD = 96 * 2**20
+"""The most bytes of models that are kept, of 0.3 to 1.5 MB each; the one not asked for longest goes first."""
 _LONG = timedelta(days=3650)  # as far back as a service may have rested
 _AT_ONCE = 8  # models that a worker learns from one reading of the store
+
+
+def _size(model: Model) -> int:
+    return len(pickle.dumps(model))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Planner:
     def __init__(self, reader: StoreReader) -> None:
         self._store = reader.store
         self._reader = reader
-        self._models: LRUCache[Pool, Model] = LRUCache(maxsize=_MODELS)
+        self._models: LRUCache[Pool, Model] = LRUCache(_HELD, getsizeof=_size)
         self._patterns: tuple[Pattern, ...] | None = None
         self._news = set[str]()
         self._scores: dict[str, Score] = {}

@@ -88,15 +88,18 @@ class _Sites:
 class _Posterior:
     dual: Floats  # (n,) inverse kernel times the posterior mean: the weights of the kernel expansion
     root_precision: Floats  # (n,) square root of the sites' precisions
-    cholesky: NDArray[np.float32]  # (n, n) lower Cholesky factor: by far the most of what a model holds
+    cholesky: NDArray[np.float32]  # (n (n + 1) / 2,) lower Cholesky factor, by far the most of what a model holds
     evidence: float  # its logarithm
     left_out: float  # the log score of the cases, each left out
 
     def explained(self, between: Floats) -> Floats:
-        """How much of the prior variance of rows (m,) the cases take away, by the covariances `between` them (m, n)."""
-        known = linalg.solve_triangular(
-            self.cholesky, (between * self.root_precision).T, lower=True, check_finite=False
-        )
+        """How much of the prior variance of rows (m,) the cases take away, by the covariances `between` them (m, n).
+
+        The factor is held in rectangular full packed format (Gustavson et al., "Rectangular full packed format for
+        Cholesky's algorithm", ACM TOMS 37, 2010): half of the square, and solved as fast.
+        """
+        packed = self.cholesky.astype(np.float64)
+        known = linalg.lapack.dtfsm(1.0, packed, (between * self.root_precision).T, uplo="L")
         return np.asarray((known**2).sum(axis=0))
 
 
@@ -267,7 +270,8 @@ def _expectation_propagation(kernel: Floats, data: _Observed, mean: Floats, star
             (1.0 - DAMPING) * sites.shift + DAMPING * renewed.shift,
         )
     explained = root * linalg.cho_solve((cholesky, True), root * (kernel @ sites.shift), check_finite=False)
-    return sites, _Posterior(sites.shift - explained, root, cholesky.astype(np.float32), evidence, float(total.sum()))
+    packed, _ = linalg.lapack.strttf(cholesky.astype(np.float32), uplo="L")
+    return sites, _Posterior(sites.shift - explained, root, packed, evidence, float(total.sum()))
 
 
 def _tilted_moments(centre: Floats, variance: Floats, data: _Observed, mean: Floats) -> tuple[Floats, Floats, Floats]:

@@ -116,3 +116,9 @@ def test_any_few_cases_give_finite_odds_with_a_doubt(n: int, seed: int) -> None:
     assert np.isfinite(odds.mean).all()
     assert (odds.sd > 0).all()
     assert sum(fit.weight for fit in process.fits) == pytest.approx(1.0)
+
+
+def test_a_model_holds_half_a_square_of_its_cases_for_each_fit() -> None:
+    traits = np.random.default_rng(11).normal(size=(41, 3)) / np.sqrt(3)
+    process = fit_gaussian_process(inputs(traits), (traits[:, 0] > 0).astype(float), np.ones(41), LEVEL)
+    assert {fit.posterior.cholesky.nbytes for fit in process.fits} == {4 * 41 * 42 // 2}
