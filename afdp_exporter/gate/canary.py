@@ -23,11 +23,20 @@ from afdp_exporter.gate.sequential import (
     noise_of,
     rate_ratio,
 )
-from afdp_exporter.model import CanaryComparison, CanaryVerdict, CarryOver, Estimate, Floats, Layer, Metric, Worse
+from afdp_exporter.model import (
+    NORMAL_REACH,
+    CanaryComparison,
+    CanaryVerdict,
+    CarryOver,
+    Estimate,
+    Floats,
+    Layer,
+    Metric,
+    Worse,
+)
 
 ALPHA = 0.05  # of false holds, over all checks together
 DOUBLING = 2.0  # of a rate: the change for which a count says when it can be decided
-_Z = 1.6449  # 95 % point of a normal distribution
 _LEAST_EARLIER = 3  # canaries before what they have in common is taken off
 _MINUTE = 60.0  # seconds
 _WORTH = 0.1  # of the level: the difference that matters where none is configured
@@ -85,8 +94,8 @@ def _compare_means(series: CanarySeries) -> CanaryComparison:
     history = series.stable_history[np.isfinite(series.stable_history)]
     noise = noise_of(difference, history, _noise_record(series))
     middle = float(difference.mean())
-    reach = float(np.hypot(margin(n, noise.cautious, 2.0 * ALPHA, noise.degrees_of_freedom), bias_error * _Z))
-    half = float(np.hypot(interval(n, noise.likely, noise.degrees_of_freedom), bias_error * _Z))
+    reach = float(np.hypot(margin(n, noise.cautious, 2.0 * ALPHA, noise.degrees_of_freedom), bias_error * NORMAL_REACH))
+    half = float(np.hypot(interval(n, noise.likely, noise.degrees_of_freedom), bias_error * NORMAL_REACH))
     level = float(stable.mean())
     worth = series.worth if series.worth is not None else _WORTH * abs(level)
     verdict = _verdict(middle, reach, worth, series.worse)
@@ -94,7 +103,7 @@ def _compare_means(series: CanarySeries) -> CanaryComparison:
     if verdict is CanaryVerdict.UNDECIDED:
         after = minutes_to_decide(worth, noise.cautious, 2.0 * ALPHA)
         wait = None if after is None else max(after - n, 1) * _MINUTE
-    spread = max(half / _Z, 1e-300)
+    spread = max(half / NORMAL_REACH, 1e-300)
     return CanaryComparison(
         metric=series.metric,
         verdict=verdict,
@@ -290,7 +299,9 @@ def carry_over(ratios: Iterable[float]) -> CarryOver:
     middle = sum(logs) / (n + PRIOR_ROLLOUTS)
     squares = sum((one - middle) ** 2 for one in logs) + PRIOR_ROLLOUTS * (PRIOR_SPREAD**2 + middle**2)
     spread = sqrt(squares / (n + PRIOR_ROLLOUTS) * (1.0 + 1.0 / (n + PRIOR_ROLLOUTS)))
-    factor = Estimate(low=exp(middle - _Z * spread), median=exp(middle), high=exp(middle + _Z * spread))
+    factor = Estimate(
+        low=exp(middle - NORMAL_REACH * spread), median=exp(middle), high=exp(middle + NORMAL_REACH * spread)
+    )
     return CarryOver(factor=factor, n=n)
 
 
@@ -298,9 +309,9 @@ def at_full_traffic(difference: Estimate, carried: CarryOver, *, crowding: float
     """A difference at full traffic; `crowding` stretches the harmful end where a shared part is nearly full."""
     factor = carried.factor
     middle = difference.median * factor.median
-    relative = max(log(factor.high / factor.low) / (2.0 * _Z), 0.0)
-    low = hypot((difference.median - difference.low) * factor.median, _Z * relative * middle)
-    high = hypot((difference.high - difference.median) * factor.median, _Z * relative * middle)
+    relative = max(log(factor.high / factor.low) / (2.0 * NORMAL_REACH), 0.0)
+    low = hypot((difference.median - difference.low) * factor.median, NORMAL_REACH * relative * middle)
+    high = hypot((difference.high - difference.median) * factor.median, NORMAL_REACH * relative * middle)
     return Estimate(low=middle - low, median=middle, high=middle + high * crowding)
 
 

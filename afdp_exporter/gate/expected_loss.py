@@ -6,10 +6,9 @@ from math import exp, pi, sqrt
 from scipy.special import ndtr
 
 from afdp_exporter.gate.settings import GateSettings
-from afdp_exporter.model import Estimate, ExpectedLoss
+from afdp_exporter.model import NORMAL_REACH, Estimate, ExpectedLoss
 
 _HOUR = timedelta(hours=1)  # the unit of what money is lost in
-_Z = 1.6449  # 95 % point of a normal distribution
 
 
 def expected_losses(
@@ -50,7 +49,7 @@ def _once_known(cost: Estimate, hours: float, rollback: float) -> float:
 def _mean_of_positive_part(estimate: Estimate) -> float:
     """The mean of what is positive of an estimate, its halves taken as those of two normal distributions."""
     middle = estimate.median
-    low, high = (max(reach / _Z, 1e-12) for reach in (middle - estimate.low, estimate.high - middle))
+    low, high = (max(reach / NORMAL_REACH, 1e-12) for reach in (middle - estimate.low, estimate.high - middle))
     if middle < 0.0:
         return middle * float(ndtr(middle / high)) + high * _density(middle / high)
     upper = middle / 2.0 + high * _density(0.0)

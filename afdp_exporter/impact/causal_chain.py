@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from math import copysign, hypot
 
 from afdp_exporter.impact.context import AnalysisContext, onset_range
-from afdp_exporter.model import Attribution, Impact, Layer, Link, Metric, Service, Shift
+from afdp_exporter.model import NORMAL_REACH, Attribution, Impact, Layer, Link, Metric, Service, Shift
 
 _RANK = {Layer.TECHNICAL: 0, Layer.SYSTEM: 0, Layer.USER: 1, Layer.BUSINESS: 2}  # of what can cause what
 
@@ -170,7 +170,7 @@ def _order(first: Shift, second: Shift, earlier: Iterable[Mapping[str, Shift]], 
 
 def _error(shift: Shift, step: timedelta) -> float:
     low, high = onset_range(shift, step)
-    return max((high - low).total_seconds() / (2 * 1.645), step.total_seconds() / 4)
+    return max((high - low).total_seconds() / (2 * NORMAL_REACH), step.total_seconds() / 4)
 
 
 def _last_causes(causes: list[Shift], step: timedelta) -> list[Shift]:

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from afdp_exporter.impact.context import AnalysisContext, ImpactSettings
 from afdp_exporter.impact.power import may_be_harmful
 from afdp_exporter.model import (
+    NORMAL_REACH,
     Attribution,
     CalendarEntry,
     CalendarEntryKind,
@@ -116,7 +117,7 @@ def stability(measured: Iterable[MeasuredDeployment], *, within: timedelta = tim
 
 def wilson(count: int, total: int) -> Estimate:
     """A share with Wilson's interval (1927), 5 % and 95 % points."""
-    z = 1.6449
+    z = NORMAL_REACH
     share = count / total
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * (share * (1 - share) / total + z * z / (4 * total * total)) ** 0.5

@@ -23,7 +23,7 @@ from afdp_exporter.model.deployments import (
     returns_to,
     reverted_by,
 )
-from afdp_exporter.model.figures import Estimate, Floats, Forecast, Trait, Window
+from afdp_exporter.model.figures import NORMAL_REACH, Estimate, Floats, Forecast, Trait, Window
 from afdp_exporter.model.gate import (
     ApprovalRequest,
     ApprovalState,
@@ -92,6 +92,7 @@ from afdp_exporter.model.metrics import Denominator, Layer, Metric, Money, Serie
 __all__ = [
     "AUTOMATION",
     "HOLD",
+    "NORMAL_REACH",
     "ROLLBACK",
     "Action",
     "ActionState",

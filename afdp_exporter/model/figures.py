@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float64]
 
 
+NORMAL_REACH = 1.6449
+"""Standard deviations from the middle of a normal distribution to its 95 % point, the end of a 90 % interval."""
+
 Trait: TypeAlias = bool | float | str
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from afdp_exporter.model import (
+    NORMAL_REACH,
     Estimate,
     Floats,
     Outcome,
@@ -17,8 +18,6 @@ from afdp_exporter.model import (
 from afdp_exporter.patterns.features.extraction import TROUBLE
 from afdp_exporter.patterns.models import targets
 
-REACH = 1.645
-"""Standard errors from the middle to the end of a 90 % interval."""
 EDGES = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 """The risks between which predictions are held together against what happened."""
 
@@ -48,7 +47,7 @@ class Risks:
         if constant == 0.0:
             return None
         gains = (self.base - self.happened) ** 2 - (self.predicted - self.happened) ** 2
-        doubt = REACH * float(gains.std(ddof=1)) / np.sqrt(gains.size) if gains.size > 1 else constant
+        doubt = NORMAL_REACH * float(gains.std(ddof=1)) / np.sqrt(gains.size) if gains.size > 1 else constant
         middle = float(gains.mean())
         low, median, high = ((middle + reach) / constant for reach in (-doubt, 0.0, doubt))
         return Estimate(low=float(low), median=median, high=min(float(high), 1.0))

@@ -6,7 +6,17 @@ from datetime import date, datetime, timedelta, tzinfo
 
 import numpy as np
 
-from afdp_exporter.model import CalendarEntry, Context, Estimate, Floats, PoolingLevel, Slot, Window, Windows
+from afdp_exporter.model import (
+    NORMAL_REACH,
+    CalendarEntry,
+    Context,
+    Estimate,
+    Floats,
+    PoolingLevel,
+    Slot,
+    Window,
+    Windows,
+)
 from afdp_exporter.patterns.features.encoding import part_of_day
 from afdp_exporter.patterns.features.extraction import (
     OF_THE_MOMENT,
@@ -28,8 +38,6 @@ NEAR = 0.1
 """Hours within this share of the way from the best to the worst count as equally good."""
 BEST = 3
 """The stretches that are named at most."""
-REACH = 1.645
-"""Standard errors from the middle to the end of a 90 % interval."""
 NOTABLE = 1.25
 """A factor on the odds that is worth a reason."""
 FLAT = 0.05
@@ -110,9 +118,9 @@ def _saving(model: Model, slots: Sequence[Slot], rows: _Deployables, best: int) 
     if model.cost and slots[0].cost_per_hour is not None:
         gaps.append(model.cost.size_model.contrast(ours, theirs))
     certainty = max(float(rows.weights @ mean) / max(float(rows.weights @ doubt), 1e-9) for mean, doubt in gaps)
-    if certainty <= REACH:
+    if certainty <= NORMAL_REACH:
         return None
-    low, high = (gain * (1.0 + sign * REACH / certainty) for sign in (-1.0, 1.0))
+    low, high = (gain * (1.0 + sign * NORMAL_REACH / certainty) for sign in (-1.0, 1.0))
     return Estimate(low=low, median=gain, high=high)
 
 

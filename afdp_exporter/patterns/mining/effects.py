@@ -6,14 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from afdp_exporter.model import Estimate, Floats
+from afdp_exporter.model import NORMAL_REACH, Estimate, Floats
 
 STEPS = 60
 """Newton steps at most."""
 RIDGE_PENALTY = 0.1
 """1 / variance of an effect's logarithm expected beforehand: keeps a multiplier finite where one side never hurt."""
-REACH = 1.645
-"""Standard errors from the middle to the end of a 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ def effect_size(figure: Floats, member: Floats, others: Floats, services: Floats
     design = np.column_stack([member, others, services])
     outside = figure[member == 0]
     level = float(outside.mean())
-    least = 0.0 if rate else REACH * float(outside.std()) / np.sqrt(outside.size)
+    least = 0.0 if rate else NORMAL_REACH * float(outside.std()) / np.sqrt(outside.size)
     sum_ = _additive_fit(figure, design, rate=rate)
     powers = ((1.0,) if rate or (figure == 0).any() else (1.0, 2.0)) if level > least else ()
     products = [fit for power in powers if (fit := _log_linear_fit(figure, design, power=power, rate=rate)) is not None]

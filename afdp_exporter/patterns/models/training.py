@@ -90,7 +90,6 @@ class Model:
     """What is known for deployments of one service; immutable, and small enough to pass between processes."""
 
     home: GroupKey
-    learned_at: datetime
     cases: CaseTable
     design: DesignMatrix
     basis: PoolingLevel
@@ -133,7 +132,6 @@ def fit(
         severities = [severity for response, severity in learned if response.used >= CONFORMAL]
         return Model(
             home=home,
-            learned_at=now,
             cases=case_table(chosen, traits, name),
             design=design,
             basis=basis,
