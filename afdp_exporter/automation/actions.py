@@ -37,6 +37,7 @@ from afdp_exporter.model import (
     ShiftState,
     Status,
     TrailEntry,
+    returns_to,
 )
 from afdp_exporter.store import Amendment, Store
 from afdp_exporter.watching.watch import Schedule, schedule_looks
@@ -55,6 +56,7 @@ _TOGETHER = 3  # more services than that which do harm at once have a common cau
 _EFFECT = timedelta(minutes=30)  # in which the metrics have to be back
 _SHOWS = timedelta(minutes=15)  # after which a check can see that they are not
 _UNSEEN = timedelta(days=1)  # without such a check, after which nobody looks any more
+_CLOCKS = timedelta(minutes=1)  # by which the clock of a target may be behind ours
 _STALE = timedelta(hours=1)  # after which what was proposed is not begun any more
 _EVERYWHERE = "*"
 _NO_WAY = "its executor is not configured any more"
@@ -283,9 +285,12 @@ class Actions:
 
     async def _newer(self, action: Action, deployment: Deployment) -> Deployment | None:
         """The newest deployment since then that is not this rollback itself."""
+        return next(iter(await self._since(action, deployment)), None)
+
+    async def _since(self, action: Action, deployment: Deployment) -> list[Deployment]:
         page = await self.store.deployments.page(service=action.service, environment=action.environment, limit=5)
         since = (each for each in page.deployments if each.started_at > deployment.started_at)
-        return next((each for each in since if not each.planned and each.id != action.id), None)
+        return [each for each in since if not each.planned and each.id != action.id]
 
     async def _doubt(self, deployment: Deployment) -> str | None:
         """Why nobody but a person may begin it now: a check that is due waits for its source, or the harm is over."""
@@ -385,14 +390,22 @@ class Actions:
                 await self._move(action, ActionState.NOT_EFFECTIVE, "the target does not show it any more")
 
     async def _record(self, action: Action, deployment: Deployment) -> None:
-        """The rollback is a deployment of its own, and the bad one was rolled back; once."""
+        """The rollback is a deployment of its own, and the bad one was rolled back; once.
+
+        Whoever watches the target may have reported it first; what is reported later is joined to this one
+        (`tracking.ingestion`).
+        """
         with suppress(NotFound):
             await self.store.deployments.find(action.id)
             return
         now, begun = self.clock(), _begun_at(action)
-        await self.store.deployments.amend(
-            deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
-        )
+        if deployment.status is not Status.ROLLED_BACK:
+            await self.store.deployments.amend(
+                deployment.id, lambda known: Amendment(deployment=replace(known, status=Status.ROLLED_BACK))
+            )
+        since = await self._since(action, deployment)
+        if any(each.started_at > begun - _CLOCKS and returns_to(each, deployment) for each in since):
+            return
         back = Deployment(
             id=action.id, service=deployment.service, environment=deployment.environment,
             version=deployment.previous_version, previous_version=deployment.version, started_at=begun,

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from afdp_exporter.errors import BadInput, Fault
 from afdp_exporter.fields import coerce_traits
-from afdp_exporter.model import Announcement, Deployment, Ignored, Recurrence, Status
+from afdp_exporter.model import AUTOMATION, Announcement, Deployment, Ignored, Recurrence, Status
 from afdp_exporter.store import Amendment, Announced, Arrival, Assembled, Store, Stored
 from afdp_exporter.tracking.mapping import Rule, place
 from afdp_exporter.tracking.merge import (
@@ -30,6 +30,8 @@ from afdp_exporter.watching.watch import Schedule, reschedule_looks, schedule_lo
 
 _AHEAD = timedelta(hours=1)
 _DELAYED = timedelta(days=1)
+_CLOCKS = timedelta(minutes=1)  # by which that of a target may be behind ours
+_CARRIED_OUT = timedelta(minutes=15)  # within which a target shows what it was asked for, by its own clock
 
 _Rollouts: TypeAlias = Mapping[str, Sequence[Announcement]]
 
@@ -45,13 +47,14 @@ async def ingest(
     placed = replace(placed, traits=coerce_traits(placed.traits))  # which may be anything in a sender's own JSON
     if placed.at is None:
         placed = replace(placed, at=now, event=f"{placed.event}@{now:%Y-%m-%dT%H:%M}")
+    ours = await _taken_back(placed, placed.at or now, store)
 
     def change(stored: Stored, kept: Announcement, before: Sequence[Arrival], after: Sequence[Arrival]) -> Assembled:
         earlier = _counted(kept, before, after, stored)
-        old = rollouts([arrival.announcement for arrival in before], earlier)
+        old = _joined(rollouts([arrival.announcement for arrival in before], earlier), ours, stored)
         if earlier.get(kept.key, 0) > 0 and (kept.recurrence is Recurrence.ONCE or _lies_before(kept, old)):
             return Assembled(deployment_id=deployment_id(kept), keep=False)
-        new = rollouts([arrival.announcement for arrival in after], earlier)
+        new = _joined(rollouts([arrival.announcement for arrival in after], earlier), ours, stored)
         came = {arrival.announcement.event: arrival.received_at for arrival in after}
         own = {each.event: name for name, announced in new.items() for each in announced}.get(kept.event)
         amended = []
@@ -71,6 +74,37 @@ def _goes_on(announcement: Announcement, deployment: Deployment) -> bool:
     """Whether a state is observed so late that no delayed event may come before it; else all would be kept for ever."""
     at = announcement.at
     return announcement.observed and at is not None and at - deployment.ended_at > _DELAYED
+
+
+async def _taken_back(placed: Announcement, at: datetime, store: Store) -> list[str]:
+    """The ids of the rollbacks of ours that an announcement may be about."""
+    actions = await store.actions.search(since=at - _DELAYED)
+    return [each.id for each in actions if each.service == placed.origin.service and each.begun and not each.dry_run]
+
+
+def _joined(rolled_out: _Rollouts, ours: Iterable[str], stored: Stored) -> _Rollouts:
+    """The rollouts by the ids of their deployments; what a target shows of a rollback of ours is that rollback."""
+    rollbacks = [known for name in ours if (known := stored(name)) is not None]
+    if not rollbacks:
+        return rolled_out
+    named: dict[str, Sequence[Announcement]] = {}
+    for name, announced in rolled_out.items():
+        found = None if stored(name) else next((each for each in rollbacks if _shows(announced, each)), None)
+        named[name if found is None else found.id] = announced
+    return named
+
+
+def _shows(announced: Sequence[Announcement], rollback: Deployment) -> bool:
+    """Whether what was announced of a target is what a rollback of ours has made of it."""
+    begun = announced[0].started_at or announced[0].at
+    versions = {each.version for each in announced if each.version is not None}
+    places = {each.origin.environment for each in announced if each.origin.environment is not None}
+    return (
+        versions == {rollback.version}
+        and places <= {rollback.environment}
+        and begun is not None
+        and -_CLOCKS <= begun - rollback.started_at <= _CARRIED_OUT
+    )
 
 
 def _life(rolled_out: _Rollouts, name: str, came: Mapping[str, datetime]) -> Life | None:
@@ -142,7 +176,16 @@ def _amendment(
         return Amendment(
             deployment=after.deployment, looks=schedule_looks(after.deployment, schedule, now) if after.happened else ()
         )
-    deployment = apply_manual_edits(stored, before.deployment if before is not None else None, after.deployment)
+    if before is None and stored.actor == AUTOMATION:
+        deployment = replace(
+            stored,
+            started_at=after.deployment.started_at,
+            finished_at=after.deployment.finished_at,
+            status=after.deployment.status,
+            traits={**after.deployment.traits, **stored.traits},
+        )
+    else:
+        deployment = apply_manual_edits(stored, before.deployment if before is not None else None, after.deployment)
     if not after.happened:
         return Amendment(deployment=deployment, looks=())
     begun = before is not None and not before.happened

@@ -510,6 +510,26 @@ async def test_a_rollback_is_recorded_where_a_crash_came_before(
     assert target.calls == 1
 
 
+async def test_a_rollback_that_its_target_has_reported_first_is_not_recorded_again(
+    store: SQLiteStore, acting: Callable[..., Actions]
+) -> None:
+    bad = await failed(store)
+    seen = replace(bad, id="seen", version=bad.previous_version, previous_version=bad.version, started_at=NOON)
+
+    class Watched(Target):
+        async def apply(self, plan: Plan) -> Mapping[str, Any]:
+            await store.deployments.record(seen, ())
+            return await super().apply(plan)
+
+    actions = acting(Watched())
+    await actions.decide(bad.id)
+    for _ in range(2):
+        await actions.work()
+    assert (await store.deployments.find(bad.id)).status is Status.ROLLED_BACK
+    newest = (await store.deployments.page()).deployments
+    assert [each.id for each in newest if each.started_at >= NOON] == [seen.id]
+
+
 async def test_an_approval_that_is_older_than_an_hour_begins_nothing(
     store: SQLiteStore, acting: Callable[..., Actions]
 ) -> None:

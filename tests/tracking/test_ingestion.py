@@ -15,7 +15,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from afdp_exporter.errors import BadInput
-from afdp_exporter.model import Announcement, Deployment, Ignored, Origin, Recurrence, Status
+from afdp_exporter.model import (
+    AUTOMATION,
+    ROLLBACK,
+    Action,
+    ActionState,
+    Announcement,
+    Deployment,
+    Ignored,
+    Origin,
+    Recurrence,
+    Status,
+    TrailEntry,
+)
 from afdp_exporter.store import Announced, Arrival, Assembled, Store
 from afdp_exporter.store.memory import MemoryStore
 from afdp_exporter.store.sql.rows import announcement_values
@@ -291,3 +303,47 @@ async def test_what_is_told_of_a_settled_run_is_not_another_run(store: SQLiteSto
     assert told.deployment is not None
     assert (told.changed, told.deployment.id, told.deployment.started_at) == (False, "github:a", NOON)
     assert {each.id for each in (await store.deployments.page()).deployments} == {"github:a", "github:b", "github:c"}
+
+
+@pytest.mark.parametrize("thread", ["t", None])
+@pytest.mark.parametrize(
+    ("version", "minutes", "joined"), [("v1", 31, True), ("v3", 31, False), ("v1", 50, False), ("v1", 10, False)]
+)
+async def test_what_a_target_shows_of_our_own_rollback_is_that_rollback(
+    store: SQLiteStore, version: str, minutes: int, joined: bool, thread: str | None
+) -> None:
+    async def tell(number: int, version: str, status: Status, minutes: int) -> Announced:
+        event = announced(
+            status, minutes, key=f"t:{number}", thread=thread, event=f"{version}{status}{minutes}", version=version,
+            recurrence=Recurrence.RETURNS if thread else Recurrence.ONCE,
+        )  # fmt: skip
+        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=1))
+        assert isinstance(told, Announced)
+        return told
+
+    bad = (await tell(2, "v2", Status.SUCCEEDED, 20)).deployment
+    assert bad is not None
+    begun = NOON + timedelta(minutes=30)
+    ours = Deployment(
+        id="rollback-1", service="api", environment="production", version="v1", started_at=begun, finished_at=begun,
+        status=Status.SUCCEEDED, actor=AUTOMATION, traits={"rollback": True}, received_at=begun,
+        received_from="automation",
+    )  # fmt: skip
+    await store.deployments.record(ours, ())
+    await store.actions.propose(
+        Action(
+            id=ours.id, deployment_id=bad.id, service="api", environment="production", kind=ROLLBACK, executor="e",
+            state=ActionState.ACCEPTED, level=4, reason="severe", decided_at=begun,
+            trail=(TrailEntry(at=begun, state=ActionState.STARTED, by=AUTOMATION, reason="severe"),),
+        )
+    )  # fmt: skip
+    first = await tell(3, version, Status.STARTED, minutes)
+    last = await tell(3, version, Status.FAILED, minutes + 3)
+    assert first.deployment is not None
+    assert last.deployment is not None
+    assert (first.deployment.id == ours.id, first.created) == (joined, not joined)
+    assert (last.deployment.id, last.deployment.status) == (first.deployment.id, Status.FAILED)
+    assert len((await store.deployments.page()).deployments) == (2 if joined else 3)
+    stored = await store.deployments.find(ours.id)
+    assert (stored.actor, stored.traits["rollback"], stored.received_from) == (AUTOMATION, True, "automation")
+    assert stored.status is (Status.FAILED if joined else Status.SUCCEEDED)
