@@ -21,6 +21,7 @@ Report: TypeAlias = Callable[[Outcome | None], None]
 
 _PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
 _LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
+_AHEAD = 4  # times as many are claimed as are measured at once: they wait for the oldest, and no worker does
 
 
 def rate_limited(watched: MonitoringConfig, until: datetime, pace: PacingPolicy) -> MonitoringConfig:
@@ -33,7 +34,7 @@ def rate_limited(watched: MonitoringConfig, until: datetime, pace: PacingPolicy)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backfill:
-    """Answers the looks that were due by `until`, each with all earlier ones before it; `at_once` are under way.
+    """Answers the looks that were due by `until`, each with all earlier ones before it; `at_once` are measured at once.
 
     With `services` only those of these; `owner` names who does it, one at a time, and takes up what it has left.
     """
@@ -62,11 +63,11 @@ class Backfill:
 
     async def _all(self, group: asyncio.TaskGroup, report: Report) -> None:
         under_way: deque[tuple[Job, Look, asyncio.Task[PendingAnalysis | Exception]]] = deque()
+        slots = asyncio.Semaphore(self.at_once)
         while True:
-            free = self.at_once - len(under_way)
-            jobs = await self._claim(free) if free else []
+            jobs = await self._claim(_AHEAD * self.at_once - len(under_way))
             looks = [(job, await self.store.looks.of_job(job)) for job in jobs]
-            under_way.extend((job, look, group.create_task(self._weigh(look))) for job, look in looks if look)
+            under_way.extend((job, look, group.create_task(self._weigh(look, slots))) for job, look in looks if look)
             if not under_way:
                 return
             job, look, measuring = under_way.popleft()
@@ -86,9 +87,10 @@ class Backfill:
             CHECK, self.until, owner=self.owner, limit=limit, lease=_LEASE, lanes=self.services
         )
 
-    async def _weigh(self, look: Look) -> PendingAnalysis | Exception:
+    async def _weigh(self, look: Look, slots: asyncio.Semaphore) -> PendingAnalysis | Exception:
         try:
-            pending = await self.analyst.measure(look, self.until)
+            async with slots:
+                pending = await self.analyst.measure(look, self.until)
         except (SourceUnavailable, EngineUnavailable):
             raise
         except Exception as error:  # noqa: BLE001 - one look that fails must not stop the others

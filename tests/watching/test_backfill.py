@@ -90,6 +90,24 @@ async def test_several_are_weighed_at_once_and_concluded_oldest_first(store: SQL
     assert (await store.looks.backlog(NOW)).count == 0
 
 
+async def test_who_is_measured_last_keeps_no_other_from_being_measured(store: SQLiteStore) -> None:
+    others = asyncio.Event()
+
+    class Slow(Analyst):
+        async def measure(self, look: Look, now: datetime) -> PendingAnalysis:
+            if look.deployment_id == "d0":
+                await others.wait()
+            found = await super().measure(look, now)
+            if len(self.measured) == 5:
+                others.set()
+            return found
+
+    analyst, found = Slow(), list[Outcome | None]()
+    await backfill(store, analyst).run(found.append)
+    assert analyst.measured[-1] == "d0"
+    assert analyst.concluded == [f"d{number}" for number in range(6)]
+
+
 async def test_a_failing_look_is_tried_again_and_stops_no_other(store: SQLiteStore) -> None:
     analyst, found = Analyst({"d1": [AnalysisError("late")], "d2": [ValueError("odd")] * 9}), list[Outcome | None]()
     await backfill(store, analyst).run(found.append)
