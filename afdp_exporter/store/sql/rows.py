@@ -41,7 +41,7 @@ Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REMEMBERED = 1000  # impacts: as many as a history holds
+_REMEMBERED = 1100  # impacts: as many as a history holds, newest first, and those that came since it was read
 _NEARBY = 10_000  # deployments: those around the checks of 50 services that deploy all the time
 _UNKNOWN: tuple[int, Deployment | None] = 0, None
 

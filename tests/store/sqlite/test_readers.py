@@ -1,17 +1,19 @@
 """Reads beside the writer: a few rows that an index finds are looked up where they are asked for."""
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from afdp_exporter.errors import NotFound, StoreError
-from afdp_exporter.model import Deployment
+from afdp_exporter.model import Deployment, Impact, Outcome
 from afdp_exporter.store import NewJob
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.store.sqlite.readers import Readers
+from remembering import remember
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -58,3 +60,24 @@ async def test_nothing_is_looked_up_once_the_store_is_closed(store: SQLiteStore,
     with pytest.raises(StoreError, match="closed"):
         await opened.look_up(lambda _: None)
     assert store.healthy
+
+
+async def test_of_a_history_that_is_read_again_what_is_new_alone_is_read_from_its_documents(store: SQLiteStore) -> None:
+    def measured(number: int) -> Awaitable[None]:
+        ended = NOON + timedelta(minutes=number)
+        deployment = Deployment(
+            id=f"d{number}", service="api", environment="production", started_at=ended, received_at=ended
+        )
+        found = Impact(
+            deployment_id=deployment.id, measured_at=ended, shifts=(), outcome=Outcome.SUCCESS, outcome_reason="calm"
+        )
+        return remember(store, deployment, found)
+
+    await asyncio.gather(*map(measured, range(1000)))
+    later = NOON + timedelta(days=2)
+    known = {each.deployment.id: each for each in await store.history.measured(before=later)}
+    for number in range(1000, 1150, 10):
+        await asyncio.gather(*map(measured, range(number, number + 10)))
+        again = await store.history.measured(before=later)
+        assert sum(known.get(each.deployment.id) is not each for each in again) == 10
+        known = {each.deployment.id: each for each in again}
