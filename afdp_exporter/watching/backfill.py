@@ -21,7 +21,7 @@ Report: TypeAlias = Callable[[Outcome | None], None]
 
 _PATIENCE = 20  # times the deadline of a live look: the machine may have better things to do
 _LEASE = timedelta(days=1)  # nobody else takes looks while the past is measured
-_AHEAD = 4  # times as many are claimed as are measured at once: they wait for the oldest, and no worker does
+_AHEAD = 3  # times as many are claimed as are measured at once: they wait for the oldest, and no worker does
 
 
 def rate_limited(watched: MonitoringConfig, until: datetime, pace: PacingPolicy) -> MonitoringConfig:

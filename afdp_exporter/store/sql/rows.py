@@ -41,7 +41,7 @@ Values: TypeAlias = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_REMEMBERED = 1100  # impacts: as many as a history holds, newest first, and those that came since it was read
+_REMEMBERED = 1050  # impacts: as many as a history holds, newest first, and those that came since it was read
 _NEARBY = 10_000  # deployments: those around the checks of 50 services that deploy all the time
 _UNKNOWN: tuple[int, Deployment | None] = 0, None
 
@@ -224,10 +224,11 @@ def impact_values(impact: Impact) -> Values:
 def impact_of(document: str) -> Impact:
     """The impact that a document holds; the same history is read again after each look.
 
-    A reason that many shifts have in common is held once.
+    Names and reasons that many shifts have in common are held once.
     """
     impact = _impact.validate_json(document)
-    return replace(impact, shifts=tuple(replace(shift, reason=intern(shift.reason)) for shift in impact.shifts))
+    shifts = (replace(each, metric=intern(each.metric), reason=intern(each.reason)) for each in impact.shifts)
+    return replace(impact, shifts=tuple(shifts))
 
 
 @cached(LRUCache(_REMEMBERED), key=lambda row: hash(tuple(row)), lock=Lock())

@@ -76,8 +76,8 @@ async def test_of_a_history_that_is_read_again_what_is_new_alone_is_read_from_it
     await asyncio.gather(*map(measured, range(1000)))
     later = NOON + timedelta(days=2)
     known = {each.deployment.id: each for each in await store.history.measured(before=later)}
-    for number in range(1000, 1150, 10):
-        await asyncio.gather(*map(measured, range(number, number + 10)))
+    for number in range(1000, 1200, 20):
+        await asyncio.gather(*map(measured, range(number, number + 20)))
         again = await store.history.measured(before=later)
-        assert sum(known.get(each.deployment.id) is not each for each in again) == 10
+        assert sum(known.get(each.deployment.id) is not each for each in again) == 20
         known = {each.deployment.id: each for each in again}
