@@ -259,33 +259,33 @@ async def test_of_an_object_a_day_and_the_newest_rollout_are_kept_and_make_the_s
     }
 
 
-async def test_what_is_told_of_a_settled_rollout_changes_nothing(store: SQLiteStore) -> None:
+async def test_what_is_reported_of_a_settled_rollout_changes_nothing(store: SQLiteStore) -> None:
     def of(key: str, status: Status, hours: int) -> Announcement:
         return announced(status, hours * 60, key=key, thread="t", recurrence=Recurrence.RETURNS, event=f"{key}{status}")
 
-    async def tell(event: Announcement, hours: int) -> Announced:
-        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=hours))
-        assert isinstance(told, Announced)
-        return told
+    async def announce(event: Announcement, hours: int) -> Announced:
+        answer = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=hours))
+        assert isinstance(answer, Announced)
+        return answer
 
     for key, hours in (("a", 0), ("b", 2), ("c", 30)):
-        await tell(of(key, Status.STARTED, hours), hours)
+        await announce(of(key, Status.STARTED, hours), hours)
     before = (await store.deployments.page()).deployments
     assert [each.announcement.key for each in await kept_of(store, "github:t")] == ["b", "c"]
     for late in (of("a", Status.STARTED, 0), of("a", Status.SUCCEEDED, 1)):
-        told = await tell(late, 31)
-        assert told.deployment is not None
-        assert (told.changed, told.deployment.id) == (False, "github:a")
+        answer = await announce(late, 31)
+        assert answer.deployment is not None
+        assert (answer.changed, answer.deployment.id) == (False, "github:a")
     assert (await store.deployments.page()).deployments == before
-    told = await tell(replace(of("a", Status.STARTED, 32), event="again"), 32)
-    assert told.deployment is not None
-    assert (told.created, told.deployment.id) == (True, "github:a:2")
-    told = await tell(replace(of("a", Status.SUCCEEDED, 33), event="done"), 33)
-    assert told.deployment is not None
-    assert (told.created, told.deployment.id, told.deployment.status) == (False, "github:a:2", Status.SUCCEEDED)
+    answer = await announce(replace(of("a", Status.STARTED, 32), event="again"), 32)
+    assert answer.deployment is not None
+    assert (answer.created, answer.deployment.id) == (True, "github:a:2")
+    answer = await announce(replace(of("a", Status.SUCCEEDED, 33), event="done"), 33)
+    assert answer.deployment is not None
+    assert (answer.created, answer.deployment.id, answer.deployment.status) == (False, "github:a:2", Status.SUCCEEDED)
 
 
-async def test_what_is_told_again_long_afterwards_counts_in_whatever_order(store: SQLiteStore) -> None:
+async def test_what_is_reported_again_long_afterwards_counts_in_whatever_order(store: SQLiteStore) -> None:
     for hours, key in ((5, "c"), (0, "a"), (2, "b"), (9, "a")):
         event = announced(
             Status.SUCCEEDED, hours * 60, key=key, thread="t", recurrence=Recurrence.RETURNS, event=f"{hours}"
@@ -298,10 +298,10 @@ async def test_what_is_told_again_long_afterwards_counts_in_whatever_order(store
 async def test_what_is_told_of_a_settled_run_is_not_another_run(store: SQLiteStore) -> None:
     for hours, now, key in ((0, 0, "a"), (2, 2, "b"), (30, 30, "c"), (31, 31, "a")):
         event = announced(Status.STARTED, hours * 60, key=key, thread="t", event=f"{key}{hours}")
-        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=now))
-    assert isinstance(told, Announced)
-    assert told.deployment is not None
-    assert (told.changed, told.deployment.id, told.deployment.started_at) == (False, "github:a", NOON)
+        answer = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=now))
+    assert isinstance(answer, Announced)
+    assert answer.deployment is not None
+    assert (answer.changed, answer.deployment.id, answer.deployment.started_at) == (False, "github:a", NOON)
     assert {each.id for each in (await store.deployments.page()).deployments} == {"github:a", "github:b", "github:c"}
 
 
@@ -312,16 +312,16 @@ async def test_what_is_told_of_a_settled_run_is_not_another_run(store: SQLiteSto
 async def test_what_a_target_shows_of_our_own_rollback_is_that_rollback(
     store: SQLiteStore, version: str, minutes: int, joined: bool, thread: str | None
 ) -> None:
-    async def tell(number: int, version: str, status: Status, minutes: int) -> Announced:
+    async def announce(number: int, version: str, status: Status, minutes: int) -> Announced:
         event = announced(
             status, minutes, key=f"t:{number}", thread=thread, event=f"{version}{status}{minutes}", version=version,
             recurrence=Recurrence.RETURNS if thread else Recurrence.ONCE,
         )  # fmt: skip
-        told = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=1))
-        assert isinstance(told, Announced)
-        return told
+        answer = await ingest(event, rules=(), schedule=SCHEDULE, store=store, now=NOON + timedelta(hours=1))
+        assert isinstance(answer, Announced)
+        return answer
 
-    bad = (await tell(2, "v2", Status.SUCCEEDED, 20)).deployment
+    bad = (await announce(2, "v2", Status.SUCCEEDED, 20)).deployment
     assert bad is not None
     begun = NOON + timedelta(minutes=30)
     ours = Deployment(
@@ -337,8 +337,8 @@ async def test_what_a_target_shows_of_our_own_rollback_is_that_rollback(
             trail=(TrailEntry(at=begun, state=ActionState.STARTED, by=AUTOMATION, reason="severe"),),
         )
     )  # fmt: skip
-    first = await tell(3, version, Status.STARTED, minutes)
-    last = await tell(3, version, Status.FAILED, minutes + 3)
+    first = await announce(3, version, Status.STARTED, minutes)
+    last = await announce(3, version, Status.FAILED, minutes + 3)
     assert first.deployment is not None
     assert last.deployment is not None
     assert (first.deployment.id == ours.id, first.created) == (joined, not joined)
