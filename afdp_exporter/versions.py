@@ -36,6 +36,12 @@ def version_jump(previous: str | None, version: str | None) -> str | None:
     return next((name for name, one, other in numbers if one != other), "patch")
 
 
+def spellings(version: str) -> set[str]:
+    """A version as it may be tagged: as it is, and with a `v` before it or without."""
+    bare = version.removeprefix("v")
+    return {version, bare, f"v{bare}"}
+
+
 def _read(text: str | None) -> tuple[bool, Version] | None:
     """Whether a text is a calendar version, and the version; None where it holds none."""
     shown = _RUN.sub(r"\1", (text or "").strip())[:_LONGEST]

@@ -9,6 +9,7 @@ from afdp_exporter.errors import ActionRefused
 from afdp_exporter.executors._api import Api
 from afdp_exporter.executors._images import is_of
 from afdp_exporter.http_config import Address, Authorization, TLSConfig
+from afdp_exporter.versions import spellings
 
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _GITOPS = (
@@ -57,8 +58,7 @@ def runs(template: Mapping[str, Any], version: str | None) -> bool:
     if version is None:
         return True
     labels = (template.get("metadata") or {}).get("labels") or {}
-    bare = version.removeprefix("v")
-    named = {labels.get("app.kubernetes.io/version"), labels.get("version")} & {version, bare, f"v{bare}"}
+    named = {labels.get("app.kubernetes.io/version"), labels.get("version")} & spellings(version)
     return bool(named) or any(is_of(image, version) for image in images(template))
 
 

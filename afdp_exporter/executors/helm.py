@@ -11,6 +11,7 @@ from afdp_exporter.errors import ActionRefused, ActionUnknown
 from afdp_exporter.executors import Order, Plan
 from afdp_exporter.executors._program import Ran, run
 from afdp_exporter.settings import STRICT, Duration
+from afdp_exporter.versions import spellings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +95,8 @@ def _entries(done: Ran) -> list[dict[str, Any]]:
 
 
 def _is_of(entry: Mapping[str, Any], version: str) -> bool:
-    bare = version.removeprefix("v")
     app, chart = str(entry.get("app_version", "")), str(entry.get("chart", ""))
-    return any(app == each or chart.endswith(f"-{each}") for each in {version, bare, f"v{bare}"})
+    return any(app == each or chart.endswith(f"-{each}") for each in spellings(version))
 
 
 PLUGIN = Helm
