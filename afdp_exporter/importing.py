@@ -17,7 +17,10 @@ def import_for_good(module: str) -> Any:  # noqa: ANN401 - the module
 
 
 def import_without(module: str, other: str) -> Any:  # noqa: ANN401 - the module
-    """A module, imported now, without another one that it does not need and would import where it is installed."""
+    """A module, imported now, without another one that it does not need and would import where it is installed.
+
+    No other thread may import that one meanwhile.
+    """
     if module in sys.modules or other in sys.modules:
         return importlib.import_module(module)
     sys.modules[other] = None  # type: ignore[assignment]  # how Python is told that there is none

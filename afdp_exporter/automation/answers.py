@@ -327,9 +327,8 @@ def _data(decision: GateDecision) -> GateDataResponse:
     passes, enforced = decision.enforced_verdict.passes, decision.mode is GateMode.ENFORCED
     confidence = decision.confidence_ratio
     obeyed = enforced and decision.enforced_verdict is decision.verdict
-    share = (
-        confidence if obeyed and confidence is not None else float(passes)
-    )  # others compare it with limits of theirs
+    # other tools compare the share with limits of their own, so that it has to say what is to be obeyed
+    share = confidence if obeyed and confidence is not None else float(passes)
     return GateDataResponse(
         ok=passes,
         verdict=decision.enforced_verdict,

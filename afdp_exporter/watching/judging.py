@@ -14,7 +14,7 @@ from afdp_exporter.model import Attribution, Floats, Shift, Trajectory
 from afdp_exporter.watching.evidence import MetricData
 
 
-def lacking(evidence: MetricData, case: AnalysisContext) -> str | None:
+def insufficient_data(evidence: MetricData, case: AnalysisContext) -> str | None:
     """Why too little of a metric was measured after a deployment to say that nothing changed; None where it was enough.
 
     Where the clocks differ, only what is after the later of the two times at which it may have begun is after it.
@@ -108,7 +108,7 @@ class CaseJudge:
             return None
         if shift.verdict is Attribution.INCONCLUSIVE and shift.change is None:
             return None
-        return lacking(evidence, self._case)
+        return insufficient_data(evidence, self._case)
 
     def witnesses(self, evidence: Mapping[str, MetricData], metrics: Sequence[str], service: str) -> dict[str, Shift]:
         """What another service's series of some metrics did, by metric; without those of which it has none."""

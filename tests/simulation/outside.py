@@ -17,7 +17,7 @@ from afdp_exporter.model import Announcement, Attribution, Floats, Notification,
 from afdp_exporter.sources import Bound, Fetched, Freshness
 from afdp_exporter.watching.analysis import AnalysisInput, MetricVerdict, combine
 from afdp_exporter.watching.evidence import MetricData
-from afdp_exporter.watching.judging import lacking
+from afdp_exporter.watching.judging import insufficient_data
 from simulation.conditions import Conditions, Fault
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -141,7 +141,7 @@ class InPlace:
 def _judged(case: AnalysisContext, evidence: Sequence[MetricData]) -> MetricVerdict:
     shifts, incomplete = [], set[str]()
     for each in evidence:
-        if (too_little := lacking(each, case)) is not None:
+        if (too_little := insufficient_data(each, case)) is not None:
             incomplete.add(each.metric.name)
             shifts.append(unknown_shift(each.metric, too_little))
             continue

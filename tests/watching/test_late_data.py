@@ -23,7 +23,7 @@ from afdp_exporter.store.reading import StoreReader
 from afdp_exporter.store.sqlite import SQLiteStore
 from afdp_exporter.watching.analysis import AnalysisResult, Analyst
 from afdp_exporter.watching.evidence import LEAST_WAIT, MetricData
-from afdp_exporter.watching.judging import lacking
+from afdp_exporter.watching.judging import insufficient_data
 from afdp_exporter.watching.watch import AnalysisWorker, Schedule, schedule_looks
 from looking import next_look_at
 from loopback import Serve, matrix
@@ -257,7 +257,7 @@ def test_only_samples_from_after_the_later_of_two_possible_starts_are_after_the_
     for newest, expected in ((-20, "it was not measured after the deployment"), (280, None)):
         times = later.timestamp() + newest - step.total_seconds() * np.arange(300.0)[::-1]
         series = Series(metric="latency", labels={}, times=times, values=np.ones_like(times))
-        assert lacking(MetricData(metric=metric, series=series, skew=skew), judged_window(case)) == expected
+        assert insufficient_data(MetricData(metric=metric, series=series, skew=skew), judged_window(case)) == expected
 
 
 async def test_a_clock_that_jumps_ahead_gets_no_answer_before_there_is_data(run: Run) -> None:
