@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from afdp_exporter.model import Window
-from afdp_exporter.sources import Bound, Freshness, Query, Source
+from afdp_exporter.sources import Bound, FreshnessAnswer, Query, Source
 
 
 class WrappingSource:
@@ -34,6 +34,6 @@ class WrappingSource:
         """As the source."""
         await self._source.reach()
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
         """As the source."""
         return await self._source.freshness(asked, window, step)

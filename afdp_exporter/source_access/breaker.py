@@ -1,15 +1,19 @@
 """A server that is away is not asked, but for one probe in 15 s."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
+from typing import TypeVar
 
 from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Window
 from afdp_exporter.source_access._wrapping import WrappingSource
-from afdp_exporter.sources import Bound, Fetched, Freshness, Source
+from afdp_exporter.sources import Bound, Fetched, FreshnessAnswer, Source
 
 _BETWEEN_PROBES = 15.0  # seconds
+
+_Answer = TypeVar("_Answer")
 
 
 class Breaker(WrappingSource):
@@ -27,19 +31,24 @@ class Breaker(WrappingSource):
         self._probed = float("-inf")  # when it last was asked whether it does
         self._probing = asyncio.Lock()
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
-        """As the source; unknown while it is away."""
-        return [None] * len(asked) if self._away is not None else await super().freshness(asked, window, step)
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        """As `Source.freshness`; without asking while the source is away."""
+        return await self._asked(asked, partial(self._source.freshness, asked, window, step))
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         """As `Source.fetch`; without asking while the source is away."""
+        return await self._asked(asked, partial(self._source.fetch, asked, window, step))
+
+    async def _asked(
+        self, asked: Sequence[Bound], ask: Callable[[], Awaitable[list[_Answer | SourceError]]]
+    ) -> list[_Answer | SourceError]:
         started = asyncio.get_running_loop().time()
         if self._away is not None and (away := await self._absence(started)):
             return [away for _ in asked]
-        found = await self._source.fetch(asked, window, step)
+        found = await ask()
         failed = [each for each in found if isinstance(each, SourceUnavailable)]
-        if len(failed) < len(found):
-            self._answers_again()
+        if any(each is not None and not isinstance(each, SourceUnavailable) for each in found):
+            self._answers_again()  # None may be said without asking
         if not failed or await self._absence(started):
             return found
         return [_failed(each) if isinstance(each, SourceUnavailable) else each for each in found]

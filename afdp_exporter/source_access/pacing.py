@@ -15,7 +15,7 @@ from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
 from afdp_exporter.source_access._wrapping import WrappingSource
-from afdp_exporter.sources import Bound, Fetched, Freshness, Source, grid, on_grid
+from afdp_exporter.sources import Bound, Fetched, FreshnessAnswer, Source, grid, on_grid
 
 _REMEMBERED = 128 * 1024**2  # bytes of values
 _TRIES = 3  # of a query that fails where others are answered
@@ -55,8 +55,8 @@ class PacedSource(WrappingSource):
         """One: what is remembered is a query's."""
         return 1
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:  # noqa: ARG002 - as the source
-        """Unknown: in the past no sample is on its way."""
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:  # noqa: ARG002 - as the source
+        """Not asked for: in the past no sample is on its way."""
         return [None] * len(asked)
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:

@@ -77,6 +77,10 @@ class Freshness:
     values: Floats | None = None
 
 
+FreshnessAnswer: TypeAlias = Freshness | SourceError | None
+"""On how new samples an answer rests, or why that could not be asked now; None: it repeats none, or cannot tell."""
+
+
 class Source(Protocol):
     """Where series come from: a frozen dataclass of settings with these methods."""
 
@@ -109,10 +113,11 @@ class Source(Protocol):
         """
         ...
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
-        """On how new samples the answer to each query rests; None where it repeats none, or that cannot be known.
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        """On how new samples the answer to each query rests; None where it repeats none, or that can never be known.
 
-        All have the same `answered_at`.
+        All have the same `answered_at`. SourceUnavailable where it could not be asked and asking again may help: what
+        the query is answered then may be repeated. Nothing is raised.
         """
         ...
 
@@ -124,7 +129,7 @@ class Source(Protocol):
 class RepeatsNothing:
     """A source that never answers with an older sample where there is no newer one yet."""
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:  # noqa: ARG002 - for others
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:  # noqa: ARG002 - for others
         """As `Source.freshness`: it repeats none."""
         return [None] * len(asked)
 

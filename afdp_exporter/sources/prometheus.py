@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial, reduce
 from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, TypeAlias
 from urllib.parse import urlencode, urlsplit
 
 import numpy as np
@@ -27,7 +27,7 @@ from afdp_exporter.logins.oauth2 import OAuth2
 from afdp_exporter.logins.sigv4 import SigV4
 from afdp_exporter.model import Floats, Series, Window
 from afdp_exporter.settings import STRICT, Duration
-from afdp_exporter.sources import Bound, Fetched, Freshness, _prometheus_json, grid
+from afdp_exporter.sources import Bound, Fetched, Freshness, FreshnessAnswer, _prometheus_json, grid
 from afdp_exporter.sources._concurrency import AdaptiveConcurrency
 from afdp_exporter.sources._promql import PromQL, SpeaksPromQL, filled, metric_names, selectors
 
@@ -102,10 +102,11 @@ class Prometheus(SpeaksPromQL):
         """
         return list(await asyncio.gather(*(self._fetched(each.text, window, step) for each in asked)))
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
         """As `Source.freshness`: by the time stamps of each query's own selectors; the newest of them counts.
 
-        The values of a query are asked for in the same question.
+        The values of a query are asked for in the same question. A query of which the server refuses the time stamps is
+        answered None; `reason` of an error is as that of `fetch`.
         """
         try:
             points = grid(window, step)[-min(math.ceil(_FRESH / step), _FRESH_POINTS) :]
@@ -138,13 +139,19 @@ class Prometheus(SpeaksPromQL):
         except (CallFailed, SourceError) as error:
             away = isinstance(error, CallFailed) and error.again  # no connection, for none of them
             if away or (len(asked.selectors) == 1 and not asked.queries):
-                return _Stamped(dict.fromkeys(asked.selectors))
+                return _Stamped(dict.fromkeys(asked.selectors, self._untold(error)))
             each = (_Stamps([selector], ()) for selector in asked.selectors)
             alone = await asyncio.gather(*(self._stamped(one, points, step) for one in each))
             newest = {selector: stamps for part in alone for selector, stamps in part.newest.items()}
-            if all(stamps is not None for stamps in newest.values()):
+            if all(isinstance(stamps, np.ndarray) for stamps in newest.values()):
                 self._unvalued.update(asked.queries if len(self._unvalued) < _UNVALUED else ())
             return _Stamped(newest, at=max((part.at for part in alone if part.at is not None), default=None))
+
+    def _untold(self, error: CallFailed | SourceError) -> SourceUnavailable | None:
+        """Why time stamps are not known; None where the server cannot tell them, however often it is asked."""
+        if isinstance(error, SourceRefused):
+            return None
+        return SourceUnavailable(error.reason, f"{self.url}, asked how new its samples are: {error}")
 
     async def reach(self) -> None:
         """As `Source.reach`."""
@@ -291,12 +298,15 @@ class _Unasked(requests.Response):
         return {"data": {"result": None}}
 
 
+_Stamp: TypeAlias = Floats | SourceUnavailable | None
+"""The time stamps of a selector's newest sample (n,), or why they could not be asked; None: the server cannot tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stamped:
-    """The time stamps of each selector's newest sample (n,), None where they are not known; the values of queries (n,),
-    and when the server answered by its own clock."""
+    """The time stamps of each selector, the values of queries (n,), and when the server answered by its own clock."""
 
-    newest: Mapping[str, Floats | None]
+    newest: Mapping[str, _Stamp]
     values: Mapping[str, Floats] = field(default_factory=dict)
     at: datetime | None = None
 
@@ -318,7 +328,7 @@ class _Stamps:
         return " or ".join([*stamps, *values])
 
     def read(self, series: Sequence[Series], points: Floats, at: datetime | None) -> _Stamped:
-        newest, alone = dict[str, Floats | None](), len(self.selectors) == 1
+        newest, alone = dict[str, _Stamp](), len(self.selectors) == 1
         stamps = [each for each in series if _VALUE not in each.labels]
         for place, selector in enumerate(self.selectors):
             own = (each.values for each in stamps if alone or each.labels.get(_PLACE) == str(place))
@@ -336,12 +346,15 @@ def _marked(query: str, label: str, place: int) -> str:
 
 
 def _freshness(
-    stamps: Sequence[Floats | None], points: Floats, answered_at: datetime | None, values: Floats | None
-) -> Freshness | None:
-    """That of a query with these selectors; None where it is not known of each of them."""
-    known = [each for each in stamps if each is not None]
-    if len(known) < len(stamps):
+    stamps: Sequence[_Stamp], points: Floats, answered_at: datetime | None, values: Floats | None
+) -> FreshnessAnswer:
+    """That of a query with these selectors; None where it cannot be known of each of them."""
+    if any(each is None for each in stamps):
         return None
+    untold = [each for each in stamps if isinstance(each, SourceUnavailable)]
+    if untold:
+        return untold[0]
+    known = [each for each in stamps if isinstance(each, np.ndarray)]
     newest = reduce(np.fmax, known, np.full(len(points), np.nan))
     behind = points - newest
     if (behind < -1.0).any() or (behind > _LONGEST_LOOKBACK).any():

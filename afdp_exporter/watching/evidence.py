@@ -200,10 +200,10 @@ async def gather(
     """
     asking = _Fetch(deployment=deployment, window=window, watched=watched, observer=observer, now=now)
     metrics = watched.metrics_of(deployment)
-    known = await asking.freshness(metrics)
+    known, untold = await asking.freshness(metrics)
     skew = asking.skew(known)
     asking = replace(asking, window=replace(window, end=window.end + max(skew, timedelta(0))), now=now + skew)
-    found = [asking.as_fresh(each, known.get(each.metric.name), skew) for each in await asking.gather(metrics)]
+    found = [asking.as_fresh(each, known.get(each.metric.name), skew) for each in await asking.gather(metrics, untold)]
     if found and all(each.cause is Cause.AWAY for each in found):
         raise SourceUnavailable("away", found[0].problem or "")
     return await asyncio.to_thread(downsample, found, watched.settings.step)
@@ -245,8 +245,11 @@ class _Fetch:
     observer: QueryObserver
     now: datetime
 
-    async def freshness(self, metrics: Sequence[Metric]) -> dict[str, Freshness]:
-        """On how new samples the answers for each metric will rest, since shortly before the deployment."""
+    async def freshness(self, metrics: Sequence[Metric]) -> tuple[dict[str, Freshness], dict[str, SourceError]]:
+        """On how new samples the answers for each metric will rest, since shortly before the deployment.
+
+        With those of which that could not be asked, and why.
+        """
         start = max(self.deployment.started_at - LATEST, self.window.start)
         window, values = Window(start=start, end=self.window.end + LARGEST_SKEW), values_of(self.deployment)
         clock = asyncio.get_running_loop().time
@@ -257,18 +260,22 @@ class _Fetch:
             with suppress(SourceRefused):  # whoever asks for the values themselves is informed why
                 asked.setdefault(name, []).append((metric.name, source.prepare(metric.query).bind(values)))
 
-        async def of_source(name: str, queries: Sequence[tuple[str, Bound]]) -> dict[str, Freshness]:
+        known, untold = dict[str, Freshness](), dict[str, SourceError]()
+
+        async def ask_source(name: str, queries: Sequence[tuple[str, Bound]]) -> None:
             bound = [query for _, query in queries]
             answers = await self.watched.sources[name].freshness(bound, window, self.watched.settings.step)
             passed = timedelta(seconds=clock() - began)
-            return {
-                metric: known if known.answered_at is None else replace(known, answered_at=known.answered_at - passed)
-                for (metric, _), known in zip(queries, answers, strict=True)
-                if known is not None
-            }
+            for (metric, _), answer in zip(queries, answers, strict=True):
+                if isinstance(answer, SourceError):
+                    self.observer.query_failed(name, answer)
+                    untold[metric] = answer
+                elif answer is not None:
+                    at = answer.answered_at
+                    known[metric] = answer if at is None else replace(answer, answered_at=at - passed)
 
-        found = await asyncio.gather(*(of_source(name, queries) for name, queries in asked.items()))
-        return {metric: known for each in found for metric, known in each.items()}
+        await asyncio.gather(*(ask_source(name, queries) for name, queries in asked.items()))
+        return known, untold
 
     def skew(self, known: Mapping[str, Freshness]) -> timedelta:
         """By how much the clocks of the sources are ahead of ours: the largest, as far as it can be one of a clock."""
@@ -302,22 +309,28 @@ class _Fetch:
         series = evidence.series if evidence.metric.query_of is not None else _as_answered(evidence.series, known)
         return replace(evidence, series=_without_repeats(series, known, reach), late=late, skew=skew)
 
-    async def gather(self, metrics: Sequence[Metric]) -> list[MetricData]:
-        """All metrics and their controls at once, then the other services where a metric has no control."""
+    async def gather(self, metrics: Sequence[Metric], untold: Mapping[str, SourceError]) -> list[MetricData]:
+        """All metrics and their controls at once, then the other services where a metric has no control.
+
+        The values of `untold` metrics are not asked for: they could be repeated ones.
+        """
         values = values_of(self.deployment)
-        wanted = [(metric, metric.control, values) for metric in metrics if metric.control is not None]
-        answers, known = await self._measured([(metric, values) for metric in metrics], wanted)
-        controls = iter(known)
+        asked = [metric for metric in metrics if metric.name not in untold]
+        wanted = [(metric, metric.control, values) for metric in asked if metric.control is not None]
+        answers, known = await self._measured([(metric, values) for metric in asked], wanted)
+        own, controls = iter(answers), iter(known)
         found = [
-            self._evidence(metric, own, next(controls) if metric.control is not None else None)
-            for metric, own in zip(metrics, answers, strict=True)
+            _failed(metric, untold[metric.name])
+            if metric.name in untold
+            else self._evidence(metric, next(own), next(controls) if metric.control is not None else None)
+            for metric in metrics
         ]
         return await self._beside_peers(found, values)
 
     def _evidence(self, metric: Metric, own: Series | SourceError, control: Series | SourceError | None) -> MetricData:
         for each in (own, control):
             if isinstance(each, SourceError):
-                return MetricData(metric=metric, problem=str(each), cause=_cause(each))
+                return _failed(metric, each)
         query = self.watched.prepared(metric)
         return MetricData(
             metric=metric,
@@ -438,6 +451,10 @@ def _by(own: Series | SourceError, of: Series | SourceError) -> Series | SourceE
     if isinstance(own, SourceError) or isinstance(of, SourceError):
         return own if isinstance(own, SourceError) else of
     return own.by(of)
+
+
+def _failed(metric: Metric, error: SourceError) -> MetricData:
+    return MetricData(metric=metric, problem=str(error), cause=_cause(error))
 
 
 def _cause(error: SourceError) -> Cause:

@@ -10,13 +10,14 @@ import pytest
 from afdp_exporter.errors import QueryFailed, SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
 from afdp_exporter.source_access import Breaker
-from afdp_exporter.sources import Bound, Fetched, ask
+from afdp_exporter.sources import Bound, Fetched, Freshness, FreshnessAnswer, ask
 from afdp_exporter.sources._promql import SpeaksPromQL
 
 STEP = timedelta(seconds=60)
 WINDOW = Window(start=datetime(2026, 3, 1, tzinfo=UTC), end=datetime(2026, 3, 1, 1, tzinfo=UTC))
 SERIES = [Series(metric="up", labels={}, times=np.zeros(1), values=np.ones(1))]
 AWAY = SourceUnavailable("connection", "no connection")
+FRESH = Freshness(times=np.zeros(1), newest=np.zeros(1))
 
 
 class Server(SpeaksPromQL):
@@ -40,6 +41,11 @@ class Server(SpeaksPromQL):
             return AWAY
         return SourceRefused("bad_data", "no such function") if query == "refused" else SERIES
 
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        self.queries += len(asked)
+        told = {"bad": AWAY, "untold": None}
+        return [AWAY if self.down else told.get(each.text, FRESH) for each in asked]
+
     async def reach(self) -> None:
         self.probes += 1
         await asyncio.sleep(0)
@@ -49,6 +55,10 @@ class Server(SpeaksPromQL):
 
 async def fetched(source: Breaker, query: str) -> list[Series]:
     return await ask(source, query, {}, WINDOW, STEP)
+
+
+async def fresh(source: Breaker, *queries: str) -> list[FreshnessAnswer]:
+    return await source.freshness([source.prepare(each).bind({}) for each in queries], WINDOW, STEP)
 
 
 @pytest.fixture
@@ -119,3 +129,40 @@ async def test_a_source_that_is_away_is_probed_once_in_15_seconds_and_asked_noth
     later(15.0)
     assert await fetched(source, "good") == SERIES
     assert server.queries == asked + 1
+
+
+async def test_how_new_the_samples_of_a_query_are_may_fail_by_itself() -> None:
+    server = Server()
+    source = Breaker(server)
+    bad, good = await fresh(source, "bad", "good")
+    assert isinstance(bad, QueryFailed)
+    assert good is FRESH
+    assert server.probes == 0
+    assert [type(each) for each in await fresh(source, "bad")] == [QueryFailed]
+    assert server.probes == 1
+
+
+async def test_a_source_that_is_away_is_not_asked_how_new_its_samples_are() -> None:
+    server = Server()
+    server.down = True
+    source = Breaker(server)
+    assert await fresh(source, "good") == [AWAY]
+    asked = server.queries
+    assert await fresh(source, "good") == [AWAY]
+    with pytest.raises(SourceUnavailable):
+        await fetched(source, "good")
+    assert server.queries == asked
+
+
+async def test_a_source_that_cannot_tell_how_new_its_samples_are_has_shown_nothing_by_that() -> None:
+    server = Server()
+    server.held = asyncio.Event()
+    source = Breaker(server)
+    failing = asyncio.create_task(fetched(source, "bad"))
+    await asyncio.sleep(0)
+    assert await fresh(source, "untold") == [None]
+    server.down = True
+    server.held.set()
+    with pytest.raises(SourceUnavailable):
+        await failing
+    assert server.probes == 1

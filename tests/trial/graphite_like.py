@@ -13,7 +13,7 @@ import numpy as np
 
 from afdp_exporter.errors import SourceRefused, SourceUnavailable
 from afdp_exporter.model import Series, Window
-from afdp_exporter.sources import Bound, Fetched, Freshness, grid, on_grid
+from afdp_exporter.sources import Bound, Fetched, FreshnessAnswer, grid, on_grid
 
 _KNOWN = {"service", "environment", "version"}
 _VARIABLE = re.compile(r"\{\{(\w+)\}\}")
@@ -105,7 +105,7 @@ class GraphiteLike:
                     found.append(Series(metric=each.metric, labels=each.labels, times=points, values=values))
         return found
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
         """As `Source.freshness`."""
         return [None] * len(asked)
 

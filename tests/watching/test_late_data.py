@@ -52,6 +52,7 @@ class Server:
     mute: bool = True
     ends: datetime = datetime.max.replace(tzinfo=UTC)  # by its own clock
     away: bool = False  # there is no sample from 20 to 2 minutes before the deployment
+    untold: int = 0  # so many of its first questions for time stamps fail, two of them in one check
     skews: list[float] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -66,6 +67,9 @@ class Server:
         form = await request.post()
         query = str(form["query"])
         stamps = "timestamp" in query
+        if stamps and self.untold:
+            self.untold -= 1
+            return web.Response(status=500)
         newest = self.newest if stamps else self.newest - self.replica_lag.total_seconds()
         times = np.arange(float(form["start"]), float(form["end"]) + 1, float(form["step"]))  # type: ignore[arg-type]
         sample = np.minimum(np.floor(times / 60) * 60, newest)
@@ -100,12 +104,13 @@ class Notes:
     def __init__(self) -> None:
         self.skews: list[float] = []
         self.tries: dict[timedelta, list[datetime]] = defaultdict(list)  # when each look was tried
+        self.failed = list[Exception]()
 
     def queried(self, source: str, seconds: float) -> None:
         pass
 
     def query_failed(self, source: str, error: Exception) -> None:
-        raise AssertionError(error)
+        self.failed.append(error)
 
     def skewed(self, source: str, seconds: float) -> None:
         self.skews.append(seconds)
@@ -162,6 +167,7 @@ class Run:
             now[0] = max(due, now[0])
             while await runner.drain():
                 pass
+        assert bool(notes.failed) is ("untold" in settings)
         return said, notes
 
 
@@ -214,6 +220,25 @@ async def test_control_a_success_said_of_samples_from_before_the_deployment_is_n
 async def test_samples_that_were_away_shortly_before_do_not_make_repeated_ones_new(run: Run) -> None:
     said, _ = await run("away", lag=5 * MINUTE, away=True)
     assert not [newest for outcome, newest in said if outcome is Outcome.SUCCESS and newest < START.timestamp() + 60.0]
+
+
+async def test_a_source_that_did_not_answer_how_new_its_samples_are_is_asked_again_and_no_repeated_ones_pass_as_new(
+    run: Run,
+) -> None:
+    said, _ = await run("untold", lag=4 * MINUTE, untold=2, effect=0.08)
+    early = [outcome for outcome, newest in said if newest < START.timestamp() + 60.0]
+    assert set(early) == {Outcome.UNKNOWN}
+    assert said[-1][0] is Outcome.DEGRADATION
+
+
+async def test_a_source_that_never_answers_how_new_its_samples_are_is_given_up_in_its_words(run: Run) -> None:
+    said, notes = await run("never", untold=1000)
+    assert {outcome for outcome, _ in said} == {Outcome.UNKNOWN}
+    assert {len(tries) for tries in notes.tries.values()} == {4}
+    assert {look.state for look in await run.store.looks.of_deployment("never")} == {LookState.DONE}
+    impact = await run.store.results.impact("never")
+    assert impact is not None
+    assert impact.shifts[0].reason.endswith("asked how new its samples are: it answers 500")
 
 
 @pytest.mark.parametrize("late", [2, 4, 5, 20])

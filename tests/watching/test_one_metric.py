@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from afdp_exporter import config
-from afdp_exporter.errors import SourceError, SourceUnavailable
+from afdp_exporter.errors import QueryFailed, SourceError, SourceUnavailable
 from afdp_exporter.model import Deployment, Window
 from afdp_exporter.watching.evidence import Cause, MetricData, MonitoringConfig, gather
 from loopback import Serve, matrix
@@ -130,6 +130,29 @@ async def test_a_query_that_always_hangs_is_named_with_its_words_and_the_others_
     assert found["latency"].series is not None
     assert found["errors"].cause is FAILED
     assert "no answer" in (found["errors"].problem or "")
+
+
+@pytest.mark.usefixtures("no_waits")
+@pytest.mark.parametrize(("status", "cause"), [(500, FAILED), (400, None)])
+async def test_a_metric_of_which_nobody_could_ask_how_new_its_samples_are_is_missing_and_the_others_are_judged(
+    serve: Serve, status: int, cause: Cause | None
+) -> None:
+    asked = list[str]()
+
+    async def respond(request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        asked.append(form["query"])
+        if "timestamp(bad)" in form["query"]:
+            return web.json_response({"status": "error", "errorType": "x", "error": "it cannot"}, status=status)
+        return web.json_response(good(form))
+
+    notes = Notes()
+    found = await gathered(watching(await serve(respond), latency="good", errors="bad"), notes)
+    assert found["latency"].series is not None
+    assert found["errors"].cause is cause
+    assert ("bad" in asked) is (found["errors"].series is not None) is (cause is None)
+    assert ("asked how new its samples are: it answers 500" in (found["errors"].problem or "")) is (cause is FAILED)
+    assert [type(each) for each in notes.failed] == [QueryFailed] * (cause is FAILED)
 
 
 @pytest.mark.usefixtures("no_waits")
