@@ -6,20 +6,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from afdp_exporter.errors import StoreError
+from afdp_exporter.errors import SourceError, StoreError
 from afdp_exporter.feeds import Checkpoint, Feed, PollRequest
 from afdp_exporter.handlers.context import AppContext
 from afdp_exporter.job_kinds import FEED, _feeding
 from afdp_exporter.jobs import Kind, Next, Settled
 from afdp_exporter.jobs.follower import Follower
 from afdp_exporter.jobs.runner import Runner
-from afdp_exporter.model import Deployment, MeasuredDeployment, Notification
+from afdp_exporter.model import Deployment, MeasuredDeployment, Notification, Window
+from afdp_exporter.sources import Bound, FreshnessAnswer
 from afdp_exporter.store import Job, StoredChange
 from afdp_exporter.store.follow_ups import AT_ONCE, NOTICE, deployment_of_notice
 from afdp_exporter.store.memory.jobs import MemoryJobs, MemoryLooks, MemoryNotices
 from afdp_exporter.tracking.feeding import Feeding
 from simulation.conditions import Fault
 from simulation.disk import MemoryDisk
+from simulation.outside import Metrics
 from simulation.sqlite_disk import SQLiteDisk
 from simulation.world import Builders
 
@@ -179,9 +181,29 @@ def retries_have_no_pause(builders: Builders) -> None:
     builders.disk = disk
 
 
+class _Mute(Metrics):
+    __slots__ = ()
+
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        return [None] * len(asked)
+
+
 def clock_counts_for_samples(builders: Builders) -> None:
     """A value that is repeated counts as measured when it was asked for."""
-    builders.freshness = False
+    builders.source = _Mute
+
+
+class _Trusted(Metrics):
+    __slots__ = ()
+
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        found = await super().freshness(asked, window, step)
+        return [None if isinstance(each, SourceError) else each for each in found]
+
+
+def unanswered_counts_as_fresh(builders: Builders) -> None:
+    """A source that does not answer how new its samples are counts as one that repeats none."""
+    builders.source = _Trusted
 
 
 def notice_is_kept_before_it_is_sent(builders: Builders) -> None:
@@ -231,6 +253,7 @@ DEFECTS: dict[str, tuple[Callable[[Builders], None], frozenset[Fault]]] = {
         (cursor_is_saved_first, frozenset({Fault.CRASH, *_STORE})),
         (retries_have_no_pause, frozenset({Fault.SOURCE_AWAY})),
         (clock_counts_for_samples, frozenset({Fault.SAMPLES_MISSING, Fault.SOURCE_LATE})),
+        (unanswered_counts_as_fresh, frozenset({Fault.SOURCE_PARTIAL, Fault.SAMPLES_MISSING, Fault.SOURCE_LATE})),
         (notice_is_kept_before_it_is_sent, frozenset({Fault.CRASH, Fault.RECEIVER_AWAY})),
     )
 }

@@ -14,7 +14,7 @@ from afdp_exporter.impact.context import AnalysisContext
 from afdp_exporter.impact.looks import judged_window, shorter_windows
 from afdp_exporter.impact.verdict import unknown_shift
 from afdp_exporter.model import Announcement, Attribution, Floats, Notification, Series, Shift, Trajectory, Window
-from afdp_exporter.sources import Bound, Fetched, Freshness
+from afdp_exporter.sources import Bound, Fetched, Freshness, FreshnessAnswer
 from afdp_exporter.watching.analysis import AnalysisInput, MetricVerdict, combine
 from afdp_exporter.watching.evidence import MetricData
 from afdp_exporter.watching.judging import insufficient_data
@@ -69,7 +69,6 @@ class Metrics:
 
     truth: Truth
     gate: Callable[[], Awaitable[None]]  # the process that asks goes on only as long as it lives
-    is_honest: bool = True
 
     remote: bool = True
     queries_per_call: int = 4
@@ -87,14 +86,16 @@ class Metrics:
         known = np.isfinite(newest)
         values = np.where(known, 100.0 + (newest / 60.0 * 7919.0) % 13.0, np.nan)
         latest = float(newest[known].max(initial=0.0))
-        return [self._series(each, times, values, latest) for each in asked]
+        return [self._failed(each, stamps=False) or self._series(each, times, values, latest) for each in asked]
 
-    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Freshness | None]:
-        if await self._answers() is not None or not self.is_honest:
-            return [None] * len(asked)
+    async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
+        unavailable = await self._answers()
+        if unavailable is not None:
+            return [unavailable] * len(asked)
         times = _grid(window, step)
         answered = START + timedelta(seconds=self.truth.conditions.clock())
-        return [Freshness(times=times, newest=self.truth.newest(times), answered_at=answered)] * len(asked)
+        known = Freshness(times=times, newest=self.truth.newest(times), answered_at=answered)
+        return [self._failed(each, stamps=True) or known for each in asked]
 
     async def reach(self) -> None:
         """As the port has it."""
@@ -109,9 +110,14 @@ class Metrics:
             return SourceUnavailable("away", "no answer")
         return None
 
+    def _failed(self, asked: Bound, *, stamps: bool) -> SourceError | None:
+        """Of one metric the time stamps cannot be asked in some episodes, the values in the others."""
+        fails = self.truth.conditions.now(Fault.SOURCE_PARTIAL)
+        if fails is None or asked.text != "errors" or stamps is not (fails.size < 0.5):
+            return None
+        return QueryFailed("failed", "this query fails")
+
     def _series(self, asked: Bound, times: Floats, values: Floats, latest: float) -> Fetched:
-        if asked.text == "errors" and self.truth.conditions.now(Fault.SOURCE_PARTIAL) is not None:
-            return QueryFailed("failed", "this query fails")
         if isinstance(asked, Question):
             self.truth.shown[asked.service] = max(latest, self.truth.shown.get(asked.service, 0.0))
         return [Series(metric=asked.text, labels={}, times=times, values=values)]

@@ -16,6 +16,7 @@ FOUND = (
     1000485, 1000791, 1000814, 1001078, 1001170, 1001203,  # a receiver stayed with a word whose answer was lost
     1005572,  # an outage before the deployment made repeated samples pass as new
     1005738,  # samples from before the later of two possible starts passed as later
+    1006971, 1009429, 1009955,  # a source that did not answer how new its samples are passed as one that repeats none
     1000781,  # a lease was shortened by a clock that was set back
 )  # fmt: skip
 

@@ -57,7 +57,7 @@ class Builders:
     follower: Callable[..., Follower] = Follower
     kinds: Callable[[Iterable[Kind], AppContext], Iterable[Kind]] = lambda kinds, _: kinds
     disk: Callable[[], Disk] = MemoryDisk
-    freshness: bool = True
+    source: Callable[..., Metrics] = Metrics
     lease: timedelta = LEASE
     rest: timedelta = timedelta(hours=1)  # who waits to be woken is not saved by looking often
     clock_error: float = 1.0
@@ -219,7 +219,7 @@ class World:
 
         names = {"latency": Layer.TECHNICAL, "errors": Layer.USER}
         return Config(
-            sources={"prometheus": Metrics(self.truth, process.gate, self.builders.freshness)},
+            sources={"prometheus": self.builders.source(self.truth, process.gate)},
             metrics=tuple(Metric(name=name, layer=layer, query=name) for name, layer in names.items()),
             policy=Policy(watch=SCHEDULE, analysis=AnalysisSettings(history=timedelta(hours=3), step=STEP)),
             notify={"chat": listener("chat", appends=False), "log": listener("log", appends=True)},
