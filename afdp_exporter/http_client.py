@@ -275,17 +275,39 @@ async def tried(
     `longest_wait` seconds is not tried again, and none is after `within` seconds. Raises CallFailed where the last try
     has no answer at all.
     """
-    on, waits = _wait_by(longest_wait, after), {"wait_initial": 0.2, "wait_max": 5.0, "wait_jitter": 0.3}
-    retries = stamina.retry_context(on=on, attempts=tries, timeout=within, **waits)
+    async def answered() -> Answer:
+        answer = await call()
+        if again(answer):
+            raise _Busy(answer)
+        return answer
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
     try:
-        async for attempt in retries:
-            with attempt:
-                answer = await call()
-                if again(answer):
-                    raise _Busy(answer)  # noqa: TRY301 - as stamina wants it
-                return answer
-    except _Busy as busy:
-        return busy.answer
+        return await answered()
+    except (_Busy, CallFailed) as failed:
+        left = None if within is None else within - (clock() - began)
+        try:
+            return await _retried(answered, failed, tries=tries, left=left, wait=_wait_by(longest_wait, after))
+        except _Busy as busy:
+            return busy.answer
+
+
+async def _retried(
+    answered: Callable[[], Awaitable[Answer]],
+    failed: Exception,
+    *,
+    tries: int,
+    left: float | None,
+    wait: Callable[[Exception], bool | float],
+) -> Answer:
+    """Go on after a first try; only then is stamina asked, which makes fifty objects that refer to each other."""
+    waits = {"wait_initial": 0.2, "wait_max": 5.0, "wait_jitter": 0.3}
+    async for attempt in stamina.retry_context(on=wait, attempts=tries, timeout=left, **waits):
+        with attempt:
+            if attempt.num == 1:
+                raise failed
+            return await answered()
     raise AssertionError("the last try answers or raises")
 
 

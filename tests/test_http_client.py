@@ -1,10 +1,12 @@
 """The one way to call another server: within limits, tried again where that helps, and never leaking."""
 
 import asyncio
+import gc
 import gzip
 import socket
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,6 +128,16 @@ async def test_a_busy_server_is_asked_again_and_its_last_answer_is_the_answer(se
     url = await serve(answer)
     assert (await tried(lambda: get(url), tries=3)).status == 502
     assert statuses == [504]
+
+
+async def test_a_call_that_is_answered_at_once_leaves_nothing_to_the_collector_of_cycles() -> None:
+    async def call() -> Answer:
+        return replace(headed(), status=200)
+
+    gc.collect()
+    for _ in range(10):
+        await tried(call, tries=3)
+    assert gc.collect() == 0
 
 
 async def test_calls_at_once_share_connections(serve: Serve) -> None:
