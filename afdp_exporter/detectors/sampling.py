@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from afdp_exporter.detectors.regular_series import LAST_TIME
 from afdp_exporter.model import Floats
 
 SamplingInterval: TypeAlias = tuple[int, int]
@@ -41,7 +42,7 @@ def drop_stale_samples(times: Floats, values: Floats) -> Floats:
     They are as many as its lookback holds, there was nothing like it before, and the value is one that the series has
     had: one that drops to zero for good is measured.
     """
-    finite = np.flatnonzero(np.isfinite(values) & np.isfinite(times))
+    finite = np.flatnonzero(np.isfinite(values) & (np.abs(times) < LAST_TIME))
     if len(finite) < LEAST:
         return values
     held = values[finite]

@@ -56,3 +56,9 @@ def test_what_is_measured_again_and_again_stays(end: np.ndarray) -> None:
     before = np.repeat(np.random.default_rng(6).integers(3, 8, 200).astype(float), 3)
     values = np.concatenate([before, end])
     assert np.array_equal(drop_stale_samples(15.0 * np.arange(len(values)), values), values)
+
+
+def test_what_has_no_time_repeats_nothing() -> None:
+    times, values = np.full(30, -8e307), np.ones(30)
+    times[-1], values[0] = 1e308, 0.0
+    assert np.array_equal(drop_stale_samples(times, values), values)
