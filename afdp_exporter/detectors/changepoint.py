@@ -16,7 +16,7 @@ from scipy.ndimage import uniform_filter1d
 
 from afdp_exporter.detectors.panel import Panel
 from afdp_exporter.detectors.regular_series import RegularSeries
-from afdp_exporter.detectors.robust import MAD_SCALE, median, row_medians
+from afdp_exporter.detectors.robust import MAD_SCALE, median, row_means, row_medians
 from afdp_exporter.model import Floats
 
 LONGEST_SIDE = 150  # steps looked at before, and after the last possible onset
@@ -165,8 +165,8 @@ def sse_reduction(values: Floats, looks_back: int = 0) -> Floats:
     Seen in values over the last `looks_back` steps, it is the mean of as many steps, one after the other.
     """
     m = values.shape[-1]
-    k = np.arange(1, m)
-    left = np.cumsum(values - values.mean(axis=-1, keepdims=True), axis=-1)[..., :-1]
+    k = np.arange(1.0, m)
+    left = np.cumsum(values - row_means(values), axis=-1)[..., :-1]
     if looks_back < 2:
         gain: Floats = left**2 * m / (k * (m - k))
         return gain
@@ -179,23 +179,23 @@ def sse_reduction(values: Floats, looks_back: int = 0) -> Floats:
     return by_ramp
 
 
-def _ramps(m: int, begins: NDArray[np.number], lengths: NDArray[np.number]) -> Floats:
-    """Rises from 0 to 1 that begin at positions (k,) and are so many steps long (k,), less their means: (k, m)."""
-    ramps: Floats = np.clip((np.arange(m) - begins[:, None] + 1) / lengths[:, None], 0.0, 1.0)
-    ramps -= ramps.mean(axis=1, keepdims=True)
+def _ramps(m: int, begins: NDArray[np.number], lengths: NDArray[np.number] | int) -> Floats:
+    """Rises from 0 to 1 that begin at positions (k, 1) and are so many steps long (k, 1), less their means: (k, m)."""
+    ramps: Floats = ((np.arange(1.0, m + 1) - begins) / lengths).clip(0.0, 1.0)
+    ramps -= row_means(ramps)
     return ramps
 
 
 def _noise(segment: Segment, splits: NDArray[np.int64]) -> Floats:
     """Variance (k,) around the fitted step or ramp, widened for values that resemble their neighbours."""
-    shape = _ramps(segment.values.shape[1], splits, np.full(len(splits), max(segment.looks_back, 1)))
-    rest = segment.values - segment.values.mean(axis=1, keepdims=True)
+    shape = _ramps(segment.values.shape[1], splits[:, None], max(segment.looks_back, 1))
+    rest = segment.values - row_means(segment.values)
     rest -= (np.vecdot(rest, shape) / np.vecdot(shape, shape))[:, None] * shape
     energy = np.vecdot(rest, rest)
     spread = (MAD_SCALE * row_medians(np.abs(rest))) ** 2
     variance = np.maximum(np.maximum(spread, 0.1 * energy / rest.shape[1]), 1e-12)  # its mean is 0
     autocorrelation = np.vecdot(rest[:, 1:], rest[:, :-1]) / np.where(energy > 0.0, energy, np.inf)
-    autocorrelation = np.clip(autocorrelation, 0.0, 0.95)
+    autocorrelation = autocorrelation.clip(0.0, 0.95)
     noise: Floats = variance * (1.0 + autocorrelation) / (1.0 - autocorrelation)
     return noise
 
@@ -209,13 +209,13 @@ def _seasonal_profile(calm: Floats, grid: RegularSeries, begin: int, end: int) -
     if not same:
         return None
     width = max(3, (end - begin) // 8) | 1
-    return uniform_filter1d(np.mean(same, axis=0), width, mode="nearest", axis=-1)
+    return uniform_filter1d(sum(same) / len(same), width, mode="nearest", axis=-1)
 
 
 def _explained_by_control(values: Floats, control: Floats, before: int) -> Floats:
     """The part of the values that a regression on the control explains, fitted before the deployment."""
-    x = control - control[:, :before].mean(axis=1, keepdims=True)
-    y = values[:, :before] - values[:, :before].mean(axis=1, keepdims=True)
+    x = control - row_means(control[:, :before])
+    y = values[:, :before] - row_means(values[:, :before])
     energy = np.vecdot(x[:, :before], x[:, :before])
     slope = np.vecdot(x[:, :before], y) / np.where(energy > 0.0, energy, np.inf)
     explained: Floats = x * slope[:, None]
@@ -280,7 +280,7 @@ def ramp_preferred_to_step(segment: Segment) -> bool:
     outside = gain[(splits < segment.first) | (splits > segment.last)]
     begins = np.arange(max(segment.first, 1), min(segment.last, m - 4) + 1, _RAMP_STRIDE)
     lengths = np.unique(np.geomspace(2, m - segment.first, _RAMP_LENGTHS).round())
-    begin, length = (grid.ravel() for grid in np.meshgrid(begins, lengths))
+    begin, length = (grid.reshape(-1, 1) for grid in np.meshgrid(begins, lengths))
     ramps = _ramps(m, begin, length)
     energy = np.maximum((ramps**2).sum(axis=1), 1e-12)
     fits = (ramps @ (values - values.mean())) ** 2 / energy

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammainc, gammaincc, gammaincinv, ndtr, ndtri, stdtr, stdtrit, xlogy
+from scipy.special import gammainc, gammaincc, gammaincinv, ndtr, stdtr, stdtrit, xlogy
 
 from afdp_exporter.detectors.changepoint import LONGEST_SIDE, SHORTEST_SIDE, Onset
-from afdp_exporter.detectors.level import AS_FAR, MARGIN, QUANTILES, LevelShift
+from afdp_exporter.detectors.level import AS_FAR, MARGIN, NORMAL, QUANTILES, LevelShift
 from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
 from afdp_exporter.detectors.robust import quantile, quantiles
 from afdp_exporter.model import Floats
@@ -52,7 +52,8 @@ def exposure_in_events(ratio: Floats, of: Floats | None, before: NDArray[np.bool
     """
     known = np.isfinite(ratio)
     if of is None:
-        if not (known & before).any() or ratio[known].min() < 0.0 or ratio[known].max() > 1.0:
+        shown = ratio[known]
+        if not (known & before).any() or shown.min() < 0.0 or shown.max() > 1.0:
             return None
         counted_in = np.ones_like(ratio)
     else:
@@ -158,7 +159,7 @@ def _dispersed(events: Floats, of: Floats, grid: RegularSeries, forward: int) ->
         if used.sum() < LEAST_PLACEBOS:
             continue
         strayed = np.abs(_root_deviance(after[0][used], after[1][used], before[0][used], before[1][used]))
-        roots = quantiles(strayed, QUANTILES) / ndtri((1.0 + QUANTILES) / 2.0)
+        roots = quantiles(strayed, QUANTILES) / NORMAL
         root, likely = max(MARGIN * float(roots.max()), 1.0), max(float(np.median(roots)), 1.0)
         own = of[grid.deployed] - of[grid.deployed - back if back else 0]
         error = root * np.sqrt(1.0 / max(float(np.median(after[1][used])), 1e-300) + 1.0 / max(float(own), 1e-300))

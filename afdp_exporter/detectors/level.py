@@ -6,7 +6,7 @@ are the null distribution. A variance estimated inside the window would be wrong
 autocorrelated, seasonal and drifting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -23,20 +23,23 @@ from afdp_exporter.detectors.regular_series import (
     despike,
     smooth,
 )
-from afdp_exporter.detectors.robust import MAD_SCALE, quantiles, row_medians, row_quantiles
+from afdp_exporter.detectors.robust import MAD_SCALE, quantiles, row_means, row_medians, row_quantiles
 from afdp_exporter.model import Floats
 
 Ints = NDArray[np.int64]
 
 LEAST_HISTORY = 21  # steps: from here on there are enough placebo instants, however long after the rollout
-LEARN_FROM = 240  # placebo instants
+LEARN_FROM = 240  # placebo instants, at most, of ...
+LEAST_PLACEBOS = 8  # ... so many places apart, at least
 BLOCKS = 5  # of cross-validation
 PENALTY = 3.0  # ridge, divided by the number of independent windows
 OUTLIER = 2.5  # Huber 1964, in robust deviations
 CLIP = 8.0  # of a predictor, in robust deviations
 RARELY = 0.3  # of its root mean square: what is mostly 0 has no robust deviation
 ROUNDS = 2  # of reweighting
-QUANTILES = np.array([0.68, 0.90, 0.95])  # of the placebo errors, each of which gives a scale
+QUANTILES = np.array([0.68, 0.90, 0.95])  # of the placebo errors, each of which gives a scale by ...
+NORMAL = ndtri((1.0 + QUANTILES) / 2.0)  # ... those of what is normally distributed with a deviation of 1
+DAYS = 3  # days before of which the same time is compared
 SHARE_OF_HISTORY = 0.3  # the longest look back that is learned from
 AS_FAR = 0.9  # of the change: a placebo error so large is as far, as steps of one size differ by their noise alone
 MARGIN = 1.05  # for the quantiles of few placebos
@@ -78,17 +81,40 @@ class LevelShift:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Windows:
-    """One way (row) of measuring a change for each pair of window lengths; lengths int64 (ways, 1)."""
+    """One way (row) of measuring a change for each pair of window lengths; int64 (ways, 1).
+
+    Its placebos lie from `first` to `last`; `pasts` (ways, p) are the lengths of longer pasts, 0 for none.
+    """
 
     forward: Ints
     back: Ints
     gap: Ints
+    first: Ints
+    last: Ints
+    pasts: Ints
+
+    @classmethod
+    def of(cls, grid: RegularSeries, lengths: Iterable[tuple[int, int, int]]) -> "_Windows | None":
+        """Those of forward, back and gap that leave enough placebo instants to learn from; None where none does."""
+        ways = []
+        for forward, back, gap in lengths:
+            longer = (back * 2, back * 4, forward, forward * 2, forward * 4)
+            pasts = [past if back < past <= SHARE_OF_HISTORY * grid.deployed else 0 for past in longer]
+            first, last = max(back, *pasts), grid.deployed - forward
+            first += grid.day if grid.has_daily_history else 0
+            if last - first >= LEAST_PLACEBOS:
+                ways.append((forward, back, gap, first, last, *pasts))
+        if not ways:
+            return None
+        table = np.array(ways, dtype=np.int64)
+        forwards, backs, gaps, firsts, lasts = table.T[:5, :, None]
+        return cls(forward=forwards, back=backs, gap=gaps, first=firsts, last=lasts, pasts=table[:, 5:])
 
 
 def level_shifts(panel: Panel) -> list[LevelShift | None]:
     """Measure the change of each level; None when there are not enough placebo instants to learn from."""
-    candidates = _windows(panel.layout)
-    return [None] * panel.k if candidates is None else _measure(panel, candidates, onset_known=False)
+    windows = _Windows.of(panel.layout, _lengths(panel.layout))
+    return [None] * panel.k if windows is None else _measure(panel, windows, onset_known=False)
 
 
 def steps_at_onsets(grids: Sequence[RegularSeries], onsets: Sequence[int]) -> list[LevelShift | None]:
@@ -108,59 +134,47 @@ def steps_at_onsets(grids: Sequence[RegularSeries], onsets: Sequence[int]) -> li
 
 def _steps_at_onset(panel: Panel, *, rare: bool) -> list[LevelShift | None]:
     grid = panel.layout
-    forward = np.array([[min(grid.n_after, int(SHARE_OF_HISTORY * grid.deployed))]], dtype=np.int64)
-    if forward[0, 0] < 3:
+    forward = min(grid.n_after, int(SHARE_OF_HISTORY * grid.deployed))
+    if forward < 3:
         return [None] * panel.k
-    back = forward if rare else np.full_like(forward, 3)  # three values hold none of what is rare
-    once = _Windows(forward=forward, back=back, gap=np.minimum(grid.finished - grid.deployed, forward - 3))
-    return _measure(panel, once, onset_known=True)
+    back = forward if rare else 3  # three values hold none of what is rare
+    once = _Windows.of(grid, [(forward, back, min(grid.finished - grid.deployed, forward - 3))])
+    return [None] * panel.k if once is None else _measure(panel, once, onset_known=True)
 
 
-def _windows(grid: RegularSeries) -> _Windows | None:
+def _lengths(grid: RegularSeries) -> list[tuple[int, int, int]]:
+    """How many steps after the deployment are compared with how many before it, without the first so many."""
     longest = min(grid.n_after, int(0.35 * grid.deployed))
     rollout = grid.finished - grid.deployed
     shortest = min(int(1.5 * grid.reach) + rollout, longest)
     forwards = sorted({max(int(share * longest), shortest) for share in (1.0, 0.5, 0.25)})
-    pairs = [(f, b) for f in forwards for b in sorted({3, max(3, f // 4)}) if 3 <= f <= grid.deployed - 12]
-    if not pairs:
-        return None
-    forward = np.array([[f] for f, _ in pairs], dtype=np.int64)
-    settle = np.minimum(forward // 4, max(1, round(REACH_SECONDS / grid.step)))
-    return _Windows(
-        forward=forward,
-        back=np.array([[b] for _, b in pairs], dtype=np.int64),
-        gap=np.minimum(settle + rollout, forward - np.minimum(forward, 3)),
-    )
+    settle = max(1, round(REACH_SECONDS / grid.step))
+    return [
+        (forward, back, min(min(forward // 4, settle) + rollout, forward - 3))
+        for forward in forwards
+        if 3 <= forward <= grid.deployed - 12
+        for back in sorted({3, max(3, forward // 4)})
+    ]
 
 
-def _measure(panel: Panel, candidates: _Windows, *, onset_known: bool) -> list[LevelShift | None]:
+def _measure(panel: Panel, windows: _Windows, *, onset_known: bool) -> list[LevelShift | None]:
     grid = panel.layout
-    pasts = np.concatenate(
-        [candidates.back * 2, candidates.back * 4, candidates.forward, candidates.forward * 2, candidates.forward * 4],
-        axis=1,
-    )
-    used = (pasts > candidates.back) & (pasts <= SHARE_OF_HISTORY * grid.deployed)
-    first = np.maximum(np.where(used, pasts, 0).max(axis=1, keepdims=True), candidates.back)
-    first += grid.day if grid.has_daily_history else 0
-    last = grid.deployed - candidates.forward
-    enough = (last - first >= 8)[:, 0]
-    if not enough.any():
-        return [None] * panel.k
-    windows = _Windows(forward=candidates.forward[enough], back=candidates.back[enough], gap=candidates.gap[enough])
-    first, last = first[enough], last[enough]
-    at = _placebos(grid, first, last)
+    at = _placebos(grid, windows.first, windows.last)
     skewed = are_skewed(panel.values[:, : grid.deployed])
     calm = (despike if onset_known else smooth)(panel.values)
     calm[skewed] = panel.values[skewed]
     totals = cumulative_sums(calm)
-    change = _change(totals, windows, at)
-    longer = _longer_pasts(totals, windows, at, np.where(used[enough], pasts[enough], 0))
-    columns = _known_elsewhere(panel, totals, windows, at)
+    same_time = at[:, None] - grid.day * np.arange(DAYS + 1 if grid.has_daily_history else 1)[:, None]
+    base, change = _changes(totals, windows, same_time)
+    columns = [_longer_pasts(totals, base[..., :1, :], at, windows.pasts)]
+    if grid.has_daily_history:
+        columns += _days_before(windows, same_time, base, change)
+    if panel.control is not None:
+        columns += _said_by_control(panel.control, windows, at)
     if onset_known:
         columns += _drift_after(totals, windows, at)
-    predictors = np.concatenate([longer, *(column[..., None, :] for column in columns)], axis=-2)
-    independent = (last - first)[:, 0] / windows.forward[:, 0] + 2.0
-    found = _select_windows(windows, at, change, predictors, independent)
+    independent = ((windows.last - windows.first) / windows.forward)[:, 0] + 2.0
+    found = _select_windows(windows, at, change[..., 0, :], np.concatenate(columns, axis=-2), independent)
     if not onset_known:
         return [*found]  # a step or a drift in it would pass for scatter
     errors = [
@@ -181,38 +195,44 @@ def _placebos(grid: RegularSeries, first: Ints, last: Ints) -> Ints:
 
 
 def _mean(totals: Floats, begin: Ints, length: Ints) -> Floats:
-    """The means of `length` steps from positions (ways, instants) on: (k, ways, instants)."""
+    """The means of `length` steps from positions (...) on: (k, ...)."""
     mean: Floats = (totals.take(begin + length, axis=-1) - totals.take(begin, axis=-1)) / length
     return mean
 
 
-def _change(totals: Floats, windows: _Windows, at: Ints) -> Floats:
-    after = _mean(totals, at + windows.gap, windows.forward - windows.gap)
-    return after - _mean(totals, at - windows.back, windows.back)
+def _changes(totals: Floats, windows: _Windows, at: Ints) -> tuple[Floats, Floats]:
+    """The level before positions (ways, d, instants), and how far that after them is from it: (k, ways, d, instants).
+
+    What would begin before the series is that at its beginning.
+    """
+    forward, back, gap = (each[..., None] for each in (windows.forward, windows.back, windows.gap))
+    at = np.maximum(at, back)
+    base = _mean(totals, at - back, back)
+    return base, _mean(totals, at + gap, forward - gap) - base
 
 
-def _longer_pasts(totals: Floats, windows: _Windows, at: Ints, pasts: Ints) -> Floats:
+def _longer_pasts(totals: Floats, base: Floats, at: Ints, pasts: Ints) -> Floats:
     """How far the means of longer pasts (ways, p) are from the level before: (k, ways, p, instants); 0 for none."""
-    base = _mean(totals, at - windows.back, windows.back)
     lengths = np.maximum(pasts, 1)[..., None]
-    apart = _mean(totals, at[:, None] - lengths, lengths) - base[..., None, :]
-    return np.where(pasts[..., None] > 0, apart, 0.0)
+    return np.where(pasts[..., None] > 0, _mean(totals, at[:, None] - lengths, lengths) - base, 0.0)
 
 
-def _known_elsewhere(panel: Panel, totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
-    """What the days before and the control say, each (k, ways, instants)."""
-    grid, columns = panel.layout, list[Floats]()
-    if grid.has_daily_history:
-        columns += _days_before(grid, totals, windows, at)
-    if panel.control is not None:
-        other = cumulative_sums(panel.control)
-        after = _mean(other, at + windows.gap, windows.forward - windows.gap)
-        before = np.maximum(at - windows.forward, 0)
-        columns += [
-            after - _mean(other, at - windows.back, windows.back),
-            after - _mean(other, before, at - before),
-        ]
-    return columns
+def _days_before(windows: _Windows, same_time: Ints, base: Floats, change: Floats) -> list[Floats]:
+    """What the days before say, each (k, ways, 1, instants)."""
+    reached = (same_time[:, 2:] >= windows.back[..., None]).astype(np.float64)
+    count = reached.sum(axis=-2, keepdims=True)
+    same = change[..., 1:2, :]
+    average = (change[..., 2:, :] * reached).sum(axis=-2, keepdims=True) / np.maximum(count, 1.0)
+    return [same, np.where(count > 0, average, same), base[..., :1, :] - base[..., 1:2, :]]
+
+
+def _said_by_control(control: Floats, windows: _Windows, at: Ints) -> list[Floats]:
+    """How the control moved from the steps before, and from a time as long as that after: (k, ways, 1, instants)."""
+    totals = cumulative_sums(control)
+    after = _mean(totals, at + windows.gap, windows.forward - windows.gap)
+    before = np.maximum(at - windows.forward, 0)
+    levels = _mean(totals, at - windows.back, windows.back), _mean(totals, before, at - before)
+    return [(after - each)[..., None, :] for each in levels]
 
 
 def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
@@ -220,20 +240,7 @@ def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     begin, length = at + windows.gap, windows.forward - windows.gap
     whole = _mean(totals, begin, length)
     parts = (np.minimum(length, 3), np.maximum(length // 4, 3), np.maximum(length // 2, 3))
-    return [whole - _mean(totals, begin, part) for part in parts]
-
-
-def _days_before(grid: RegularSeries, totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
-    base = _mean(totals, at - windows.back, windows.back)
-    yesterday = at - grid.day
-    same = _change(totals, windows, yesterday)
-    earlier = [at - days * grid.day for days in (2, 3)]
-    reached = [(day >= windows.back).astype(np.float64) for day in earlier]
-    changes = [_change(totals, windows, np.maximum(day, windows.back)) for day in earlier]
-    count = reached[0] + reached[1]
-    average = (changes[0] * reached[0] + changes[1] * reached[1]) / np.maximum(count, 1.0)
-    before = _mean(totals, yesterday - windows.back, windows.back)
-    return [same, np.where(count > 0, average, same), base - before]
+    return [(whole - _mean(totals, begin, part))[..., None, :] for part in parts]
 
 
 def _select_windows(
@@ -244,7 +251,7 @@ def _select_windows(
     `change` (k, ways, m + 1), `predictors` (k, ways, p, m + 1); the last instant is the deployment.
     """
     scaled = np.ascontiguousarray(_robust_scale(predictors).swapaxes(-1, -2))
-    penalty = PENALTY / independent * (change.shape[-1] - 1)
+    penalty = (PENALTY / independent * (change.shape[-1] - 1))[:, None, None] * np.eye(scaled.shape[-1])
     learned, y = scaled[..., :-1, :], change[..., :-1]
     residual = _Ridge.of(learned, y, np.ones_like(y), penalty).residual()
     best = np.argmin(_error(residual) * (1.0 + 2.0 / independent), axis=-1)
@@ -258,7 +265,7 @@ def _select_windows(
         residual = ridge.residual()
     moved = change[row, best, -1] - np.vecdot(scaled[row, best, -1], ridge.weights())
     scale = np.maximum(_error(residual), 1e-9)
-    degrees_of_freedom = np.clip(0.6 * independent[best], 1.5, 8.0)
+    degrees_of_freedom = (0.6 * independent[best]).clip(1.5, 8.0)
     as_far = (np.abs(residual) >= AS_FAR * np.abs(moved)[:, None]).mean(axis=1)
     p_value = np.maximum(2.0 * stdtr(degrees_of_freedom, -np.abs(moved) / scale), as_far)
     return [
@@ -304,14 +311,15 @@ def _robust_scale(predictors: Floats) -> Floats:
     """Predictors (..., predictors, instants) in units of their own robust deviation, clipped."""
     learned = predictors[..., :-1]
     deviation = MAD_SCALE * row_quantiles(np.abs(learned), 0.5)[..., None]
-    deviation = np.maximum(deviation, RARELY * np.sqrt((learned**2).mean(axis=-1, keepdims=True)))
-    return np.clip(predictors / np.where(deviation > 0, deviation, 1.0), -CLIP, CLIP)
+    deviation = np.maximum(deviation, RARELY * np.sqrt(row_means(learned**2)))
+    scaled: Floats = predictors / np.where(deviation > 0, deviation, 1.0)
+    return scaled.clip(-CLIP, CLIP, out=scaled)
 
 
 def _error(residual: Floats) -> Floats:
     """The robust deviation of the errors (..., m): the largest that their middle or their tail asks for."""
     at = quantiles(np.abs(residual), QUANTILES)
-    error: Floats = MARGIN * (at.T / ndtri((1.0 + QUANTILES) / 2.0)).T.max(axis=0)
+    error: Floats = MARGIN * (at.T / NORMAL).T.max(axis=0)
     return error
 
 
@@ -327,13 +335,13 @@ class _Ridge:
 
     @classmethod
     def of(cls, x: Floats, y: Floats, weights: Floats, penalty: Floats) -> "_Ridge":
-        """That of (..., m, p) predictors of (..., m) values."""
+        """That of (..., m, p) predictors of (..., m) values, with penalties (..., p, p)."""
         *many, m, p = x.shape
         blocks, values = x.reshape(*many, BLOCKS, m // BLOCKS, p), y.reshape(*many, BLOCKS, -1, 1)
         weighted = (blocks * weights.reshape(*many, BLOCKS, -1, 1)).swapaxes(-1, -2)
         return cls(
             x=blocks, y=values, gram=weighted @ blocks, moment=weighted @ values,
-            penalty=(penalty * np.maximum(weights.mean(axis=-1), 0.1))[..., None, None] * np.eye(p),
+            penalty=penalty * np.maximum(row_means(weights), 0.1)[..., None],
         )  # fmt: skip
 
     def residual(self) -> Floats:

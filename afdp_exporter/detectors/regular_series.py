@@ -208,12 +208,13 @@ def cumulative_sums(values: Floats) -> Floats:
     """(..., n) -> (..., n + 1): the sum of the first k values at position k."""
     totals = np.empty((*values.shape[:-1], values.shape[-1] + 1))
     totals[..., 0] = 0.0
-    np.cumsum(values, axis=-1, out=totals[..., 1:])
+    values.cumsum(axis=-1, out=totals[..., 1:])
     return totals
 
 
 def _usual_step(at: Floats) -> float:
-    gaps = np.diff(at[-200:])
+    newest = at[-200:]
+    gaps = newest[1:] - newest[:-1]
     gaps = gaps[gaps > 0]
     return median(gaps) if len(gaps) else 0.0
 

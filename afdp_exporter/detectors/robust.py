@@ -1,4 +1,4 @@
-"""Medians and quantiles of arrays and of their rows; on small ones numpy's own have more call overhead than work."""
+"""Means, medians and quantiles of arrays and rows; on small ones numpy's own have more call overhead than work."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,12 @@ from afdp_exporter.model import Floats
 MAD_SCALE = 1.4826  # median absolute deviation -> standard deviation of a normal distribution
 
 _MANY = 1000  # values of which one is selected faster than all are sorted
+
+
+def row_means(rows: Floats) -> Floats:
+    """The mean of each row of (..., n) values, n > 0. Returns (..., 1)."""
+    means: Floats = np.add.reduce(rows, axis=-1, keepdims=True) / rows.shape[-1]
+    return means
 
 
 def median(values: Floats) -> float:
@@ -43,7 +49,7 @@ def quantiles(values: Floats, shares: Floats) -> Floats:
     at = shares * (n - 1)
     low = at.astype(np.int64)
     ordered = np.sort(values, axis=-1)
-    below, above = ordered[..., low], ordered[..., np.minimum(low + 1, n - 1)]
+    below, above = ordered.take(low, axis=-1), ordered.take(np.minimum(low + 1, n - 1), axis=-1)
     found: Floats = (below + (at - low) * (above - below)).transpose(-1, *range(values.ndim - 1))
     return found
 

@@ -45,9 +45,9 @@ def drop_stale_samples(times: Floats, values: Floats) -> Floats:
     finite = np.flatnonzero(np.isfinite(values) & (np.abs(times) < LAST_TIME))
     if len(finite) < LEAST:
         return values
-    held = values[finite]
-    if held[-1] != held[-2]:
+    if values[finite[-1]] != values[finite[-2]]:
         return values
+    held = values[finite]
     changes = np.flatnonzero(np.diff(held)) + 1
     if not len(changes):
         return values

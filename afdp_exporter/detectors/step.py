@@ -32,35 +32,37 @@ def local_steps(panel: Panel) -> list[LocalStep | None]:
     """The largest step that the deployment may answer for; None where too little is seen before or after it."""
     grid, totals = panel.layout, panel.totals
     longest = min(grid.n_after - 1, grid.deployed // SHARE_OF_HISTORY)
-    sizes = [_relative_sizes(grid, totals, length) for length in LENGTHS if length <= longest]
-    found = [size for size in sizes if size is not None]
+    twice = 2.0 * totals
+    found = [
+        largest
+        for length in LENGTHS
+        if length <= longest and (largest := _largest_steps(grid, totals, twice, length)) is not None
+    ]
     if not found:
         return [None] * panel.k
-    largest = np.max(found, axis=0)
+    inside, nearby, usual = np.array(found).swapaxes(0, 1)
+    # discounted where a larger one is nearby: the rise of a step next to the window reaches into it
+    sizes = inside / np.maximum(usual, 1e-9) * (inside / np.where(nearby > 0.0, nearby, np.inf))
     return [
-        LocalStep(any_length=float(any_length), longest=float(size))
-        for any_length, size in zip(largest, found[-1], strict=True)
+        LocalStep(any_length=any_length, longest=size)
+        for any_length, size in zip(sizes.max(axis=0).tolist(), sizes[-1].tolist(), strict=True)
     ]
 
 
-def _relative_sizes(grid: RegularSeries, totals: Floats, length: int) -> Floats | None:
-    """The largest step (k,) of one length in the window, in units of the same in windows of history.
-
-    Discounted where a larger one is nearby: the rise of a step next to the window reaches into it.
-    """
-    steps = 2.0 * totals[:, length:-length]
-    np.subtract(totals[:, 2 * length :], steps, out=steps)
+def _largest_steps(
+    grid: RegularSeries, totals: Floats, twice: Floats, length: int
+) -> tuple[Floats, Floats, Floats] | None:
+    """The largest step of one length in the window, near it, and in windows of history, (k,) each."""
+    steps = totals[:, 2 * length :] - twice[:, length:-length]
     steps += totals[:, : -2 * length]
     np.abs(steps, out=steps)
-    steps /= length
-    first, last = (middle - length + grid.looks_back // 2 for middle in (grid.first_onset, grid.last_onset))
-    first, last = max(first, 0), min(last, steps.shape[1] - 1)
+    middle = grid.looks_back // 2 - length
+    first, last = max(grid.first_onset + middle, 0), min(grid.last_onset + middle, steps.shape[1] - 1)
     past = steps[:, : grid.deployed - 2 * length + 1]
     window = last - first + 1
     if window < 1 or past.shape[1] < max(LEAST, window):
         return None
-    usual = row_quantiles(window_maxima(past, window), COMMON)
-    inside = steps[:, first : last + 1].max(axis=1)
-    nearby = steps[:, max(first - length, 0) : last + 1 + length].max(axis=1)
-    sizes: Floats = inside / np.maximum(usual, 1e-9) * (inside / np.where(nearby > 0.0, nearby, np.inf))
-    return sizes
+    usual = row_quantiles(window_maxima(past, window) / length, COMMON)
+    inside = steps[:, first : last + 1].max(axis=1) / length
+    nearby = steps[:, max(first - length, 0) : last + 1 + length].max(axis=1) / length
+    return inside, nearby, usual

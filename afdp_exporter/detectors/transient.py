@@ -79,17 +79,20 @@ def find_transients(panel: Panel) -> list[Transient | None]:
         found
         for length in LENGTHS
         if length <= max(2, grid.n_after // 4) and length + 2 * SIDE <= grid.deployed // 3
-        if (found := _rarest_of_length(grid, totals, sides, length, jitter)) is not None
+        if (found := _highest_of_length(grid, totals, sides, length)) is not None
     ]
     if not candidates:
         return [None] * panel.k
-    rarity, strength, begin, length = (np.stack(each) for each in zip(*candidates, strict=True))
-    best = np.lexsort((length, begin, strength, rarity), axis=0)[-1]
+    length, windows, height, begin, usual = (np.array(each) for each in zip(*candidates, strict=True))
+    usual, few = np.maximum(usual, jitter), 1.0 + FEW / (2 * windows[:, None])
+    beyond = np.where(usual > 0.0, height / np.where(usual > 0.0, usual, 1.0) / few, FLAT)
+    rarity, strength = np.where(height > 0.0, beyond, 0.0), height * length[:, None] ** 0.5
+    best = np.lexsort((begin, strength, rarity), axis=0)[-1]  # of those alike in all the last, which is the longest
     return [
         None if rarity[way, k] <= 0.0 else _returned(
-            each, totals[k], float(rarity[way, k]), int(begin[way, k]), int(length[way, k])
+            each, totals[k], float(rarity[way, k]), int(begin[way, k]), int(length[way])
         )
-        for k, (each, way) in enumerate(zip(panel.series, best, strict=True))
+        for k, (each, way) in enumerate(zip(panel.series, best.tolist(), strict=True))
     ]  # fmt: skip
 
 
@@ -164,17 +167,15 @@ def _mean(totals: Floats, begin: int, end: int) -> float:
 
 def _jitter(histories: Floats) -> Floats:
     """What an excursion has to exceed in any case (k,)."""
-    jitter: Floats = JITTER * row_quantiles(np.abs(np.diff(histories, axis=1)), 0.99)
+    jitter: Floats = JITTER * row_quantiles(np.abs(histories[:, 1:] - histories[:, :-1]), 0.99)
     return jitter
 
 
-_Rarest: TypeAlias = tuple[Floats, Floats, NDArray[np.int64], NDArray[np.int64]]
-"""Rarity, strength, position and length (k,); the rarity is 0 where nothing stands out."""
+_Highest: TypeAlias = tuple[int, int, Floats, NDArray[np.int64], Floats]
+"""Length, windows of history, height (k,), position (k,), and how high the highest of those windows are (k,)."""
 
 
-def _rarest_of_length(
-    grid: RegularSeries, totals: Floats, sides: Floats, length: int, jitter: Floats
-) -> _Rarest | None:
+def _highest_of_length(grid: RegularSeries, totals: Floats, sides: Floats, length: int) -> _Highest | None:
     """The highest excursion of one length in the deployment's window, of each series."""
     height = _contrasts(totals, sides, length)
     first, last = max(grid.deployed - 1 - SIDE, 0), min(grid.last_onset - SIDE, height.shape[1] - 1)
@@ -182,14 +183,9 @@ def _rarest_of_length(
     window = last - first + 1
     if window < 1 or past.shape[1] < max(LEAST, window):
         return None
-    highest = window_maxima(past, window)
-    usual = np.maximum(row_quantiles(highest, COMMON), jitter)
-    inside = height[:, first : last + 1]
-    best, tallest = first + np.argmax(inside, axis=1), inside.max(axis=1)
-    few = 1.0 + FEW / (2 * highest.shape[1])
-    beyond = np.where(usual > 0.0, tallest / np.where(usual > 0.0, usual, 1.0) / few, FLAT)
-    rarity = np.where(tallest > 0.0, beyond, 0.0)
-    return rarity, tallest * length**0.5, best + SIDE, np.full(len(best), length)
+    highest, inside = np.maximum(window_maxima(past, window), 0.0), height[:, first : last + 1]
+    position = first + SIDE + np.argmax(inside, axis=1)
+    return length, highest.shape[1], inside.max(axis=1), position, row_quantiles(highest, COMMON)
 
 
 def _means_of_sides(totals: Floats) -> Floats:
@@ -201,7 +197,7 @@ def _means_of_sides(totals: Floats) -> Floats:
 
 
 def _contrasts(totals: Floats, sides: Floats, length: int) -> Floats:
-    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 where it does not.
+    """By how much the mean of a stretch exceeds both of its sides, up or down; 0 or less where it does not.
 
     One height for each beginning from `SIDE` to `n - length - 2`, (k, n - length - 1 - SIDE).
     """
@@ -213,5 +209,4 @@ def _contrasts(totals: Floats, sides: Floats, length: int) -> Floats:
     np.subtract(inside, heights, out=heights)
     below = np.minimum(left, right)
     below -= inside
-    np.maximum(heights, below, out=heights)
-    return np.maximum(heights, 0.0, out=heights)
+    return np.maximum(heights, below, out=heights)

@@ -12,6 +12,7 @@ from math import exp, hypot
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from afdp_exporter.detectors.level import NORMAL, QUANTILES
 from afdp_exporter.detectors.panel import Panel
 from afdp_exporter.detectors.regular_series import cumulative_sums
 from afdp_exporter.detectors.robust import median, quantiles, row_quantiles
@@ -23,7 +24,6 @@ BACK = 6  # times the length after
 WILD = 3.0  # a single step counts at most this often the 90th percentile of the history
 STILL = 0.05  # of the 90th percentile of the steps: less is no scatter
 USUAL = 0.3  # log ratio that changes of scatter reach in series of every kind
-QUANTILES = np.array([0.68, 0.90, 0.95])  # of the placebo log ratios, each of which gives a scale
 LEAST = 12  # placebo instants
 
 
@@ -48,9 +48,10 @@ def variance_changes(panel: Panel, leave_out: Sequence[Transient | None]) -> lis
     back = min(BACK * forward, grid.deployed // 2)
     if forward < 4 or back < 4 or grid.deployed - forward - back + 1 < LEAST:
         return [None] * panel.k
-    steps = [_steps(panel, leave_out, apart, begin) for apart in APART]
-    ratios = np.mean([_log_ratios(each, begin, grid.deployed, forward, back) for each in steps], axis=0)
-    reached = quantiles(np.abs(ratios[:, :-1]), QUANTILES).T / ndtri((1.0 + QUANTILES) / 2.0)
+    steps = (_steps(panel, leave_out, apart, begin) for apart in APART)
+    near, far = (_log_ratios(each, begin, grid.deployed, forward, back) for each in steps)
+    ratios = 0.5 * (near + far)
+    reached = quantiles(np.abs(ratios[:, :-1]), QUANTILES).T / NORMAL
     return [
         None if np.isnan(moved) else _change(float(moved), hypot(USUAL, float(reach)))
         for moved, reach in zip(ratios[:, -1], reached.max(axis=1), strict=True)
@@ -87,10 +88,16 @@ def _steps(panel: Panel, leave_out: Sequence[Transient | None], apart: int, begi
 
 def _log_ratios(steps: Floats, begin: int, deployed: int, forward: int, back: int) -> Floats:
     """Log ratio of the mean step after to before each instant of the history (k, m), at last from `begin` on."""
-    totals = cumulative_sums(steps)
-    at = totals[:, back : deployed - forward + 1]
-    last = totals[:, begin + forward] - totals[:, begin], totals[:, deployed] - totals[:, deployed - back]
-    later = np.column_stack([totals[:, back + forward : deployed + 1] - at, last[0]]) / forward
-    earlier = np.column_stack([at - totals[:, : deployed - forward - back + 1], last[1]]) / back
-    ratios: Floats = np.log((later + STILL) / (earlier + STILL))
-    return ratios
+    totals, last = cumulative_sums(steps), deployed - forward
+    ratios = _scatter(totals, forward, (back, last), begin)
+    ratios /= _scatter(totals, back, (0, last - back), deployed - back)
+    return np.log(ratios, out=ratios)
+
+
+def _scatter(totals: Floats, length: int, history: tuple[int, int], at: int) -> Floats:
+    """The mean of so many steps from each position of the history on, at last from `at` on (k, m); more than 0."""
+    sums = [totals[:, a + length : b + length + 1] - totals[:, a : b + 1] for a, b in (history, (at, at))]
+    scatter: Floats = np.concatenate(sums, axis=1)
+    scatter /= length
+    scatter += STILL
+    return scatter

@@ -364,7 +364,7 @@ def _unjudgeable(grid: RegularSeries | None) -> Finding | None:
     if not grid.measured[grid.deployed :].mean() > 0.5:
         reason = "most of the data after the deployment is missing"
         return Finding(attributed=False, verdict=Attribution.INCONCLUSIVE, reason=reason, n_history=grid.deployed)
-    if np.ptp(grid.values) == 0.0:
+    if grid.values.min() == grid.values.max():
         reason = "the metric has not moved at all"
         return Finding(
             attributed=False, verdict=Attribution.NO_EFFECT, reason=reason, n_history=grid.deployed,

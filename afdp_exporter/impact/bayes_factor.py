@@ -11,9 +11,8 @@ placebos, shifts at other times and common shocks, on production and generated s
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from math import exp, inf, log, log1p, log10, nan
-
-import numpy as np
 
 from afdp_exporter.detectors.changepoint import (
     KernelChangepoint,
@@ -23,6 +22,7 @@ from afdp_exporter.detectors.changepoint import (
     extract_raw,
     kernel_changepoints,
     unknown_onset,
+    window_shares,
 )
 from afdp_exporter.detectors.counts import CountShift
 from afdp_exporter.detectors.level import LevelShift, level_shifts, steps_at_onsets
@@ -100,7 +100,7 @@ def _weighed(panel: Panel, *, briefly: bool) -> list[DetectorResults | None]:
         asked.items(),
         segment.values,
         changepoint_posteriors(segment),
-        changepoint_posteriors(raw),
+        window_shares(raw).tolist(),
         kernel_changepoints(raw),
         local_steps(some),
         strict=True,
@@ -169,12 +169,12 @@ def _weight_of_level(p_value: float, shares: list[float]) -> float:
     return 0.4 * unusual + 0.75 * min(max(min(shares), 0.0), 0.6) - 0.75 * log(min(max(shares[-1], 1.25), 5.0))
 
 
-def _weight_of_onset(onset: Onset, longer: Onset | None, change: KernelChangepoint | None) -> float:
+def _weight_of_onset(onset: Onset, longer: float, change: KernelChangepoint | None) -> float:
     """How surely it moved in the window: on the path, on a longer one as it was measured, and by its kernel."""
     share = min(max(onset.share, 1e-3), 1.0 - 1e-3)
     odds = min(max(log10(share / (1.0 - share)), -2.0), 1.5)
     gain = min(max(log1p(change.gain) if change else 0.0, 2.0), 3.8)
-    return 0.35 * odds + 0.3 * log10(max(longer.share if longer else 0.0, 0.01)) + 0.5 * gain
+    return 0.35 * odds + 0.3 * log10(max(longer, 0.01)) + 0.5 * gain
 
 
 def _weight_of_step(largest: LocalStep | None) -> float:
@@ -206,8 +206,10 @@ def _shares(path: Floats, at: int, ramp: int, measured: LevelShift) -> list[floa
     if measured.change == 0.0:
         return [0.0]
     base = median(path[max(0, at - measured.back) : at])
-    parts = np.array_split(path[max(min(at + ramp, len(path) - 3), at) :], 3)
-    return [(median(part) - base) / measured.change for part in parts if len(part)]
+    rest = path[max(min(at + ramp, len(path) - 3), at) :]
+    edges = [-(-len(rest) * part // 3) for part in range(4)]
+    parts = (rest[begin:end] for begin, end in pairwise(edges) if begin < end)
+    return [(median(part) - base) / measured.change for part in parts]
 
 
 def earlier_near_control(results: DetectorResults, control: RegularSeries, earlier: Sequence[float]) -> list[float]:

@@ -98,7 +98,8 @@ def minimum_detectable_effect_of(
     """The same for a plain t-test with a standard error in the unit of the grid, which blames below `unlikely`."""
     if error <= max(_STILL, _ROUNDING * abs(grid.centre) / grid.scale):
         return None
-    return float(stdtrit(degrees_of_freedom, [1.0 - unlikely / 2.0, _POWER]).sum()) * error * grid.scale
+    seen, found = (float(stdtrit(degrees_of_freedom, share)) for share in (1.0 - unlikely / 2.0, _POWER))
+    return (seen + found) * error * grid.scale
 
 
 def worth_of(metric: Metric, *, level: float | None, scatter: float | None, settings: ImpactSettings) -> float | None:

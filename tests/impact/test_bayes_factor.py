@@ -24,7 +24,7 @@ pytestmark = pytest.mark.many_worlds
 def test_the_surer_the_onset_lies_elsewhere_the_less_it_weighs() -> None:
     def weight(share: float) -> float:
         onset = Onset(position=100, low=99, high=101, share=share, likeliest=107)
-        return _weight_of_onset(onset, None, None)
+        return _weight_of_onset(onset, 0.0, None)
 
     weights = [weight(share) for share in (0.9, 0.5, 0.3, 0.1, 0.03, 0.01)]
     assert weights == sorted(weights, reverse=True)
