@@ -194,9 +194,9 @@ def _placebos(grid: RegularSeries, first: Ints, last: Ints) -> Ints:
     return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
 
 
-def _mean(totals: Floats, begin: Ints, length: Ints) -> Floats:
-    """The means of `length` steps from positions (...) on: (k, ...)."""
-    mean: Floats = (totals.take(begin + length, axis=-1) - totals.take(begin, axis=-1)) / length
+def _mean(totals: Floats, begin: Ints, end: Ints, length: Ints) -> Floats:
+    """The means of the steps from positions (...) to before others, which are so many: (k, ...)."""
+    mean: Floats = (totals.take(end, axis=-1) - totals.take(begin, axis=-1)) / length
     return mean
 
 
@@ -207,14 +207,14 @@ def _changes(totals: Floats, windows: _Windows, at: Ints) -> tuple[Floats, Float
     """
     forward, back, gap = (each[..., None] for each in (windows.forward, windows.back, windows.gap))
     at = np.maximum(at, back)
-    base = _mean(totals, at - back, back)
-    return base, _mean(totals, at + gap, forward - gap) - base
+    base = _mean(totals, at - back, at, back)
+    return base, _mean(totals, at + gap, at + forward, forward - gap) - base
 
 
 def _longer_pasts(totals: Floats, base: Floats, at: Ints, pasts: Ints) -> Floats:
     """How far the means of longer pasts (ways, p) are from the level before: (k, ways, p, instants); 0 for none."""
-    lengths = np.maximum(pasts, 1)[..., None]
-    return np.where(pasts[..., None] > 0, _mean(totals, at[:, None] - lengths, lengths) - base, 0.0)
+    at, lengths = at[:, None], np.maximum(pasts, 1)[..., None]
+    return np.where(pasts[..., None] > 0, _mean(totals, at - lengths, at, lengths) - base, 0.0)
 
 
 def _days_before(windows: _Windows, same_time: Ints, base: Floats, change: Floats) -> list[Floats]:
@@ -229,18 +229,18 @@ def _days_before(windows: _Windows, same_time: Ints, base: Floats, change: Float
 def _said_by_control(control: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     """How the control moved from the steps before, and from a time as long as that after: (k, ways, 1, instants)."""
     totals = cumulative_sums(control)
-    after = _mean(totals, at + windows.gap, windows.forward - windows.gap)
+    after = _mean(totals, at + windows.gap, at + windows.forward, windows.forward - windows.gap)
     before = np.maximum(at - windows.forward, 0)
-    levels = _mean(totals, at - windows.back, windows.back), _mean(totals, before, at - before)
+    levels = _mean(totals, at - windows.back, at, windows.back), _mean(totals, before, at, at - before)
     return [(after - each)[..., None, :] for each in levels]
 
 
 def _drift_after(totals: Floats, windows: _Windows, at: Ints) -> list[Floats]:
     """How the values after move among themselves: a step leaves these differences alone, a drift does not."""
     begin, length = at + windows.gap, windows.forward - windows.gap
-    whole = _mean(totals, begin, length)
+    whole = _mean(totals, begin, begin + length, length)
     parts = (np.minimum(length, 3), np.maximum(length // 4, 3), np.maximum(length // 2, 3))
-    return [(whole - _mean(totals, begin, part))[..., None, :] for part in parts]
+    return [(whole - _mean(totals, begin, begin + part, part))[..., None, :] for part in parts]
 
 
 def _select_windows(
@@ -252,21 +252,20 @@ def _select_windows(
     """
     scaled = np.ascontiguousarray(_robust_scale(predictors).swapaxes(-1, -2))
     penalty = (PENALTY / independent * (change.shape[-1] - 1))[:, None, None] * np.eye(scaled.shape[-1])
-    learned, y = scaled[..., :-1, :], change[..., :-1]
-    residual = _Ridge.of(learned, y, np.ones_like(y), penalty).residual()
-    best = np.argmin(_error(residual) * (1.0 + 2.0 / independent), axis=-1)
-    row = np.arange(len(change))
-    residual, learned, y, penalty = residual[row, best], learned[row, best], y[row, best], penalty[best]
+    trust = np.ones_like(change[..., :-1])
+    errors = np.abs(_Ridge.of(scaled[..., :-1, :], change[..., :-1], trust, penalty).residual())
+    best, row = np.argmin(_scale(errors) * (1.0 + 2.0 / independent), axis=-1), np.arange(len(change))
+    errors, scaled, change, penalty = errors[row, best], scaled[row, best], change[row, best], penalty[best]
     for _ in range(ROUNDS):
-        usual = MAD_SCALE * row_medians(np.abs(residual))[:, None]
+        usual = MAD_SCALE * row_medians(errors)[:, None]
         usual[usual == 0.0] = 1e-12
-        trust = np.minimum(1.0, OUTLIER * usual / np.maximum(np.abs(residual), 1e-300))
-        ridge = _Ridge.of(learned, y, trust, penalty)
-        residual = ridge.residual()
-    moved = change[row, best, -1] - np.vecdot(scaled[row, best, -1], ridge.weights())
-    scale = np.maximum(_error(residual), 1e-9)
+        trust = np.minimum(1.0, OUTLIER * usual / np.maximum(errors, 1e-300))
+        ridge = _Ridge.of(scaled[:, :-1], change[:, :-1], trust, penalty)
+        errors = np.abs(ridge.residual())
+    moved = change[:, -1] - np.vecdot(scaled[:, -1], ridge.weights())
+    scale = np.maximum(_scale(errors), 1e-9)
     degrees_of_freedom = (0.6 * independent[best]).clip(1.5, 8.0)
-    as_far = (np.abs(residual) >= AS_FAR * np.abs(moved)[:, None]).mean(axis=1)
+    as_far = (errors >= AS_FAR * np.abs(moved)[:, None]).mean(axis=1)
     p_value = np.maximum(2.0 * stdtr(degrees_of_freedom, -np.abs(moved) / scale), as_far)
     return [
         LevelShift(
@@ -316,11 +315,11 @@ def _robust_scale(predictors: Floats) -> Floats:
     return scaled.clip(-CLIP, CLIP, out=scaled)
 
 
-def _error(residual: Floats) -> Floats:
-    """The robust deviation of the errors (..., m): the largest that their middle or their tail asks for."""
-    at = quantiles(np.abs(residual), QUANTILES)
-    error: Floats = MARGIN * (at.T / NORMAL).T.max(axis=0)
-    return error
+def _scale(errors: Floats) -> Floats:
+    """The robust deviation by the sizes of errors (..., m): the largest that their middle or their tail asks for."""
+    at = quantiles(errors, QUANTILES)
+    scale: Floats = MARGIN * (at.T / NORMAL).T.max(axis=0)
+    return scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -109,9 +109,9 @@ def seasonal_changes(
     What followed one of the `earlier` deployments (Unix seconds) is not compared. Where a usual movement fell short,
     days without one are compared as well: this may be such a day.
     """
-    comparables = tuple(_comparisons(grid))
+    comparables, sums = tuple(_comparisons(grid)), _sums(grid)
     for stretch in stretches:
-        changes = _Changes.of(grid, stretch, earlier)
+        changes = _Changes.of(grid, sums, stretch, earlier)
         if changes is None:
             continue
         for shortfall in (False, True):
@@ -123,8 +123,13 @@ def seasonal_changes(
 
 def compare_with_days(grid: RegularSeries, stretch: Stretch, earlier: Sequence[float] = ()) -> DayComparison | None:
     """The change of a stretch compared with the same minutes of earlier days; None where three cannot be compared."""
-    changes = _Changes.of(grid, stretch, earlier)
+    changes = _Changes.of(grid, _sums(grid), stretch, earlier)
     return None if changes is None else changes.compare_days(grid.day * np.arange(1, DAYS + 1))
+
+
+def _sums(grid: RegularSeries) -> tuple[Floats, Floats]:
+    """The sum of the first values at each position, and how many of them were measured, (n + 1,) each."""
+    return cumulative_sums(grid.values), cumulative_sums(grid.measured.astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,13 +151,15 @@ class _Changes:
     error: float
 
     @classmethod
-    def of(cls, grid: RegularSeries, stretch: Stretch, earlier: Sequence[float]) -> "_Changes | None":
+    def of(
+        cls, grid: RegularSeries, sums: tuple[Floats, Floats], stretch: Stretch, earlier: Sequence[float]
+    ) -> "_Changes | None":
         base, begin, end = stretch.base, stretch.begin, stretch.end
         length = end - begin
         back = min(max(length // 4, SIDE[0]), SIDE[1], base)
         if length < 1 or back < 1:
             return None
-        totals = cumulative_sums(grid.values)
+        totals, measured = sums
         change = float((totals[end] - totals[begin]) / length - (totals[base] - totals[base - back]) / back)
         excluded = np.zeros(grid.n + 1, dtype=bool)
         for place in np.ceil(grid.positions(earlier) - 1e-6).astype(int):
@@ -162,8 +169,8 @@ class _Changes:
         side = 1.0 if stretch.apart > 0.0 else -1.0
         return cls(
             begin=begin, length=length, lead=begin - base, back=back, last=grid.deployed - length, totals=totals,
-            measured=cumulative_sums(grid.measured.astype(np.float64)), shifts=np.arange(-jitter, jitter + 1),
-            excluded=excluded, side=side, change=side * change, apart=abs(stretch.apart), error=stretch.error,
+            measured=measured, shifts=np.arange(-jitter, jitter + 1), excluded=excluded, side=side,
+            change=side * change, apart=abs(stretch.apart), error=stretch.error,
         )  # fmt: skip
 
     def compare_days(self, lags: NDArray[np.int64]) -> DayComparison | None:
