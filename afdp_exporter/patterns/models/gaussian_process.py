@@ -22,7 +22,7 @@ from scipy import linalg
 from scipy.special import log_expit, logsumexp
 
 from afdp_exporter.model import Floats
-from afdp_exporter.patterns.models.logistic import LogOdds, moderated
+from afdp_exporter.patterns.models.logistic import LogOdds
 
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
 """The standard deviations of the log odds that traits may account for; one twice as large is a quarter as likely
@@ -148,19 +148,16 @@ class GaussianProcess:
         return sum(fit.weight * fit.assumed.strength**2 for fit in self.fits)
 
     def log_odds(self, inputs: Inputs) -> LogOdds:
-        """The log odds of each row, averaged over the strengths, each of which is averaged over its own doubt."""
+        """The log odds of each row, by each fit."""
         rows = inputs.service.size
         places = np.full(rows, _mean_variance(self.level))
         if not self.fits:
-            mean, sd = self.level.mean + inputs.expected, np.sqrt(places)
-            return LogOdds(mean, sd, moderated(mean, sd))
+            return LogOdds(np.ones(1), (self.level.mean + inputs.expected)[None, :], np.sqrt(places)[None, :])
         traits = tuple(0.5 * (view**2).sum(axis=1) + 0.5 for view in inputs.views)
         prior = _Covariance(places, traits, (inputs.directions**2).sum(axis=1))
         between = _covariance(inputs, self.inputs, self.level)
         means, variances = self._moments(prior, between)
-        means = means + self.level.mean + inputs.expected
-        mean, sd = self._averaged(means, variances)
-        return LogOdds(mean, sd, self._shares @ moderated(means, np.sqrt(variances)))
+        return LogOdds(self._shares, means + self.level.mean + inputs.expected, np.sqrt(variances))
 
     def contrast(self, one: Inputs, other: Inputs) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair (m,)."""
@@ -177,7 +174,9 @@ class GaussianProcess:
             first.directions - second.directions,
         )
         means, variances = self._moments(prior, between)
-        return self._averaged(means + one.expected - other.expected, variances)
+        mean = self._shares @ means
+        doubt = np.sqrt(self._shares @ (variances + (means - mean) ** 2))
+        return mean + one.expected - other.expected, doubt
 
     @property
     def _shares(self) -> Floats:
@@ -192,11 +191,6 @@ class GaussianProcess:
             means.append(near @ fit.posterior.dual)
             variances.append(np.maximum(prior.under(fit.assumed) - fit.posterior.explained(near), 1e-9))
         return np.array(means), np.array(variances)
-
-    def _averaged(self, means: Floats, variances: Floats) -> tuple[Floats, Floats]:
-        """Mean and standard deviation over all fits (m,)."""
-        mean = self._shares @ means
-        return mean, np.sqrt(self._shares @ (variances + (means - mean) ** 2))
 
 
 def fit_gaussian_process(

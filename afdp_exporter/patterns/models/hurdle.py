@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit, ndtr, ndtri
 
 from afdp_exporter.model import Estimate, Floats, Forecast
 from afdp_exporter.patterns.models import ridge, targets
@@ -137,6 +137,8 @@ POINTS = np.array([0.05, 0.5, 0.95])
 GRID = (np.arange(100) + 0.5) / 100  # the points of a distribution's own
 COARSE = (np.arange(25) + 0.5) / 25
 """The points of one possibility's distribution, where several are mixed."""
+HALVINGS = 30
+"""Steps towards a point of a mixture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,16 +153,24 @@ class OutcomeMixture:
 def risk_estimate(odds: LogOdds, weights: Floats, doubt: float = 0.0) -> Estimate:
     """A probability over possible rows (m,) with `weights` (m,), with its range: their doubt and their spread; `doubt`
     is a variance of the log odds that is added to each (`RiskModel.unreported`)."""
-    spread = np.sqrt(odds.sd**2 + doubt)
-    reach = ndtri(COARSE if spread.size > 1 else POINTS)
-    points = odds.mean[:, None] + spread[:, None] * reach[None, :]
-    share = np.repeat(weights / reach.size, reach.size)
-    if spread.size > 1:
-        low, _, high = expit(weighted_quantiles(points.ravel(), share, POINTS))
-    else:
-        low, _, high = expit(points[0])
+    shares, means = np.outer(odds.shares, weights).ravel(), odds.means.ravel()
+    spreads = np.sqrt(odds.sds**2 + doubt).ravel()
+    low, high = expit(_mixture_quantiles(means, spreads, shares, POINTS[[0, -1]]))
     middle = float(weights @ odds.probability)
     return Estimate(low=min(float(low), middle), median=middle, high=max(float(high), middle))
+
+
+def _mixture_quantiles(means: Floats, sds: Floats, weights: Floats, shares: Floats) -> Floats:
+    """The points below which these `shares` (s,) of a mixture of normal distributions (k,) lie, each between the lowest
+    and the highest of the distributions' own. One normal distribution with the mixture's mean and variance is too wide:
+    a few that are very wide make its variance, and hardly move these points."""
+    own = means[:, None] + sds[:, None] * ndtri(shares)
+    low, high = own.min(axis=0), own.max(axis=0)
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        below = weights @ ndtr((middle - means[:, None]) / sds[:, None]) < shares
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(0.5 * (low + high))
 
 
 def expected_change(response: HurdleModel, event: OutcomeMixture) -> Forecast:

@@ -25,12 +25,17 @@ FAR = 700.0
 
 @dataclass(frozen=True, slots=True)
 class LogOdds:
-    """Log odds of rows (m,): their mean and standard deviation, and the log odds of the probability averaged over
-    both."""
+    """What may be the log odds of rows (m,): normal distributions with these `means` and standard deviations `sds`
+    (k, m), of which each has its share in all (k,)."""
 
-    mean: Floats
-    sd: Floats
-    predictive: Floats
+    shares: Floats
+    means: Floats
+    sds: Floats
+
+    @property
+    def predictive(self) -> Floats:
+        """The mean over all distributions of the log odds of each one's probability (m,)."""
+        return np.asarray(self.shares @ moderated(self.means, self.sds))
 
     @property
     def probability(self) -> Floats:
@@ -39,7 +44,7 @@ class LogOdds:
 
     def some(self, rows: slice) -> "LogOdds":
         """Those of some of the rows."""
-        return LogOdds(self.mean[rows], self.sd[rows], self.predictive[rows])
+        return LogOdds(self.shares, self.means[:, rows], self.sds[:, rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +59,7 @@ class Logistic:
     def log_odds(self, table: Floats) -> LogOdds:
         """The log odds of each row."""
         rows = add_intercept(table)
-        mean, sd = rows @ self.weights, self._sd(rows)
-        return LogOdds(mean, sd, moderated(mean, sd))
+        return LogOdds(np.ones(1), (rows @ self.weights)[None, :], self._sd(rows)[None, :])
 
     def contrast(self, one: Floats, other: Floats) -> tuple[Floats, Floats]:
         """Mean and standard deviation of the difference of the log odds of rows, pair by pair."""

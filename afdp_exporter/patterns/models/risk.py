@@ -116,9 +116,9 @@ class RiskModel:
         """The log odds of each row of home: a learner that does not know is pooled as one that does not."""
         first, second = self.logistic.log_odds(table), self.process.log_odds(self._inputs(table))
         return LogOdds(
-            mean=self._pooled(first.mean, second.mean),
-            sd=self._pooled(first.sd, second.sd),
-            predictive=self._pooled(first.predictive, second.predictive),
+            shares=np.append(self.share, (1.0 - self.share) * second.shares),
+            means=np.vstack([first.means, second.means]),
+            sds=np.vstack([first.sds, second.sds]),
         )
 
     def unreported(self, share: float) -> float:

@@ -10,6 +10,7 @@ from scipy.special import expit, log_expit
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct
 
 from afdp_exporter.patterns.models.gaussian_process import Inputs, MeanPrior, fit_gaussian_process
+from afdp_exporter.patterns.models.logistic import LogOdds
 
 LEVEL = MeanPrior(mean=0.0, whole=1.0, team=1e-6, service=1e-6)
 
@@ -18,6 +19,11 @@ def inputs(traits: np.ndarray, service: np.ndarray | None = None) -> Inputs:
     home = np.zeros(len(traits), dtype=np.intp)
     nothing = np.zeros(len(traits))
     return Inputs((traits,), np.zeros((len(traits), 0)), nothing, home if service is None else service, home)
+
+
+def mean(odds: LogOdds) -> np.ndarray:
+    """Over all fits, of each row."""
+    return odds.shares @ odds.means
 
 
 def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds() -> None:
@@ -30,8 +36,8 @@ def test_with_one_strength_it_has_the_mean_and_the_evidence_that_sampling_finds(
     process = fit_gaussian_process(inputs(traits), happened, np.ones(9), LEVEL, (6.0,))
     odds = process.log_odds(inputs(traits))
     sampled = likelihood @ draws / likelihood.sum()
-    assert odds.mean == pytest.approx(sampled, rel=0.06, abs=0.15)
-    assert odds.sd == pytest.approx(np.sqrt(likelihood @ (draws - sampled) ** 2 / likelihood.sum()), rel=0.1)
+    assert odds.means[0] == pytest.approx(sampled, rel=0.06, abs=0.15)
+    assert odds.sds[0] == pytest.approx(np.sqrt(likelihood @ (draws - sampled) ** 2 / likelihood.sum()), rel=0.1)
     assert process.fits[0].posterior.evidence == pytest.approx(np.log(likelihood.mean()), abs=0.1)
 
 
@@ -52,9 +58,9 @@ def test_what_traits_are_expected_to_add_counts_until_cases_say_otherwise() -> N
     rising = replace(inputs(traits), expected=traits[:, 0])
     ends = rising.some(np.array([0, 39]))
     before = fit_gaussian_process(ends.some(np.zeros(0, dtype=np.intp)), np.zeros(0), np.zeros(0), LEVEL)
-    assert before.log_odds(ends).mean == pytest.approx([-1.0, 1.0])
+    assert before.log_odds(ends).means[0] == pytest.approx([-1.0, 1.0])
     falling = fit_gaussian_process(rising, (traits[:, 0] < 0).astype(float), np.ones(40), LEVEL)
-    low, high = falling.log_odds(ends).mean
+    low, high = mean(falling.log_odds(ends))
     assert low > 2.0 > -2.0 > high
     assert falling.contrast(ends.some([1]), ends.some([0]))[0] == pytest.approx(high - low)
 
@@ -89,7 +95,7 @@ def test_three_of_three_alike_move_the_odds_of_a_fourth_and_not_of_another() -> 
     happened = np.append(np.zeros(20), np.ones(3))
     level = MeanPrior(mean=-1.7, whole=1.0, team=0.3, service=0.3)
     process = fit_gaussian_process(inputs(np.vstack([plain, alike[:3]])), happened, np.ones(23), level)
-    fourth, other = process.log_odds(inputs(np.vstack([alike[3:], plain[:1]]))).mean
+    fourth, other = mean(process.log_odds(inputs(np.vstack([alike[3:], plain[:1]]))))
     assert expit(fourth) > 0.5
     assert expit(other) < 0.15
 
@@ -101,7 +107,8 @@ def test_what_other_services_did_counts_less_than_ones_own_and_more_than_nothing
 
     def odds(service: int) -> float:
         cases = inputs(traits, np.full(12, service, dtype=np.intp))
-        return float(fit_gaussian_process(cases, happened, np.ones(12), level).log_odds(inputs(np.eye(4)[:1])).mean[0])
+        process = fit_gaussian_process(cases, happened, np.ones(12), level)
+        return float(mean(process.log_odds(inputs(np.eye(4)[:1])))[0])
 
     assert odds(0) > odds(1) > -1.7
 
@@ -113,8 +120,8 @@ def test_any_few_cases_give_finite_odds_with_a_doubt(n: int, seed: int) -> None:
     traits, happened = 10.0 ** rng.uniform(-3, 2) * rng.normal(size=(n, 2)), rng.integers(0, 2, n).astype(float)
     process = fit_gaussian_process(inputs(traits), happened, rng.uniform(0.01, 1.0, n), LEVEL)
     odds = process.log_odds(inputs(traits))
-    assert np.isfinite(odds.mean).all()
-    assert (odds.sd > 0).all()
+    assert np.isfinite(odds.means).all()
+    assert (odds.sds > 0).all()
     assert sum(fit.weight for fit in process.fits) == pytest.approx(1.0)
 
 

@@ -11,9 +11,12 @@ from functools import cache
 import numpy as np
 import pytest
 from planted_worlds import LATENCY, World, world
+from scipy.special import expit
 
 from afdp_exporter.model import Attribution, ChangeType, Deployment, Floats, Prediction, TrainingExample
 from afdp_exporter.patterns import fit, predict, rank_windows
+from afdp_exporter.patterns.models.hurdle import risk_estimate
+from afdp_exporter.patterns.models.logistic import LogOdds
 
 pytestmark = pytest.mark.many_worlds
 
@@ -165,3 +168,24 @@ def test_the_one_case_that_ever_moved_makes_no_range_many_times_as_wide(n: int) 
     model = fit(cases, service=home.service, team=home.team, now=cases[-1].impact.measured_at)
     expected = predict(model, home, cases[-1].context).metrics[LATENCY]
     assert max(-expected.low, expected.high) < 5 * moved
+
+
+def test_the_range_of_a_risk_is_that_of_draws_from_all_that_it_may_be() -> None:
+    rng = np.random.default_rng(21)
+    means, sds = np.array([[-2.0, -1.0], [0.5, 1.0]]), rng.uniform(1.0, 6.0, (2, 2))
+    odds = LogOdds(np.array([0.85, 0.15]), means, sds)
+    weights = np.array([0.3, 0.7])
+    learner = (rng.random(400_000) < odds.shares[1]).astype(int)
+    row = (rng.random(400_000) < weights[1]).astype(int)
+    spreads = np.sqrt(sds[learner, row] ** 2 + 0.4)
+    drawn_risks = expit(means[learner, row] + spreads * rng.normal(size=400_000))
+    found = risk_estimate(odds, weights, 0.4)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn_risks, (0.05, 0.95)), abs=0.003)
+
+
+def test_a_hypothesis_that_is_hardly_believed_hardly_widens_the_range_of_a_risk() -> None:
+    means, sds = np.array([[-2.0], [-2.0]]), np.array([[0.5], [8.0]])
+    alone, beside = (
+        risk_estimate(LogOdds(np.array([1.0 - share, share]), means, sds), np.ones(1)) for share in (0.0, 0.04)
+    )
+    assert beside.high - beside.low < 1.2 * (alone.high - alone.low)

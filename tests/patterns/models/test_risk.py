@@ -105,7 +105,7 @@ def test_before_any_case_a_rate_is_what_is_expected_and_as_sure_as_it_is_said_to
     for prior in (RatePrior(0.15, doubt=0.8), RatePrior(0.15), RatePrior(1 / 3)):
         odds = fit_risk(nothing, data(np.zeros((0, 1)), ["a"]), prior).log_odds(row)
         assert odds.probability[0] == pytest.approx(prior.expected, abs=1e-6)
-        assert odds.sd[0] == pytest.approx(prior.doubt, abs=1e-6)
+        assert odds.sds[:, 0] == pytest.approx([prior.doubt] * odds.shares.size, abs=1e-6)
 
 
 def test_one_of_few_cases_moves_a_rate_that_is_known_well_less() -> None:
