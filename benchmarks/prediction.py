@@ -26,6 +26,7 @@ from afdp_exporter.model import (
     CalendarEntryKind,
     Context,
     Deployment,
+    Estimate,
     Pattern,
     PatternKind,
     TrainingExample,
@@ -34,6 +35,7 @@ from afdp_exporter.patterns import fit, mine, predict, rank_windows
 from afdp_exporter.patterns.features.extraction import TROUBLE, example_features
 from afdp_exporter.patterns.mining.targets import mining_targets
 from afdp_exporter.patterns.models import targets
+from afdp_exporter.patterns.models.hurdle import risk_estimate
 from afdp_exporter.patterns.models.score_test import nuisance, score_test
 from afdp_exporter.patterns.models.training import Model, group_of
 
@@ -101,9 +103,13 @@ def risk(one: World, n: int, tally: Tally) -> None:
     if not 0 < happened.sum() < happened.size:
         return
     models = {name: learn(one.cases[:n], _at_home(one.cases[n], name)) for name in one.law.services}
+    found = [_risk(models[one.cases[place].deployment.service], one.cases[place]) for place in fresh]
+    law = np.array([one.law.risk(one.truth[place], one.cases[place].deployment.service) for place in fresh])
+    tally.add(f"risk held {n}", *(each.low <= true <= each.high for each, true in zip(found, law, strict=True)))
+    tally.add(f"risk width {n}", *(each.high - each.low for each in found))
     said = {
-        "ours": np.array([_risk(models[one.cases[place].deployment.service], one.cases[place]) for place in fresh]),
-        "oracle": np.array([one.law.risk(one.truth[place], one.cases[place].deployment.service) for place in fresh]),
+        "ours": np.array([each.median for each in found]),
+        "oracle": law,
         "base": np.full(FRESH, np.mean([case.impact.outcome in TROUBLE for case in one.cases[:n]])),
         **_others(models[one.cases[n].deployment.service], one, n),
     }
@@ -160,9 +166,9 @@ def _at_home(case: TrainingExample, service: str) -> TrainingExample:
     return replace(case, deployment=replace(case.deployment, service=service))
 
 
-def _risk(model: Model, case: TrainingExample) -> float:
+def _risk(model: Model, case: TrainingExample) -> Estimate:
     row = model.design.rows([example_features(case)], [group_of(case)])
-    return float(model.trouble.log_odds(row).probability[0])
+    return risk_estimate(model.trouble.log_odds(row), np.ones(1))
 
 
 def auc(values: np.ndarray, happened: np.ndarray) -> float:
@@ -295,6 +301,10 @@ def verdicts(tally: Tally) -> list[tuple[str, str, str, bool]]:
         value = slope(np.array(tally.counted[f"said {n} ours"]), np.array(tally.counted[f"came {n}"]))
         text = f"calibration slope at n = {n}"
         lines.append((text, "0.8 to 1.25", f"{value:.2f}", 0.8 <= value <= 1.25))
+    for n in LEARNED:
+        value = tally.mean(f"risk held {n}")
+        text = f"90 % ranges of the risk hold the law's, n = {n}"
+        lines.append((text, "86 to 94 %", f"{100 * value:.1f} %", 0.86 <= value <= 0.94))
     said = np.concatenate([tally.counted[f"said {n} ours"] for n in LEARNED])
     value = float(np.concatenate([tally.counted[f"came {n}"] for n in LEARNED])[said > HIGH].mean())
     lines.append(("of the risks above 60 %, came", ">= 50 %", f"{100 * value:.0f} %", value >= 0.5))
@@ -329,6 +339,9 @@ def details(tally: Tally) -> list[str]:
     lines += [
         f"mean width in standard deviations of the figure, n {name}: {tally.mean(f'width {name}'):.2f}"
         for name in SIZES
+    ]
+    lines += [
+        f"mean width of the risk's range, n = {n}: {100 * tally.mean(f'risk width {n}'):.1f} points" for n in LEARNED
     ]
     for n in LEARNED:
         scores = ", ".join(
