@@ -275,6 +275,7 @@ async def tried(
     `longest_wait` seconds is not tried again, and none is after `within` seconds. Raises CallFailed where the last try
     has no answer at all.
     """
+
     async def answered() -> Answer:
         answer = await call()
         if again(answer):

@@ -65,6 +65,7 @@ log = structlog.get_logger(__name__)
 _TICK = 1.0  # seconds
 _LARGE = 64 * 1024  # bytes: the arrays of what was learned are larger, and are replaced again and again
 _YOUNG = 20_000  # objects between two looks of the collector for cycles; requests and checks make hardly any of these
+_TURN = 0.0005  # seconds until a thread makes way: whoever writes waits for as much after each of its statements
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -335,6 +336,7 @@ def run(serving: ServeOptions) -> NoReturn:
     status = 0
     reuse_memory_below(_LARGE)
     gc.set_threshold(_YOUNG)
+    sys.setswitchinterval(_TURN)
     try:
         asyncio.Runner().run(serve(serving))
     except AFDPError as error:
