@@ -65,7 +65,7 @@ log = structlog.get_logger(__name__)
 _TICK = 1.0  # seconds
 _LARGE = 64 * 1024  # bytes: the arrays of what was learned are larger, and are replaced again and again
 _YOUNG = 20_000  # objects between two looks of the collector for cycles; requests and checks make hardly any of these
-_TURN = 0.0005  # seconds until a thread makes way: whoever writes waits for as much after each of its statements
+_TURN = 0.0005  # seconds until a thread makes way: the store's writer may wait as long after each of its statements
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaincinv, ndtr, stdtr, stdtrit, xlogy
 
 from afdp_exporter.detectors.changepoint import LONGEST_SIDE, SHORTEST_SIDE, Onset
-from afdp_exporter.detectors.level import AS_FAR, MARGIN, NORMAL, QUANTILES, LevelShift
+from afdp_exporter.detectors.level import (
+    AS_FAR,
+    LEAST_PLACEBOS,
+    MARGIN,
+    MOST_PLACEBOS,
+    NORMAL,
+    QUANTILES,
+    LevelShift,
+)
 from afdp_exporter.detectors.regular_series import RegularSeries, cumulative_sums
 from afdp_exporter.detectors.robust import quantile, quantiles
 from afdp_exporter.model import Floats
@@ -23,8 +31,6 @@ Ints = NDArray[np.int64]
 
 SPARSE = 0.2  # share of the history without any event, from which on events are counted
 SINGLE = 0.1  # quantile of the sums of events between two steps without any that is one event
-PLACEBOS = 240  # instants that say how far two rates are apart by themselves: at most, ...
-LEAST_PLACEBOS = 8  # ... and at least
 BASELINES = (4, 16)  # lengths of the time before, in those of the time after; and the whole history
 CERTAIN = 30.0  # degrees of freedom of the dispersion, at most
 LASTS = 0.4  # share of the change that each third after the onset must be able to have
@@ -149,7 +155,7 @@ def _dispersed(events: Floats, of: Floats, grid: RegularSeries, forward: int) ->
         first, last = back or forward, grid.deployed - forward
         if last - first < LEAST_PLACEBOS:
             continue
-        at = np.unique(np.linspace(first, last, PLACEBOS).astype(np.int64))
+        at = np.unique(np.linspace(first, last, MOST_PLACEBOS).astype(np.int64))
         after = events[at + forward] - events[at], of[at + forward] - of[at]
         if back:
             before = events[at] - events[at - back], of[at] - of[at - back]

@@ -29,8 +29,8 @@ from afdp_exporter.model import Floats
 Ints = NDArray[np.int64]
 
 LEAST_HISTORY = 21  # steps: from here on there are enough placebo instants, however long after the rollout
-LEARN_FROM = 240  # placebo instants, at most, of ...
-LEAST_PLACEBOS = 8  # ... so many places apart, at least
+MOST_PLACEBOS = 240  # instants that are learned from, at most, ...
+LEAST_PLACEBOS = 8  # ... and at least
 BLOCKS = 5  # of cross-validation
 PENALTY = 3.0  # ridge, divided by the number of independent windows
 OUTLIER = 2.5  # Huber 1964, in robust deviations
@@ -189,7 +189,7 @@ def _measure(panel: Panel, windows: _Windows, *, onset_known: bool) -> list[Leve
 
 def _placebos(grid: RegularSeries, first: Ints, last: Ints) -> Ints:
     """Evenly spread instants (ways, m + 1), of which the last one is the deployment itself."""
-    m = int(min(LEARN_FROM, (last - first).max() + 1) // BLOCKS * BLOCKS)
+    m = int(min(MOST_PLACEBOS, (last - first).max() + 1) // BLOCKS * BLOCKS)
     at = np.rint(first + (last - first) * np.linspace(0.0, 1.0, m)).astype(np.int64)
     return np.concatenate([at, np.full((len(at), 1), grid.deployed)], axis=1)
 

@@ -28,23 +28,24 @@ class Server(SpeaksPromQL):
     def __init__(self) -> None:
         self.down = False
         self.queries = self.probes = 0
-        self.held: asyncio.Event | None = None
+        self.may_fail = asyncio.Event()
+        self.may_fail.set()
 
     async def fetch(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[Fetched]:
         self.queries += len(asked)
         return [await self._answer(each.text) for each in asked]
 
     async def _answer(self, query: str) -> Fetched:
-        if self.held is not None and query == "bad":
-            await self.held.wait()
+        if query == "bad":
+            await self.may_fail.wait()
         if self.down or query == "bad":
             return AWAY
         return SourceRefused("bad_data", "no such function") if query == "refused" else SERIES
 
     async def freshness(self, asked: Sequence[Bound], window: Window, step: timedelta) -> list[FreshnessAnswer]:
         self.queries += len(asked)
-        told = {"bad": AWAY, "untold": None}
-        return [AWAY if self.down else told.get(each.text, FRESH) for each in asked]
+        answers = {"bad": AWAY, "unknown": None}
+        return [AWAY if self.down else answers.get(each.text, FRESH) for each in asked]
 
     async def reach(self) -> None:
         self.probes += 1
@@ -55,6 +56,14 @@ class Server(SpeaksPromQL):
 
 async def fetched(source: Breaker, query: str) -> list[Series]:
     return await ask(source, query, {}, WINDOW, STEP)
+
+
+async def failing_query(server: Server, source: Breaker) -> asyncio.Task[list[Series]]:
+    """One that is under way, and fails once the server may."""
+    server.may_fail.clear()
+    failing = asyncio.create_task(fetched(source, "bad"))
+    await asyncio.sleep(0)
+    return failing
 
 
 async def fresh(source: Breaker, *queries: str) -> list[FreshnessAnswer]:
@@ -87,12 +96,10 @@ async def test_a_query_that_fails_while_a_probe_is_answered_fails_by_itself() ->
 
 async def test_no_probe_is_needed_where_another_query_was_answered_meanwhile() -> None:
     server = Server()
-    server.held = asyncio.Event()
     source = Breaker(server)
-    failing = asyncio.create_task(fetched(source, "bad"))
-    await asyncio.sleep(0)
+    failing = await failing_query(server, source)
     await fetched(source, "good")
-    server.held.set()
+    server.may_fail.set()
     with pytest.raises(QueryFailed):
         await failing
     assert server.probes == 0
@@ -156,13 +163,11 @@ async def test_a_source_that_is_away_is_not_asked_how_new_its_samples_are() -> N
 
 async def test_a_source_that_cannot_tell_how_new_its_samples_are_has_shown_nothing_by_that() -> None:
     server = Server()
-    server.held = asyncio.Event()
     source = Breaker(server)
-    failing = asyncio.create_task(fetched(source, "bad"))
-    await asyncio.sleep(0)
-    assert await fresh(source, "untold") == [None]
+    failing = await failing_query(server, source)
+    assert await fresh(source, "unknown") == [None]
     server.down = True
-    server.held.set()
+    server.may_fail.set()
     with pytest.raises(SourceUnavailable):
         await failing
     assert server.probes == 1
